@@ -1,0 +1,1 @@
+//! Measured claims: load tools and benchmarks.

@@ -1,0 +1,4 @@
+//! The server program `kuma-cp`: global and zone control planes assembled from the same parts.
+
+pub mod clock;
+pub mod tasks;

@@ -1,0 +1,49 @@
+//! What can go wrong, as facts.
+
+use model::Key;
+use thiserror::Error;
+
+/// Why the store did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum StoreError {
+    /// A delete or a conditional write named a resource that is not there.
+    #[error("resource not found: {key}")]
+    NotFound {
+        /// The resource.
+        key: Key,
+    },
+    /// A create named a resource that is there.
+    #[error("resource already exists: {key}")]
+    AlreadyExists {
+        /// The resource.
+        key: Key,
+    },
+    /// The resource changed since the version the caller knows.
+    #[error("resource conflict: {key}")]
+    Conflict {
+        /// The resource.
+        key: Key,
+    },
+    /// What is stored cannot be read.
+    #[error("the store is corrupt: {detail}")]
+    Corrupt {
+        /// What was found, where.
+        detail: String,
+    },
+    /// The store cannot answer now: disk full, connection lost. Nothing was written.
+    #[error("the store is unavailable: {detail}")]
+    Unavailable {
+        /// What the backend said.
+        detail: String,
+    },
+}
+
+impl StoreError {
+    /// Returns whether the same call may succeed later without a change by the caller.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } => true,
+            Self::NotFound { .. } | Self::AlreadyExists { .. } | Self::Conflict { .. } | Self::Corrupt { .. } => false,
+        }
+    }
+}

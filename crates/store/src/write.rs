@@ -1,0 +1,79 @@
+//! What callers ask to be written, and what they get back.
+
+use std::sync::Arc;
+
+use model::{Key, Resource};
+
+/// The version of one stored resource: grows with each write in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(pub u64);
+
+/// A resource as the store returns it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The resource; shared, never copied on read.
+    pub resource: Arc<Resource>,
+    /// Its version.
+    pub version: Version,
+}
+
+/// What must be true of the stored resource for a write to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precondition {
+    /// It must not be there.
+    Absent,
+    /// It must be there with this version.
+    Version(Version),
+    /// It must be there, with any version.
+    Present,
+    /// Nothing.
+    Any,
+}
+
+/// One write of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Creates or replaces a resource.
+    Put {
+        /// The new content.
+        resource: Resource,
+        /// The condition.
+        expect: Precondition,
+    },
+    /// Deletes a resource and what it owns. With [`Precondition::Any`] a missing resource is fine.
+    Delete {
+        /// Which one.
+        key: Key,
+        /// The condition.
+        expect: Precondition,
+    },
+}
+
+/// Writes that happen together, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// The writes.
+    pub writes: Vec<Write>,
+}
+
+/// What one write of a batch did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The resource is new.
+    Created,
+    /// The resource was there.
+    Updated,
+    /// The resource is gone; so is what it owned.
+    Deleted,
+    /// A delete without condition found nothing.
+    Missing,
+}
+
+/// What a batch did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The version that everything written by the batch carries.
+    pub version: Version,
+    /// One outcome a write, in order.
+    pub outcomes: Vec<Outcome>,
+}
