@@ -94,7 +94,7 @@ mod tests {
             &json!({"spec": {"to": [{"targetRef": {"kind": "Mesh"}, "default": {"connectionTimeout": "2s"}}], "targetRef": {"kind": "Mesh"}}, "name": "t1"}),
             "name: t1\nspec:\n  targetRef:\n    kind: Mesh\n  to:\n  - default:\n      connectionTimeout: 2s\n    targetRef:\n      kind: Mesh\n",
         );
-        check(&json!({"a": [["x", "y"], [1]]}), "a:\n- - x\n  - y\n- - 1\n");
+        check(&json!({"a": [["x", "z"], [1]]}), "a:\n- - x\n  - z\n- - 1\n");
         check(
             &json!({"items": [], "next": null, "total": 0, "zone": {}}),
             "items: []\nnext: null\ntotal: 0\nzone: {}\n",
@@ -148,8 +148,10 @@ mod tests {
 
     #[test]
     fn long_texts_are_folded_at_blanks_after_column_80() {
-        let long = format!("{} tail of the text", "word ".repeat(17).trim_end());
-        check(&json!({"a": long}), &format!("a: {}\n  tail of the text\n", "word ".repeat(17).trim_end()));
+        // 16 words end in column 82, the first end of a word past 80.
+        let first = ["word"; 16].join(" ");
+        check(&json!({"a": format!("{first} and the tail")}), &format!("a: {first}\n  and the tail\n"));
+        check(&json!({"a": format!("{first}: the tail")}), &format!("a: '{first}:\n  the tail'\n"));
         let one = "x".repeat(200);
         check(&json!({"a": one}), &format!("a: {one}\n"));
     }
