@@ -135,7 +135,9 @@ fn order(descriptor: &MessageDescriptor, json: &mut Value) {
     for declared in &descriptor.descriptor_proto().field {
         let Some(field) = descriptor.get_field_by_name(declared.name()) else { continue };
         let Some(mut value) = map.remove(field.json_name()) else { continue };
-        if field.is_map() && let Value::Object(entries) = &mut value {
+        if field.is_map()
+            && let Value::Object(entries) = &mut value
+        {
             entries.sort_keys();
         }
         if let Some(inner) = message_of(&field) {
@@ -150,7 +152,9 @@ fn whole_numbers(json: &mut Value) {
     match json {
         Value::Number(number) if number.is_f64() => {
             #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
-            if let Some(float) = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < 9_007_199_254_740_992.0) {
+            if let Some(float) =
+                number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < 9_007_199_254_740_992.0)
+            {
                 *number = (float as i64).into();
             }
         }
@@ -251,7 +255,11 @@ mod tests {
     fn defaults_are_omitted_but_wrappers_are_kept() {
         check("Zone", &json!({"enabled": false}), &json!({"enabled": false}));
         check("Zone", &json!({"enabled": null}), &json!({}));
-        check("DataplaneInsight", &json!({"subscriptions": [{"generation": 0, "id": ""}]}), &json!({"subscriptions": [{}]}));
+        check(
+            "DataplaneInsight",
+            &json!({"subscriptions": [{"generation": 0, "id": ""}]}),
+            &json!({"subscriptions": [{}]}),
+        );
     }
 
     #[test]
@@ -293,8 +301,16 @@ mod tests {
 
     #[test]
     fn whole_numbers_have_no_fraction() {
-        check("FaultInjection", &json!({"conf": {"abort": {"percentage": 50}}}), &json!({"conf": {"abort": {"percentage": 50}}}));
-        check("FaultInjection", &json!({"conf": {"abort": {"percentage": 0.5}}}), &json!({"conf": {"abort": {"percentage": 0.5}}}));
+        check(
+            "FaultInjection",
+            &json!({"conf": {"abort": {"percentage": 50}}}),
+            &json!({"conf": {"abort": {"percentage": 50}}}),
+        );
+        check(
+            "FaultInjection",
+            &json!({"conf": {"abort": {"percentage": 0.5}}}),
+            &json!({"conf": {"abort": {"percentage": 0.5}}}),
+        );
     }
 
     #[test]

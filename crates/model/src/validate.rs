@@ -101,7 +101,9 @@ mod tests {
         let kind = Kind::by_name(kind).expect("kind");
         let bytes = match kind.spec {
             SpecForm::Json => spec.to_string().into_bytes(),
-            SpecForm::Proto(_) => crate::proto::spec_from_json(kind, spec.as_object().expect("object")).expect("spec").into(),
+            SpecForm::Proto(_) => {
+                crate::proto::spec_from_json(kind, spec.as_object().expect("object")).expect("spec").into()
+            }
         };
         let found = super::spec(kind, "x", "default", &Labels::new(), &bytes);
         found.into_iter().map(|found| format!("{}|{}", found.field, found.reason)).collect()
@@ -131,8 +133,16 @@ mod tests {
             check("MeshRetry", &json!({"to": [{"targetRef": {"kind": kind}}]}), &[&expected]);
             check("MeshRetry", &json!({"to": [{"targetRef": {"kind": kind, "labels": {"a": "b"}}}]}), &[]);
         }
-        check("MeshRetry", &json!({"to": [{"targetRef": {"kind": "MeshSubset"}}]}), &["spec.to[0].targetRef.kind|value is not supported"]);
-        check("MeshRetry", &json!({"targetRef": {"kind": "MeshSubset"}}), &["spec.targetRef.kind|value is not supported"]);
+        check(
+            "MeshRetry",
+            &json!({"to": [{"targetRef": {"kind": "MeshSubset"}}]}),
+            &["spec.to[0].targetRef.kind|value is not supported"],
+        );
+        check(
+            "MeshRetry",
+            &json!({"targetRef": {"kind": "MeshSubset"}}),
+            &["spec.targetRef.kind|value is not supported"],
+        );
     }
 
     #[test]
@@ -148,13 +158,17 @@ mod tests {
         check(json!({"idleTimeout": "0s", "http": {"requestTimeout": "0s"}}), &[]);
         check(
             json!({"idleTimeout": "-1s", "http": {"maxStreamDuration": "-1s"}}),
-            &[".idleTimeout|must not be negative when defined", ".http.maxStreamDuration|must not be negative when defined"],
+            &[
+                ".idleTimeout|must not be negative when defined",
+                ".http.maxStreamDuration|must not be negative when defined",
+            ],
         );
     }
 
     #[test]
     fn tls_versions_are_for_whole_meshes() {
-        let spec = |kind: &str| json!({"targetRef": {"kind": kind}, "rules": [{"default": {"tlsVersion": {"min": "TLS12"}}}]});
+        let spec =
+            |kind: &str| json!({"targetRef": {"kind": kind}, "rules": [{"default": {"tlsVersion": {"min": "TLS12"}}}]});
         check("MeshTLS", &spec("Mesh"), &[]);
         check(
             "MeshTLS",
@@ -182,18 +196,33 @@ mod tests {
 
     #[test]
     fn services_have_ports_in_range() {
-        check("MeshService", &json!({"ports": [{"port": 0}]}), &["spec.ports[0].port|port must be in the range [1, 65535]"]);
-        check("MeshMultiZoneService", &json!({"ports": [{"port": 80}, {"port": 65536}]}), &["spec.ports[1].port|port must be in the range [1, 65535]"]);
+        check(
+            "MeshService",
+            &json!({"ports": [{"port": 0}]}),
+            &["spec.ports[0].port|port must be in the range [1, 65535]"],
+        );
+        check(
+            "MeshMultiZoneService",
+            &json!({"ports": [{"port": 80}, {"port": 65536}]}),
+            &["spec.ports[1].port|port must be in the range [1, 65535]"],
+        );
         check(
             "MeshExternalService",
             &json!({"match": {"port": -1}, "endpoints": [{"address": "a"}, {"address": "a", "port": 0}]}),
-            &["spec.match.port|port must be in the range [1, 65535]", "spec.endpoints[1].port|port must be in the range [1, 65535]"],
+            &[
+                "spec.match.port|port must be in the range [1, 65535]",
+                "spec.endpoints[1].port|port must be in the range [1, 65535]",
+            ],
         );
     }
 
     #[test]
     fn host_names_come_from_good_templates() {
-        check("HostnameGenerator", &json!({"template": "{{ .Nope"}), &["spec.template|couldn't parse template: template: :1: unclosed action"]);
+        check(
+            "HostnameGenerator",
+            &json!({"template": "{{ .Nope"}),
+            &["spec.template|couldn't parse template: template: :1: unclosed action"],
+        );
     }
 
     #[test]
@@ -208,20 +237,27 @@ mod tests {
             ],
         );
         check("TrafficTrace", &json!({"conf": {"backend": "x"}}), &["selectors|must have at least one element"]);
-        check("TrafficPermission", &json!({"sources": [{"match": {"a": "b"}}], "destinations": [{"match": {"a": "b"}}]}), &[]);
+        check(
+            "TrafficPermission",
+            &json!({"sources": [{"match": {"a": "b"}}], "destinations": [{"match": {"a": "b"}}]}),
+            &[],
+        );
     }
 
     #[test]
     fn specs_that_cannot_be_decoded_are_invalid() {
-        assert_eq!(super::spec(Kind::MESH_SERVICE, "x", "default", &Labels::new(), b"{").len(), 1);
-        assert_eq!(super::spec(Kind::DATAPLANE, "x", "default", &Labels::new(), &[0xff]).len(), 1);
+        assert_eq!(spec(Kind::MESH_SERVICE, "x", "default", &Labels::new(), b"{").len(), 1);
+        assert_eq!(spec(Kind::DATAPLANE, "x", "default", &Labels::new(), &[0xff]).len(), 1);
     }
 
     #[test]
     fn received_services_have_a_dns_label_as_display_name() {
         let check = |kind: Kind, display: &str, expected: usize| {
             let labels = [(labels::DISPLAY_NAME.to_owned(), display.to_owned())].into();
-            assert_eq!(received(kind, "a.b", "default", &labels, b"").iter().filter(|found| found.field == "name").count(), expected);
+            assert_eq!(
+                received(kind, "a.b", "default", &labels, b"").iter().filter(|found| found.field == "name").count(),
+                expected
+            );
         };
         check(Kind::MESH, "web", 0);
         check(Kind::MESH, "1web", 1);

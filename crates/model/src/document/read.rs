@@ -306,7 +306,10 @@ mod tests {
     #[test]
     fn mesh_defaults_for_kinds_in_json_alone() {
         let spec = r#"{"type":"MeshRetry","name":"r","spec":{}}"#;
-        assert_eq!(from_rest(Kind::by_name("MeshRetry").expect("kind"), spec.as_bytes()).expect("body").mesh, "default");
+        assert_eq!(
+            from_rest(Kind::by_name("MeshRetry").expect("kind"), spec.as_bytes()).expect("body").mesh,
+            "default"
+        );
         assert_eq!(from_rest(Kind::SECRET, br#"{"type":"Secret","name":"s"}"#).expect("body").mesh, "");
     }
 
@@ -403,6 +406,9 @@ mod tests {
         refused("type: Secret\nname: s\n", "failed to read meta: mesh: cannot be empty");
         refused("type: Config\nname: s\n", "failed to parse resource: invalid resource type \"Config\"");
         refused("- a\n", "failed to parse resource: invalid meta type: ");
-        refused("type: [\n", "failed to parse resource: invalid meta type: \"error converting YAML to JSON: yaml: line 1: ");
+        refused(
+            "type: [\n",
+            "failed to parse resource: invalid meta type: \"error converting YAML to JSON: yaml: line 1: ",
+        );
     }
 }
