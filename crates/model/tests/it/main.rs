@@ -1,6 +1,6 @@
 //! Replays what real peers said: bodies of PUT, what GET shows of them, files that kumactl reads, default documents.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 #![expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 
 mod captures;
