@@ -4,7 +4,7 @@
 #![expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 
 mod captures;
-mod defaults;
 mod kumactl;
 mod rest;
 mod robust;
+mod sent;
