@@ -304,7 +304,7 @@ impl Lane {
             audience.sees(entry) && self.names.as_ref().is_none_or(|names| names.contains(&entry.name.to_string()))
         };
         let mut difference = Difference::default();
-        let mut changed = |entry: &Arc<Entry>, difference: &mut Difference| {
+        let changed = |entry: &Arc<Entry>, difference: &mut Difference| {
             if visible(entry) {
                 difference.changed.push(Arc::clone(entry));
             } else {

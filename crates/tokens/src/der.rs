@@ -41,3 +41,12 @@ pub(crate) fn pkcs1_of_spki(der: &[u8]) -> Option<&[u8]> {
         _ => None,
     }
 }
+
+/// The size of the modulus of a PKCS#1 private key in bits, as far as the bytes say (RFC 8017 appendix A.1.2).
+pub(crate) fn modulus_bits(pkcs1: &[u8]) -> Option<usize> {
+    let mut rest = take(&mut &*pkcs1, SEQUENCE)?;
+    take(&mut rest, INTEGER)?;
+    let modulus = take(&mut rest, INTEGER)?;
+    let significant = modulus.iter().skip_while(|byte| **byte == 0).count();
+    (significant > 0).then_some(significant * 8)
+}

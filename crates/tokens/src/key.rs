@@ -177,11 +177,12 @@ impl RsaKey {
     }
 }
 
-/// The library refuses small keys with the same error as broken ones; the length of the DER tells them apart.
+/// The library refuses small keys with the same error as broken ones.
 fn small_or_broken(der: &[u8]) -> KeyProblem {
-    // A PKCS#1 private key of b bits takes about b * 9 / 16 bytes.
-    let bits = der.len() * 16 / 9;
-    if der.first() == Some(&0x30) && bits < 2000 && bits > 400 { KeyProblem::TooSmall { bits: bits.next_multiple_of(512) } } else { KeyProblem::NotRsa }
+    match der::modulus_bits(der) {
+        Some(bits) if (256..2048).contains(&bits) => KeyProblem::TooSmall { bits },
+        _ => KeyProblem::NotRsa,
+    }
 }
 
 /// A signing key as `kumactl generate signing-key` makes it. Never shown but through [`PemKey::reveal`].
