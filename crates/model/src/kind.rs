@@ -176,7 +176,9 @@ impl Kind {
 
     /// Returns the kind that REST serves under this path segment.
     pub fn by_path(path: &str) -> Option<Self> {
-        Self::all().find(|kind| kind.in_rest && (kind.path == path || (!kind.other_path.is_empty() && kind.other_path == path)))
+        Self::all().find(|kind| {
+            kind.in_rest && (kind.path == path || (!kind.other_path.is_empty() && kind.other_path == path))
+        })
     }
 
     /// Returns the kind with this short name.
@@ -189,6 +191,7 @@ impl Kind {
         self.0
     }
 
+    #[expect(clippy::indexing_slicing, clippy::panic, reason = "runs at compile time; the index is below the length")]
     const fn named(name: &str) -> Self {
         let mut index = 0;
         while index < TABLE.len() {
@@ -202,6 +205,7 @@ impl Kind {
 }
 
 /// `==` of byte strings at compile time.
+#[expect(clippy::indexing_slicing, reason = "runs at compile time; the index is below both lengths")]
 const fn equal(left: &[u8], right: &[u8]) -> bool {
     if left.len() != right.len() {
         return false;
@@ -270,7 +274,9 @@ mod tests {
 
     #[test]
     fn lists_have_the_sizes_of_2_14_and_3_0() {
-        let count = |old: bool, test: fn(Flow) -> bool| Kind::all().filter(|kind| (old || !kind.only_in_2x) && test(kind.flow)).count();
+        let count = |old: bool, test: fn(Flow) -> bool| {
+            Kind::all().filter(|kind| (old || !kind.only_in_2x) && test(kind.flow)).count()
+        };
         assert_eq!(count(false, Flow::global_to_zone), 29);
         assert_eq!(count(false, Flow::zone_to_global), 26);
         assert_eq!(count(true, Flow::global_to_zone), 45);

@@ -1,14 +1,25 @@
-//! The nouns that every other part speaks: resource kinds, keys, labels, names, resources.
+//! The nouns that every other part speaks: resource kinds, keys, labels, names, resources, documents.
 //!
 //! Nothing in here does IO or asks the time; values are parsed once at the edge and are valid afterwards.
 
+mod base64;
+pub mod defaults;
+pub mod document;
+pub mod duration;
 mod key;
 mod kind;
+pub mod kri;
 pub mod labels;
 mod name;
+pub mod proto;
+pub mod reserved;
 mod resource;
+mod schema;
 mod table;
+pub mod validate;
+pub mod yaml;
 
+pub use base64::Base64Error;
 pub use key::Key;
 pub use kind::{Flow, Kind, Policy, Row, Scope, SpecForm, Writable};
 pub use labels::Labels;
