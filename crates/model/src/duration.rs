@@ -77,7 +77,7 @@ pub fn parse(text: &str) -> Result<SignedDuration, DurationError> {
         rest = after;
     }
     let total = if negative { -total } else { total };
-    i64::try_from(total).map(SignedDuration::from_nanos).or_else(|_| Err(invalid()))
+    i64::try_from(total).map_or_else(|_| Err(invalid()), |nanos| Ok(SignedDuration::from_nanos(nanos)))
 }
 
 /// Prints as Go's `Duration.String`: `720h0m0s`, `1m0s`, `1.5s`, `25ms`, `0s`.

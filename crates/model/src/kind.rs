@@ -191,6 +191,7 @@ impl Kind {
         self.0
     }
 
+    #[expect(clippy::indexing_slicing, clippy::panic, reason = "runs at compile time; the index is below the length")]
     const fn named(name: &str) -> Self {
         let mut index = 0;
         while index < TABLE.len() {
@@ -204,6 +205,7 @@ impl Kind {
 }
 
 /// `==` of byte strings at compile time.
+#[expect(clippy::indexing_slicing, reason = "runs at compile time; the index is below both lengths")]
 const fn equal(left: &[u8], right: &[u8]) -> bool {
     if left.len() != right.len() {
         return false;

@@ -64,7 +64,7 @@ pub fn spec_to_json(kind: Kind, spec: &[u8]) -> Result<Map<String, Value>, Proto
     let message =
         DynamicMessage::decode(descriptor.clone(), spec).map_err(|cause| ProtoError::Decode { kind, cause })?;
     let mut value = message.serialize_with_options(serde_json::value::Serializer, &SerializeOptions::new())?;
-    sort_maps(&descriptor, &mut value);
+    tidy(&descriptor, &mut value);
     match value {
         Value::Object(map) => Ok(map),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Ok(Map::new()),
@@ -123,18 +123,44 @@ fn prune(descriptor: &MessageDescriptor, json: &mut Map<String, Value>) {
     });
 }
 
-fn sort_maps(descriptor: &MessageDescriptor, json: &mut Value) {
+/// Puts members into the order of the message's text and map keys into their own; prints `50.0` as `50`.
+fn tidy(descriptor: &MessageDescriptor, json: &mut Value) {
+    whole_numbers(json);
+    order(descriptor, json);
+}
+
+fn order(descriptor: &MessageDescriptor, json: &mut Value) {
     let Value::Object(map) = json else { return };
-    for (name, value) in map.iter_mut() {
-        let Some(field) = field_named(descriptor, name) else { continue };
+    let mut ordered = Map::new();
+    for declared in &descriptor.descriptor_proto().field {
+        let Some(field) = descriptor.get_field_by_name(declared.name()) else { continue };
+        let Some(mut value) = map.remove(field.json_name()) else { continue };
         if field.is_map()
-            && let Value::Object(entries) = value
+            && let Value::Object(entries) = &mut value
         {
             entries.sort_keys();
         }
         if let Some(inner) = message_of(&field) {
-            each(&field, value, |value| sort_maps(&inner, value));
+            each(&field, &mut value, |value| order(&inner, value));
         }
+        ordered.insert(field.json_name().to_owned(), value);
+    }
+    *map = ordered;
+}
+
+fn whole_numbers(json: &mut Value) {
+    match json {
+        Value::Number(number) if number.is_f64() => {
+            #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
+            if let Some(float) =
+                number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < 9_007_199_254_740_992.0)
+            {
+                *number = (float as i64).into();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Object(map) => map.values_mut().for_each(whole_numbers),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -195,4 +221,111 @@ fn encode_message(number: u32, message: &DynamicMessage, out: &mut BytesMut) {
     prost::encoding::encode_key(number, prost::encoding::WireType::LengthDelimited, out);
     prost::encoding::encode_varint(bytes.len() as u64, out);
     out.extend_from_slice(&bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn kind(name: &str) -> Kind {
+        Kind::by_name(name).expect("kind")
+    }
+
+    fn bytes(kind: Kind, json: &Value) -> Result<Bytes, String> {
+        spec_from_json(kind, json.as_object().expect("object")).map_err(|error| error.to_string())
+    }
+
+    fn check(name: &str, input: &Value, expected: &Value) {
+        let spec = bytes(kind(name), input).expect("spec");
+        assert_eq!(&Value::Object(spec_to_json(kind(name), &spec).expect("json")), expected);
+    }
+
+    #[test]
+    fn proto_names_and_quoted_numbers_are_read() {
+        check(
+            "Dataplane",
+            &json!({"networking": {"address": "a", "transparent_proxying": {"redirect_port_inbound": "15006"}, "inbound": [{"port": 80}]}}),
+            &json!({"networking": {"address": "a", "inbound": [{"port": 80}], "transparentProxying": {"redirectPortInbound": 15006}}}),
+        );
+    }
+
+    #[test]
+    fn defaults_are_omitted_but_wrappers_are_kept() {
+        check("Zone", &json!({"enabled": false}), &json!({"enabled": false}));
+        check("Zone", &json!({"enabled": null}), &json!({}));
+        check(
+            "DataplaneInsight",
+            &json!({"subscriptions": [{"generation": 0, "id": ""}]}),
+            &json!({"subscriptions": [{}]}),
+        );
+    }
+
+    #[test]
+    fn integers_of_64_bits_are_texts() {
+        check(
+            "ZoneInsight",
+            &json!({"subscriptions": [{"status": {"total": {"responsesSent": 22}}}]}),
+            &json!({"subscriptions": [{"status": {"total": {"responsesSent": "22"}}}]}),
+        );
+    }
+
+    #[test]
+    fn times_have_groups_of_three_digits() {
+        let check_time = |input: &str, expected: &str| {
+            check("ZoneInsight", &json!({"healthCheck": {"time": input}}), &json!({"healthCheck": {"time": expected}}));
+        };
+        check_time("2026-11-23T23:07:40.963165020Z", "2026-11-23T23:07:40.963165020Z");
+        check_time("2026-11-23T23:07:40.5Z", "2026-11-23T23:07:40.500Z");
+        check_time("2026-11-23T23:07:40Z", "2026-11-23T23:07:40Z");
+    }
+
+    #[test]
+    fn unknown_members_are_ignored_and_unknown_enum_values_refused() {
+        check("Zone", &json!({"enabled": true, "colour": {"x": 1}}), &json!({"enabled": true}));
+        check("Mesh", &json!({"meshServices": {"mode": "Exclusive"}}), &json!({"meshServices": {"mode": "Exclusive"}}));
+        assert!(bytes(Kind::MESH, &json!({"meshServices": {"mode": "Sometimes"}})).is_err());
+        assert!(bytes(Kind::ZONE, &json!({"enabled": "true"})).is_err());
+        assert!(bytes(Kind::MESH, &json!({"skipCreatingInitialPolicies": "all"})).is_err());
+    }
+
+    #[test]
+    fn tags_of_2_x_dataplanes_are_dropped() {
+        check(
+            "Dataplane",
+            &json!({"networking": {"address": "a", "inbound": [{"port": 80, "tags": {"kuma.io/service": "web"}}]}, "probes": {"port": 1}}),
+            &json!({"networking": {"address": "a", "inbound": [{"port": 80}]}}),
+        );
+    }
+
+    #[test]
+    fn whole_numbers_have_no_fraction() {
+        check(
+            "FaultInjection",
+            &json!({"conf": {"abort": {"percentage": 50}}}),
+            &json!({"conf": {"abort": {"percentage": 50}}}),
+        );
+        check(
+            "FaultInjection",
+            &json!({"conf": {"abort": {"percentage": 0.5}}}),
+            &json!({"conf": {"abort": {"percentage": 0.5}}}),
+        );
+    }
+
+    #[test]
+    fn equal_documents_become_equal_bytes() {
+        let tags: Map<String, Value> = (0..20).map(|index| (format!("k{index}"), json!("v"))).collect();
+        let document = json!({"selectors": [{"match": tags}], "conf": {"host": "h"}});
+        let first = bytes(kind("VirtualOutbound"), &document).expect("spec");
+        for _ in 0..20 {
+            assert_eq!(bytes(kind("VirtualOutbound"), &document).expect("spec"), first);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_message_are_an_error() {
+        assert!(spec_to_json(Kind::ZONE, &[0xff, 0xff]).is_err());
+        assert!(spec_to_json(kind("MeshRetry"), b"{}").is_err());
+    }
 }

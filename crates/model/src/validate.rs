@@ -1,6 +1,7 @@
 //! What a name, a label and a spec must keep to (contract: rest 1.9, 1.10; kds 8.4). The texts are the peers'.
 
 mod dataplane;
+mod legacy;
 mod names;
 mod policies;
 mod services;
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 pub use names::{display_name, label_key, label_value, mesh, meta, name};
 
-use crate::{Kind, Labels, SpecForm};
+use crate::{Kind, Labels, SpecForm, labels};
 
 /// One broken rule: where, and what is wrong there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,12 +63,21 @@ pub fn spec(kind: Kind, _name: &str, _mesh: &str, _labels: &Labels, spec: &[u8])
                 let mut found = Found::default();
                 if kind == Kind::DATAPLANE {
                     dataplane::check(&fields, &mut found);
+                } else if kind.policy.is_some() {
+                    legacy::check(kind, &fields, &mut found);
                 }
                 found.0
             }
             Err(error) => vec![Violation::new("", error.to_string())],
         },
     }
+}
+
+/// Checks a resource that came over KDS: its spec and, for meshes and services, its display name (contract: kds 8.4).
+pub fn received(kind: Kind, name: &str, mesh: &str, labels: &Labels, spec: &[u8]) -> Vec<Violation> {
+    let display = labels.get(labels::DISPLAY_NAME).map_or(name, String::as_str);
+    let named = display_name(kind, display).filter(|_| kind != Kind::ZONE);
+    named.into_iter().chain(self::spec(kind, name, mesh, labels, spec)).collect()
 }
 
 /// Collects violations in the order in which they are found.
@@ -77,5 +87,187 @@ struct Found(Vec<Violation>);
 impl Found {
     fn add(&mut self, field: impl Into<String>, reason: impl Into<String>) {
         self.0.push(Violation::new(field, reason));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What is wrong with a spec in JSON, `field|reason` each.
+    fn found(kind: &str, spec: &Value) -> Vec<String> {
+        let kind = Kind::by_name(kind).expect("kind");
+        let bytes = match kind.spec {
+            SpecForm::Json => spec.to_string().into_bytes(),
+            SpecForm::Proto(_) => {
+                crate::proto::spec_from_json(kind, spec.as_object().expect("object")).expect("spec").into()
+            }
+        };
+        let found = super::spec(kind, "x", "default", &Labels::new(), &bytes);
+        found.into_iter().map(|found| format!("{}|{}", found.field, found.reason)).collect()
+    }
+
+    fn check(kind: &str, spec: &Value, expected: &[&str]) {
+        assert_eq!(found(kind, spec), expected, "{kind} {spec}");
+    }
+
+    #[test]
+    fn some_policies_need_to_or_rules() {
+        for kind in ["MeshAccessLog", "MeshCircuitBreaker", "MeshRateLimit", "MeshTimeout"] {
+            check(kind, &json!({}), &["spec|at least one of 'to' or 'rules' has to be defined"]);
+            check(kind, &json!({"from": [{}]}), &["spec|at least one of 'to' or 'rules' has to be defined"]);
+        }
+        for kind in ["MeshFaultInjection", "MeshHealthCheck", "MeshHTTPRoute", "MeshRetry", "MeshTLS", "MeshMetric"] {
+            check(kind, &json!({}), &[]);
+        }
+        check("MeshTrafficPermission", &json!({"from": [{}]}), &["spec|policy must define rules"]);
+        check("MeshTrace", &json!({"default": {}}), &["spec.default.backends|must be defined"]);
+    }
+
+    #[test]
+    fn destinations_are_selected_by_labels() {
+        for kind in ["MeshService", "MeshExternalService", "MeshMultiZoneService", "MeshHTTPRoute"] {
+            let expected = format!("spec.to[0].targetRef.labels|must be set when kind is {kind}");
+            check("MeshRetry", &json!({"to": [{"targetRef": {"kind": kind}}]}), &[&expected]);
+            check("MeshRetry", &json!({"to": [{"targetRef": {"kind": kind, "labels": {"a": "b"}}}]}), &[]);
+        }
+        check(
+            "MeshRetry",
+            &json!({"to": [{"targetRef": {"kind": "MeshSubset"}}]}),
+            &["spec.to[0].targetRef.kind|value is not supported"],
+        );
+        check(
+            "MeshRetry",
+            &json!({"targetRef": {"kind": "MeshSubset"}}),
+            &["spec.targetRef.kind|value is not supported"],
+        );
+    }
+
+    #[test]
+    fn timeouts_have_values_in_range() {
+        let check = |conf: Value, expected: &[&str]| {
+            let expected: Vec<String> = expected.iter().map(|text| format!("spec.rules[0].default{text}")).collect();
+            let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+            check("MeshTimeout", &json!({"rules": [{"default": conf}]}), &expected);
+        };
+        check(json!({}), &["|at least one timeout should be configured"]);
+        check(json!({"http": {}}), &[".http|at least one timeout in this section should be configured"]);
+        check(json!({"connectionTimeout": "0s"}), &[".connectionTimeout|must be greater than zero when defined"]);
+        check(json!({"idleTimeout": "0s", "http": {"requestTimeout": "0s"}}), &[]);
+        check(
+            json!({"idleTimeout": "-1s", "http": {"maxStreamDuration": "-1s"}}),
+            &[
+                ".idleTimeout|must not be negative when defined",
+                ".http.maxStreamDuration|must not be negative when defined",
+            ],
+        );
+    }
+
+    #[test]
+    fn tls_versions_are_for_whole_meshes() {
+        let spec =
+            |kind: &str| json!({"targetRef": {"kind": kind}, "rules": [{"default": {"tlsVersion": {"min": "TLS12"}}}]});
+        check("MeshTLS", &spec("Mesh"), &[]);
+        check(
+            "MeshTLS",
+            &spec("Dataplane"),
+            &["spec.rules[0].default.tlsVersion|tlsVersion can only be defined with top level targetRef kind: Mesh"],
+        );
+    }
+
+    #[test]
+    fn dataplanes_have_an_address_and_ports() {
+        check("Dataplane", &json!({}), &["networking|must be defined"]);
+        for address in ["10.0.0.1", "::1", "host.example", "a_b"] {
+            check("Dataplane", &json!({"networking": {"address": address, "inbound": [{"port": 65535}]}}), &[]);
+        }
+        check(
+            "Dataplane",
+            &json!({"networking": {"address": "..>", "inbound": [{"port": 70000}, {"port": 0}]}}),
+            &[
+                "networking.address|address has to be valid IP address or domain name",
+                "networking.inbound[0].port|port must be in the range [1, 65535]",
+                "networking.inbound[1].port|port must be in the range [1, 65535]",
+            ],
+        );
+    }
+
+    #[test]
+    fn services_have_ports_in_range() {
+        check(
+            "MeshService",
+            &json!({"ports": [{"port": 0}]}),
+            &["spec.ports[0].port|port must be in the range [1, 65535]"],
+        );
+        check(
+            "MeshMultiZoneService",
+            &json!({"ports": [{"port": 80}, {"port": 65536}]}),
+            &["spec.ports[1].port|port must be in the range [1, 65535]"],
+        );
+        check(
+            "MeshExternalService",
+            &json!({"match": {"port": -1}, "endpoints": [{"address": "a"}, {"address": "a", "port": 0}]}),
+            &[
+                "spec.match.port|port must be in the range [1, 65535]",
+                "spec.endpoints[1].port|port must be in the range [1, 65535]",
+            ],
+        );
+    }
+
+    #[test]
+    fn host_names_come_from_good_templates() {
+        check(
+            "HostnameGenerator",
+            &json!({"template": "{{ .Nope"}),
+            &["spec.template|couldn't parse template: template: :1: unclosed action"],
+        );
+    }
+
+    #[test]
+    fn policies_of_2_x_select_something() {
+        check(
+            "CircuitBreaker",
+            &json!({}),
+            &[
+                "sources|must have at least one element",
+                "destinations|must have at least one element",
+                "conf|must have at least one of the detector or threshold configured",
+            ],
+        );
+        check("TrafficTrace", &json!({"conf": {"backend": "x"}}), &["selectors|must have at least one element"]);
+        check(
+            "TrafficPermission",
+            &json!({"sources": [{"match": {"a": "b"}}], "destinations": [{"match": {"a": "b"}}]}),
+            &[],
+        );
+    }
+
+    #[test]
+    fn specs_that_cannot_be_decoded_are_invalid() {
+        assert_eq!(spec(Kind::MESH_SERVICE, "x", "default", &Labels::new(), b"{").len(), 1);
+        assert_eq!(spec(Kind::DATAPLANE, "x", "default", &Labels::new(), &[0xff]).len(), 1);
+    }
+
+    #[test]
+    fn received_services_have_a_dns_label_as_display_name() {
+        let check = |kind: Kind, display: &str, expected: usize| {
+            let labels = [(labels::DISPLAY_NAME.to_owned(), display.to_owned())].into();
+            assert_eq!(
+                received(kind, "a.b", "default", &labels, b"").iter().filter(|found| found.field == "name").count(),
+                expected
+            );
+        };
+        check(Kind::MESH, "web", 0);
+        check(Kind::MESH, "1web", 1);
+        check(Kind::ZONE, "1web", 0);
+        assert_eq!(received(Kind::MESH, "a.b", "", &Labels::new(), b"").len(), 1);
+    }
+
+    #[test]
+    fn violations_are_joined_as_in_a_nack() {
+        let found = [Violation::new("spec", "policy must define rules"), Violation::new("", "no field")];
+        assert_eq!(join(&found), "spec: policy must define rules; no field");
     }
 }

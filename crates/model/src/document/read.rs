@@ -32,10 +32,8 @@ pub fn from_rest(kind: Kind, body: &[u8]) -> Result<RestBody, DocumentError> {
 
 /// Reads one document of a file, YAML or JSON; `type` says the kind.
 pub fn from_yaml(text: &str) -> Result<Document, DocumentError> {
-    let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins };
     let not_yaml = |text: String| DocumentError::NotYaml { text };
-    let value: Value = serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| not_yaml(format!("error converting YAML to JSON: yaml: {error}")))?;
+    let value = yaml_value(text).map_err(|error| not_yaml(format!("error converting YAML to JSON: yaml: {error}")))?;
     let mut map = match value {
         Value::Object(map) => map,
         Value::Null => Map::new(),
@@ -76,6 +74,26 @@ pub fn split_yaml(text: &str) -> Vec<String> {
     let says_something = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
     documents.retain(|document| document.lines().any(says_something));
     documents
+}
+
+/// Reads YAML as JSON; the error is one line, with the line of the fault.
+fn yaml_value(text: &str) -> Result<Value, String> {
+    let options = serde_saphyr::options! {
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
+        leading_zero_numbers_as_strings: true,
+        with_snippet: false,
+    };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let said = error.to_string().replace('\n', " ");
+        let said = said.strip_prefix("error: ").unwrap_or(&said);
+        match error.location() {
+            Some(location) => {
+                let at = format!("line {} column {}: ", location.line(), location.column());
+                format!("line {}: {}", location.line(), said.strip_prefix(&at).unwrap_or(said))
+            }
+            None => said.to_owned(),
+        }
+    })
 }
 
 fn from_map(kind: Kind, mut map: Map<String, Value>) -> Result<RestBody, DocumentError> {
@@ -119,7 +137,6 @@ fn proto_spec(kind: Kind, map: &Map<String, Value>) -> Result<Bytes, DocumentErr
             return Err(DocumentError::Malformed { kind, text: format!("{name} is no RFC 3339 time") });
         }
     }
-    // Meta members are no fields of any spec, with one exception: none.
     proto::spec_from_json(kind, map).map_err(|error| DocumentError::Malformed { kind, text: error.to_string() })
 }
 
@@ -148,8 +165,7 @@ fn schema_violations(kind: Kind, map: &Map<String, Value>) -> Vec<Violation> {
             Some(_) | None => {}
         }
     }
-    if let Some(text) = map.get("type").and_then(Value::as_str).filter(|text| *text != kind.name) {
-        let _ = text;
+    if map.get("type").and_then(Value::as_str).is_some_and(|text| text != kind.name) {
         found.push(format!("type in body should be one of [{kind}]"));
     }
     for (key, value) in map.get("labels").and_then(Value::as_object).into_iter().flatten() {
@@ -212,5 +228,187 @@ fn scalar_to_text(value: &mut Value) {
         Value::Number(number) => *value = Value::from(number.to_string()),
         Value::Bool(flag) => *value = Value::from(flag.to_string()),
         Value::Null | Value::String(_) | Value::Array(_) | Value::Object(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn timeout() -> Kind {
+        Kind::by_name("MeshTimeout").expect("kind")
+    }
+
+    fn body(spec: &Value) -> String {
+        json!({"type": "MeshTimeout", "mesh": "default", "name": "t", "spec": spec}).to_string()
+    }
+
+    /// `field|reason` of each violation, or the text of another error.
+    fn refusals(kind: Kind, body: &str) -> Vec<String> {
+        match from_rest(kind, body.as_bytes()) {
+            Ok(_) => Vec::new(),
+            Err(DocumentError::Schema(found) | DocumentError::Invalid(found)) => {
+                found.into_iter().map(|found| format!("{}|{}", found.field, found.reason)).collect()
+            }
+            Err(other) => vec![other.to_string()],
+        }
+    }
+
+    #[test]
+    fn schema_violations_hide_others_and_are_sorted() {
+        let spec = json!({"targetRef": {"kind": "Planet"}, "to": [{"default": {"connectionTimeout": 5, "idleTimeout": "-1s"}}]});
+        assert_eq!(
+            refusals(timeout(), &body(&spec)),
+            [
+                "spec.targetRef.kind|in body should be one of [Mesh Dataplane]",
+                "spec.to[0].default.connectionTimeout|in body must be of type string: \"number\"",
+                "spec.to[0].targetRef|in body is required",
+            ]
+        );
+        assert_eq!(
+            refusals(timeout(), "{}"),
+            ["|.name in body is required", "|.spec in body is required", "|.type in body is required"]
+        );
+        assert_eq!(
+            refusals(timeout(), r#"{"type":"MeshRetry","name":"t","spec":null,"labels":{"a":1},"creationTime":"now"}"#),
+            [
+                "|creationTime in body must be of type date-time: \"now\"",
+                "|labels.a in body must be of type string: \"number\"",
+                "|spec in body must be of type object: \"null\"",
+                "|type in body should be one of [MeshTimeout]",
+            ]
+        );
+    }
+
+    #[test]
+    fn bodies_that_are_no_objects_are_refused() {
+        for text in ["null", "[]", "\"x\"", "7", "", "{", "{} x"] {
+            assert!(matches!(from_rest(timeout(), text.as_bytes()), Err(DocumentError::Malformed { .. })), "{text}");
+        }
+        for text in ["[]", "\"x\"", "", "{\"name\": 7}", "{\"labels\": []}", "{\"creationTime\": \"now\"}"] {
+            assert!(matches!(from_rest(Kind::MESH, text.as_bytes()), Err(DocumentError::Malformed { .. })), "{text}");
+        }
+    }
+
+    #[test]
+    fn null_is_an_empty_object_for_inlined_kinds() {
+        let body = from_rest(Kind::MESH, b"null").expect("body");
+        assert_eq!((body.type_name.as_str(), body.name.as_str(), body.spec.len()), ("", "", 0));
+    }
+
+    #[test]
+    fn the_last_of_two_equal_members_wins() {
+        assert_eq!(from_rest(Kind::MESH, br#"{"name":"a","name":"b"}"#).expect("body").name, "b");
+    }
+
+    #[test]
+    fn mesh_defaults_for_kinds_in_json_alone() {
+        let spec = r#"{"type":"MeshRetry","name":"r","spec":{}}"#;
+        assert_eq!(
+            from_rest(Kind::by_name("MeshRetry").expect("kind"), spec.as_bytes()).expect("body").mesh,
+            "default"
+        );
+        assert_eq!(from_rest(Kind::SECRET, br#"{"type":"Secret","name":"s"}"#).expect("body").mesh, "");
+    }
+
+    #[test]
+    fn specs_are_written_in_the_order_and_with_the_defaults_of_peers() {
+        let check = |kind: &str, spec: &str, expected: &str| {
+            let text = format!(r#"{{"type":"{kind}","name":"x","spec":{spec}}}"#);
+            let body = from_rest(Kind::by_name(kind).expect("kind"), text.as_bytes()).expect("body");
+            assert_eq!(String::from_utf8_lossy(&body.spec), expected);
+        };
+        check(
+            "MeshTimeout",
+            r#"{"from":[],"colour":1,"to":[{"default":{"colour":1,"idleTimeout":"90m","connectionTimeout":"1m"},"targetRef":{"kind":"Mesh","name":"x"}}]}"#,
+            r#"{"to":[{"targetRef":{"kind":"Mesh"},"default":{"connectionTimeout":"1m0s","idleTimeout":"1h30m0s"}}]}"#,
+        );
+        check(
+            "MeshTrace",
+            r#"{"default":{"backends":[{"zipkin":{"url":"http://z"},"type":"Zipkin"}]}}"#,
+            r#"{"default":{"backends":[{"type":"Zipkin","zipkin":{"url":"http://z","traceId128bit":false,"apiVersion":"httpJson","sharedSpanContext":true}}]}}"#,
+        );
+        check(
+            "MeshExternalService",
+            r#"{"match":{"port":80},"tls":{"enabled":true,"verification":{}}}"#,
+            r#"{"match":{"port":80},"tls":{"enabled":true,"allowRenegotiation":false,"verification":{"mode":"Secured"}}}"#,
+        );
+        check(
+            "MeshService",
+            r#"{"selector":{"dataplaneTags":{"a":"b"}},"ports":[{"port":80}]}"#,
+            r#"{"state":"Unavailable","selector":{},"ports":[{"port":80}]}"#,
+        );
+        // Not all of this schema is known: what a user wrote stays.
+        check("MeshIdentity", r#"{"new":{"x":[1]},"spiffeID":{"y":2}}"#, r#"{"spiffeID":{"y":2},"new":{"x":[1]}}"#);
+    }
+
+    #[test]
+    fn a_duration_that_does_not_parse_is_malformed() {
+        let spec = json!({"to": [{"targetRef": {"kind": "Mesh"}, "default": {"connectionTimeout": "five"}}]});
+        assert_eq!(
+            refusals(timeout(), &body(&spec)),
+            [r#"failed to parse resource: invalid MeshTimeout object: "time: invalid duration \"five\"""#]
+        );
+    }
+
+    #[test]
+    fn secrets_take_padded_base64_alone() {
+        let check = |data: Value, expected: Result<Value, &str>| {
+            let text = json!({"type": "GlobalSecret", "name": "s", "data": data}).to_string();
+            let read = from_rest(Kind::GLOBAL_SECRET, text.as_bytes());
+            match expected {
+                Ok(shown) => {
+                    let fields = proto::spec_to_json(Kind::GLOBAL_SECRET, &read.expect("body").spec).expect("spec");
+                    assert_eq!(fields.get("data").cloned().unwrap_or_default(), shown, "{data}");
+                }
+                Err(expected) => {
+                    let Err(DocumentError::Malformed { text, .. }) = read else { panic!("{data} is taken") };
+                    assert!(text.contains(expected), "{text}");
+                }
+            }
+        };
+        check(json!("aGVsbG8="), Ok(json!("aGVsbG8=")));
+        check(json!("aGVs\nbG8="), Ok(json!("aGVsbG8=")));
+        check(json!("//8="), Ok(json!("//8=")));
+        check(json!(""), Ok(Value::Null));
+        check(Value::Null, Ok(Value::Null));
+        check(json!("aGVsbG8"), Err("illegal base64 data at input byte 4"));
+        check(json!("_-8="), Err("illegal base64 data at input byte 0"));
+        check(json!(5), Err("invalid type"));
+        check(json!({"value": "aGVsbG8="}), Err("invalid type"));
+    }
+
+    #[test]
+    fn files_are_split_at_separator_lines() {
+        assert_eq!(split_yaml("a: 1\n---\nb: 2\n"), ["a: 1\n", "b: 2\n"]);
+        assert_eq!(split_yaml("---\na: 1\n--- # second\nb: 2\n---\n"), ["a: 1\n", "b: 2\n"]);
+        assert_eq!(split_yaml("a: 1\r\n---\r\nb: 2\r\n"), ["a: 1\r\n", "b: 2\r\n"]);
+        assert_eq!(split_yaml("\n---\n# only a comment\n"), Vec::<String>::new());
+        assert_eq!(split_yaml("a: |\n  -----BEGIN\n  --- x\n"), ["a: |\n  -----BEGIN\n  --- x\n"]);
+    }
+
+    #[test]
+    fn scalars_of_yaml_are_texts_where_texts_are_wanted() {
+        let document = from_yaml("type: Mesh\nname: 7\nlabels: {a: 1, b: true, c: 012, d: x}\n").expect("document");
+        assert_eq!(document.name, "7");
+        assert_eq!(document.labels.into_values().collect::<Vec<_>>(), ["1", "true", "012", "x"]);
+    }
+
+    #[test]
+    fn files_need_a_good_name_and_mesh() {
+        let refused = |text: &str, expected: &str| {
+            let error = from_yaml(text).expect_err("refused").to_string();
+            assert!(error.starts_with(expected), "{error}");
+        };
+        refused("type: Mesh\n", "failed to read meta: name: cannot be empty");
+        refused("type: Secret\nname: s\n", "failed to read meta: mesh: cannot be empty");
+        refused("type: Config\nname: s\n", "failed to parse resource: invalid resource type \"Config\"");
+        refused("- a\n", "failed to parse resource: invalid meta type: ");
+        refused(
+            "type: [\n",
+            "failed to parse resource: invalid meta type: \"error converting YAML to JSON: yaml: line 1: ",
+        );
     }
 }

@@ -79,3 +79,97 @@ fn shape(
     }
     Value::Object(shown)
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{Key, document::to_rest_text};
+
+    fn resource(kind: &str, labels: &[(&str, &str)], spec: &str) -> Resource {
+        let kind = Kind::by_name(kind).expect("kind");
+        Resource {
+            key: Key { kind, mesh: "default".to_owned(), name: "x".to_owned() },
+            labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            spec: Bytes::copy_from_slice(spec.as_bytes()),
+            status: None,
+            owner: None,
+            created: Timestamp::UNIX_EPOCH,
+            modified: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn members_stand_in_the_order_of_peers() {
+        let shown = to_rest(&resource("MeshExternalService", &[], r#"{"match":{"port":80}}"#), None);
+        let names: Vec<&String> = shown.as_object().expect("object").keys().collect();
+        assert_eq!(
+            names,
+            ["type", "mesh", "name", "creationTime", "modificationTime", "kri", "snis", "spec", "status"]
+        );
+        assert_eq!(shown["status"], json!({"vip": {}}));
+    }
+
+    #[test]
+    fn a_status_is_shown_where_there_is_one() {
+        let mut service = resource("MeshService", &[], "{}");
+        service.status = Some(Bytes::from_static(br#"{"tls":{"status":"Ready"}}"#));
+        assert_eq!(to_rest(&service, None)["status"], json!({"tls": {"status": "Ready"}}));
+        assert_eq!(to_rest(&resource("MeshTimeout", &[], "{}"), None).get("status"), None);
+    }
+
+    #[test]
+    fn server_names_say_zone_namespace_name_and_port() {
+        let check = |kind: &str, labels: &[(&str, &str)], spec: &str, zone: Option<&str>, expected: Value| {
+            assert_eq!(to_rest(&resource(kind, labels, spec), zone)["snis"], expected);
+        };
+        let ports = r#"{"ports":[{"port":90},{"port":80,"name":"main"}]}"#;
+        check(
+            "MeshService",
+            &[("kuma.io/zone", "east"), ("kuma.io/display-name", "web")],
+            ports,
+            Some("west"),
+            json!([{"port": 80, "sni": "sni.msvc.default.east.web.main"}, {"port": 90, "sni": "sni.msvc.default.east.web.90"}]),
+        );
+        check(
+            "MeshMultiZoneService",
+            &[("k8s.kuma.io/namespace", "ns")],
+            ports,
+            None,
+            json!([{"port": 80, "sni": "sni.mzsvc.default.ns.x.main"}, {"port": 90, "sni": "sni.mzsvc.default.ns.x.90"}]),
+        );
+        check(
+            "MeshExternalService",
+            &[],
+            r#"{"match":{"port":443}}"#,
+            Some("west"),
+            json!([{"port": 443, "sni": "sni.extsvc.default.west.x.443"}]),
+        );
+        check("MeshTimeout", &[], ports, None, Value::Null);
+    }
+
+    #[test]
+    fn times_are_utc_without_trailing_zeros() {
+        let at = |text: &str| time(text.parse().expect("time"));
+        assert_eq!(at("2026-11-23T23:06:54.4835324Z"), "2026-11-23T23:06:54.4835324Z");
+        assert_eq!(at("2026-11-23T23:06:54.500000000+01:00"), "2026-11-23T22:06:54.5Z");
+        assert_eq!(at("2026-11-23T23:06:54Z"), "2026-11-23T23:06:54Z");
+    }
+
+    #[test]
+    fn html_is_escaped_in_resources() {
+        let shown = to_rest(&resource("MeshRetry", &[], r#"{"a":"<b>&\u2028\u00e9"}"#), None);
+        let text = to_rest_text(&shown);
+        assert!(text.contains(r#""a": "\u003cb\u003e\u0026\u2028é""#), "{text}");
+        assert!(text.starts_with("{\n \"type\"") && text.ends_with("}\n"), "{text}");
+    }
+
+    #[test]
+    fn a_spec_that_cannot_be_read_is_shown_empty() {
+        assert_eq!(to_rest(&resource("MeshRetry", &[], "{"), None)["spec"], json!({}));
+        let zone = to_rest(&resource("Zone", &[], "\u{ff}\u{ff}"), None);
+        assert_eq!(zone.get("enabled"), None);
+    }
+}

@@ -1,13 +1,13 @@
 //! Destinations, host names, identities: kinds that are no policies.
 
-use super::{Fill, Node, Shape, common::MATCH_LABELS, member, open};
+use super::{Fill, Node, Shape, closed, common::MATCH_LABELS, member, open};
 
 pub(super) static SERVICE: Shape = open(&[
     member("state", Node::OneOf(&["Available", "Unavailable"])).or(Fill::Text("Unavailable")),
     member(
         "selector",
-        Node::Object(&open(&[
-            member("dataplaneTags", Node::Texts),
+        // `dataplaneTags` of 2.x is gone: peers drop it.
+        Node::Object(&closed(&[
             member("dataplaneRef", Node::Object(&open(&[member("name", Node::Text)]))),
             member("dataplaneLabels", MATCH_LABELS),
         ])),

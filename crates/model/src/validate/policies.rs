@@ -21,7 +21,9 @@ pub(super) fn check(kind: Kind, spec: &Value, found: &mut Found) {
     }
     match kind.name {
         "MeshTrafficPermission" if items(spec, "rules").is_empty() => found.add("spec", "policy must define rules"),
-        "MeshTrace" if spec["default"]["backends"].is_null() => found.add("spec.default.backends", "must be defined"),
+        "MeshTrace" if spec.pointer("/default/backends").is_none_or(Value::is_null) => {
+            found.add("spec.default.backends", "must be defined")
+        }
         "MeshTLS" => tls(spec, found),
         _ => {}
     }
@@ -33,9 +35,9 @@ fn needs_to_or_rules(kind: Kind) -> bool {
 }
 
 fn top(spec: &Value, found: &mut Found) {
-    let kind = &spec["targetRef"]["kind"];
     // An absent targetRef selects the mesh.
-    if !kind.is_null() && !matches!(kind.as_str(), Some("Mesh" | "Dataplane")) {
+    let kind = spec.pointer("/targetRef/kind").filter(|kind| !kind.is_null());
+    if kind.is_some_and(|kind| !matches!(kind.as_str(), Some("Mesh" | "Dataplane"))) {
         found.add("spec.targetRef.kind", "value is not supported");
     }
 }
@@ -97,10 +99,11 @@ fn sign(value: &Value) -> Option<i8> {
 }
 
 fn tls(spec: &Value, found: &mut Found) {
-    let top = spec["targetRef"]["kind"].as_str().unwrap_or("Mesh");
+    let top = spec.pointer("/targetRef/kind").and_then(Value::as_str).unwrap_or("Mesh");
     for (index, item) in items(spec, "rules").iter().enumerate() {
+        let conf = &item["default"];
         for name in ["tlsVersion", "tlsCiphers"] {
-            if top != "Mesh" && !item["default"][name].is_null() {
+            if top != "Mesh" && !conf[name].is_null() {
                 found.add(
                     format!("spec.rules[{index}].default.{name}"),
                     format!("{name} can only be defined with top level targetRef kind: Mesh"),

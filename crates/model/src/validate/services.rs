@@ -20,7 +20,8 @@ pub(super) fn check(kind: Kind, spec: &Value, found: &mut Found) {
             }
         }
         "MeshExternalService" => {
-            port_in_range(&spec["match"]["port"], "spec.match.port".to_owned(), found);
+            let matched = &spec["match"];
+            port_in_range(&matched["port"], "spec.match.port".to_owned(), found);
             for (index, endpoint) in spec["endpoints"].as_array().into_iter().flatten().enumerate() {
                 port_in_range(&endpoint["port"], format!("spec.endpoints[{index}].port"), found);
             }

@@ -28,9 +28,9 @@ fn default_specs_are_the_bytes_that_peers_send() {
         let mut wanted = Vec::new();
         prost::encoding::encode_varint(spec.len() as u64, &mut wanted);
         wanted.extend_from_slice(&spec);
-        let sent = messages
-            .iter()
-            .any(|message| message.windows(wanted.len()).any(|window| window == wanted) && has(message, name.as_bytes()));
+        let sent = messages.iter().any(|message| {
+            message.windows(wanted.len()).any(|window| window == wanted) && has(message, name.as_bytes())
+        });
         assert!(sent, "{kind} {name}");
     }
 }

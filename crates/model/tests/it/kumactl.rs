@@ -53,11 +53,15 @@ fn bad_documents_are_refused_in_kumactls_words() {
     for run in runs {
         let stderr = run["stderr"].as_str().unwrap();
         let documents = document::split_yaml(run["stdin"].as_str().unwrap());
-        let (index, expected) = stderr.lines().next().unwrap().strip_prefix("resource[").unwrap().split_once("]: ").unwrap();
+        let (index, expected) =
+            stderr.lines().next().unwrap().strip_prefix("resource[").unwrap().split_once("]: ").unwrap();
         let index: usize = index.parse().unwrap();
         let error = document::from_yaml(&documents[index]).expect_err("refused").to_string();
         // Texts of Go's readers may be ours.
-        match expected.split_once("invalid meta type").or_else(|| expected.split_once("error unmarshaling JSON: while decoding JSON: ")) {
+        match expected
+            .split_once("invalid meta type")
+            .or_else(|| expected.split_once("error unmarshaling JSON: while decoding JSON: "))
+        {
             Some((_, tail)) if tail.contains("time:") => assert!(error.contains(tail), "{error}"),
             Some((head, _)) => assert!(error.starts_with(head), "{error}"),
             None => assert_eq!(error, expected),
@@ -81,11 +85,27 @@ fn yaml_is_printed_byte_for_byte() {
     for run in &runs {
         let text = run["stdout"].as_str().unwrap();
         let value: Value = serde_saphyr::from_str(text).expect("yaml");
-        let sorted = text.lines().position(|line| line.starts_with("type: ")).is_none_or(|at| at + 1 == text.lines().count());
+        let sorted =
+            text.lines().position(|line| line.starts_with("type: ")).is_none_or(|at| at + 1 == text.lines().count());
         if sorted {
             checked += 1;
             assert_eq!(yaml::to_string(&value), text);
         }
     }
     assert!(captures::folder().is_none() || checked >= 8, "{checked} of {}", runs.len());
+}
+
+#[test]
+fn a_document_is_sent_as_kumactl_sends_it() {
+    let mut checked = 0;
+    for run in runs(|run, args| args.starts_with("apply") && run["requestsSeen"].is_array() && run["stdin"].is_string())
+    {
+        let documents = document::split_yaml(run["stdin"].as_str().unwrap());
+        let put = run["requestsSeen"].as_array().unwrap().iter().find(|request| request["method"] == "PUT");
+        let (Some(put), [text]) = (put, documents.as_slice()) else { continue };
+        let sent: Value = serde_json::from_str(put["body"].as_str().unwrap()).unwrap();
+        assert_eq!(document::from_yaml(text).expect("document").to_rest(), sent);
+        checked += 1;
+    }
+    assert!(captures::folder().is_none() || checked >= 4, "{checked}");
 }

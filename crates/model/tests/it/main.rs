@@ -7,3 +7,4 @@ mod captures;
 mod defaults;
 mod kumactl;
 mod rest;
+mod robust;
