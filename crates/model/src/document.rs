@@ -57,11 +57,11 @@ pub struct RestBody {
     pub spec: Bytes,
 }
 
-/// Why a text is no document. Displayed as kumactl prints it.
+/// Why a text is no document. Displayed as REST says it in `detail`, and kumactl behind [`DocumentError::stage`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DocumentError {
     /// No JSON, or members of a type that cannot be read.
-    #[error("failed to parse resource: invalid {kind} object: {text:?}")]
+    #[error("invalid {kind} object: {text:?}")]
     Malformed {
         /// The kind that was expected.
         kind: Kind,
@@ -69,30 +69,45 @@ pub enum DocumentError {
         text: String,
     },
     /// A request that is refused for another reason.
-    #[error("failed to parse resource: {text}")]
+    #[error("{text}")]
     BadRequest {
         /// What is wrong.
         text: String,
     },
     /// No YAML at all.
-    #[error("failed to parse resource: invalid meta type: {text:?}")]
+    #[error("invalid meta type: {text:?}")]
     NotYaml {
         /// What the reader said.
         text: String,
     },
     /// No kind has this name.
-    #[error("failed to parse resource: invalid resource type {name:?}")]
+    #[error("invalid resource type {name:?}")]
     UnknownKind {
         /// `type` of the document.
         name: String,
     },
     /// Members that are missing or of the wrong type; hides everything else.
-    #[error("failed to parse resource: {}", validate::join(.0))]
+    #[error("{}", validate::join(.0))]
     Schema(Vec<Violation>),
     /// A spec that breaks rules.
-    #[error("failed to parse resource: {}", validate::join(.0))]
+    #[error("{}", validate::join(.0))]
     Invalid(Vec<Violation>),
     /// A name or a mesh that breaks rules (files only; REST compares them with the path first).
-    #[error("failed to read meta: {}", validate::join(.0))]
+    #[error("{}", validate::join(.0))]
     Meta(Vec<Violation>),
+}
+
+impl DocumentError {
+    /// What kumactl was about when it failed: it prints `<stage>: <error>`.
+    pub fn stage(&self) -> &'static str {
+        match self {
+            Self::Meta(_) => "failed to read meta",
+            Self::Malformed { .. }
+            | Self::BadRequest { .. }
+            | Self::NotYaml { .. }
+            | Self::UnknownKind { .. }
+            | Self::Schema(_)
+            | Self::Invalid(_) => "failed to parse resource",
+        }
+    }
 }

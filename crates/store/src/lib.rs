@@ -5,7 +5,12 @@
 //! up with the truth.
 
 mod error;
+mod feed;
+mod index;
+pub mod memory;
 mod query;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 mod watch;
 mod write;
 

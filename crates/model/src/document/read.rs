@@ -349,7 +349,7 @@ mod tests {
         let spec = json!({"to": [{"targetRef": {"kind": "Mesh"}, "default": {"connectionTimeout": "five"}}]});
         assert_eq!(
             refusals(timeout(), &body(&spec)),
-            [r#"failed to parse resource: invalid MeshTimeout object: "time: invalid duration \"five\"""#]
+            [r#"invalid MeshTimeout object: "time: invalid duration \"five\"""#]
         );
     }
 
@@ -399,7 +399,8 @@ mod tests {
     #[test]
     fn files_need_a_good_name_and_mesh() {
         let refused = |text: &str, expected: &str| {
-            let error = from_yaml(text).expect_err("refused").to_string();
+            let error = from_yaml(text).expect_err("refused");
+            let error = format!("{}: {error}", error.stage());
             assert!(error.starts_with(expected), "{error}");
         };
         refused("type: Mesh\n", "failed to read meta: name: cannot be empty");

@@ -56,7 +56,8 @@ fn bad_documents_are_refused_in_kumactls_words() {
         let (index, expected) =
             stderr.lines().next().unwrap().strip_prefix("resource[").unwrap().split_once("]: ").unwrap();
         let index: usize = index.parse().unwrap();
-        let error = document::from_yaml(&documents[index]).expect_err("refused").to_string();
+        let error = document::from_yaml(&documents[index]).expect_err("refused");
+        let error = format!("{}: {error}", error.stage());
         // Texts of Go's readers may be ours.
         match expected
             .split_once("invalid meta type")

@@ -1,10 +1,10 @@
 //! Replays what real peers said: bodies of PUT, what GET shows of them, files that kumactl reads, default documents.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 #![expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 
 mod captures;
-mod defaults;
 mod kumactl;
 mod rest;
 mod robust;
+mod sent;

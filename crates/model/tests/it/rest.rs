@@ -12,12 +12,13 @@ use serde_json::Value;
 
 use crate::captures;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "global-access.jsonl",
     "global-index.jsonl",
     "global-kinds.jsonl",
     "global-resources.jsonl",
     "global-secrets.jsonl",
+    "global-variants.jsonl",
     "global-zones.jsonl",
     "zone.jsonl",
 ];

@@ -1,0 +1,71 @@
+//! Features that peers advertise (contract: kds 3.2).
+
+use std::ops::BitOr;
+
+/// A set of features.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Features(u8);
+
+impl Features {
+    /// No feature.
+    pub const NONE: Self = Self(0);
+    /// Nothing reads it; real peers send it.
+    pub const ZONE_TOKEN: Self = Self(1);
+    /// Names carry a hash suffix.
+    pub const HASH_SUFFIX: Self = Self(2);
+    /// Host name generators may select MeshMultiZoneServices.
+    pub const HG_MZ_SELECTOR: Self = Self(4);
+    /// Producer policies of other zones are understood.
+    pub const PRODUCER_POLICY_FLOW: Self = Self(8);
+    /// Policies may omit their top-level target reference.
+    pub const OPTIONAL_TOP_LEVEL_TARGET_REF: Self = Self(16);
+    /// Every feature.
+    pub const ALL: Self = Self(31);
+
+    const NAMES: [(&'static str, Self); 5] = [
+        ("zone-token", Self::ZONE_TOKEN),
+        ("hash-suffix", Self::HASH_SUFFIX),
+        ("hg-mz-selector", Self::HG_MZ_SELECTOR),
+        ("producer-policy-flow", Self::PRODUCER_POLICY_FLOW),
+        ("optional-top-level-target-ref", Self::OPTIONAL_TOP_LEVEL_TARGET_REF),
+    ];
+
+    /// Reads names; unknown ones are ignored.
+    pub fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        names
+            .into_iter()
+            .filter_map(|name| Self::NAMES.iter().find(|(known, _)| *known == name))
+            .fold(Self::NONE, |all, (_, feature)| all | *feature)
+    }
+
+    /// The names of the set, in the order real peers send them.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMES.into_iter().filter(move |(_, feature)| self.contains(*feature)).map(|(name, _)| name)
+    }
+
+    /// Whether all features of `other` are in the set.
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl BitOr for Features {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_and_written_in_the_order_of_the_peers() {
+        let names = ["zone-token", "hash-suffix", "hg-mz-selector", "producer-policy-flow", "optional-top-level-target-ref"];
+        assert_eq!(Features::from_names(names.into_iter().rev().chain(["unknown"])), Features::ALL);
+        assert_eq!(Features::ALL.names().collect::<Vec<_>>(), names);
+        assert!(!Features::NONE.contains(Features::HASH_SUFFIX));
+    }
+}

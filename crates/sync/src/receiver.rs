@@ -1,0 +1,137 @@
+//! The consumer's end of one stream: asks for its kinds, takes responses of those and of no other, answers each.
+
+use std::collections::BTreeMap;
+
+use model::Kind;
+use thiserror::Error;
+
+use crate::{
+    message::{DeltaRequest, Incoming, Received},
+    wire_name::WireName,
+};
+
+/// A response that must not be applied: the stream ends.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ProtocolError {
+    /// Its type was not asked for; a real peer would store it all the same.
+    #[error("type {kind} was not asked for")]
+    NotAskedFor {
+        /// The type, as the peer named it.
+        kind: String,
+    },
+}
+
+/// What a response wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The kind.
+    pub kind: Kind,
+    /// It is the first of its kind on the stream: what it does not name is gone.
+    pub initial: bool,
+    /// What to create or update.
+    pub resources: Vec<Received>,
+    /// What to delete.
+    pub removed: Vec<WireName>,
+    /// What the caller found invalid: neither created, nor updated, nor deleted.
+    pub invalid: Vec<WireName>,
+}
+
+/// What became of a plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Why resources were rejected, a text each; the rest is in force.
+    pub rejected: Vec<String>,
+}
+
+/// The consumer's end of one stream.
+#[derive(Debug)]
+pub struct Receiver {
+    lanes: BTreeMap<&'static str, Lane>,
+}
+
+#[derive(Debug)]
+struct Lane {
+    kind: Kind,
+    /// Nothing of the kind was answered yet.
+    initial: bool,
+}
+
+impl Receiver {
+    /// Returns the end of a stream that will ask for these kinds.
+    pub fn new(kinds: Vec<Kind>) -> Self {
+        Self { lanes: kinds.into_iter().map(|kind| (kind.name, Lane { kind, initial: true })).collect() }
+    }
+
+    /// The requests that open the stream: one a kind, for everything.
+    pub fn first_requests(&self) -> Vec<DeltaRequest> {
+        let first = |kind: &&str| DeltaRequest { kind: (*kind).to_owned(), subscribe: everything(), ..DeltaRequest::default() };
+        self.lanes.keys().map(first).collect()
+    }
+
+    /// Takes a response; returns what it wants done.
+    pub fn on_response(&self, response: Incoming) -> Result<Plan, ProtocolError> {
+        let Some(lane) = self.lanes.get(response.kind.as_str()) else {
+            return Err(ProtocolError::NotAskedFor { kind: response.kind });
+        };
+        // Of several resources under one name the last one counts.
+        let by_name: BTreeMap<_, _> = response.resources.into_iter().map(|one| (one.name.clone(), one)).collect();
+        Ok(Plan {
+            kind: lane.kind,
+            initial: lane.initial,
+            resources: by_name.into_values().collect(),
+            removed: response.removed,
+            invalid: Vec::new(),
+        })
+    }
+
+    /// Answers a response: an ACK, or a NACK with the reasons.
+    pub fn applied(&mut self, kind: &str, nonce: &str, outcome: Outcome) -> DeltaRequest {
+        if let Some(lane) = self.lanes.get_mut(kind) {
+            lane.initial = false;
+        }
+        let answer = DeltaRequest { kind: kind.to_owned(), nonce: nonce.to_owned(), ..DeltaRequest::default() };
+        if outcome.rejected.is_empty() {
+            return answer;
+        }
+        DeltaRequest { error: Some(outcome.rejected.join("\n")), subscribe: everything(), ..answer }
+    }
+}
+
+fn everything() -> Vec<String> {
+    vec!["*".to_owned()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(kind: &str) -> Incoming {
+        Incoming { kind: kind.to_owned(), nonce: "1".to_owned(), ..Incoming::default() }
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_refused() {
+        let receiver = Receiver::new(vec![Kind::DATAPLANE]);
+        assert!(receiver.on_response(response("Dataplane")).is_ok());
+        for kind in ["Secret", "NoSuchKind", ""] {
+            assert_eq!(receiver.on_response(response(kind)), Err(ProtocolError::NotAskedFor { kind: kind.to_owned() }));
+        }
+    }
+
+    #[test]
+    fn the_first_response_is_authoritative_until_it_was_answered() {
+        let mut receiver = Receiver::new(vec![Kind::MESH]);
+        assert!(receiver.on_response(response("Mesh")).unwrap().initial);
+        receiver.applied("Mesh", "1", Outcome { rejected: vec!["spec: bad".to_owned()] });
+        assert!(!receiver.on_response(response("Mesh")).unwrap().initial, "a rejected first response counts too");
+    }
+
+    #[test]
+    fn answers_carry_the_nonce_and_the_reasons() {
+        let mut receiver = Receiver::new(vec![Kind::MESH]);
+        let ack = receiver.applied("Mesh", "7", Outcome::default());
+        assert_eq!((ack.nonce.as_str(), ack.error, ack.subscribe.len()), ("7", None, 0));
+        let nack = receiver.applied("Mesh", "8", Outcome { rejected: vec!["a".to_owned(), "b".to_owned()] });
+        assert_eq!((nack.nonce.as_str(), nack.error.as_deref(), nack.subscribe), ("8", Some("a\nb"), everything()));
+    }
+}

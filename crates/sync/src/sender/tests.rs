@@ -1,0 +1,251 @@
+//! One test a rule of contract kds 4.5 to 4.7 and of decisions 14 and 15.
+
+use bytes::Bytes;
+
+use super::*;
+
+fn entry(name: &str, version: &str) -> Entry {
+    Entry {
+        name: WireName { mesh: "default".to_owned(), name: name.to_owned() },
+        version: version.to_owned(),
+        payload: Bytes::from(vec![0; 100]),
+        origin_zone: None,
+        needs: Features::NONE,
+    }
+}
+
+fn audience() -> Audience {
+    Audience { zone: "west".to_owned(), features: Features::HASH_SUFFIX }
+}
+
+fn ask(kind: &str) -> DeltaRequest {
+    DeltaRequest { kind: kind.to_owned(), subscribe: vec!["*".to_owned()], ..DeltaRequest::default() }
+}
+
+fn ack(response: &DeltaResponse) -> DeltaRequest {
+    DeltaRequest { kind: response.kind.clone(), nonce: response.nonce.clone(), ..DeltaRequest::default() }
+}
+
+fn names(response: &DeltaResponse) -> Vec<String> {
+    response.changed.iter().map(|entry| format!("{}@{}", entry.name.name, entry.version)).collect()
+}
+
+/// A kind, and the stream that provides it.
+struct Stream {
+    sender: Sender,
+    snapshot: Snapshot,
+}
+
+impl Stream {
+    fn new(entries: Vec<Entry>) -> Self {
+        let mut stream = Self { sender: Sender::new(audience()), snapshot: Snapshot::empty("K") };
+        stream.change(entries, &[]);
+        stream
+    }
+
+    fn change(&mut self, upserts: Vec<Entry>, removed: &[&str]) {
+        let removed: Vec<_> =
+            removed.iter().map(|name| WireName { mesh: "default".to_owned(), name: (*name).to_owned() }).collect();
+        self.snapshot = self.snapshot.with_changes(upserts, &removed);
+        self.sender.on_snapshot(Arc::new(self.snapshot.clone()));
+    }
+
+    fn ask(&mut self) -> DeltaResponse {
+        self.sender.on_request(ask("K")).unwrap();
+        self.next().unwrap()
+    }
+
+    fn next(&mut self) -> Option<DeltaResponse> {
+        self.sender.next_within(usize::MAX)
+    }
+
+    fn ack(&mut self, response: &DeltaResponse) {
+        self.sender.on_request(ack(response)).unwrap();
+    }
+}
+
+#[test]
+fn the_first_answer_comes_even_when_everything_is_empty() {
+    let mut sender = Sender::new(audience());
+    for kind in ["Mesh", "NoSuchKind", "Dataplane"] {
+        assert_eq!(sender.on_request(ask(kind)), Ok(Reaction::Subscribed { kind: kind.to_owned() }));
+    }
+    let mut answered = Vec::new();
+    while let Some(response) = sender.next_within(usize::MAX) {
+        assert!(response.changed.is_empty() && response.removed.is_empty());
+        answered.push(response.kind);
+    }
+    assert_eq!(answered, ["Dataplane", "Mesh", "NoSuchKind"]);
+}
+
+#[test]
+fn one_response_is_in_flight_and_changes_are_coalesced() {
+    let mut stream = Stream::new(vec![entry("a", "1")]);
+    let first = stream.ask();
+    stream.change(vec![entry("a", "2")], &[]);
+    stream.change(vec![entry("a", "3"), entry("b", "1")], &[]);
+    assert_eq!(stream.next(), None, "nothing before the ACK");
+    stream.ack(&first);
+    let second = stream.next().unwrap();
+    assert_eq!(names(&second), ["a@3", "b@1"]);
+    assert_eq!(stream.next(), None);
+}
+
+#[test]
+fn create_and_delete_between_two_responses_say_nothing() {
+    let mut stream = Stream::new(vec![entry("a", "1")]);
+    let first = stream.ask();
+    stream.ack(&first);
+    stream.change(vec![entry("b", "1")], &[]);
+    stream.change(Vec::new(), &["b"]);
+    assert_eq!(stream.next(), None);
+}
+
+#[test]
+fn removals_are_said_once() {
+    let mut stream = Stream::new(vec![entry("a", "1"), entry("b", "1")]);
+    let first = stream.ask();
+    stream.ack(&first);
+    stream.change(Vec::new(), &["a"]);
+    let second = stream.next().unwrap();
+    assert_eq!(second.removed.iter().map(WireName::to_string).collect::<Vec<_>>(), ["a.default"]);
+    assert!(second.changed.is_empty());
+    stream.ack(&second);
+    assert_eq!(stream.next(), None);
+}
+
+#[test]
+fn rejected_content_is_not_sent_again_until_it_changes() {
+    let mut stream = Stream::new(vec![entry("a", "1")]);
+    let first = stream.ask();
+    let nack = DeltaRequest { error: Some("spec: bad".to_owned()), subscribe: vec!["*".to_owned()], ..ack(&first) };
+    let reaction = stream.sender.on_request(nack).unwrap();
+    assert_eq!(reaction, Reaction::Rejected { kind: "K".to_owned(), nonce: first.nonce.clone(), reason: "spec: bad".to_owned() });
+    assert_eq!(stream.next(), None);
+    stream.change(vec![entry("b", "1")], &[]);
+    assert_eq!(names(&stream.next().unwrap()), ["b@1"]);
+}
+
+#[test]
+fn an_unknown_nonce_releases_the_next_response() {
+    let mut stream = Stream::new(vec![entry("a", "1")]);
+    let mut first = stream.ask();
+    stream.change(vec![entry("a", "2")], &[]);
+    first.nonce = "invented".to_owned();
+    stream.ack(&first);
+    assert_eq!(names(&stream.next().unwrap()), ["a@2"]);
+}
+
+#[test]
+fn a_repeated_first_request_is_answered_and_a_repeated_ack_is_not() {
+    let mut stream = Stream::new(vec![entry("a", "1")]);
+    let first = stream.ask();
+    stream.ack(&first);
+    stream.ack(&first);
+    assert_eq!(stream.next(), None);
+    assert_eq!(stream.sender.on_request(ask("K")), Ok(Reaction::Repeated { kind: "K".to_owned() }));
+    let again = stream.next().unwrap();
+    assert!(again.changed.is_empty() && again.removed.is_empty());
+}
+
+#[test]
+fn a_list_of_names_gets_just_those() {
+    let mut stream = Stream::new(vec![entry("a", "1"), entry("b", "1")]);
+    stream.sender.on_request(DeltaRequest { subscribe: vec!["b.default".to_owned()], ..ask("K") }).unwrap();
+    let first = stream.next().unwrap();
+    assert_eq!((names(&first), first.step), (vec!["b@1".to_owned()], None));
+    stream.ack(&first);
+    stream.change(vec![entry("a", "2")], &[]);
+    assert_eq!(stream.next(), None);
+    let mut nothing_named = Stream::new(vec![entry("a", "1")]);
+    nothing_named.sender.on_request(DeltaRequest { subscribe: Vec::new(), ..ask("K") }).unwrap();
+    assert_eq!(names(&nothing_named.next().unwrap()), ["a@1"], "an empty list means everything");
+}
+
+#[test]
+fn initial_versions_cost_the_difference_only() {
+    let mut stream = Stream::new(vec![entry("same", "1"), entry("stale", "2")]);
+    let has = [("same.default", "1"), ("stale.default", "1"), ("gone.default", "1")];
+    let initial_versions = has.map(|(name, version)| (name.to_owned(), version.to_owned())).into();
+    stream.sender.on_request(DeltaRequest { initial_versions, ..ask("K") }).unwrap();
+    let first = stream.next().unwrap();
+    assert_eq!(names(&first), ["stale@2"]);
+    assert_eq!(first.removed.iter().map(WireName::to_string).collect::<Vec<_>>(), ["gone.default"]);
+    assert_eq!(first.step, None, "a frame for this zone alone");
+}
+
+#[test]
+fn a_zone_does_not_get_its_own_back_nor_what_it_would_misread() {
+    let own = Entry { origin_zone: Some("west".to_owned()), ..entry("own", "1") };
+    let other = Entry { origin_zone: Some("east".to_owned()), ..entry("other", "1") };
+    let newer = Entry { needs: Features::PRODUCER_POLICY_FLOW, ..entry("newer", "1") };
+    let mut stream = Stream::new(vec![own, other, newer]);
+    let first = stream.ask();
+    assert_eq!((names(&first), first.step), (vec!["other@1".to_owned()], None));
+    stream.ack(&first);
+    stream.change(vec![Entry { origin_zone: Some("west".to_owned()), ..entry("own", "2") }], &[]);
+    assert_eq!(stream.next(), None, "a change of its own says nothing");
+    stream.change(Vec::new(), &["own"]);
+    assert_eq!(stream.next(), None);
+    stream.change(vec![Entry { origin_zone: Some("west".to_owned()), ..entry("other", "2") }], &[]);
+    assert_eq!(stream.next().unwrap().removed.len(), 1, "what becomes its own is taken back");
+}
+
+#[test]
+fn streams_that_make_the_same_step_share_its_frame() {
+    let mut one = Stream::new(vec![entry("a", "1")]);
+    let mut two = Stream::new(vec![entry("a", "1")]);
+    let (first, same) = (one.ask(), two.ask());
+    assert_eq!(first.step, Some(Step { from: None, to: 1 }));
+    assert_eq!((first.nonce.as_str(), first.step), (same.nonce.as_str(), same.step));
+    one.ack(&first);
+    one.change(vec![entry("a", "2")], &[]);
+    assert_eq!(one.next().unwrap().step, Some(Step { from: Some(1), to: 2 }));
+}
+
+#[test]
+fn a_first_response_that_does_not_fit_is_not_sent_in_part() {
+    let mut stream = Stream::new(vec![entry("a", "1"), entry("b", "1")]);
+    stream.sender.on_request(ask("K")).unwrap();
+    stream.sender.on_request(ask("L")).unwrap();
+    assert_eq!(stream.sender.next_within(300).map(|response| response.kind), Some("L".to_owned()), "the others still come");
+    assert_eq!(stream.sender.take_too_large().len(), 1);
+    assert_eq!(stream.sender.next_within(300), None);
+    assert!(stream.sender.take_too_large().is_empty(), "said once");
+    stream.change(Vec::new(), &["b"]);
+    assert_eq!(names(&stream.sender.next_within(400).unwrap()), ["a@1"], "it heals when the content shrinks");
+}
+
+#[test]
+fn a_large_change_comes_in_parts() {
+    let mut stream = Stream::new(Vec::new());
+    let first = stream.ask();
+    stream.ack(&first);
+    stream.change((0..10).map(|index| entry(&format!("e{index}"), "1")).collect(), &[]);
+    let mut all = Vec::new();
+    while let Some(part) = stream.sender.next_within(600) {
+        assert!(part.changed.len() <= 3);
+        assert_eq!(part.step, None);
+        all.extend(names(&part));
+        stream.ack(&part);
+    }
+    assert_eq!(all.len(), 10);
+    stream.change(Vec::new(), &["e0"]);
+    assert_eq!(stream.sender.next_within(600).unwrap().removed.len(), 1);
+}
+
+#[test]
+fn an_entry_that_never_fits_is_left_out_and_said() {
+    let mut stream = Stream::new(Vec::new());
+    let first = stream.ask();
+    stream.ack(&first);
+    let huge = Entry { payload: Bytes::from(vec![0; 5000]), ..entry("huge", "1") };
+    stream.change(vec![huge, entry("small", "1")], &[]);
+    assert_eq!(names(&stream.sender.next_within(600).unwrap()), ["small@1"]);
+    assert_eq!(stream.sender.take_too_large().len(), 1);
+}
+
+#[test]
+fn a_request_without_type_is_refused() {
+    assert_eq!(Sender::new(audience()).on_request(DeltaRequest::default()), Err(RequestError::NoType));
+}

@@ -1,0 +1,277 @@
+//! Runs the built programs: `kuma-cp` with its log captured line by line, `kumactl` with its output.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead as _, BufReader, Write as _},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{Arc, Condvar, Mutex},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+/// Nothing that a test waits for takes longer.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// A running `kuma-cp`. Ends with the test.
+pub struct ControlPlane {
+    exe: PathBuf,
+    settings: BTreeMap<String, String>,
+    arguments: Vec<String>,
+    child: Child,
+    log: Arc<Log>,
+    reader: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<String>>,
+    more: Condvar,
+}
+
+impl ControlPlane {
+    /// Starts a control plane with nothing in its environment but `settings`. All ports are chosen by the system.
+    pub fn start(exe: &str, settings: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let mut all: BTreeMap<String, String> = [
+            ("KUMA_ENVIRONMENT", "universal"),
+            ("KUMA_API_SERVER_HTTP_PORT", "0"),
+            ("KUMA_API_SERVER_HTTP_INTERFACE", "127.0.0.1"),
+            ("KUMA_API_SERVER_HTTPS_PORT", "0"),
+            ("KUMA_API_SERVER_HTTPS_INTERFACE", "127.0.0.1"),
+            ("KUMA_DIAGNOSTICS_SERVER_PORT", "0"),
+            ("KUMA_MULTIZONE_GLOBAL_KDS_GRPC_PORT", "0"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+        all.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        let arguments = if arguments.is_empty() { vec!["run".to_owned()] } else { arguments.iter().map(|text| (*text).to_owned()).collect() };
+        let (child, log, reader) = spawn(Path::new(exe), &all, &arguments);
+        Self { exe: exe.into(), settings: all, arguments, child, log, reader: Some(reader) }
+    }
+
+    /// The id of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Changes a setting for the next start; an empty value removes it.
+    pub fn set(&mut self, key: &str, value: &str) {
+        if value.is_empty() {
+            self.settings.remove(key);
+        } else {
+            self.settings.insert(key.to_owned(), value.to_owned());
+        }
+    }
+
+    /// Ends the process as a crash would, and starts it again on the ports it had.
+    pub fn crash_and_restart(&mut self) {
+        self.keep_ports();
+        self.kill();
+        self.again();
+    }
+
+    /// Ends the process with SIGTERM and starts it again on the ports it had.
+    pub fn restart(&mut self) {
+        self.keep_ports();
+        self.terminate();
+        self.again();
+    }
+
+    /// Starts again after [`ControlPlane::terminate`] or [`ControlPlane::kill`].
+    pub fn again(&mut self) {
+        let (child, log, reader) = spawn(&self.exe, &self.settings, &self.arguments);
+        let earlier = std::mem::replace(&mut self.log, log);
+        drop(earlier);
+        self.child = child;
+        self.reader = Some(reader);
+    }
+
+    /// Fixes the ports to what they are now.
+    pub fn keep_ports(&mut self) {
+        for (what, key) in [
+            ("http", "KUMA_API_SERVER_HTTP_PORT"),
+            ("https", "KUMA_API_SERVER_HTTPS_PORT"),
+            ("diagnostics", "KUMA_DIAGNOSTICS_SERVER_PORT"),
+            ("kds", "KUMA_MULTIZONE_GLOBAL_KDS_GRPC_PORT"),
+        ] {
+            if let Some(address) = self.listening(what) {
+                self.settings.insert(key.to_owned(), address.port().to_string());
+            }
+        }
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let killed = Command::new("kill").arg(self.child.id().to_string()).status().expect("run kill");
+        assert!(killed.success(), "kill failed");
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("wait for the program") {
+                return status;
+            }
+            assert!(start.elapsed() < LIMIT, "the program does not end:\n{}", self.text());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends the process with SIGKILL.
+    pub fn kill(&mut self) {
+        let _already_dead = self.child.kill();
+        let _status = self.child.wait().expect("wait for the program");
+    }
+
+    /// Waits until the process ended by itself; returns its status and its whole log.
+    pub fn ended(mut self) -> (ExitStatus, String) {
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("wait for the program") {
+                break status;
+            }
+            assert!(start.elapsed() < LIMIT, "the program goes on:\n{}", self.text());
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("read the log");
+        }
+        (status, self.text())
+    }
+
+    /// Waits for a log line that holds all of `parts`, from the start of the log; returns it.
+    pub fn line(&self, parts: &[&str]) -> String {
+        self.line_after(0, parts)
+    }
+
+    /// How many lines were logged so far: a mark for [`ControlPlane::line_after`].
+    pub fn mark(&self) -> usize {
+        self.log.lines.lock().unwrap().len()
+    }
+
+    /// Waits for a log line after `mark` that holds all of `parts`; returns it.
+    pub fn line_after(&self, mark: usize, parts: &[&str]) -> String {
+        let start = Instant::now();
+        let mut lines = self.log.lines.lock().unwrap();
+        loop {
+            let found = lines.iter().skip(mark).find(|line| parts.iter().all(|part| line.contains(part)));
+            if let Some(line) = found {
+                return line.clone();
+            }
+            let left = LIMIT.checked_sub(start.elapsed()).unwrap_or_else(|| {
+                panic!("no line with {parts:?} after line {mark} in:\n{}", lines.join("\n"));
+            });
+            lines = self.log.more.wait_timeout(lines, left.min(Duration::from_millis(200))).unwrap().0;
+        }
+    }
+
+    /// Whether a line after `mark` holds all of `parts` now.
+    pub fn logged_after(&self, mark: usize, parts: &[&str]) -> bool {
+        self.log.lines.lock().unwrap().iter().skip(mark).any(|line| parts.iter().all(|part| line.contains(part)))
+    }
+
+    /// The whole log so far.
+    pub fn text(&self) -> String {
+        self.log.lines.lock().unwrap().join("\n")
+    }
+
+    /// Waits until the program listens for `what` (http, https, kds, diagnostics); returns the address.
+    pub fn address(&self, what: &str) -> SocketAddr {
+        let line = self.line(&["listening", &format!("\"{what}\"")]);
+        address_in(&line).unwrap_or_else(|| panic!("no address in {line}"))
+    }
+
+    fn listening(&self, what: &str) -> Option<SocketAddr> {
+        let lines = self.log.lines.lock().unwrap();
+        lines.iter().find(|line| line.contains("listening") && line.contains(&format!("\"{what}\""))).and_then(|line| address_in(line))
+    }
+}
+
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        let _already_dead = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once("\"address\": \"")?;
+    rest.split_once('"')?.0.parse().ok()
+}
+
+fn spawn(exe: &Path, settings: &BTreeMap<String, String>, arguments: &[String]) -> (Child, Arc<Log>, JoinHandle<()>) {
+    let mut child = Command::new(exe)
+        .args(arguments)
+        .env_clear()
+        .envs(settings)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("start {}: {error}", exe.display()));
+    let stderr = child.stderr.take().expect("stderr is piped");
+    let log = Arc::new(Log::default());
+    let filling = Arc::clone(&log);
+    let reader = std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines() {
+            let Ok(line) = line else { break };
+            filling.lines.lock().unwrap().push(line);
+            filling.more.notify_all();
+        }
+    });
+    (child, log, reader)
+}
+
+/// Runs `kumactl` with a home of its own.
+pub struct Kumactl {
+    exe: PathBuf,
+    home: PathBuf,
+}
+
+impl Kumactl {
+    /// Returns a runner. `kuma_cp` is the path of the other program, beside which `kumactl` is built.
+    pub fn beside(kuma_cp: &str, home: &Path) -> Self {
+        let exe = Path::new(kuma_cp).with_file_name("kumactl");
+        assert!(exe.is_file(), "{} is missing: build the whole workspace (cargo build --workspace)", exe.display());
+        Self { exe, home: home.to_owned() }
+    }
+
+    /// Runs a command with an input; returns everything it said.
+    pub fn run(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = Command::new(&self.exe)
+            .args(arguments)
+            .env_clear()
+            .env("HOME", &self.home)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("start kumactl");
+        let written = child.stdin.take().expect("stdin is piped").write_all(input.as_bytes());
+        drop(written);
+        child.wait_with_output().expect("wait for kumactl")
+    }
+
+    /// Runs a command that must succeed; returns its standard output.
+    pub fn ok(&self, arguments: &[&str], input: &str) -> String {
+        let output = self.run(arguments, input);
+        assert!(
+            output.status.success(),
+            "kumactl {arguments:?} failed: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).expect("text")
+    }
+}
+
+/// Asks again until the answer satisfies; panics with the last answer after [`LIMIT`].
+pub fn eventually<T: std::fmt::Debug>(what: &str, mut ask: impl FnMut() -> T, satisfied: impl Fn(&T) -> bool) -> T {
+    let start = Instant::now();
+    loop {
+        let answer = ask();
+        if satisfied(&answer) {
+            return answer;
+        }
+        assert!(start.elapsed() < LIMIT, "{what}: last answer was {answer:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
