@@ -63,7 +63,8 @@ mod tests {
 
     #[test]
     fn the_connection_must_come_from_this_machine() {
-        for (remote, expected) in [("127.0.0.1", true), ("127.0.0.9", true), ("::1", true), ("::ffff:127.0.0.1", true)] {
+        for (remote, expected) in [("127.0.0.1", true), ("127.0.0.9", true), ("::1", true), ("::ffff:127.0.0.1", true)]
+        {
             check(remote, "127.0.0.1:5681", None, expected);
         }
         check("10.9.9.1", "localhost:5681", None, false);
@@ -80,7 +81,9 @@ mod tests {
 
     #[test]
     fn the_host_must_be_this_machine() {
-        for host in ["localhost", "localhost:5681", "localhost.", "LOCALHOST:1", "127.0.0.2:5681", "[::1]:5681", "[::1]"] {
+        for host in
+            ["localhost", "localhost:5681", "localhost.", "LOCALHOST:1", "127.0.0.2:5681", "[::1]:5681", "[::1]"]
+        {
             check("127.0.0.1", host, None, true);
         }
         for host in ["", "evil.example", "a.localhost", "10.0.0.1:5681", "[::1", "[::1]x"] {

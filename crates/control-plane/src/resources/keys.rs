@@ -6,7 +6,7 @@
 use model::{Key, Kind, proto};
 use serde_json::Value;
 use store::Query;
-use tokens::Family;
+use tokens::{Family, KeyProblem};
 use tokio::sync::MutexGuard;
 
 use super::{Operation, Resources, WriteError};
@@ -14,47 +14,49 @@ use super::{Operation, Resources, WriteError};
 impl Resources {
     /// Waits for other writes of signing keys to end, if this is one.
     pub(super) async fn alone_with_keys(&self, key: &Key) -> Option<MutexGuard<'_, ()>> {
-        match serial_of(key) {
-            Some(_) => Some(self.key_writes.lock().await),
-            None => None,
-        }
+        if is_key_name(key) { Some(self.key_writes.lock().await) } else { None }
     }
 
     /// Refuses a signing key that cannot be used, and one whose serial another key has.
     pub(super) async fn check_signing_key(&self, key: &Key, spec: &[u8]) -> Result<(), WriteError> {
-        let Some((family, serial)) = serial_of(key) else { return Ok(()) };
-        let data = secret_data(spec);
-        if let Err(problem) = tokens::check_key(&key.name, &data) {
-            return Err(WriteError::one(Operation::Check, "data", problem.to_string()));
+        if !is_key_name(key) {
+            return Ok(());
         }
-        let query =
-            if key.kind == Kind::SECRET { Query::in_mesh(key.kind, &key.mesh) } else { Query::all(key.kind) };
+        if let Err(problem) = tokens::check_key(&key.name, &secret_data(spec)) {
+            let field = if matches!(problem, KeyProblem::NoSerial { .. }) { "name" } else { "data" };
+            return Err(WriteError::one(Operation::Check, field, problem.to_string()));
+        }
+        let Some(id) = tokens::key_name(&key.name) else { return Ok(()) };
+        let query = if key.kind == Kind::SECRET { Query::in_mesh(key.kind, &key.mesh) } else { Query::all(key.kind) };
         let others = self.store.list(&query).await;
         let others = others.map_err(|source| WriteError::Store { operation: Operation::Find, source })?;
-        let same = others.items.iter().map(|stored| &stored.resource.key).find(|other| {
-            other.name != key.name
-                && serial_of(other).is_some_and(|(of, number)| of == family && number == serial)
-        });
-        match same {
+        let mut others = others.items.iter().map(|stored| &stored.resource.key);
+        match others.find(|other| other.name != key.name && tokens::key_name(&other.name).as_ref() == Some(&id)) {
             None => Ok(()),
             Some(other) => {
-                let reason = format!("the serial {serial} is that of {:?} already", other.name);
+                let reason = format!("the serial {} is that of {:?} already", id.1, other.name);
                 Err(WriteError::one(Operation::Check, "name", reason))
             }
         }
     }
 }
 
-/// The family and serial of a secret that its name makes a signing key, where that name means something.
-fn serial_of(key: &Key) -> Option<(Family, u64)> {
-    let (family, serial) = tokens::key_name(&key.name)?;
-    let of_mesh = match &family {
-        Family::Dataplane { mesh } => Some(mesh == &key.mesh),
-        Family::ControlPlane | Family::Zone | Family::User => None,
-    };
-    let counts = (key.kind == Kind::SECRET && of_mesh == Some(true))
-        || (key.kind == Kind::GLOBAL_SECRET && of_mesh.is_none());
-    counts.then_some((family, serial))
+/// Returns whether the name of a secret says that it is a signing key, in the place where such keys are looked for.
+fn is_key_name(key: &Key) -> bool {
+    if key.kind == Kind::GLOBAL_SECRET {
+        return [Family::ControlPlane, Family::Zone, Family::User].iter().any(|family| begins_with(key, family));
+    }
+    key.kind == Kind::SECRET
+        && match tokens::key_name(&key.name) {
+            Some((Family::Dataplane { mesh }, _)) => mesh == key.mesh,
+            Some(_) => false,
+            // No serial: a key of this mesh all the same, and a bad one.
+            None => begins_with(key, &Family::Dataplane { mesh: key.mesh.clone() }),
+        }
+}
+
+fn begins_with(key: &Key, family: &Family) -> bool {
+    key.name.strip_prefix(&family.prefix()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 fn secret_data(spec: &[u8]) -> Vec<u8> {
@@ -62,4 +64,26 @@ fn secret_data(spec: &[u8]) -> Vec<u8> {
     let fields = proto::spec_to_json(Kind::SECRET, spec).unwrap_or_default();
     let text = fields.get("data").and_then(Value::as_str).unwrap_or_default();
     STANDARD.decode(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_keys_count_where_keys_are_looked_for() {
+        let check = |key: Key, expected: bool| assert_eq!(is_key_name(&key), expected, "{key}");
+        let global = |name: &str| Key::global(Kind::GLOBAL_SECRET, name);
+        for name in ["control-plane-signing-key-0001", "zone-token-signing-key", "user-token-signing-key-x"] {
+            check(global(name), true);
+        }
+        check(global("user-token-revocations"), false);
+        check(global("zone-token-signing-public-key-1"), false);
+        check(global("dataplane-token-signing-key-default-1"), false);
+        let secret = |name: &str| Key::in_mesh(Kind::SECRET, "default", name);
+        check(secret("dataplane-token-signing-key-default-1"), true);
+        check(secret("dataplane-token-signing-key-default"), true);
+        check(secret("dataplane-token-signing-key-other-1"), false);
+        check(secret("user-token-signing-key-1"), false);
+    }
 }

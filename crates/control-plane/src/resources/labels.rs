@@ -73,9 +73,7 @@ fn check_origin(rules: &Rules, kind: Kind, origin: Option<&str>, found: &mut Vec
         }
         // Without the label a policy made here could not be told from one that came from global.
         Side::FederatedZone(_)
-            if kind.spec == SpecForm::Json
-                && !rules.origin_label_is_free
-                && origin != Some(labels::ORIGIN_ZONE) =>
+            if kind.spec == SpecForm::Json && !rules.origin_label_is_free && origin != Some(labels::ORIGIN_ZONE) =>
         {
             add("the origin label must be set to 'zone'".to_owned());
         }
@@ -259,7 +257,8 @@ mod tests {
     #[test]
     fn each_side_changes_its_own_only() {
         let check = |side: Side, kind: Kind, origin: Option<&str>, ours: bool| {
-            let stored: Labels = origin.map(|origin| (labels::ORIGIN.to_owned(), origin.to_owned())).into_iter().collect();
+            let stored: Labels =
+                origin.map(|origin| (labels::ORIGIN.to_owned(), origin.to_owned())).into_iter().collect();
             assert_eq!(check_ours(&rules(side), kind, &stored, "x").is_empty(), ours, "{kind} {origin:?}");
         };
         let timeout = Kind::by_name("MeshTimeout").expect("kind");

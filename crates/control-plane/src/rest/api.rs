@@ -186,13 +186,7 @@ impl Api {
     }
 
     /// Returns who is calling; nobody is looked at for the index.
-    fn caller(
-        &self,
-        peer: Peer,
-        host: &str,
-        headers: &HeaderMap,
-        path: &str,
-    ) -> Result<Option<Caller>, Box<Response>> {
+    fn caller(&self, peer: Peer, host: &str, headers: &HeaderMap, path: &str) -> Result<Option<Caller>, Box<Response>> {
         if path == "/" || path.is_empty() {
             return Ok(None);
         }
@@ -200,7 +194,7 @@ impl Api {
         match self.0.authenticator.authenticate(peer, host, headers, now) {
             Ok(caller) => Ok(Some(caller)),
             Err(rejection) => {
-                info!(target: "api-server", remote = %peer.remote, reason = rejection.reason(), "authentication rejected");
+                info!(target: "api-server", remote = %peer.remote, reason = %rejection, "authentication rejected");
                 Err(failed(ApiError::Unauthenticated))
             }
         }

@@ -150,18 +150,14 @@ impl ApiError {
                 Problem::invalid("Could not retrieve resources", "Invalid page size", violations)
             }
             Self::Offset { text } => Problem::new(S::BAD_REQUEST, "Could not retrieve resources", text),
-            Self::Admin(error) => {
-                Problem::new(S::BAD_REQUEST, "Could not execute admin operation", error.to_string())
-            }
+            Self::Admin(error) => Problem::new(S::BAD_REQUEST, "Could not execute admin operation", error.to_string()),
             Self::IssuerOff => {
                 Problem::new(S::BAD_REQUEST, NO_TOKEN, "issuing tokens using the control plane is disabled.")
             }
             Self::Unreadable => Problem::new(S::BAD_REQUEST, BAD_REQUEST, ""),
             Self::Issue(error) => of_issue(&error),
             Self::Denied(denied) => Problem::new(S::FORBIDDEN, "Access Denied", denied.to_string()),
-            Self::Unauthenticated => {
-                Problem::new(S::UNAUTHORIZED, "Invalid authentication data", "Unauthenticated")
-            }
+            Self::Unauthenticated => Problem::new(S::UNAUTHORIZED, "Invalid authentication data", "Unauthenticated"),
             Self::Write(error) => of_write(error),
             Self::Store { title, source } => of_store(title, &source),
             Self::NotOnGlobal => Problem::new(S::METHOD_NOT_ALLOWED, "Method not allowed", "Not allowed on global CP"),
@@ -274,10 +270,9 @@ impl Refused {
             Self::OutsideBasePath => (StatusCode::NOT_FOUND, "404 page not found\n"),
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed"),
             Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "415: Unsupported Media Type"),
-            Self::NotAcceptable => (
-                StatusCode::NOT_ACCEPTABLE,
-                "406: Not Acceptable\n\nAvailable representations: application/json",
-            ),
+            Self::NotAcceptable => {
+                (StatusCode::NOT_ACCEPTABLE, "406: Not Acceptable\n\nAvailable representations: application/json")
+            }
         };
         let mut response = answer::with_type(status, "text/plain; charset=utf-8", text);
         match self {

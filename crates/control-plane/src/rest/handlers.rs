@@ -24,11 +24,7 @@ use crate::access::Caller;
 pub(crate) use index::index;
 
 /// Calls the handler of a route.
-pub(crate) async fn dispatch(
-    call: &Call<'_>,
-    caller: &Caller,
-    matched: &Matched<'_>,
-) -> Result<Response, ApiError> {
+pub(crate) async fn dispatch(call: &Call<'_>, caller: &Caller, matched: &Matched<'_>) -> Result<Response, ApiError> {
     match matched.route.endpoint {
         Endpoint::Index => index(call).await,
         Endpoint::Config => index::config(call, caller),

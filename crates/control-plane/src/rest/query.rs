@@ -154,7 +154,9 @@ mod tests {
         assert_eq!(labels("filter%5Blabels.team%5D=b").as_deref(), Some(r#"{"team": "b"}"#));
         assert_eq!(labels("filter[labels.t]=b&filter[labels.t]=a").as_deref(), Some(r#"{"t": "a"}"#));
         assert_eq!(labels("filter=x").as_deref(), Some("{}"));
-        for bad in ["filter[name]=x", "filter[labels.t][eq]=x", "filter[labels.t=x", "filter[]=x", "filter[labels.t]x=x"] {
+        for bad in
+            ["filter[name]=x", "filter[labels.t][eq]=x", "filter[labels.t=x", "filter[]=x", "filter[labels.t]x=x"]
+        {
             assert_eq!(labels(bad), None, "{bad}");
         }
     }

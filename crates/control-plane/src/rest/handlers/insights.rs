@@ -39,21 +39,14 @@ pub(super) async fn global_insights(call: &Call<'_>, caller: &Caller) -> Result<
 /// `GET /global-insight`
 pub(super) async fn global_insight(call: &Call<'_>, caller: &Caller) -> Result<Response, ApiError> {
     let resources = counted(call, caller, None).await?;
-    let policies: usize = resources
-        .iter()
-        .filter(|(kind, _)| kind.policy.is_some())
-        .map(|(_, total)| *total)
-        .sum();
+    let policies: usize = resources.iter().filter(|(kind, _)| kind.policy.is_some()).map(|(_, total)| *total).sum();
     let proxies = Proxies::count(call, None).await?;
     let zones = call.handles.store.list(&Query::all(Kind::ZONE_INSIGHT)).await.map_err(titled(TITLE))?;
     let online = zones.items.iter().filter(|stored| is_online(Kind::ZONE_INSIGHT, &stored.resource.spec)).count();
     let federated = call.handles.resources.rules().side.zone().is_some();
     // A zone tells of itself only.
-    let (meshes, all_zones) = if federated {
-        (0, 0)
-    } else {
-        (total(call, Kind::MESH, None).await?, total(call, Kind::ZONE, None).await?)
-    };
+    let (meshes, all_zones) =
+        if federated { (0, 0) } else { (total(call, Kind::MESH, None).await?, total(call, Kind::ZONE, None).await?) };
     let none = || json!({"online": 0, "total": 0});
     let no_services = || json!({"offline": 0, "online": 0, "partiallyDegraded": 0, "total": 0});
     let insight = json!({
@@ -130,11 +123,7 @@ async fn of_mesh(call: &Call<'_>, caller: &Caller, mesh: &Resource) -> Result<Va
 }
 
 /// How many there are of each kind that lives in meshes and of host name generators, if any and if told.
-async fn counted(
-    call: &Call<'_>,
-    caller: &Caller,
-    mesh: Option<&str>,
-) -> Result<BTreeMap<Kind, usize>, ApiError> {
+async fn counted(call: &Call<'_>, caller: &Caller, mesh: Option<&str>) -> Result<BTreeMap<Kind, usize>, ApiError> {
     let mut counted = BTreeMap::new();
     let wanted = |kind: &Kind| {
         (kind.scope == Scope::Mesh || (mesh.is_none() && *kind == Kind::HOSTNAME_GENERATOR))
@@ -234,19 +223,23 @@ impl Proxies {
     fn add(&mut self, proxy: &Resource, insight: Option<&Resource>) {
         let spec = proto::spec_to_json(Kind::DATAPLANE, &proxy.spec).unwrap_or_default();
         let networking = spec.get("networking");
-        let gateway = networking.and_then(|networking| networking.get("gateway")).is_some_and(|gateway| !gateway.is_null());
+        let gateway =
+            networking.and_then(|networking| networking.get("gateway")).is_some_and(|gateway| !gateway.is_null());
         let connected = insight.is_some_and(|insight| is_online(Kind::DATAPLANE_INSIGHT, &insight.spec));
         let inbounds = networking.and_then(|networking| networking.get("inbound")).and_then(Value::as_array);
-        let (all, ready) = inbounds.map_or((0, 0), |inbounds| {
-            (inbounds.len(), inbounds.iter().filter(|inbound| is_ready(inbound)).count())
-        });
+        let (all, ready) = inbounds
+            .map_or((0, 0), |inbounds| (inbounds.len(), inbounds.iter().filter(|inbound| is_ready(inbound)).count()));
         let count = match (connected, all, ready) {
             (false, _, _) => Count { offline: 1, ..Count::default() },
             (true, 1.., 0) => Count { offline: 1, ..Count::default() },
             (true, all, ready) if ready < all => Count { partially_degraded: 1, ..Count::default() },
             (true, _, _) => Count { online: 1, ..Count::default() },
         };
-        if gateway { self.gateways.add(count) } else { self.standard.add(count) }
+        if gateway {
+            self.gateways.add(count)
+        } else {
+            self.standard.add(count)
+        }
         let insight = insight.and_then(|insight| proto::spec_to_json(Kind::DATAPLANE_INSIGHT, &insight.spec).ok());
         let last = insight.as_ref().and_then(|insight| insight.get("subscriptions")?.as_array()?.last());
         let version = |program: &str| {

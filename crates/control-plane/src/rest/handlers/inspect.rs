@@ -136,7 +136,8 @@ fn is_behind(selector: &Value, proxy: &Resource) -> bool {
     if let Some(labels) = selector.get("dataplaneLabels") {
         return has_labels(proxy, labels.get("matchLabels"));
     }
-    if let Some(name) = selector.get("dataplaneRef").and_then(|reference| reference.get("name")).and_then(Value::as_str) {
+    if let Some(name) = selector.get("dataplaneRef").and_then(|reference| reference.get("name")).and_then(Value::as_str)
+    {
         return proxy.labels.get(labels::DISPLAY_NAME).unwrap_or(&proxy.key.name) == name;
     }
     let Some(tags) = selector.get("dataplaneTags").and_then(Value::as_object) else { return false };
@@ -152,11 +153,7 @@ fn is_behind(selector: &Value, proxy: &Resource) -> bool {
 const SERVICES: [&str; 3] = ["meshservices", "meshexternalservices", "meshmultizoneservices"];
 
 /// The host names of a service.
-pub(super) async fn hostnames(
-    call: &Call<'_>,
-    caller: &Caller,
-    matched: &Matched<'_>,
-) -> Result<Response, ApiError> {
+pub(super) async fn hostnames(call: &Call<'_>, caller: &Caller, matched: &Matched<'_>) -> Result<Response, ApiError> {
     let plural = matched.parameter("plural");
     let kind = Kind::by_path(plural).filter(|_| SERVICES.contains(&plural));
     let Some(kind) = kind else {
@@ -168,12 +165,7 @@ pub(super) async fn hostnames(
     Err(ApiError::NotImplemented { what: "generating host names" })
 }
 
-async fn find(
-    call: &Call<'_>,
-    matched: &Matched<'_>,
-    kind: Kind,
-    title: &'static str,
-) -> Result<Stored, ApiError> {
+async fn find(call: &Call<'_>, matched: &Matched<'_>, kind: Kind, title: &'static str) -> Result<Stored, ApiError> {
     mesh_exists(call, matched.mesh()).await?;
     let key: Key = key_of(kind, matched);
     call.handles.store.get(&key).await.map_err(titled(title))?.ok_or(ApiError::NotFound { title })

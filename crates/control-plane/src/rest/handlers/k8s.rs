@@ -6,8 +6,7 @@ use serde_json::{Map, Value, json};
 const NAMESPACE: &str = "kuma-system";
 
 /// Members of a document that are no spec.
-const META: [&str; 9] =
-    ["type", "mesh", "name", "creationTime", "modificationTime", "labels", "kri", "snis", "status"];
+const META: [&str; 9] = ["type", "mesh", "name", "creationTime", "modificationTime", "labels", "kri", "snis", "status"];
 
 /// Returns the object of Kubernetes that says the same as a resource.
 pub(super) fn object(resource: &Resource, namespace: &str) -> Value {

@@ -3,6 +3,8 @@
 use axum::response::Response;
 use model::{Key, Kind, Scope, document, kri, kri::Kri};
 
+use sync::hashed_name;
+
 use super::{
     Call,
     items::{self, Format},
@@ -38,36 +40,13 @@ fn stored_name(kri: &Kri, zone: Option<&str>) -> String {
     if here || !kri.kind.hashed || kri.kind == Kind::ZONE {
         return kri.name.clone();
     }
-    hashed_name(&kri.mesh, &kri.name, &[&kri.zone, &kri.namespace])
-}
-
-/// The name of a synced resource (contract: kds 7.1): the name, and a hash of mesh, name, zone and namespace.
-fn hashed_name(mesh: &str, name: &str, rest: &[&str]) -> String {
-    const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
-    let bytes = mesh.bytes().chain(name.bytes()).chain(rest.iter().flat_map(|part| part.bytes()));
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    let letter = |c: u8| ALPHABET.get(usize::from(c) % ALPHABET.len()).copied().map_or('b', char::from);
-    let suffix: String = format!("{hash:016x}").bytes().map(letter).collect();
-    let end = (0..=name.len().min(236)).rev().find(|end| name.is_char_boundary(*end)).unwrap_or_default();
-    format!("{}-{suffix}", name.get(..end).unwrap_or_default())
+    let some = |text: &'_ str| (!text.is_empty()).then_some(text.to_owned());
+    hashed_name(&kri.mesh, &kri.name, some(&kri.zone).as_deref(), some(&kri.namespace).as_deref())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_of_synced_resources_are_hashed() {
-        let check = |mesh: &str, name: &str, rest: &[&str], expected: &str| {
-            assert_eq!(hashed_name(mesh, name, rest), expected);
-        };
-        check("", "foo", &[], "foo-zxw6c95d42zfz9cc");
-        check("", "foo", &["zone-1", "custom-ns"], "foo-696vzv497z4cv4f4");
-        check("default", "dp-1", &["zone-1", ""], "dp-1-dff6z597w47d46xx");
-        check("", &"a".repeat(300), &[], &format!("{}-22cc5c2wvcv5c265", "a".repeat(236)));
-    }
 
     #[test]
     fn what_was_made_here_keeps_its_name() {

@@ -67,10 +67,7 @@ pub(super) async fn page(
 }
 
 /// Returns one page of something that is not stored.
-pub(super) fn cut(
-    call: &Call<'_>,
-    items: Vec<Value>,
-) -> Result<(usize, Vec<Value>, Option<String>), ApiError> {
+pub(super) fn cut(call: &Call<'_>, items: Vec<Value>) -> Result<(usize, Vec<Value>, Option<String>), ApiError> {
     let size = call.parameters.size()?;
     let offset = call.parameters.offset(size)?;
     let wanted = call.parameters.first("name").unwrap_or_default();
