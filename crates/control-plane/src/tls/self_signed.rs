@@ -42,8 +42,11 @@ pub fn self_signed(dir: &Path, also: &[String], now: Timestamp) -> Result<PairFi
         return Ok(files);
     }
     let mut names = machine::names();
-    names.extend(also.iter().filter(|name| !name.is_empty()).cloned());
-    names.dedup();
+    for name in also {
+        if !name.is_empty() && !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
     let (cert, key) = make(&names, now).map_err(|source| TlsError::Generate { source })?;
     make_folder(dir).map_err(|source| TlsError::Write { path: dir.to_path_buf(), source })?;
     write_pair(&files, cert.as_bytes(), key.as_bytes())?;

@@ -351,16 +351,25 @@ async fn the_insecure_client_believes_anybody() {
     shake(server, client, "anything.example.com").await.unwrap();
 }
 
+/// Writes a key that was unwrapped from PKCS#8: PKCS#1 or SEC1.
+fn bare(key: &KeyPair, label: &str, from: usize) -> String {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(&key.serialized_der()[from..]))
+}
+
 #[tokio::test]
 async fn keys_of_all_three_forms_serve() {
     let certs = Certs::new();
-    let sec1 = certs.leaf(&["cp"]);
-    server(&sec1);
-    for kind in [&rcgen::PKCS_RSA_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384] {
+    let root = trust(&certs.root());
+    // The header of PKCS#8 is 26 bytes before an RSA key of 2048 bits and 29 before a P-256 key.
+    for (kind, label, header) in
+        [(&rcgen::PKCS_RSA_SHA256, "RSA PRIVATE KEY", 26), (&rcgen::PKCS_ECDSA_P256_SHA256, "EC PRIVATE KEY", 29)]
+    {
         let key = KeyPair::generate_for(kind).unwrap();
-        let cert = CertificateParams::new(vec!["cp".to_owned()]).unwrap().signed_by(&key, &certs.ca).unwrap();
-        let files = certs.write(&cert.pem(), &key.serialize_pem());
-        dial(&files, &trust(&certs.root()), "cp").await.unwrap();
+        let cert = CertificateParams::new(vec!["cp".to_owned()]).unwrap().signed_by(&key, &certs.ca).unwrap().pem();
+        dial(&certs.write(&cert, &key.serialize_pem()), &root, "cp").await.unwrap();
+        let files = certs.write(&cert, &bare(&key, label, header));
+        dial(&files, &root, "cp").await.unwrap_or_else(|problem| panic!("{label}: {problem}"));
     }
 }
 

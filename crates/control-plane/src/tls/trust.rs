@@ -50,7 +50,7 @@ impl ClientTrust {
     /// Believes whom this machine believes. Read once: a new system CA needs a restart.
     pub fn system(clock: Clock) -> Result<Arc<Self>, TlsError> {
         let found = rustls_native_certs::load_native_certs();
-        let roots = Roots::of_system(found.certs).map_err(|_| TlsError::NoSystemRoots)?;
+        let roots = Roots::of_system(found.certs).map_err(|_empty| TlsError::NoSystemRoots)?;
         if roots.is_empty() {
             return Err(TlsError::NoSystemRoots);
         }
