@@ -5,10 +5,10 @@ use std::{net::SocketAddr, sync::Arc};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use control_plane::{
-    access::{Access, Allowed, Peer, Transport},
+    access::{Access, Allowed, Peer, Transport, View},
     clock::Clock,
     resources::{self, MeshDefaults, Resources, Rules, Side},
-    rest::{Api, Handles, Issuers, NoZones, Settings},
+    rest::{AdminAnswer, AdminError, AdminRequest, Api, EnvoyAdmin, Handles, Issuers, Settings},
 };
 use http_body_util::{BodyExt as _, Full};
 use model::{Key, Kind, Labels, Resource, defaults, labels, proto};
@@ -68,7 +68,7 @@ impl World {
             resources: Resources::new(store.clone(), clock.clone(), access.clone(), rules),
             access,
             ring: receiver,
-            admin: Arc::new(NoZones),
+            admin: Arc::new(TheZone(store.clone())),
             settings: Settings {
                 base_path: base_path.to_owned(),
                 cors_allowed_domains: cors,
@@ -150,7 +150,8 @@ impl World {
         let mut fields = shown.as_object().cloned().unwrap_or_default();
         fields.retain(|name, _| !model::document::META.contains(&name.as_str()));
         let spec = proto::spec_from_json(key.kind, &fields).expect("insight");
-        self.put(key, Labels::new(), spec, Some(owner)).await;
+        let labels = serde_json::from_value(shown["labels"].clone()).unwrap_or_default();
+        self.put(key, labels, spec, Some(owner)).await;
     }
 
     /// Everything of a kind.
@@ -252,4 +253,27 @@ fn secret(data: &str) -> Bytes {
 fn uri(path: &str) -> http::Uri {
     let escaped = path.replace(' ', "%20").replace('<', "%3C").replace('>', "%3E");
     escaped.parse().unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The streams to the zone of the recordings, whose proxies have no admin interface.
+struct TheZone(Arc<MemoryStore>);
+
+#[async_trait::async_trait]
+impl EnvoyAdmin for TheZone {
+    async fn ask(&self, zone: &str, _proxy: &Resource, request: AdminRequest) -> Result<AdminAnswer, AdminError> {
+        let insight = self.0.get(&Key::global(Kind::ZONE_INSIGHT, zone)).await.expect("store");
+        let insight = insight.and_then(|insight| proto::spec_to_json(Kind::ZONE_INSIGHT, &insight.resource.spec).ok());
+        let online = insight.is_some_and(|insight| insight["subscriptions"][0].get("disconnectTime").is_none());
+        let (operation, request, path) = match request.view {
+            View::ConfigDump => ("XDSConfig", "XDSConfigRequest", "config_dump"),
+            View::Stats => ("Stats", "StatsRequest", "stats?usedonly="),
+            View::Clusters => ("Clusters", "ClustersRequest", "clusters"),
+        };
+        if !online {
+            return Err(AdminError::ZoneOffline { operation });
+        }
+        let text =
+            format!("unable to send GET to config_dump: Get \"http://127.0.0.1:9901/{path}\": dial tcp: refused");
+        Err(AdminError::Zone { request, text })
+    }
 }
