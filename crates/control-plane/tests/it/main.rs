@@ -1,3 +1,4 @@
 //! Integration tests of the control plane.
 
+mod rest_access;
 mod rest_replay;

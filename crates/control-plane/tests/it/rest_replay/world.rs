@@ -137,6 +137,11 @@ impl World {
         self.refresh().await;
     }
 
+    /// Method and path of every route.
+    pub(crate) fn routes(&self) -> Vec<(http::Method, String)> {
+        self.api.routes()
+    }
+
     /// Writes a resource past the API, as the parts do that are not under test here.
     pub(crate) async fn put(&self, key: Key, labels: Labels, spec: Bytes, owner: Option<Key>) {
         let now = self.clock.now();
