@@ -76,7 +76,7 @@ async fn secured(stream: TcpStream, tls: Option<TlsAcceptor>) -> std::io::Result
 async fn connection(io: Box<dyn Io>, peer: SocketAddr, secure: bool, api: Api, tasks: Tasks) {
     let service = hyper::service::service_fn(move |request| {
         let api = api.clone();
-        let transport = if secure { Transport::Tls } else { Transport::Plain };
+        let transport = if secure { Transport::Https } else { Transport::Http };
         async move { Ok::<_, std::convert::Infallible>(api.answer(Peer { remote: peer, transport }, request).await) }
     });
     let serving = hyper::server::conn::http1::Builder::new()

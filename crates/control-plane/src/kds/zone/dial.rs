@@ -58,7 +58,7 @@ pub struct Dialer {
 
 /// Why there is no connection.
 #[derive(Debug, Error)]
-pub enum DialError {
+pub(super) enum DialError {
     /// No TCP connection.
     #[error("cannot reach {target}: {cause}")]
     Unreachable {
