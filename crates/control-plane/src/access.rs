@@ -1,0 +1,14 @@
+//! Who is calling, and what they may do.
+//!
+//! A [`Caller`] comes only out of [`Authenticator::authenticate`]: no handler of the REST API can run for a caller
+//! that was not looked at. [`Access`] holds the static rules (`access.static`). Beside them one rule has no setting:
+//! who did not say who they are writes nothing.
+
+mod authenticate;
+mod caller;
+mod localhost;
+mod rules;
+
+pub use authenticate::{Authenticator, Peer, Transport};
+pub use caller::Caller;
+pub use rules::{Access, Allowed, Denied, View};

@@ -1,0 +1,74 @@
+//! From a request to a [`Caller`].
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use http::{HeaderMap, header::AUTHORIZATION};
+use jiff::Timestamp;
+use tokens::{KeyRing, UserRejection};
+use tokio::sync::watch;
+
+use super::{Caller, localhost};
+
+/// Whether a request came over TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// In the clear.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+/// The other end of the connection a request came on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address.
+    pub remote: SocketAddr,
+    /// How it came.
+    pub transport: Transport,
+}
+
+/// Finds out who sent a request.
+#[derive(Clone)]
+pub struct Authenticator {
+    localhost_is_admin: bool,
+    ring: watch::Receiver<Arc<KeyRing>>,
+}
+
+impl Authenticator {
+    /// Returns an authenticator that checks tokens with the ring of the moment.
+    pub fn new(localhost_is_admin: bool, ring: watch::Receiver<Arc<KeyRing>>) -> Self {
+        Self { localhost_is_admin, ring }
+    }
+
+    /// Returns who sent a request, or why the token in it is refused.
+    ///
+    /// `host` is the authority that the request names. A token is looked at only if the caller is not the
+    /// administrator already; no token at all makes an anonymous caller.
+    pub fn authenticate(
+        &self,
+        peer: Peer,
+        host: &str,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<Caller, UserRejection> {
+        if self.localhost_is_admin && localhost::is_direct(peer.remote.ip(), host, headers) {
+            return Ok(Caller::admin());
+        }
+        let Some(raw) = bearer(headers) else { return Ok(Caller::anonymous()) };
+        let ring = self.ring.borrow().clone();
+        // No leeway: the peer that wrote a user token and the one that reads it share a clock.
+        let user = tokens::verify_user(&raw, &ring, now, Duration::ZERO)?;
+        Ok(Caller::user(&user))
+    }
+}
+
+/// Returns the token of the request: what follows `Bearer ` (in this case, with one blank).
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(AUTHORIZATION)?.as_bytes();
+    let token = value.strip_prefix(b"Bearer ")?.trim_ascii_end();
+    if token.is_empty() {
+        return None;
+    }
+    // A token that is no text is a bad token, not none.
+    Some(String::from_utf8_lossy(token).into_owned())
+}

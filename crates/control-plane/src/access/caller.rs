@@ -1,0 +1,59 @@
+//! The identity of a caller.
+
+use std::fmt;
+
+use tokens::VerifiedUser;
+
+/// The name and group of the administrator.
+pub(crate) const ADMIN: &str = "mesh-system:admin";
+/// The group of everyone who proved an identity.
+pub(crate) const AUTHENTICATED: &str = "mesh-system:authenticated";
+/// The group of everyone else.
+pub(crate) const UNAUTHENTICATED: &str = "mesh-system:unauthenticated";
+
+/// Who sent a request. Made only by authentication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    name: String,
+    groups: Vec<String>,
+}
+
+impl Caller {
+    pub(super) fn anonymous() -> Self {
+        Self { name: "mesh-system:anonymous".to_owned(), groups: vec![UNAUTHENTICATED.to_owned()] }
+    }
+
+    pub(super) fn admin() -> Self {
+        Self { name: ADMIN.to_owned(), groups: vec![ADMIN.to_owned(), AUTHENTICATED.to_owned()] }
+    }
+
+    pub(super) fn user(user: &VerifiedUser) -> Self {
+        let mut groups: Vec<String> = user.groups().to_vec();
+        // What only the control plane may say of a caller is not taken from a token.
+        groups.retain(|group| group != AUTHENTICATED && group != UNAUTHENTICATED);
+        groups.push(AUTHENTICATED.to_owned());
+        Self { name: user.name().to_owned(), groups }
+    }
+
+    /// Their name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The groups they are in; at least one.
+    pub fn groups(&self) -> &[String] {
+        &self.groups
+    }
+
+    /// Returns whether the caller proved an identity.
+    pub fn is_authenticated(&self) -> bool {
+        self.groups.iter().any(|group| group == AUTHENTICATED)
+    }
+}
+
+/// Writes the caller as error texts do: `name/group,group`.
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.name, self.groups.join(","))
+    }
+}

@@ -1,0 +1,127 @@
+//! The write path: every rule a resource passes before it is stored, without HTTP.
+//!
+//! ```text
+//! read-only kinds ─► access ─► mesh exists ─► document ─► meta and labels ─► labels computed ─► keys ─► store
+//! ```
+//!
+//! Access comes before anything that tells what is stored: who may not know is not told (the peer looks up first).
+//! One call is one batch: a mesh comes with its policies and its signing key, or not at all.
+
+pub(crate) mod delete;
+mod error;
+mod keys;
+mod labels;
+mod mesh;
+mod put;
+
+use std::sync::Arc;
+
+use model::{Key, Kind, Scope, Writable};
+use store::ResourceStore;
+use tokio::sync::Mutex;
+
+use crate::{access::Access, clock::Clock};
+
+pub use error::{Operation, ReadOnly, WriteError};
+pub use mesh::{mesh_batch, signing_key};
+pub use put::Put;
+
+/// Which control plane this is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The global one.
+    Global,
+    /// A zone that belongs to a global one.
+    FederatedZone(String),
+    /// A zone on its own.
+    LoneZone(String),
+}
+
+impl Side {
+    /// The name of the zone, on a zone.
+    pub fn zone(&self) -> Option<&str> {
+        match self {
+            Self::Global => None,
+            Self::FederatedZone(zone) | Self::LoneZone(zone) => Some(zone),
+        }
+    }
+}
+
+/// The settings that change what may be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Which control plane this is.
+    pub side: Side,
+    /// `apiServer.readOnly`.
+    pub read_only: bool,
+    /// `multizone.zone.disableOriginLabelValidation`.
+    pub origin_label_is_free: bool,
+    /// `store.unsafeDelete`.
+    pub unsafe_delete: bool,
+    /// What a new mesh gets.
+    pub mesh_defaults: MeshDefaults,
+}
+
+/// Whether a new mesh gets its policies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MeshDefaults {
+    /// As its `skipCreatingInitialPolicies` says.
+    AsTheMeshSays,
+    /// None.
+    Never,
+}
+
+/// Writes resources for callers. Cheap to clone.
+#[derive(Clone)]
+pub struct Resources {
+    store: Arc<dyn ResourceStore>,
+    clock: Clock,
+    access: Arc<Access>,
+    rules: Arc<Rules>,
+    /// Held while a signing key is written, so that two keys with one serial cannot pass each other.
+    key_writes: Arc<Mutex<()>>,
+}
+
+impl Resources {
+    /// Returns the write path to a store.
+    pub fn new(store: Arc<dyn ResourceStore>, clock: Clock, access: Arc<Access>, rules: Rules) -> Self {
+        Self { store, clock, access, rules: Arc::new(rules), key_writes: Arc::default() }
+    }
+
+    /// Returns why nobody may write resources of a kind here, if so (contract: rest 1.8).
+    pub fn read_only(&self, kind: Kind) -> Option<ReadOnly> {
+        if self.rules.read_only {
+            return Some(ReadOnly::Setting);
+        }
+        let (wrong_side, text) = match &self.rules.side {
+            Side::Global => (!kind.flow.provided_by_global(), ReadOnly::OnGlobal),
+            Side::FederatedZone(_) => (!kind.flow.provided_by_zone(), ReadOnly::OnZone),
+            Side::LoneZone(_) => (false, ReadOnly::OnZone),
+        };
+        (wrong_side || kind.writable == Writable::Never).then_some(text)
+    }
+
+    /// The settings in force.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    async fn mesh_exists(&self, kind: Kind, mesh: &str) -> Result<(), WriteError> {
+        if kind.scope == Scope::Global {
+            return Ok(());
+        }
+        match self.store.get(&Key::global(Kind::MESH, mesh)).await {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(WriteError::NoMesh),
+            Err(source) => Err(WriteError::Store { operation: Operation::FindMesh, source }),
+        }
+    }
+}
+
+/// The key of a resource at a route: the mesh counts for kinds of mesh scope only.
+fn key_of(kind: Kind, mesh: &str, name: &str) -> Key {
+    match kind.scope {
+        Scope::Global => Key::global(kind, name),
+        Scope::Mesh => Key::in_mesh(kind, mesh, name),
+    }
+}

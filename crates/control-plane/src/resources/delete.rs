@@ -1,0 +1,95 @@
+//! Deleting one resource and what belongs to it (contract: rest 1.12).
+
+use model::{Key, Kind, Scope, proto};
+use serde_json::Value;
+use store::{Batch, Precondition, Query, StoreError, Stored, Write};
+use tracing::info;
+
+use super::{Operation, Resources, WriteError, key_of, labels};
+use crate::access::Caller;
+
+impl Resources {
+    /// Deletes a resource and everything it owns. Durable when it returns.
+    pub async fn delete(&self, caller: &Caller, kind: Kind, mesh: &str, name: &str) -> Result<(), WriteError> {
+        let result = self.try_delete(caller, kind, mesh, name).await;
+        let said = match &result {
+            Ok(()) => "deleted".to_owned(),
+            Err(error) => format!("refused: {error}"),
+        };
+        info!(target: "api-server", %caller, method = "DELETE", kind = kind.name, mesh, name, result = said, "resource deleted");
+        result
+    }
+
+    async fn try_delete(&self, caller: &Caller, kind: Kind, mesh: &str, name: &str) -> Result<(), WriteError> {
+        self.may_write(caller, kind)?;
+        self.mesh_exists(kind, mesh).await?;
+        let key = key_of(kind, mesh, name);
+        let stored = self.store.get(&key).await.map_err(failed)?.ok_or(WriteError::NotFound)?;
+        // The field has no `labels` in front here, unlike in a PUT.
+        let violations = labels::check_ours(&self.rules, kind, &stored.resource.labels, "[\"kuma.io/origin\"]");
+        if !violations.is_empty() {
+            return Err(WriteError::Invalid { operation: Operation::Delete, violations });
+        }
+        if !self.rules.unsafe_delete {
+            self.check_unused(&key).await?;
+        }
+        let batch = self.batch(&key, &stored).await.map_err(failed)?;
+        match self.store.apply(batch).await {
+            Ok(_) => Ok(()),
+            Err(StoreError::NotFound { .. }) => Err(WriteError::NotFound),
+            Err(source) => Err(failed(source)),
+        }
+    }
+
+    /// A connected zone and a mesh with proxies stay.
+    async fn check_unused(&self, key: &Key) -> Result<(), WriteError> {
+        let refused = |field: &str, reason: &str| Err(WriteError::one(Operation::Delete, field, reason));
+        if key.kind == Kind::ZONE {
+            let insight = self.store.get(&Key::global(Kind::ZONE_INSIGHT, &key.name)).await.map_err(failed)?;
+            if insight.is_some_and(|insight| is_online(Kind::ZONE_INSIGHT, &insight.resource.spec)) {
+                let reason = "unable to delete Zone, Zone CP is still connected, please shut it down first";
+                return refused("zone", reason);
+            }
+        }
+        if key.kind == Kind::MESH {
+            let query = Query { limit: Some(0), ..Query::in_mesh(Kind::DATAPLANE, &key.name) };
+            if self.store.list(&query).await.map_err(failed)?.total > 0 {
+                return refused("mesh", "unable to delete mesh, there are still some dataplanes attached");
+            }
+        }
+        Ok(())
+    }
+
+    /// What goes with a resource. The store deletes what it owns; what lives in a mesh or tells of a zone goes too,
+    /// whoever owns it.
+    async fn batch(&self, key: &Key, stored: &Stored) -> Result<Batch, StoreError> {
+        let mut writes = Vec::new();
+        if key.kind == Kind::MESH {
+            for kind in Kind::all().filter(|kind| kind.scope == Scope::Mesh) {
+                for inside in self.store.list(&Query::in_mesh(kind, &key.name)).await?.items {
+                    writes.push(Write::Delete { key: inside.resource.key.clone(), expect: Precondition::Any });
+                }
+            }
+        }
+        if key.kind == Kind::ZONE {
+            let insight = Key::global(Kind::ZONE_INSIGHT, &key.name);
+            writes.push(Write::Delete { key: insight, expect: Precondition::Any });
+        }
+        writes.push(Write::Delete { key: key.clone(), expect: Precondition::Version(stored.version) });
+        Ok(Batch { writes })
+    }
+}
+
+fn failed(source: StoreError) -> WriteError {
+    WriteError::Store { operation: Operation::Delete, source }
+}
+
+/// Returns whether an insight tells of a connection that is open: begun and not ended.
+pub(crate) fn is_online(kind: Kind, insight: &[u8]) -> bool {
+    let fields = proto::spec_to_json(kind, insight).unwrap_or_default();
+    let open = |subscription: &Value| {
+        let has = |name: &str| subscription.get(name).is_some_and(|time| !time.is_null());
+        has("connectTime") && !has("disconnectTime")
+    };
+    fields.get("subscriptions").and_then(Value::as_array).into_iter().flatten().any(open)
+}

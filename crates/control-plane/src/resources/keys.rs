@@ -1,0 +1,89 @@
+//! Secrets whose name says that they are signing keys must be keys.
+//!
+//! A name with a serial decides which key signs. The peer stores anything under such a name, and then cannot sign;
+//! and two names with one serial (`-2`, `-0002`) make it a matter of luck which of them verifies.
+
+use model::{Key, Kind, proto};
+use serde_json::Value;
+use store::Query;
+use tokens::{Family, KeyProblem};
+use tokio::sync::MutexGuard;
+
+use super::{Operation, Resources, WriteError};
+
+impl Resources {
+    /// Waits for other writes of signing keys to end, if this is one.
+    pub(super) async fn alone_with_keys(&self, key: &Key) -> Option<MutexGuard<'_, ()>> {
+        if is_key_name(key) { Some(self.key_writes.lock().await) } else { None }
+    }
+
+    /// Refuses a signing key that cannot be used, and one whose serial another key has.
+    pub(super) async fn check_signing_key(&self, key: &Key, spec: &[u8]) -> Result<(), WriteError> {
+        if !is_key_name(key) {
+            return Ok(());
+        }
+        if let Err(problem) = tokens::check_key(&key.name, &secret_data(spec)) {
+            let field = if matches!(problem, KeyProblem::NoSerial { .. }) { "name" } else { "data" };
+            return Err(WriteError::one(Operation::Check, field, problem.to_string()));
+        }
+        let Some(id) = tokens::key_name(&key.name) else { return Ok(()) };
+        let query = if key.kind == Kind::SECRET { Query::in_mesh(key.kind, &key.mesh) } else { Query::all(key.kind) };
+        let others = self.store.list(&query).await;
+        let others = others.map_err(|source| WriteError::Store { operation: Operation::Find, source })?;
+        let mut others = others.items.iter().map(|stored| &stored.resource.key);
+        match others.find(|other| other.name != key.name && tokens::key_name(&other.name).as_ref() == Some(&id)) {
+            None => Ok(()),
+            Some(other) => {
+                let reason = format!("the serial {} is that of {:?} already", id.1, other.name);
+                Err(WriteError::one(Operation::Check, "name", reason))
+            }
+        }
+    }
+}
+
+/// Returns whether the name of a secret says that it is a signing key, in the place where such keys are looked for.
+fn is_key_name(key: &Key) -> bool {
+    if key.kind == Kind::GLOBAL_SECRET {
+        return [Family::ControlPlane, Family::Zone, Family::User].iter().any(|family| begins_with(key, family));
+    }
+    key.kind == Kind::SECRET
+        && match tokens::key_name(&key.name) {
+            Some((Family::Dataplane { mesh }, _)) => mesh == key.mesh,
+            Some(_) => false,
+            // No serial: a key of this mesh all the same, and a bad one.
+            None => begins_with(key, &Family::Dataplane { mesh: key.mesh.clone() }),
+        }
+}
+
+fn begins_with(key: &Key, family: &Family) -> bool {
+    key.name.strip_prefix(&family.prefix()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+fn secret_data(spec: &[u8]) -> Vec<u8> {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    let fields = proto::spec_to_json(Kind::SECRET, spec).unwrap_or_default();
+    let text = fields.get("data").and_then(Value::as_str).unwrap_or_default();
+    STANDARD.decode(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_keys_count_where_keys_are_looked_for() {
+        let check = |key: Key, expected: bool| assert_eq!(is_key_name(&key), expected, "{key}");
+        let global = |name: &str| Key::global(Kind::GLOBAL_SECRET, name);
+        for name in ["control-plane-signing-key-0001", "zone-token-signing-key", "user-token-signing-key-x"] {
+            check(global(name), true);
+        }
+        check(global("user-token-revocations"), false);
+        check(global("zone-token-signing-public-key-1"), false);
+        check(global("dataplane-token-signing-key-default-1"), false);
+        let secret = |name: &str| Key::in_mesh(Kind::SECRET, "default", name);
+        check(secret("dataplane-token-signing-key-default-1"), true);
+        check(secret("dataplane-token-signing-key-default"), true);
+        check(secret("dataplane-token-signing-key-other-1"), false);
+        check(secret("user-token-signing-key-1"), false);
+    }
+}

@@ -1,0 +1,152 @@
+//! Creating and changing one resource (contract: rest 1.9).
+
+use bytes::Bytes;
+use model::{Key, Kind, Resource, Scope, document, labels as known, validate};
+use store::{Precondition, Stored};
+use tracing::info;
+
+use super::{Operation, Resources, Side, WriteError, key_of, labels, mesh};
+use crate::access::Caller;
+
+/// What a PUT did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// The resource is new.
+    Created,
+    /// The resource was there.
+    Updated,
+}
+
+impl Resources {
+    /// Creates or replaces a resource from a REST body. Durable when it returns.
+    pub async fn put(
+        &self,
+        caller: &Caller,
+        kind: Kind,
+        mesh: &str,
+        name: &str,
+        body: &[u8],
+    ) -> Result<Put, WriteError> {
+        let result = self.try_put(caller, kind, mesh, name, body).await;
+        let said = match &result {
+            Ok(Put::Created) => "created".to_owned(),
+            Ok(Put::Updated) => "updated".to_owned(),
+            Err(error) => format!("refused: {error}"),
+        };
+        info!(target: "api-server", %caller, method = "PUT", kind = kind.name, mesh, name, result = said, "resource written");
+        result
+    }
+
+    /// Returns whether the caller may try at all; looks at nothing stored.
+    pub fn may_write(&self, caller: &Caller, kind: Kind) -> Result<(), WriteError> {
+        if let Some(why) = self.read_only(kind) {
+            return Err(why.into());
+        }
+        Ok(self.access.write(caller, kind)?)
+    }
+
+    async fn try_put(
+        &self,
+        caller: &Caller,
+        kind: Kind,
+        mesh: &str,
+        name: &str,
+        body: &[u8],
+    ) -> Result<Put, WriteError> {
+        self.may_write(caller, kind)?;
+        self.mesh_exists(kind, mesh).await?;
+        let body = document::from_rest(kind, body)?;
+        let key = key_of(kind, mesh, name);
+        let stored =
+            self.store.get(&key).await.map_err(|source| WriteError::Store { operation: Operation::Find, source })?;
+        let violations = labels::check_meta(&self.rules, kind, mesh, name, &body);
+        if !violations.is_empty() {
+            return Err(WriteError::Invalid { operation: Operation::Check, violations });
+        }
+        let new_labels = labels::computed(&self.rules, kind, mesh, name, &body.labels, &body.spec);
+        match stored {
+            None => {
+                self.check_workload(kind, &new_labels)?;
+                if let Some(violation) = validate::display_name(kind, name) {
+                    return Err(WriteError::Invalid { operation: Operation::Create, violations: vec![violation] });
+                }
+                self.create(key, new_labels, body.spec).await?;
+                Ok(Put::Created)
+            }
+            Some(stored) => {
+                self.update(&stored, new_labels, body.spec).await?;
+                Ok(Put::Updated)
+            }
+        }
+    }
+
+    async fn create(&self, key: Key, labels: model::Labels, spec: Bytes) -> Result<(), WriteError> {
+        let _alone = self.alone_with_keys(&key).await;
+        self.check_signing_key(&key, &spec).await?;
+        let now = self.clock.now();
+        let kind = key.kind;
+        let resource = Resource {
+            owner: (kind.scope == Scope::Mesh).then(|| Key::global(Kind::MESH, &key.mesh)),
+            key,
+            labels,
+            spec,
+            status: kind.empty_status.map(|status| Bytes::from_static(status.as_bytes())),
+            created: now,
+            modified: now,
+        };
+        let failed = |source| WriteError::Store { operation: Operation::Create, source };
+        if kind == Kind::MESH {
+            let private_key = signing_key_off_thread().await?;
+            let batch = mesh::mesh_batch(resource, &self.rules.side, private_key, self.rules.mesh_defaults);
+            self.store.apply(batch).await.map_err(failed)?;
+        } else {
+            self.store.put(resource, Precondition::Absent).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    async fn update(&self, stored: &Stored, labels: model::Labels, spec: Bytes) -> Result<(), WriteError> {
+        let old = &stored.resource;
+        let key = &old.key;
+        let violations = labels::check_kept(&old.labels, &labels);
+        if !violations.is_empty() {
+            return Err(WriteError::Invalid { operation: Operation::Update, violations });
+        }
+        let field = format!("labels[\"{}\"]", known::ORIGIN);
+        let violations = labels::check_ours(&self.rules, key.kind, &old.labels, &field);
+        if !violations.is_empty() {
+            return Err(WriteError::Invalid { operation: Operation::Update, violations });
+        }
+        let _alone = self.alone_with_keys(key).await;
+        self.check_signing_key(key, &spec).await?;
+        let resource = Resource {
+            key: key.clone(),
+            labels,
+            spec,
+            status: old.status.clone(),
+            owner: old.owner.clone(),
+            created: old.created,
+            modified: self.clock.now(),
+        };
+        let failed = |source| WriteError::Store { operation: Operation::Update, source };
+        self.store.put(resource, Precondition::Version(stored.version)).await.map_err(failed)?;
+        Ok(())
+    }
+
+    /// A proxy says its workload on a zone, in a form that can become a name.
+    fn check_workload(&self, kind: Kind, labels: &model::Labels) -> Result<(), WriteError> {
+        let Some(workload) = labels.get("kuma.io/workload").filter(|_| kind == Kind::DATAPLANE) else { return Ok(()) };
+        if self.rules.side == Side::Global {
+            return Err(WriteError::Workload { reason: "is not allowed on a global control plane".to_owned() });
+        }
+        let rule = "must be a valid DNS-1035 label (at most 63 characters, matching regex [a-z]([-a-z0-9]*[a-z0-9])?)";
+        model::ZoneName::parse(workload)
+            .map(drop)
+            .map_err(|error| WriteError::Workload { reason: format!("{rule}: {error}") })
+    }
+}
+
+/// Makes the signing key of a mesh where it does not hold up other requests: it takes tens of milliseconds.
+async fn signing_key_off_thread() -> Result<Bytes, WriteError> {
+    tokio::task::spawn_blocking(mesh::signing_key).await.unwrap_or(Err(WriteError::NoKey))
+}

@@ -1,0 +1,23 @@
+//! The REST API: from HTTP requests to the store and back (contract: rest 1).
+//!
+//! ```text
+//! path cleaned ─► base path ─► caller ─► route ─► method ─► Content-Type ─► Accept ─► handler ─► answer
+//! ```
+//!
+//! The router is our own function: the answers of the peer's framework (plain texts for 404, 405, 406 and 415, 307 for
+//! paths that are not clean) are part of the contract. All conditions become statuses in [`error`] alone. A handler
+//! takes an `access::Caller`, which only authentication makes.
+
+mod admin;
+mod answer;
+mod api;
+mod error;
+mod handlers;
+mod negotiate;
+mod query;
+mod routes;
+mod settings;
+
+pub use admin::{AdminAnswer, AdminError, AdminRequest, EnvoyAdmin, NoZones};
+pub use api::{Api, Handles};
+pub use settings::{Issuers, Settings};

@@ -1,0 +1,298 @@
+//! From what went wrong to a status and a body: the only place in which the API chooses a status of failure.
+
+use axum::{body::Body, response::Response};
+use http::{HeaderValue, StatusCode, header};
+use model::{
+    document::{DocumentError, Violation},
+    kri::KriError,
+};
+use serde_json::{Map, Value, json};
+use store::StoreError;
+use tokens::IssueError;
+use tracing::error;
+
+use super::{admin::AdminError, answer};
+use crate::{
+    access::Denied,
+    resources::{Operation, ReadOnly, WriteError},
+};
+
+/// Why a handler has no answer.
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    /// What was asked for is not there.
+    NotFound { title: &'static str },
+    /// The request cannot be understood.
+    BadRequest { text: String },
+    /// The request breaks rules.
+    Invalid { title: &'static str, violations: Vec<Violation> },
+    /// The size of a page is wrong.
+    PageSize { reason: String },
+    /// The start of a page is wrong.
+    Offset { text: String },
+    /// A proxy could not be asked.
+    Admin(AdminError),
+    /// Tokens of this kind are not issued here.
+    IssuerOff,
+    /// The body of a token request is none.
+    Unreadable,
+    /// No token was made.
+    Issue(IssueError),
+    /// The caller may not.
+    Denied(Denied),
+    /// The token of the request is refused.
+    Unauthenticated,
+    /// Something was not written.
+    Write(WriteError),
+    /// The store could not.
+    Store { title: &'static str, source: StoreError },
+    /// Not on a global control plane.
+    NotOnGlobal,
+    /// The body did not come.
+    BodyLost,
+    /// The body is larger than is taken.
+    BodyTooLarge,
+    /// The route is known, what it needs is not part of this program.
+    NotImplemented { what: &'static str },
+}
+
+impl From<Denied> for ApiError {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(denied)
+    }
+}
+
+impl From<WriteError> for ApiError {
+    fn from(error: WriteError) -> Self {
+        Self::Write(error)
+    }
+}
+
+impl From<AdminError> for ApiError {
+    fn from(error: AdminError) -> Self {
+        Self::Admin(error)
+    }
+}
+
+impl From<IssueError> for ApiError {
+    fn from(error: IssueError) -> Self {
+        Self::Issue(error)
+    }
+}
+
+impl From<KriError> for ApiError {
+    fn from(error: KriError) -> Self {
+        Self::BadRequest { text: error.to_string() }
+    }
+}
+
+/// Title of what a caller reads when the reason is not theirs to know.
+const INTERNAL: &str = "Internal Server Error";
+const NOT_VALID: &str = "Resource is not valid";
+const BAD_REQUEST: &str = "Bad Request";
+const NO_TOKEN: &str = "Could not issue a token";
+const CHECK: &str = "Could not process a resource";
+
+/// A status and the body that goes with it.
+struct Problem {
+    status: StatusCode,
+    title: String,
+    detail: String,
+    parameters: Vec<Violation>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, title: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { status, title: title.into(), detail: detail.into(), parameters: Vec::new() }
+    }
+
+    fn invalid(title: &str, detail: &str, parameters: Vec<Violation>) -> Self {
+        Self { parameters, ..Self::new(StatusCode::BAD_REQUEST, title, detail) }
+    }
+
+    fn into_response(self) -> Response {
+        let mut body = Map::new();
+        body.insert("type".to_owned(), json!("/std-errors"));
+        body.insert("status".to_owned(), json!(self.status.as_u16()));
+        body.insert("title".to_owned(), json!(self.title));
+        body.insert("detail".to_owned(), json!(self.detail));
+        if !self.parameters.is_empty() {
+            let list = |text: &str| -> Vec<Value> {
+                self.parameters.iter().map(|found| json!({"field": found.field, text: found.reason})).collect()
+            };
+            body.insert("invalid_parameters".to_owned(), Value::Array(list("reason")));
+            body.insert("details".to_owned(), json!(self.detail));
+            body.insert("causes".to_owned(), Value::Array(list("message")));
+        } else {
+            body.insert("details".to_owned(), json!(self.detail));
+        }
+        answer::json(self.status, &Value::Object(body))
+    }
+}
+
+impl ApiError {
+    /// Returns the answer to the request.
+    pub(crate) fn into_response(self) -> Response {
+        if matches!(self, Self::Unreadable) {
+            return empty(StatusCode::BAD_REQUEST);
+        }
+        self.into_problem().into_response()
+    }
+
+    fn into_problem(self) -> Problem {
+        use StatusCode as S;
+        match self {
+            Self::NotFound { title } => Problem::new(S::NOT_FOUND, title, "Not found"),
+            Self::BadRequest { text } => Problem::new(S::BAD_REQUEST, BAD_REQUEST, text),
+            Self::Invalid { title, violations } => Problem::invalid(title, NOT_VALID, violations),
+            Self::PageSize { reason } => {
+                let violations = vec![Violation::new("size", reason)];
+                Problem::invalid("Could not retrieve resources", "Invalid page size", violations)
+            }
+            Self::Offset { text } => Problem::new(S::BAD_REQUEST, "Could not retrieve resources", text),
+            Self::Admin(error) => Problem::new(S::BAD_REQUEST, "Could not execute admin operation", error.to_string()),
+            Self::IssuerOff => {
+                Problem::new(S::BAD_REQUEST, NO_TOKEN, "issuing tokens using the control plane is disabled.")
+            }
+            Self::Unreadable => Problem::new(S::BAD_REQUEST, BAD_REQUEST, ""),
+            Self::Issue(error) => of_issue(&error),
+            Self::Denied(denied) => Problem::new(S::FORBIDDEN, "Access Denied", denied.to_string()),
+            Self::Unauthenticated => Problem::new(S::UNAUTHORIZED, "Invalid authentication data", "Unauthenticated"),
+            Self::Write(error) => of_write(error),
+            Self::Store { title, source } => of_store(title, &source),
+            Self::NotOnGlobal => Problem::new(S::METHOD_NOT_ALLOWED, "Method not allowed", "Not allowed on global CP"),
+            Self::BodyLost => Problem::new(S::INTERNAL_SERVER_ERROR, CHECK, INTERNAL),
+            Self::BodyTooLarge => {
+                Problem::new(S::PAYLOAD_TOO_LARGE, CHECK, "the body of the request is larger than 32 MiB")
+            }
+            Self::NotImplemented { what } => {
+                Problem::new(S::NOT_IMPLEMENTED, "Not implemented", format!("{what} is not part of this control plane"))
+            }
+        }
+    }
+}
+
+fn of_issue(problem: &IssueError) -> Problem {
+    match problem {
+        IssueError::NoKey { .. } => Problem::new(StatusCode::NOT_FOUND, "Signing Key not found", problem.to_string()),
+        other => {
+            error!(target: "api-server", error = %other, "token not issued");
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, NO_TOKEN, INTERNAL)
+        }
+    }
+}
+
+fn of_write(error: WriteError) -> Problem {
+    use StatusCode as S;
+    match error {
+        WriteError::ReadOnly(why) => {
+            let why: ReadOnly = why;
+            Problem::new(S::METHOD_NOT_ALLOWED, "Method not allowed", why.to_string())
+        }
+        WriteError::Denied(denied) => ApiError::Denied(denied).into_problem(),
+        WriteError::NoMesh => Problem::new(S::NOT_FOUND, title_of(Operation::FindMesh), "Not found"),
+        WriteError::NotFound => Problem::new(S::NOT_FOUND, title_of(Operation::Delete), "Not found"),
+        WriteError::Document(error) => of_document(error),
+        WriteError::Invalid { operation, violations } => Problem::invalid(title_of(operation), NOT_VALID, violations),
+        WriteError::Workload { .. } => Problem::new(S::BAD_REQUEST, BAD_REQUEST, error.to_string()),
+        WriteError::NoKey => {
+            error!(target: "api-server", error = %error, "resource not written");
+            Problem::new(S::INTERNAL_SERVER_ERROR, title_of(Operation::Create), INTERNAL)
+        }
+        WriteError::Store { operation, source } => of_store(title_of(operation), &source),
+    }
+}
+
+fn of_document(error: DocumentError) -> Problem {
+    let bad = |text: String| Problem::new(StatusCode::BAD_REQUEST, BAD_REQUEST, text);
+    match error {
+        DocumentError::Malformed { kind, text } => bad(format!("invalid {kind} object: {text:?}")),
+        DocumentError::BadRequest { text } | DocumentError::NotYaml { text } => bad(text),
+        DocumentError::UnknownKind { name } => bad(format!("invalid resource type {name:?}")),
+        DocumentError::Schema(found) | DocumentError::Invalid(found) | DocumentError::Meta(found) => {
+            Problem::invalid(CHECK, NOT_VALID, found)
+        }
+    }
+}
+
+fn of_store(title: &str, problem: &StoreError) -> Problem {
+    use StatusCode as S;
+    match problem {
+        StoreError::NotFound { .. } => Problem::new(S::NOT_FOUND, title, "Not found"),
+        StoreError::AlreadyExists { .. } | StoreError::Conflict { .. } => {
+            Problem::new(S::CONFLICT, "Conflict", problem.to_string())
+        }
+        StoreError::Unavailable { .. } => {
+            error!(target: "api-server", error = %problem, "the store is unavailable");
+            Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", "the store is unavailable; nothing was written")
+        }
+        StoreError::Corrupt { .. } => {
+            error!(target: "api-server", error = %problem, "the store is corrupt");
+            Problem::new(S::INTERNAL_SERVER_ERROR, title, INTERNAL)
+        }
+    }
+}
+
+fn title_of(operation: Operation) -> &'static str {
+    match operation {
+        Operation::FindMesh => "Failed to retrieve Mesh",
+        Operation::Find => "Failed to find a resource",
+        Operation::Check => CHECK,
+        Operation::Create => "Failed to create a resource",
+        Operation::Update => "Could not update a resource",
+        Operation::Delete => "Could not delete a resource",
+    }
+}
+
+/// What the peer's framework answers by itself, in plain text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// No `Host`, in a version of HTTP that has it.
+    NoHost,
+    /// Nothing is at this path.
+    NotFound,
+    /// The path lies outside of the base path.
+    OutsideBasePath,
+    /// Something is there, for other methods.
+    Method { allow: String },
+    /// The body is of a type that is not read.
+    MediaType,
+    /// No type that the client takes can be written.
+    NotAcceptable,
+}
+
+impl Refused {
+    /// Returns the answer to the request.
+    pub(crate) fn into_response(self) -> Response {
+        let (status, text) = match &self {
+            Self::NoHost => (StatusCode::BAD_REQUEST, "400 Bad Request: missing required Host header"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "404: Page Not Found"),
+            Self::OutsideBasePath => (StatusCode::NOT_FOUND, "404 page not found\n"),
+            Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed"),
+            Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "415: Unsupported Media Type"),
+            Self::NotAcceptable => {
+                (StatusCode::NOT_ACCEPTABLE, "406: Not Acceptable\n\nAvailable representations: application/json")
+            }
+        };
+        let mut response = answer::with_type(status, "text/plain; charset=utf-8", text);
+        match self {
+            Self::OutsideBasePath => {
+                let value = HeaderValue::from_static("nosniff");
+                response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, value);
+            }
+            Self::Method { allow } => {
+                if let Ok(value) = HeaderValue::from_str(&allow) {
+                    response.headers_mut().insert(header::ALLOW, value);
+                }
+            }
+            Self::NoHost | Self::NotFound | Self::MediaType | Self::NotAcceptable => {}
+        }
+        response
+    }
+}
+
+fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,115 @@
+//! What this control plane is, and what it knows (contract: rest 1.4).
+
+use axum::response::Response;
+use http::StatusCode;
+use model::{Key, Kind, Scope, Writable, proto};
+use serde_json::{Value, json};
+
+use super::{Call, titled};
+use crate::{
+    access::Caller,
+    resources::Side,
+    rest::{answer, error::ApiError},
+};
+
+const PRODUCT: &str = "Arctos";
+/// The release whose shapes the API has.
+const BASED_ON: &str = "3.0.0";
+
+/// `GET /`: for everyone, without a look at who they are.
+pub(crate) async fn index(call: &Call<'_>) -> Result<Response, ApiError> {
+    let settings = &call.handles.settings;
+    let index = json!({
+        "basedOnKuma": BASED_ON,
+        "clusterId": cluster_id(call).await?,
+        "gui": "",
+        "hostname": settings.hostname,
+        "instanceId": settings.instance_id,
+        "product": PRODUCT,
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    Ok(answer::json(StatusCode::OK, &index))
+}
+
+/// The id of all control planes that belong together; empty until it is known.
+async fn cluster_id(call: &Call<'_>) -> Result<String, ApiError> {
+    let key = Key::global(Kind::CONFIG, "kuma-cluster-id");
+    let stored = call.handles.store.get(&key).await.map_err(titled("Could not retrieve the cluster id"))?;
+    let fields = stored.and_then(|stored| proto::spec_to_json(Kind::CONFIG, &stored.resource.spec).ok());
+    let id = fields.as_ref().and_then(|fields| fields.get("config")).and_then(Value::as_str);
+    Ok(id.unwrap_or_default().to_owned())
+}
+
+/// `GET /config`
+pub(super) fn config(call: &Call<'_>, caller: &Caller) -> Result<Response, ApiError> {
+    call.handles.access.metadata(caller)?;
+    let text = call.handles.settings.config_json.to_string();
+    Ok(answer::with_type(StatusCode::OK, "application/json", text))
+}
+
+/// `GET /who-am-i`
+pub(super) fn who_am_i(caller: &Caller) -> Response {
+    answer::json(StatusCode::OK, &json!({"name": caller.name(), "groups": caller.groups()}))
+}
+
+/// `GET /policies`
+pub(super) fn policies(call: &Call<'_>) -> Response {
+    let resources = &call.handles.resources;
+    let mut rows: Vec<(Kind, Value)> = Vec::new();
+    for kind in Kind::all().filter(|kind| kind.in_rest) {
+        let Some(policy) = kind.policy else { continue };
+        let row = json!({
+            "name": kind.name,
+            "readOnly": resources.read_only(kind).is_some(),
+            "path": kind.path,
+            "singularDisplayName": kind.display,
+            "pluralDisplayName": kind.display_plural,
+            "isExperimental": false,
+            "isTargetRefBased": policy.target_ref,
+            "isInbound": policy.rules,
+            "isOutbound": policy.to,
+        });
+        rows.push((kind, row));
+    }
+    rows.sort_by_key(|(kind, _)| *kind);
+    let rows: Vec<Value> = rows.into_iter().map(|(_, row)| row).collect();
+    answer::json(StatusCode::OK, &json!({"policies": rows}))
+}
+
+/// `GET /_resources`
+pub(super) fn resource_types(call: &Call<'_>) -> Response {
+    let rules = call.handles.resources.rules();
+    let all_read_only = rules.read_only || matches!(rules.side, Side::FederatedZone(_));
+    let mut kinds: Vec<Kind> = Kind::all().filter(|kind| kind.in_rest).collect();
+    kinds.sort();
+    let row = |kind: Kind| {
+        let computed = kind.writable == Writable::Never;
+        let mut row = json!({
+            "includeInFederation": kind.flow.from_global() && !computed,
+            "name": kind.name,
+            "path": kind.path,
+            "pluralDisplayName": kind.display_plural,
+        });
+        if let Some(policy) = kind.policy {
+            // `from` is gone in 3.0, whose shape this is.
+            row["policy"] = json!({
+                "hasFromTargetRef": false,
+                "hasRulesTargetRef": policy.rules,
+                "hasToTargetRef": policy.to,
+                "isFromAsRules": false,
+                "isTargetRef": policy.target_ref,
+            });
+        }
+        // Not the rule of 1.8: clients take it as "comes from elsewhere".
+        row["readOnly"] = json!(all_read_only || computed);
+        row["scope"] = json!(match kind.scope {
+            Scope::Global => "Global",
+            Scope::Mesh => "Mesh",
+        });
+        row["shortName"] = json!(kind.short);
+        row["singularDisplayName"] = json!(kind.display);
+        row
+    };
+    let rows: Vec<Value> = kinds.into_iter().map(row).collect();
+    answer::json(StatusCode::OK, &json!({"resources": rows}))
+}

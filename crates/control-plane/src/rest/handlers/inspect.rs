@@ -1,0 +1,191 @@
+//! What belongs to a proxy, a service or a policy (contract: rest 1.15).
+//!
+//! This control plane federates: it makes no configuration for proxies. Routes that need the rules of policies say so
+//! when the proxy is there, and answer as the peer does when it is not.
+
+use axum::response::Response;
+use http::StatusCode;
+use model::{Key, Kind, Resource, document::Violation, labels, proto};
+use serde_json::{Value, json};
+use store::{Query, Stored};
+
+use super::{Call, key_of, mesh_exists, titled};
+use crate::{
+    access::{Caller, View},
+    resources::Side,
+    rest::{
+        AdminRequest, answer,
+        error::ApiError,
+        routes::{Matched, ProxyView, SelectedShape},
+    },
+};
+
+/// `…/dataplanes/{name}/…`
+pub(super) async fn proxy(
+    call: &Call<'_>,
+    caller: &Caller,
+    matched: &Matched<'_>,
+    view: ProxyView,
+) -> Result<Response, ApiError> {
+    let title = match view {
+        ProxyView::Rules | ProxyView::Policies => "Could not retrieve Dataplane",
+        ProxyView::Layout => "Failed to retrieve Dataplane",
+        ProxyView::Legacy => "Could not get MatchedPolicies",
+        ProxyView::Config if call.handles.resources.rules().side == Side::Global => return Err(ApiError::NotOnGlobal),
+        ProxyView::Config => "Could not retrieve Dataplane",
+        ProxyView::Admin => return admin(call, caller, matched).await,
+    };
+    call.handles.access.read(caller, Kind::DATAPLANE)?;
+    find(call, matched, Kind::DATAPLANE, title).await?;
+    Err(ApiError::NotImplemented { what: "matching policies to proxies" })
+}
+
+/// `xds`, `stats`, `clusters`: asked of the zone that runs the proxy.
+async fn admin(call: &Call<'_>, caller: &Caller, matched: &Matched<'_>) -> Result<Response, ApiError> {
+    let flag = |name: &str| call.parameters.first(name).is_some_and(|value| value == "true");
+    let json = call.parameters.first("format") == Some("json");
+    let request = match matched.parameter("operation") {
+        "xds" => AdminRequest { view: View::ConfigDump, json: true, with_endpoints: flag("include_eds") },
+        "stats" => AdminRequest { view: View::Stats, json, with_endpoints: false },
+        "clusters" => AdminRequest { view: View::Clusters, json, with_endpoints: false },
+        _ => return Err(ApiError::NotFound { title: "Could not execute admin operation" }),
+    };
+    call.handles.access.view(caller, request.view)?;
+    let found = find(call, matched, Kind::DATAPLANE, "Could not get dataplane resource").await?;
+    let media_type = if request.json { "application/json" } else { "text/plain" };
+    let zone = found.resource.labels.get(labels::ZONE).map_or("", String::as_str);
+    let said = call.handles.admin.ask(zone, &found.resource, request).await?;
+    Ok(answer::with_type(StatusCode::OK, media_type, said))
+}
+
+/// The proxies that a policy selects.
+pub(super) async fn selected(
+    call: &Call<'_>,
+    caller: &Caller,
+    matched: &Matched<'_>,
+    kind: Kind,
+    shape: SelectedShape,
+) -> Result<Response, ApiError> {
+    call.handles.access.read(caller, kind)?;
+    let policy = find(call, matched, kind, "Could not retrieve policy").await?;
+    if !kind.policy.is_some_and(|policy| policy.target_ref) {
+        return Err(ApiError::NotImplemented { what: "matching policies of 2.x to proxies" });
+    }
+    let spec: Value = serde_json::from_slice(&policy.resource.spec).unwrap_or_default();
+    let target = spec.get("targetRef").cloned().unwrap_or_default();
+    let proxies = proxies(call, matched.mesh()).await?;
+    let proxies = proxies.iter().filter(|proxy| selects(&target, &proxy.resource));
+    match shape {
+        SelectedShape::Metas => {
+            let metas = proxies.map(|proxy| meta(&proxy.resource)).collect();
+            metas_page(call, metas)
+        }
+        SelectedShape::Legacy => {
+            let items: Vec<Value> = proxies
+                .map(|proxy| {
+                    let key = &proxy.resource.key;
+                    json!({
+                        "kind": "SidecarDataplane",
+                        "dataplane": {"mesh": key.mesh, "name": key.name},
+                        "attachments": [{"type": "dataplane"}],
+                    })
+                })
+                .collect();
+            Ok(answer::json(StatusCode::OK, &json!({"total": items.len(), "items": items})))
+        }
+    }
+}
+
+/// Returns whether the `targetRef` at the top of a policy takes a proxy.
+fn selects(target: &Value, proxy: &Resource) -> bool {
+    let text = |name: &str| target.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    match text("kind") {
+        None | Some("Mesh") => true,
+        Some("Dataplane") => {
+            let display = proxy.labels.get(labels::DISPLAY_NAME).unwrap_or(&proxy.key.name);
+            text("name").is_none_or(|name| name == display.as_str() || name == proxy.key.name)
+                && has_labels(proxy, target.get("labels"))
+        }
+        Some(_) => false,
+    }
+}
+
+fn has_labels(proxy: &Resource, wanted: Option<&Value>) -> bool {
+    let wanted = wanted.and_then(Value::as_object).into_iter().flatten();
+    let mut wanted = wanted.map(|(key, value)| (key, value.as_str().unwrap_or_default()));
+    wanted.all(|(key, value)| proxy.labels.get(key).is_some_and(|label| label == value))
+}
+
+/// The proxies behind a service.
+pub(super) async fn behind(
+    call: &Call<'_>,
+    caller: &Caller,
+    matched: &Matched<'_>,
+    kind: Kind,
+) -> Result<Response, ApiError> {
+    call.handles.access.read(caller, kind)?;
+    let service = find(call, matched, kind, "Could not retrieve a resource").await?;
+    let spec: Value = serde_json::from_slice(&service.resource.spec).unwrap_or_default();
+    let selector = spec.get("selector").cloned().unwrap_or_default();
+    let proxies = proxies(call, matched.mesh()).await?;
+    let metas = proxies.iter().filter(|proxy| is_behind(&selector, &proxy.resource));
+    metas_page(call, metas.map(|proxy| meta(&proxy.resource)).collect())
+}
+
+fn is_behind(selector: &Value, proxy: &Resource) -> bool {
+    if let Some(labels) = selector.get("dataplaneLabels") {
+        return has_labels(proxy, labels.get("matchLabels"));
+    }
+    if let Some(name) = selector.get("dataplaneRef").and_then(|reference| reference.get("name")).and_then(Value::as_str)
+    {
+        return proxy.labels.get(labels::DISPLAY_NAME).unwrap_or(&proxy.key.name) == name;
+    }
+    let Some(tags) = selector.get("dataplaneTags").and_then(Value::as_object) else { return false };
+    let spec = proto::spec_to_json(Kind::DATAPLANE, &proxy.spec).unwrap_or_default();
+    let inbounds = spec.get("networking").and_then(|networking| networking.get("inbound")).and_then(Value::as_array);
+    let has_all = |inbound: &Value| {
+        let own = inbound.get("tags");
+        tags.iter().all(|(key, value)| own.and_then(|own| own.get(key)) == Some(value))
+    };
+    inbounds.is_some_and(|inbounds| inbounds.iter().any(has_all))
+}
+
+const SERVICES: [&str; 3] = ["meshservices", "meshexternalservices", "meshmultizoneservices"];
+
+/// The host names of a service.
+pub(super) async fn hostnames(call: &Call<'_>, caller: &Caller, matched: &Matched<'_>) -> Result<Response, ApiError> {
+    let plural = matched.parameter("plural");
+    let kind = Kind::by_path(plural).filter(|_| SERVICES.contains(&plural));
+    let Some(kind) = kind else {
+        let title = "only \"meshservices,meshexternalservices,meshmultizoneservices\" are available for inspection";
+        return Err(ApiError::Invalid { title, violations: Vec::<Violation>::new() });
+    };
+    call.handles.access.read(caller, kind)?;
+    find(call, matched, kind, "could not retrieve service").await?;
+    Err(ApiError::NotImplemented { what: "generating host names" })
+}
+
+async fn find(call: &Call<'_>, matched: &Matched<'_>, kind: Kind, title: &'static str) -> Result<Stored, ApiError> {
+    mesh_exists(call, matched.mesh()).await?;
+    let key: Key = key_of(kind, matched);
+    call.handles.store.get(&key).await.map_err(titled(title))?.ok_or(ApiError::NotFound { title })
+}
+
+async fn proxies(call: &Call<'_>, mesh: &str) -> Result<Vec<Stored>, ApiError> {
+    let query = Query::in_mesh(Kind::DATAPLANE, mesh);
+    Ok(call.handles.store.list(&query).await.map_err(titled("Could not retrieve Dataplane"))?.items)
+}
+
+fn meta(resource: &Resource) -> Value {
+    let key = &resource.key;
+    json!({"labels": resource.labels, "mesh": key.mesh, "name": key.name, "type": key.kind.name})
+}
+
+fn metas_page(call: &Call<'_>, metas: Vec<Value>) -> Result<Response, ApiError> {
+    let (total, items, next) = super::lists::cut(call, metas)?;
+    let mut page = json!({"items": items, "total": total});
+    if let Some(next) = next {
+        page["next"] = json!(next);
+    }
+    Ok(answer::json(StatusCode::OK, &page))
+}

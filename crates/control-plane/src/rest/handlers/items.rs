@@ -1,0 +1,82 @@
+//! One resource: read, write, delete (contract: rest 1.7 to 1.12).
+
+use axum::response::Response;
+use http::StatusCode;
+use model::{Kind, document, document::Violation};
+use serde_json::json;
+
+use super::{Call, k8s, key_of, mesh_exists, titled};
+use crate::{
+    access::Caller,
+    resources::Put,
+    rest::{answer, error::ApiError, routes::Matched},
+};
+
+/// The title of what is wrong with reading.
+pub(super) const TITLE: &str = "Could not retrieve a resource";
+
+/// How a resource is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// As it is.
+    Universal,
+    /// As an object of Kubernetes.
+    Kubernetes,
+}
+
+/// Returns how the request wants a resource to be shown.
+pub(super) fn format(call: &Call<'_>) -> Result<Format, ApiError> {
+    match call.parameters.first("format").unwrap_or_default() {
+        "" | "universal" => Ok(Format::Universal),
+        "k8s" | "kubernetes" => Ok(Format::Kubernetes),
+        _ => {
+            let reason = "\"format\" must be one of [\"k8s\", \"kubernetes\", \"universal\"]";
+            Err(ApiError::Invalid { title: TITLE, violations: vec![Violation::new("", reason)] })
+        }
+    }
+}
+
+/// `GET` of one resource.
+pub(super) async fn get(
+    call: &Call<'_>,
+    caller: &Caller,
+    matched: &Matched<'_>,
+    kind: Kind,
+) -> Result<Response, ApiError> {
+    call.handles.access.read(caller, kind)?;
+    let format = format(call)?;
+    mesh_exists(call, matched.mesh()).await?;
+    let stored = call.handles.store.get(&key_of(kind, matched)).await.map_err(titled(TITLE))?;
+    let stored = stored.ok_or(ApiError::NotFound { title: TITLE })?;
+    let shown = match format {
+        Format::Universal => document::to_rest(&stored.resource, call.handles.resources.rules().side.zone()),
+        Format::Kubernetes => k8s::object(&stored.resource, call.parameters.first("namespace").unwrap_or_default()),
+    };
+    Ok(answer::resource(&shown))
+}
+
+/// `PUT` of one resource.
+pub(super) async fn put(
+    call: &Call<'_>,
+    caller: &Caller,
+    matched: &Matched<'_>,
+    kind: Kind,
+) -> Result<Response, ApiError> {
+    let put = call.handles.resources.put(caller, kind, matched.mesh(), matched.name(), &call.body).await?;
+    let status = match put {
+        Put::Created => StatusCode::CREATED,
+        Put::Updated => StatusCode::OK,
+    };
+    Ok(answer::json(status, &json!({})))
+}
+
+/// `DELETE` of one resource.
+pub(super) async fn delete(
+    call: &Call<'_>,
+    caller: &Caller,
+    matched: &Matched<'_>,
+    kind: Kind,
+) -> Result<Response, ApiError> {
+    call.handles.resources.delete(caller, kind, matched.mesh(), matched.name()).await?;
+    Ok(answer::json(StatusCode::OK, &json!({})))
+}

@@ -1,0 +1,87 @@
+//! Resources with what is known of their connections: `_overview` (contract: rest 1.7).
+
+use axum::response::Response;
+use model::{Key, Kind, Resource, Scope, document, document::Violation, proto};
+use serde_json::{Map, Value};
+
+use super::{
+    Call,
+    items::{self, Format},
+    key_of, lists, mesh_exists, titled,
+};
+use crate::{
+    access::Caller,
+    rest::{answer, error::ApiError, query, routes::Matched},
+};
+
+/// `GET` of a list with insights.
+pub(super) async fn list(
+    call: &Call<'_>,
+    caller: &Caller,
+    matched: &Matched<'_>,
+    kind: Kind,
+) -> Result<Response, ApiError> {
+    let (page, next) = lists::page(call, caller, matched, kind).await?;
+    let mut items = Vec::with_capacity(page.items.len());
+    for stored in &page.items {
+        let insight = insight(call, &stored.resource, query::TITLE).await?;
+        items.push(overview(&stored.resource, insight));
+    }
+    Ok(answer::list(page.total, items, next))
+}
+
+/// `GET` of one resource with its insight; without one the member is there, and empty.
+pub(super) async fn get(
+    call: &Call<'_>,
+    caller: &Caller,
+    matched: &Matched<'_>,
+    kind: Kind,
+) -> Result<Response, ApiError> {
+    call.handles.access.read(caller, kind)?;
+    if items::format(call)? == Format::Kubernetes {
+        let reason = "an overview has the format \"universal\" only";
+        return Err(ApiError::Invalid { title: items::TITLE, violations: vec![Violation::new("format", reason)] });
+    }
+    mesh_exists(call, matched.mesh()).await?;
+    let stored = call.handles.store.get(&key_of(kind, matched)).await.map_err(titled(items::TITLE))?;
+    let stored = stored.ok_or(ApiError::NotFound { title: items::TITLE })?;
+    let insight = insight(call, &stored.resource, items::TITLE).await?.unwrap_or_default();
+    Ok(answer::resource(&overview(&stored.resource, Some(insight))))
+}
+
+async fn insight(
+    call: &Call<'_>,
+    resource: &Resource,
+    title: &'static str,
+) -> Result<Option<Map<String, Value>>, ApiError> {
+    let Some(kind) = Kind::by_name(&format!("{}Insight", resource.key.kind.name)) else { return Ok(None) };
+    let key = match kind.scope {
+        Scope::Global => Key::global(kind, &resource.key.name),
+        Scope::Mesh => Key::in_mesh(kind, &resource.key.mesh, &resource.key.name),
+    };
+    let stored = call.handles.store.get(&key).await.map_err(titled(title))?;
+    Ok(stored.map(|stored| proto::spec_to_json(kind, &stored.resource.spec).unwrap_or_default()))
+}
+
+fn overview(resource: &Resource, insight: Option<Map<String, Value>>) -> Value {
+    let kind = resource.key.kind;
+    let Value::Object(all) = document::to_rest(resource, None) else { return Value::Null };
+    let (meta, spec): (Map<_, _>, Map<_, _>) =
+        all.into_iter().partition(|(name, _)| document::META.contains(&name.as_str()));
+    let mut shown = meta;
+    shown.insert("type".to_owned(), Value::from(format!("{kind}Overview")));
+    let member = lower_first(kind.name);
+    if let Some(insight) = insight {
+        shown.insert(member.clone(), Value::Object(spec));
+        shown.insert(format!("{member}Insight"), Value::Object(insight));
+    } else {
+        shown.insert(member, Value::Object(spec));
+    }
+    Value::Object(shown)
+}
+
+/// `ZoneIngress` as a member: `zoneIngress`.
+fn lower_first(name: &str) -> String {
+    let mut chars = name.chars();
+    chars.next().map_or_else(String::new, |first| first.to_ascii_lowercase().to_string() + chars.as_str())
+}

@@ -1,0 +1,41 @@
+//! What of the configuration the API needs.
+
+use std::sync::Arc;
+
+/// Which kinds of tokens are issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Issuers {
+    /// `dpServer.authn.dpProxy.dpToken.enableIssuer`.
+    pub dataplane: bool,
+    /// `dpServer.authn.zoneProxy.zoneToken.enableIssuer`.
+    pub zone: bool,
+    /// `apiServer.authn.tokens.enableIssuer`.
+    pub user: bool,
+    /// `kmesh.multizone.global.kds.auth.cpToken.enableIssuer`.
+    pub control_plane: bool,
+}
+
+impl Default for Issuers {
+    fn default() -> Self {
+        Self { dataplane: true, zone: true, user: true, control_plane: true }
+    }
+}
+
+/// The settings of the API server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `apiServer.basePath`.
+    pub base_path: String,
+    /// `apiServer.corsAllowedDomains`.
+    pub cors_allowed_domains: Vec<String>,
+    /// `apiServer.authn.localhostIsAdmin`.
+    pub localhost_is_admin: bool,
+    /// Which tokens are issued.
+    pub issuers: Issuers,
+    /// What `GET /config` answers: the configuration as JSON, secrets masked.
+    pub config_json: Arc<str>,
+    /// The name of this machine.
+    pub hostname: String,
+    /// The name of this process: host name and four hex digits.
+    pub instance_id: String,
+}
