@@ -1,5 +1,6 @@
 //! Assembles a control plane from its parts. What differs between global and zone is in `global.rs` and `zone.rs`.
 
+mod common;
 mod global;
 mod parts;
 mod serve;
@@ -33,17 +34,17 @@ pub async fn run(config: Config, log: Log) -> anyhow::Result<()> {
         () = running.tasks().stopping() => {}
     }
     info!(target: "kuma-cp.run", "stopping, a second signal ends at once");
-    let finished = tokio::select! {
-        finished = running.stop(GRACE) => finished,
-        _ = terminate.recv() => false,
-        _ = interrupt.recv() => false,
+    let (finished, failure) = tokio::select! {
+        ended = running.stop(GRACE) => ended,
+        _ = terminate.recv() => (false, None),
+        _ = interrupt.recv() => (false, None),
     };
-    if finished.0 {
+    if finished {
         info!(target: "kuma-cp.run", "all components have stopped");
     } else {
         warn!(target: "kuma-cp.run", "forcefully stopped");
     }
-    match finished.1 {
+    match failure {
         Some(failure) => Err(anyhow::anyhow!(failure)),
         None => Ok(()),
     }

@@ -14,7 +14,7 @@ mod auth;
 mod codec;
 mod convert;
 mod global_to_zone;
-mod listener;
+pub(crate) mod listener;
 mod node;
 mod patch;
 pub mod port;

@@ -13,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info};
 
 use crate::{
+    access::{Peer, Transport},
     rest::Api,
     tasks::{OnError, Tasks},
 };
@@ -31,7 +32,7 @@ pub(super) async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpL
 }
 
 /// Serves REST until the program stops.
-pub(super) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, api: Arc<Api>, tasks: Tasks) -> anyhow::Result<()> {
+pub(super) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, api: Api, tasks: Tasks) -> anyhow::Result<()> {
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let permit = Arc::clone(&connections).acquire_owned().await.context("connection permits")?;
@@ -47,7 +48,7 @@ pub(super) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, api: 
                 continue;
             }
         };
-        let (tls, api, owner) = (tls.clone(), Arc::clone(&api), tasks.clone());
+        let (tls, api, owner) = (tls.clone(), api.clone(), tasks.clone());
         tasks.spawn("rest-connection", OnError::Log, async move {
             let _permit = permit;
             let secure = tls.is_some();
@@ -72,10 +73,11 @@ async fn secured(stream: TcpStream, tls: Option<TlsAcceptor>) -> std::io::Result
     })
 }
 
-async fn connection(io: Box<dyn Io>, peer: SocketAddr, secure: bool, api: Arc<Api>, tasks: Tasks) {
+async fn connection(io: Box<dyn Io>, peer: SocketAddr, secure: bool, api: Api, tasks: Tasks) {
     let service = hyper::service::service_fn(move |request| {
-        let api = Arc::clone(&api);
-        async move { Ok::<_, std::convert::Infallible>(api.call(peer, secure, request).await) }
+        let api = api.clone();
+        let transport = if secure { Transport::Https } else { Transport::Http };
+        async move { Ok::<_, std::convert::Infallible>(api.answer(Peer { remote: peer, transport }, request).await) }
     });
     let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

@@ -68,7 +68,7 @@ impl Applier {
             Origin::Global => (Side::Zone, None),
             Origin::Zone { name, .. } => (Side::Global { zone: name }, Some(Key::global(Kind::ZONE, name.as_str()))),
         };
-        let reconciled = sync::reconcile(plan.kind, &local, &valid, side, self.clock.now(), owner);
+        let reconciled = sync::reconcile(plan.kind, &local, &valid, side, self.clock.now(), owner.as_ref());
         rejected.extend(reconciled.rejected);
         if !reconciled.changes.is_empty() {
             for change in &reconciled.changes {
@@ -160,11 +160,11 @@ fn write(change: Change) -> Write {
 fn log(change: &Change) {
     match change {
         Change::Create(resource) => {
-            info!(target: "kds-delta-client", "type" = resource.key.kind.name, name = resource.key.name, mesh = resource.key.mesh, "creating a new resource from upstream");
+            info!(target: "kds-delta-client", kind = resource.key.kind.name, name = resource.key.name, mesh = resource.key.mesh, "creating a new resource from upstream");
         }
         Change::Update(_) => {}
         Change::Delete(key) => {
-            info!(target: "kds-delta-client", "type" = key.kind.name, name = key.name, mesh = key.mesh, "deleting a resource since it's no longer available in the upstream");
+            info!(target: "kds-delta-client", kind = key.kind.name, name = key.name, mesh = key.mesh, "deleting a resource since it's no longer available in the upstream");
         }
     }
 }

@@ -20,7 +20,9 @@ impl<T> Default for Frames<T> {
     }
 }
 
-const BUFFERS: BufferSettings = BufferSettings::new(1024, 32 * 1024);
+fn buffers() -> BufferSettings {
+    BufferSettings::new(1024, 32 * 1024)
+}
 
 impl<T: Message + Default + Send + 'static> Codec for Frames<T> {
     type Encode = Bytes;
@@ -50,7 +52,7 @@ impl Encoder for Finished {
     }
 
     fn buffer_settings(&self) -> BufferSettings {
-        BUFFERS
+        buffers()
     }
 }
 
@@ -70,6 +72,6 @@ impl<T: Message + Default> Decoder for Prost<T> {
     }
 
     fn buffer_settings(&self) -> BufferSettings {
-        BUFFERS
+        buffers()
     }
 }

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 pub use self::{
-    dial::{Dialer, Target},
+    dial::{Dialer, Target, Trust},
     link::{Link, LinkState},
     token::{Token, TokenSource},
 };

@@ -14,7 +14,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use jiff::{Zoned, tz::TimeZone};
+use jiff::tz::TimeZone;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt as _};
 
@@ -120,7 +120,7 @@ fn level_name(level: Level) -> &'static str {
 }
 
 fn line(clock: &Clock, level: &str, target: &str, fields: &fields::Fields) -> String {
-    let now: Zoned = clock.now().to_zoned(TimeZone::system());
+    let now = clock.now().to_zoned_datetime(TimeZone::system());
     let zone = if now.offset().is_zero() { "Z".to_owned() } else { now.strftime("%z").to_string() };
     let time = now.strftime("%Y-%m-%dT%H:%M:%S%.3f");
     let mut line = format!("{time}{zone}\t{level}\t{target}\t{}", fields.message());

@@ -87,7 +87,9 @@ pub(super) fn computed(rules: &Rules, kind: Kind, mesh: &str, name: &str, given:
     let mut set = |key: &str, value: &str| all.insert(key.to_owned(), value.to_owned());
     set(labels::DISPLAY_NAME, name);
     set(labels::ORIGIN, if rules.side.zone().is_some() { labels::ORIGIN_ZONE } else { labels::ORIGIN_GLOBAL });
-    let mut fill = |key: &str, value: &str| drop(all.entry(key.to_owned()).or_insert_with(|| value.to_owned()));
+    let mut fill = |key: &str, value: &str| {
+        all.entry(key.to_owned()).or_insert_with(|| value.to_owned());
+    };
     if kind.scope == Scope::Mesh {
         fill(labels::MESH, mesh);
     }

@@ -14,4 +14,6 @@ mod c_a_key_is_deleted;
 mod d_a_policy_changes;
 mod recorded_zone;
 mod refusals;
+mod rest_access;
+mod rest_replay;
 mod walk;

@@ -102,7 +102,8 @@ async fn ask<A: Ask>(session: &Session, message: &A) -> Result<Bytes, String> {
     let port = networking.admin.map_or(0, |admin| admin.port);
     let fault = |what: String| format!("unable to send GET to config_dump: {what}");
     let port = u16::try_from(port).ok().filter(|port| *port != 0).ok_or_else(|| fault("the proxy has no admin port".to_owned()))?;
-    let envoy = get(&networking.address, port, &message.envoy_path());
+    let path = message.envoy_path();
+    let envoy = get(&networking.address, port, &path);
     let answered = tokio::time::timeout(ENVOY_DEADLINE, envoy).await;
     answered.unwrap_or_else(|_elapsed| Err("no answer within 5 s".to_owned())).map_err(fault)
 }

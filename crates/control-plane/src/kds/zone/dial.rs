@@ -11,7 +11,10 @@ use tokio_rustls::TlsConnector;
 use tonic::body::Body;
 use tracing::warn;
 
-use crate::tls::ClientTrust;
+use crate::{
+    clock::Clock,
+    tls::{Alpn, ClientTrust, InsecureTrust},
+};
 
 /// A global that has not answered by then is not waited for.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -34,16 +37,28 @@ impl fmt::Display for Target {
     }
 }
 
+/// Whom the zone believes to be global.
+#[derive(Clone)]
+pub enum Trust {
+    /// Whoever a known authority says it is.
+    Verified(Arc<ClientTrust>),
+    /// Anybody, over TLS.
+    Insecure(InsecureTrust),
+    /// Anybody, in plain text; never with a token.
+    Plain,
+}
+
 /// How to reach global.
 #[derive(Clone)]
 pub struct Dialer {
     target: Target,
-    trust: Option<ClientTrust>,
+    trust: Trust,
+    clock: Clock,
 }
 
 /// Why there is no connection.
 #[derive(Debug, Error)]
-pub enum DialError {
+pub(super) enum DialError {
     /// No TCP connection.
     #[error("cannot reach {target}: {cause}")]
     Unreachable {
@@ -88,19 +103,14 @@ pub(super) trait Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin
 impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Io for T {}
 
 impl Dialer {
-    /// Returns a dialer; without `trust` the connection is plain text.
-    pub fn new(target: Target, trust: Option<ClientTrust>) -> Self {
-        Self { target, trust }
+    /// Returns a dialer.
+    pub fn new(target: Target, trust: Trust, clock: Clock) -> Self {
+        Self { target, trust, clock }
     }
 
     /// Where it dials.
     pub fn target(&self) -> &Target {
         &self.target
-    }
-
-    /// Whether the connection is encrypted.
-    pub fn is_secure(&self) -> bool {
-        self.trust.is_some()
     }
 
     pub(super) async fn dial(&self) -> Result<Connected, DialError> {
@@ -114,18 +124,19 @@ impl Dialer {
         let unreachable = |cause| DialError::Unreachable { target: target(), cause };
         let tcp = TcpStream::connect((self.target.host.as_str(), self.target.port)).await.map_err(unreachable)?;
         tcp.set_nodelay(true).map_err(unreachable)?;
+        let tls = |reason: String| DialError::Tls { target: target(), reason };
         let io: Box<dyn Io> = match &self.trust {
-            None => Box::new(tcp),
-            Some(trust) => {
-                let tls = |reason: String| DialError::Tls { target: target(), reason };
-                if trust.is_insecure() {
-                    warn!(target: "kds.zone", global = %self.target, "insecure: the certificate of the global control plane is not verified (tlsSkipVerify)");
-                }
-                let mut config = trust.client_config().map_err(|error| tls(error.to_string()))?;
-                Arc::make_mut(&mut config).alpn_protocols = vec![b"h2".to_vec()];
-                let name = ServerName::try_from(self.target.host.clone()).map_err(|error| tls(error.to_string()))?;
-                let connected = TlsConnector::from(config).connect(name, tcp).await;
-                Box::new(connected.map_err(|error| tls(crate::tls::explain(&error)))?)
+            Trust::Plain => Box::new(tcp),
+            Trust::Verified(trust) => {
+                let config = trust.client_config(Alpn::H2).map_err(|error| tls(error.chain()))?;
+                let connected = TlsConnector::from(config).connect(self.server_name()?, tcp).await;
+                Box::new(connected.map_err(|error| tls(trust.explain(&self.target.host, &error).to_string()))?)
+            }
+            Trust::Insecure(trust) => {
+                warn!(target: "kds.zone", global = %self.target, "{}", InsecureTrust::WARNING);
+                let config = trust.client_config(Alpn::H2, self.clock.clone()).map_err(|error| tls(error.chain()))?;
+                let connected = TlsConnector::from(config).connect(self.server_name()?, tcp).await;
+                Box::new(connected.map_err(|error| tls(error.to_string()))?)
             }
         };
         let (requests, driver) = http2::Builder::new(TokioExecutor::new())
@@ -137,5 +148,10 @@ impl Dialer {
             .await
             .map_err(|cause| DialError::Http { target: target(), cause })?;
         Ok(Connected { requests, driver })
+    }
+
+    fn server_name(&self) -> Result<ServerName<'static>, DialError> {
+        let name = ServerName::try_from(self.target.host.clone());
+        name.map_err(|error| DialError::Tls { target: self.target.clone(), reason: error.to_string() })
     }
 }

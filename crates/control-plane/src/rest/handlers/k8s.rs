@@ -19,7 +19,7 @@ pub(super) fn object(resource: &Resource, namespace: &str) -> Value {
         metadata.insert("namespace".to_owned(), json!(namespace));
     }
     metadata.insert("creationTimestamp".to_owned(), json!(resource.created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()));
-    let labels = labels_of(resource);
+    let labels = if kind == Kind::GLOBAL_SECRET { Map::new() } else { labels_of(resource) };
     if !labels.is_empty() {
         metadata.insert("labels".to_owned(), Value::Object(labels));
     }

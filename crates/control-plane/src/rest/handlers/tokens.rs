@@ -85,7 +85,12 @@ fn dataplane(call: &Call<'_>, caller: &Caller) -> Result<(Token, Subject), ApiEr
     }
     let valid_for = validity(request.valid_for.as_deref(), &mut wrong).unwrap_or(TEN_YEARS);
     refuse(wrong)?;
-    let tags = request.tags.unwrap_or_default().into_iter().map(|(key, values)| (key, values.unwrap_or_default()));
+    let sorted = |values: Option<Vec<String>>| {
+        let mut values = values.unwrap_or_default();
+        values.sort();
+        values
+    };
+    let tags = request.tags.unwrap_or_default().into_iter().map(|(key, values)| (key, sorted(values)));
     let claims = DataplaneClaims {
         name: request.name.unwrap_or_default(),
         mesh,

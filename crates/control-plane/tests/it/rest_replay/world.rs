@@ -1,0 +1,284 @@
+//! A control plane as it is after its first start, in memory.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use control_plane::{
+    access::{Access, Allowed, Peer, Transport, View},
+    clock::Clock,
+    resources::{self, MeshDefaults, Resources, Rules, Side},
+    rest::{AdminAnswer, AdminError, AdminRequest, Api, EnvoyAdmin, Handles, Issuers, Settings},
+};
+use http_body_util::{BodyExt as _, Full};
+use model::{Key, Kind, Labels, Resource, defaults, labels, proto};
+use serde_json::{Map, Value, json};
+use store::{Precondition, Query, ResourceStore, memory::MemoryStore};
+use tokens::{KeyRing, SecretEntry};
+use tokio::sync::watch;
+
+use super::compare::Answer;
+
+/// One control plane.
+pub(crate) struct World {
+    pub(crate) store: Arc<MemoryStore>,
+    clock: Clock,
+    api: Api,
+    ring: watch::Sender<Arc<KeyRing>>,
+    https: bool,
+}
+
+/// One request.
+pub(crate) struct Ask<'a> {
+    pub(crate) remote: bool,
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Option<String>,
+}
+
+impl World {
+    /// Starts a control plane; `settings` is how the recordings tell of settings beyond the defaults.
+    pub(crate) async fn start(side: Side, settings: &str) -> Self {
+        let store = Arc::new(MemoryStore::new());
+        let clock = Clock::starting_at("2026-11-24T12:00:00Z".parse().expect("time"));
+        let has = |text: &str| settings.contains(text);
+        let issuers_off = has("issuers off");
+        let ops = Allowed { users: vec![], groups: vec!["ops".to_owned()] };
+        let mut access = Access::default();
+        if issuers_off {
+            (access.control_plane_metadata, access.view_config_dump, access.view_stats) =
+                (ops.clone(), ops.clone(), ops);
+        }
+        let access = Arc::new(access);
+        let rules = Rules {
+            side: side.clone(),
+            read_only: has("readOnly: true"),
+            origin_label_is_free: false,
+            unsafe_delete: false,
+            mesh_defaults: MeshDefaults::AsTheMeshSays,
+        };
+        let base_path = if has("basePath: /api/cp") { "/api/cp" } else { "/" };
+        let cors = if has("http://gui.example") { vec!["http://gui.example".to_owned()] } else { vec![] };
+        let on = !issuers_off;
+        let (ring, receiver) = watch::channel(Arc::new(KeyRing::build(0, &[]).0));
+        let api = Api::new(Handles {
+            store: store.clone(),
+            clock: clock.clone(),
+            resources: Resources::new(store.clone(), clock.clone(), access.clone(), rules),
+            access,
+            ring: receiver,
+            admin: Arc::new(TheZone(store.clone())),
+            settings: Settings {
+                base_path: base_path.to_owned(),
+                cors_allowed_domains: cors,
+                localhost_is_admin: !has("localhostIsAdmin: false"),
+                issuers: Issuers { dataplane: on, zone: on, user: on, control_plane: on },
+                config_json: "{\"mode\":\"global\"}".into(),
+                hostname: "cp-host".to_owned(),
+                instance_id: "cp-host-1a2b".to_owned(),
+            },
+        });
+        let world = Self { store, clock, api, ring, https: false };
+        world.bootstrap(&side, !issuers_off, !has("skipMeshCreation")).await;
+        world
+    }
+
+    /// What a control plane makes at its first start.
+    async fn bootstrap(&self, side: &Side, admin_token: bool, mesh: bool) {
+        let pem = tokens::generate_signing_key();
+        let mut secrets =
+            vec![("inter-cp-ca", "-----BEGIN CERTIFICATE-----\n"), ("user-token-signing-key-1", pem.reveal())];
+        match side {
+            Side::Global => secrets.push(("zone-token-signing-key-1", pem.reveal())),
+            Side::FederatedZone(zone) | Side::LoneZone(zone) => {
+                secrets.push(("envoy-admin-ca", "-----BEGIN CERTIFICATE-----\n"));
+                self.put(Key::global(Kind::ZONE, zone), Labels::new(), Bytes::new(), None).await;
+            }
+        }
+        for (name, data) in secrets {
+            self.put(Key::global(Kind::GLOBAL_SECRET, name), Labels::new(), secret(data), None).await;
+        }
+        self.refresh().await;
+        if admin_token {
+            let groups = ["mesh-system:admin".to_owned()];
+            let ten_years = std::time::Duration::from_secs(10 * 365 * 24 * 3600);
+            let ring = self.ring.borrow().clone();
+            let id = uuid::Uuid::new_v4();
+            let token = tokens::issue_user(&ring, "mesh-system:admin", Some(&groups), ten_years, self.clock.now(), id);
+            let spec = secret(token.expect("token").reveal());
+            self.put(Key::global(Kind::GLOBAL_SECRET, "admin-user-token"), Labels::new(), spec, None).await;
+        }
+        let config = Map::from_iter([("config".to_owned(), json!(uuid::Uuid::new_v4().to_string()))]);
+        let config = proto::spec_from_json(Kind::CONFIG, &config).expect("config");
+        self.put(Key::global(Kind::CONFIG, "kuma-cluster-id"), Labels::new(), config, None).await;
+        let generators = match side {
+            Side::Global => defaults::global_hostname_generators(),
+            Side::FederatedZone(_) | Side::LoneZone(_) => defaults::zone_hostname_generators(),
+        };
+        for (kind, name, labels, spec) in generators {
+            self.put(Key::global(kind, name), labels, spec, None).await;
+        }
+        if mesh && *side == Side::Global {
+            let now = self.clock.now();
+            let default = Resource {
+                key: Key::global(Kind::MESH, "default"),
+                labels: Labels::new(),
+                spec: Bytes::new(),
+                status: None,
+                owner: None,
+                created: now,
+                modified: now,
+            };
+            let key = resources::signing_key().expect("key");
+            let batch = resources::mesh_batch(default, side, key, MeshDefaults::AsTheMeshSays);
+            self.store.apply(batch).await.expect("mesh");
+        }
+        self.refresh().await;
+    }
+
+    /// Method and path of every route.
+    pub(crate) fn routes(&self) -> Vec<(http::Method, String)> {
+        self.api.routes()
+    }
+
+    /// Writes a resource past the API, as the parts do that are not under test here.
+    pub(crate) async fn put(&self, key: Key, labels: Labels, spec: Bytes, owner: Option<Key>) {
+        let now = self.clock.now();
+        let status = key.kind.empty_status.map(|status| Bytes::from_static(status.as_bytes()));
+        let resource = Resource { key, labels, spec, status, owner, created: now, modified: now };
+        self.store.put(resource, Precondition::Any).await.expect("put");
+    }
+
+    /// Writes an insight as it was recorded.
+    pub(crate) async fn put_insight(&self, key: Key, shown: &Value, owner: Key) {
+        let mut fields = shown.as_object().cloned().unwrap_or_default();
+        fields.retain(|name, _| !model::document::META.contains(&name.as_str()));
+        let spec = proto::spec_from_json(key.kind, &fields).expect("insight");
+        let labels = serde_json::from_value(shown["labels"].clone()).unwrap_or_default();
+        self.put(key, labels, spec, Some(owner)).await;
+    }
+
+    /// Everything of a kind.
+    pub(crate) async fn all(&self, kind: Kind) -> Vec<Arc<Resource>> {
+        let page = self.store.list(&Query::all(kind)).await.expect("list");
+        page.items.into_iter().map(|stored| stored.resource).collect()
+    }
+
+    /// Rebuilds the ring, as its owner does when the store tells of secrets.
+    pub(crate) async fn refresh(&self) {
+        let mut entries = Vec::new();
+        for kind in [Kind::SECRET, Kind::GLOBAL_SECRET] {
+            for found in self.all(kind).await {
+                let fields = proto::spec_to_json(kind, &found.spec).expect("secret");
+                let data = fields.get("data").and_then(Value::as_str).unwrap_or_default();
+                entries.push((found.key.clone(), STANDARD.decode(data).expect("base64")));
+            }
+        }
+        let entries: Vec<SecretEntry<'_>> =
+            entries.iter().map(|(key, data)| SecretEntry { mesh: &key.mesh, name: &key.name, data }).collect();
+        self.ring.send_replace(Arc::new(KeyRing::build(1, &entries).0));
+    }
+
+    /// Sends a request and returns the answer.
+    pub(crate) async fn ask(&self, host: &str, ask: Ask<'_>) -> Answer {
+        let remote: SocketAddr =
+            if ask.remote { "10.9.9.1:40000" } else { "127.0.0.1:40000" }.parse().expect("address");
+        let https = self.https || host.ends_with(":5682");
+        let peer = Peer { remote, transport: if https { Transport::Https } else { Transport::Http } };
+        let mut request = http::Request::builder().method(ask.method).uri(uri(ask.path));
+        if !ask.headers.iter().any(|(name, _)| name == "host") {
+            request = request.header("host", host);
+        }
+        for (name, value) in &ask.headers {
+            request = request.header(name, value);
+        }
+        let body = Full::new(Bytes::from(ask.body.unwrap_or_default()));
+        let response = self.api.answer(peer, request.body(body).expect("request")).await;
+        let (head, body) = response.into_parts();
+        let headers = head.headers.iter().map(|(name, value)| (name.to_string(), json!(value.to_str().unwrap_or("?"))));
+        let body = body.collect().await.expect("body").to_bytes();
+        let answer = Answer {
+            status: head.status.as_u16(),
+            headers: headers.collect(),
+            body: String::from_utf8_lossy(&body).into_owned(),
+        };
+        self.refresh().await;
+        answer
+    }
+
+    /// What a connected zone sends up: its own resources, under names with a hash.
+    pub(crate) async fn send_up(&self, global: &Self, zone: &str) {
+        let owner = Key::global(Kind::ZONE, zone);
+        for kind in Kind::all().filter(|kind| kind.flow.zone_to_global()) {
+            for found in self.all(kind).await {
+                if found.labels.get(labels::ORIGIN).is_some_and(|origin| origin == labels::ORIGIN_GLOBAL) {
+                    continue;
+                }
+                let out = sync::to_global(&found, zone, &[]);
+                let mut labels = out.labels;
+                labels.insert(labels::ORIGIN.to_owned(), labels::ORIGIN_ZONE.to_owned());
+                labels.insert(labels::ZONE.to_owned(), zone.to_owned());
+                labels.entry(labels::DISPLAY_NAME.to_owned()).or_insert_with(|| found.key.name.clone());
+                let key = Key { kind, mesh: out.name.mesh, name: out.name.name };
+                global.put(key, labels, out.spec, Some(owner.clone())).await;
+            }
+        }
+    }
+
+    /// What a global sends down to a zone that connects.
+    pub(crate) async fn send_down(&self, zone: &Self) {
+        for kind in Kind::all().filter(|kind| kind.flow.from_global()) {
+            for found in self.all(kind).await {
+                let name = found.key.name.as_str();
+                if kind == Kind::GLOBAL_SECRET && model::reserved::is_reserved_global_secret(name) {
+                    continue;
+                }
+                let out = sync::to_zone(&found, true, &[]);
+                let key = Key { kind, mesh: out.name.mesh, name: out.name.name };
+                zone.put(key, out.labels, out.spec, None).await;
+            }
+        }
+        let public = Key::global(Kind::GLOBAL_SECRET, "zone-token-signing-public-key-1");
+        let pem = tokens::generate_signing_key();
+        let pem = tokens::public_half(pem.reveal().as_bytes()).expect("public half");
+        let labels = [(labels::DISPLAY_NAME, "zone-token-signing-key-1"), (labels::ORIGIN, labels::ORIGIN_GLOBAL)];
+        let labels = labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        zone.put(public, labels, secret(&pem), None).await;
+        zone.refresh().await;
+    }
+}
+
+fn secret(data: &str) -> Bytes {
+    let fields = Map::from_iter([("data".to_owned(), json!(STANDARD.encode(data)))]);
+    proto::spec_from_json(Kind::SECRET, &fields).expect("secret")
+}
+
+/// The recorder wrote some characters as they are that a client writes escaped.
+fn uri(path: &str) -> http::Uri {
+    let escaped = path.replace(' ', "%20").replace('<', "%3C").replace('>', "%3E");
+    escaped.parse().unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The streams to the zone of the recordings, whose proxies have no admin interface.
+struct TheZone(Arc<MemoryStore>);
+
+#[async_trait::async_trait]
+impl EnvoyAdmin for TheZone {
+    async fn ask(&self, zone: &str, _proxy: &Resource, request: AdminRequest) -> Result<AdminAnswer, AdminError> {
+        let insight = self.0.get(&Key::global(Kind::ZONE_INSIGHT, zone)).await.expect("store");
+        let insight = insight.and_then(|insight| proto::spec_to_json(Kind::ZONE_INSIGHT, &insight.resource.spec).ok());
+        let online = insight.is_some_and(|insight| insight["subscriptions"][0].get("disconnectTime").is_none());
+        let (operation, request, path) = match request.view {
+            View::ConfigDump => ("XDSConfig", "XDSConfigRequest", "config_dump"),
+            View::Stats => ("Stats", "StatsRequest", "stats?usedonly="),
+            View::Clusters => ("Clusters", "ClustersRequest", "clusters"),
+        };
+        if !online {
+            return Err(AdminError::ZoneOffline { operation });
+        }
+        let text =
+            format!("unable to send GET to config_dump: Get \"http://127.0.0.1:9901/{path}\": dial tcp: refused");
+        Err(AdminError::Zone { request, text })
+    }
+}
