@@ -9,6 +9,7 @@ mod fields;
 mod levels;
 
 use std::{
+    borrow::Cow,
     io::Write as _,
     path::PathBuf,
     sync::{Mutex, PoisonError},
@@ -91,15 +92,12 @@ impl<S: Subscriber> Layer<S> for Console {
 
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let metadata = event.metadata();
-        // What other crates log is not about what this program does.
-        if metadata.target().contains("::") && *metadata.level() > Level::WARN {
-            return;
-        }
+        let Some(logger) = logger(metadata.target()) else { return };
         let mut fields = fields::Fields::default();
         event.record(&mut fields);
         let level = level_name(*metadata.level());
-        self.log.lines.count(metadata.target(), level);
-        let line = line(&self.clock, level, metadata.target(), &fields);
+        self.log.lines.count(&logger, level);
+        let line = line(&self.clock, level, &logger, &fields);
         // A reader that went away must not end the program.
         match &self.sink {
             Sink::Stderr => {
@@ -109,6 +107,18 @@ impl<S: Subscriber> Layer<S> for Console {
         }
     }
 }
+
+/// The dotted name of a logger; nothing for other crates, which do not tell what this program does.
+fn logger(target: &str) -> Option<Cow<'_, str>> {
+    match target.strip_prefix(concat!(env!("CARGO_CRATE_NAME"), "::")) {
+        Some(module) => Some(Cow::Owned(module.replace("::", "."))),
+        None if target.contains("::") || FOREIGN.contains(&target) => None,
+        None => Some(Cow::Borrowed(target)),
+    }
+}
+
+/// Crates that log under their bare name.
+const FOREIGN: &[&str] = &["h2", "hyper", "hyper_util", "rustls", "tower", "tonic", "notify", "mio"];
 
 fn level_name(level: Level) -> &'static str {
     match level {

@@ -113,6 +113,14 @@ impl Dialer {
         &self.target
     }
 
+    /// Scheme and authority of every request.
+    pub(super) fn origin(&self) -> http::Uri {
+        let scheme = if matches!(self.trust, Trust::Plain) { "http" } else { "https" };
+        let uri = http::Uri::builder().scheme(scheme).authority(self.target.to_string()).path_and_query("/");
+        // A host that is no authority has failed in the TLS handshake or in the resolver before this.
+        uri.build().unwrap_or_default()
+    }
+
     pub(super) async fn dial(&self) -> Result<Connected, DialError> {
         let target = &self.target;
         let late = |_elapsed| DialError::Late { target: target.clone() };

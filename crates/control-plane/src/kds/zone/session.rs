@@ -181,7 +181,7 @@ impl Session {
 
     /// Pings at once and then at the interval that global names. Never ends while global answers.
     async fn ping(&self, channel: Channel, accepted: &Accepted) -> Status {
-        let mut grpc = Grpc::new(channel);
+        let mut grpc = Grpc::with_origin(channel, self.dialer.origin());
         let mut interval = PING;
         loop {
             let request = match self.request(ZoneHealthCheckRequest {}) {
@@ -311,7 +311,7 @@ impl Session {
         path: &'static str,
         outbound: mpsc::Receiver<Bytes>,
     ) -> Result<Streaming<T>, Status> {
-        let mut grpc = Grpc::new(channel)
+        let mut grpc = Grpc::with_origin(channel, self.dialer.origin())
             .max_decoding_message_size(self.max_message_size)
             .max_encoding_message_size(usize::MAX)
             .accept_compressed(tonic::codec::CompressionEncoding::Gzip);
