@@ -14,7 +14,7 @@ use model::ZoneName;
 use prost::Message as _;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
-use tonic::{Status, Streaming};
+use tonic::Streaming;
 use tracing::{debug, info};
 use wire::kuma::mesh::v1alpha1::{
     AdminOutputFormat, ClustersRequest, ClustersResponse, StatsRequest, StatsResponse, XdsConfigRequest,
@@ -232,8 +232,8 @@ pub(crate) async fn serve<A: Answer>(port: Arc<Port>, mut guard: StreamGuard, mu
                 Ok(None) => break None,
                 Err(_gone) => break None,
             },
-            question = questions.recv() => {
-                let Some((id, question)) = question else { break Some(Status::unavailable("a newer stream took over")) };
+            // A newer stream of the zone took the questions over: this one stays, its zone may not be ready to lose it.
+            Some((id, question)) = questions.recv() => {
                 if frames.send(Ok(encode(id, question))).await.is_err() {
                     break None;
                 }

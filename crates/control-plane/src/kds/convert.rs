@@ -202,7 +202,7 @@ fn received(kind: Option<Kind>, resource: Resource) -> Result<Received, String> 
 
 /// Texts of a peer are shown shortened: they end in logs and status messages.
 pub(crate) fn clip(text: &str) -> String {
-    const LONGEST: usize = 128;
+    const LONGEST: usize = 1024;
     if text.len() <= LONGEST { text.to_owned() } else { text.chars().take(LONGEST).chain(['…']).collect() }
 }
 

@@ -155,13 +155,14 @@ impl Port {
             ring_generation: authenticated.ring_generation,
             connection: connection.id,
             method: rpc.method(),
+            unary: rpc == Rpc::HealthCheck,
         };
         let guard = match self.registry.admit(arrival, now) {
             Ok(guard) => guard,
             Err(reason) => return convert::close_status(&reason).into_http(),
         };
         self.metrics.authenticated();
-        if guard.opens_session() && rpc != Rpc::HealthCheck {
+        if guard.opens_session() {
             log_session(guard.caller());
         }
         let token_provided = request.headers().get_all(http::header::AUTHORIZATION).iter().count() == 1;

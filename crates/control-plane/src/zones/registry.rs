@@ -65,6 +65,8 @@ pub struct Arrival {
     pub connection: ConnectionId,
     /// The method, for logs.
     pub method: &'static str,
+    /// It is one call and no stream: it admits for itself and is no part of a session.
+    pub unary: bool,
 }
 
 /// A stream that a sweep closed.
@@ -132,10 +134,12 @@ impl Registry {
         state.next += 1;
         let id = StreamId(state.next);
         let (close, closed) = watch::channel(None);
-        let session = (arrival.caller.zone().clone(), arrival.caller.token_identity());
-        let streams_of_session = state.sessions.entry(session).or_default();
-        *streams_of_session += 1;
-        let opens_session = *streams_of_session == 1;
+        let session = (!arrival.unary).then(|| (arrival.caller.zone().clone(), arrival.caller.token_identity()));
+        let opens_session = session.as_ref().is_some_and(|session| {
+            let streams = state.sessions.entry(session.clone()).or_default();
+            *streams += 1;
+            *streams == 1
+        });
         let live = Live {
             caller: arrival.caller.clone(),
             connection: arrival.connection,
@@ -146,7 +150,7 @@ impl Registry {
         state.streams.insert(id, live);
         state.changed.send_modify(|count| *count += 1);
         drop(state);
-        Ok(StreamGuard { id, registry: self.clone(), caller: arrival.caller, closed, opens_session })
+        Ok(StreamGuard { id, registry: self.clone(), caller: arrival.caller, session, closed, opens_session })
     }
 
     /// Sweeps with a ring: every stream whose verdict no longer holds is closed with the reason.
@@ -259,6 +263,8 @@ pub struct StreamGuard {
     id: StreamId,
     registry: Registry,
     caller: ZoneCaller,
+    /// The session it counts for.
+    session: Option<(ZoneName, String)>,
     closed: watch::Receiver<Option<CloseReason>>,
     opens_session: bool,
 }
@@ -292,11 +298,12 @@ impl Drop for StreamGuard {
     fn drop(&mut self) {
         let mut state = self.registry.lock();
         state.streams.remove(&self.id);
-        let session = (self.caller.zone().clone(), self.caller.token_identity());
-        if let Some(count) = state.sessions.get_mut(&session) {
+        if let Some(session) = &self.session
+            && let Some(count) = state.sessions.get_mut(session)
+        {
             *count -= 1;
             if *count == 0 {
-                state.sessions.remove(&session);
+                state.sessions.remove(session);
             }
         }
         state.changed.send_modify(|count| *count += 1);

@@ -54,6 +54,7 @@ fn recording(folder: &str) -> Option<Recording> {
 fn play(recording: &Recording) -> BTreeMap<String, DeltaDiscoveryResponse> {
     let world = World::new(&[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "none"), ("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "false")]);
     // What the recorded global was given before the zone came.
+    world.apply("type: Mesh\nname: default\n");
     world.apply("type: MeshTimeout\nmesh: default\nname: t1\nspec:\n  to:\n  - targetRef: {kind: Mesh}\n    default: {idleTimeout: 1h, connectionTimeout: 3s}\n");
     world.apply("type: Secret\nmesh: default\nname: s1\ndata: czEtdmFsdWU=\n");
     world.apply("type: GlobalSecret\nname: gs1\ndata: Z3MxLXZhbHVl\n");

@@ -81,6 +81,7 @@ fn the_documented_walk_works_as_it_is_written() {
     world.global.set("KUMA_MULTIZONE_GLOBAL_KDS_TLS_CERT_FILE", &cert);
     world.global.set("KUMA_MULTIZONE_GLOBAL_KDS_TLS_KEY_FILE", &key);
     world.global.again();
+    world.global.address("kds");
     let token = world.token_file("west");
     let own = [("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH", token.as_str()), ("KUMA_MULTIZONE_ZONE_KDS_ROOT_CA_FILE", cert.as_str())];
     let zone = world.zone("west", &own);

@@ -132,6 +132,7 @@ proptest! {
                             ring_generation: published.generation(),
                             connection: ConnectionId(0),
                             method: "GlobalToZoneSync",
+                            unary: false,
                         };
                         verdicts.push((token.clone(), arrival));
                     }
@@ -204,6 +205,7 @@ fn unverified(name: &str, connection: u64) -> Arrival {
         ring_generation: 0,
         connection: ConnectionId(connection),
         method: "GlobalToZoneSync",
+        unary: false,
     }
 }
 
