@@ -70,8 +70,8 @@ mod tests {
 
     #[test]
     fn other_resource_is_sorted_as_a_whole() {
-        let policy = json!({"type": "T", "name": "n", "spec": {"b": 1, "a": 2}, "status": {}});
-        assert_eq!(yaml_of_resource(&policy, false), "name: n\nspec:\n  a: 2\n  b: 1\nstatus: {}\ntype: T\n");
+        let policy = json!({"type": "T", "name": "x1", "spec": {"b": 1, "a": 2}, "status": {}});
+        assert_eq!(yaml_of_resource(&policy, false), "name: x1\nspec:\n  a: 2\n  b: 1\nstatus: {}\ntype: T\n");
     }
 
     #[test]

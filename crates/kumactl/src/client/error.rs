@@ -121,11 +121,8 @@ impl Said {
     /// `Title (Detail);field=reason ` with a blank after each parameter.
     fn line(&self) -> String {
         let mut line = format!("{} ({})", self.title, self.detail);
-        if !self.parameters.is_empty() {
-            line.push(';');
-            for (field, reason) in &self.parameters {
-                line += &format!("{field}={reason} ");
-            }
+        for (field, reason) in &self.parameters {
+            line += &format!(";{field}={reason} ");
         }
         line
     }
@@ -207,7 +204,7 @@ mod tests {
             400,
             r#"{"title":"T","detail":"D","invalid_parameters":[{"field":"a","reason":"b"},{"field":"","reason":"c"}],"details":"D"}"#,
             "T (D)\n* a: b\n* : c",
-            "T (D);a=b =c ",
+            "T (D);a=b ;=c ",
         );
     }
 
