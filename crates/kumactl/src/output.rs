@@ -4,7 +4,7 @@ pub(crate) mod age;
 pub(crate) mod table;
 
 use model::document::{META, escape_html};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::{cli::flags::Flags, failure::Failure};
 
@@ -51,13 +51,10 @@ pub(crate) fn yaml_of_resource(value: &Value, is_inlined: bool) -> String {
     text
 }
 
-/// Returns a list in the order of members that clients know.
-pub(crate) fn list(items: Vec<Value>, total: Value, next: Value) -> Value {
-    json!({"total": total, "items": items, "next": next})
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -63,14 +63,13 @@ pub(crate) fn nobody() -> String {
 
 fn serve(stream: TcpStream, answer: &impl Fn(&Request) -> (u16, String), log: &Mutex<Vec<Request>>) {
     let mut reader = BufReader::new(stream);
-    while let Some(request) = read(&mut reader) {
+    if let Some(request) = read(&mut reader) {
         log.lock().expect("the log").push(request.clone());
         let (status, body) = answer(&request);
         let head = format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\nconnection: close\r\n");
         let length = if status == 204 { String::new() } else { format!("content-length: {}\r\n", body.len()) };
         // A client that left early is the client's business.
         drop(reader.get_mut().write_all(format!("{head}{length}\r\n{body}").as_bytes()));
-        return;
     }
 }
 
