@@ -59,6 +59,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Call, Failure> {
         Ok(matches) => Flags::of(matches),
         Err(error) => match problem::describe(&error, &way) {
             problem::Problem::Help => return Ok(Call::Help(usage::help(&way))),
+            problem::Problem::Missing(_) if walk::wants_help(words) => return Ok(Call::Help(usage::help(&way))),
             problem::Problem::Words(text) => return Err(Failure::Usage { text, usage: usage() }),
             problem::Problem::Missing(text) => {
                 // A wrong number of arguments is told before missing flags.
@@ -69,6 +70,9 @@ pub(crate) fn parse(words: &[String]) -> Result<Call, Failure> {
             }
         },
     };
+    if flags.is_on("help") {
+        return Ok(Call::Help(usage::help(&way)));
+    }
     if let Some(text) = problem::arity(&way, &flags.arguments()) {
         return Err(Failure::Usage { text, usage: usage() });
     }

@@ -117,16 +117,18 @@ fn alone<'a>(before: &'a str, tail: &'a str) -> Option<(&'a str, &'a str)> {
     let indent = before.trim_end_matches([' ', '\t']);
     let starts_line = indent.is_empty() || indent.ends_with('\n');
     let after = tail.trim_start_matches([' ', '\t']);
-    let after =
-        after.strip_prefix("\r\n").or_else(|| after.strip_prefix('\n')).or(after.is_empty().then_some(after))?;
+    let after = after
+        .strip_prefix("\r\n")
+        .or_else(|| after.strip_prefix('\n'))
+        .or_else(|| after.is_empty().then_some(after))?;
     starts_line.then_some((indent, after))
 }
 
 /// Writes pieces up to the end of the section, and moves behind it.
-fn write<'a>(
+fn write(
     rest: &mut &[Piece<'_>],
     section: Option<&str>,
-    stack: &mut Vec<&'a Values>,
+    stack: &mut Vec<&Values>,
     is_shown: bool,
     rendered: &mut Rendered,
 ) -> Result<(), TemplateError> {

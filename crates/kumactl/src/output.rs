@@ -4,7 +4,7 @@ pub(crate) mod age;
 pub(crate) mod table;
 
 use model::document::{META, escape_html};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::{cli::flags::Flags, failure::Failure};
 
@@ -51,13 +51,10 @@ pub(crate) fn yaml_of_resource(value: &Value, is_inlined: bool) -> String {
     text
 }
 
-/// Returns a list in the order of members that clients know.
-pub(crate) fn list(items: Vec<Value>, total: Value, next: Value) -> Value {
-    json!({"total": total, "items": items, "next": next})
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -70,8 +67,8 @@ mod tests {
 
     #[test]
     fn other_resource_is_sorted_as_a_whole() {
-        let policy = json!({"type": "T", "name": "n", "spec": {"b": 1, "a": 2}, "status": {}});
-        assert_eq!(yaml_of_resource(&policy, false), "name: n\nspec:\n  a: 2\n  b: 1\nstatus: {}\ntype: T\n");
+        let policy = json!({"type": "T", "name": "x1", "spec": {"b": 1, "a": 2}, "status": {}});
+        assert_eq!(yaml_of_resource(&policy, false), "name: x1\nspec:\n  a: 2\n  b: 1\nstatus: {}\ntype: T\n");
     }
 
     #[test]

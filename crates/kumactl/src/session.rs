@@ -145,9 +145,11 @@ impl<'a> Session<'a> {
         Ok(index_of(client)?)
     }
 
-    /// Warns if the control plane may not understand this program. Never fails, so that a dead server is told twice.
-    pub(crate) fn check_version(&self) {
-        let warning = match self.index() {
+    /// Asks who the control plane is, and warns if it may not understand this program. Never fails, so that a dead
+    /// server is told twice.
+    pub(crate) fn check_version(&self) -> Option<Value> {
+        let index = self.index();
+        let warning = match &index {
             Err(Trouble::Settings(text)) => {
                 Some(format!("Failed to retrieve server version, can't check compatibility: {text}"))
             }
@@ -155,11 +157,12 @@ impl<'a> Session<'a> {
                 "Failed to retrieve server version, can't check compatibility: Unable to retrieve server version: {}",
                 error.line()
             )),
-            Ok(index) => version_warning(&index),
+            Ok(index) => version_warning(index),
         };
         if let Some(warning) = warning {
             self.printer().note(&format!("WARNING: {warning}"));
         }
+        index.ok()
     }
 
     fn client(&self) -> Result<&Client, Trouble> {

@@ -26,5 +26,7 @@ pub fn kds(name: &str) -> Option<Vec<Value>> {
     let path = folder()?.join(name).join("kds.jsonl.gz");
     let file = File::open(&path).unwrap_or_else(|error| panic!("open {}: {error}", path.display()));
     let lines = BufReader::new(GzDecoder::new(file)).lines();
-    Some(lines.map(|line| serde_json::from_str(&line.expect("a readable recording")).expect("a line of JSON")).collect())
+    Some(
+        lines.map(|line| serde_json::from_str(&line.expect("a readable recording")).expect("a line of JSON")).collect(),
+    )
 }

@@ -54,7 +54,13 @@ impl Peer {
             requests.ready().await?;
             requests.send_request(request).await
         });
-        Call { outbound: Some(outbound), state: State::Opening(response), buffer: BytesMut::new(), messages: VecDeque::new(), status: None }
+        Call {
+            outbound: Some(outbound),
+            state: State::Opening(response),
+            buffer: BytesMut::new(),
+            messages: VecDeque::new(),
+            status: None,
+        }
     }
 }
 
@@ -177,9 +183,12 @@ fn percent_decoded(text: &str) -> String {
     let mut bytes = text.bytes();
     let mut decoded = Vec::new();
     while let Some(byte) = bytes.next() {
-        let digits: Option<[u8; 2]> = (byte == b'%').then(|| [bytes.next().unwrap_or(b'0'), bytes.next().unwrap_or(b'0')]);
+        let digits: Option<[u8; 2]> =
+            (byte == b'%').then(|| [bytes.next().unwrap_or(b'0'), bytes.next().unwrap_or(b'0')]);
         match digits {
-            Some(digits) => decoded.push(u8::from_str_radix(std::str::from_utf8(&digits).unwrap_or("3f"), 16).unwrap_or(b'?')),
+            Some(digits) => {
+                decoded.push(u8::from_str_radix(std::str::from_utf8(&digits).unwrap_or("3f"), 16).unwrap_or(b'?'))
+            }
             None => decoded.push(byte),
         }
     }

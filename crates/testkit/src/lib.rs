@@ -13,4 +13,5 @@
 pub mod captures;
 pub mod client;
 pub mod kds;
+pub mod kumactl_replay;
 pub mod program;

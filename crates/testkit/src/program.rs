@@ -45,7 +45,11 @@ impl ControlPlane {
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into();
         all.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        let arguments = if arguments.is_empty() { vec!["run".to_owned()] } else { arguments.iter().map(|text| (*text).to_owned()).collect() };
+        let arguments = if arguments.is_empty() {
+            vec!["run".to_owned()]
+        } else {
+            arguments.iter().map(|text| (*text).to_owned()).collect()
+        };
         let (child, log, reader) = spawn(Path::new(exe), &all, &arguments);
         Self { exe: exe.into(), settings: all, arguments, child, log, reader: Some(reader) }
     }
@@ -181,7 +185,10 @@ impl ControlPlane {
 
     fn listening(&self, what: &str) -> Option<SocketAddr> {
         let lines = self.log.lines.lock().unwrap();
-        lines.iter().find(|line| line.contains("listening") && line.contains(&format!("\"{what}\""))).and_then(|line| address_in(line))
+        lines
+            .iter()
+            .find(|line| line.contains("listening") && line.contains(&format!("\"{what}\"")))
+            .and_then(|line| address_in(line))
     }
 }
 

@@ -150,7 +150,7 @@ fn generate() -> Command {
 }
 
 fn get() -> Command {
-    let mut get = group("get", "Show resources.").arg(output());
+    let mut get = group("get", "Show Kuma resources.").arg(output());
     for kind in Kind::all() {
         let ([singular, other_singular @ ..], [plural, other_plural @ ..]) = (kind.singular, kind.plural) else {
             continue;

@@ -13,7 +13,7 @@ pub(crate) enum CallError {
     /// There was no answer; the text says method, address and cause.
     Transport(String),
     /// The server said why, in its error format.
-    Said(Said),
+    Said(Box<Said>),
     /// The server answered something else.
     Other {
         /// The HTTP status.
@@ -45,7 +45,7 @@ impl CallError {
         }
         match serde_json::from_str::<Value>(body) {
             Ok(value) => match Said::read(status, &value) {
-                Some(said) => Self::Said(said),
+                Some(said) => Self::Said(Box::new(said)),
                 None => Self::Other { status, text: body.to_owned() },
             },
             Err(_) => Self::Other { status, text },
@@ -121,11 +121,8 @@ impl Said {
     /// `Title (Detail);field=reason ` with a blank after each parameter.
     fn line(&self) -> String {
         let mut line = format!("{} ({})", self.title, self.detail);
-        if !self.parameters.is_empty() {
-            line.push(';');
-            for (field, reason) in &self.parameters {
-                line += &format!("{field}={reason} ");
-            }
+        for (field, reason) in &self.parameters {
+            line += &format!(";{field}={reason} ");
         }
         line
     }
@@ -171,7 +168,7 @@ fn io_reason(error: &io::Error, host: &str, port: u16) -> String {
     };
     // The address that was tried; name servers prefer neither family, people know the older one.
     let addresses: Vec<_> = (host.trim_matches(['[', ']']), port).to_socket_addrs().into_iter().flatten().collect();
-    let address = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
+    let address = addresses.iter().find(|address| address.is_ipv4()).or_else(|| addresses.first());
     let address = address.map_or_else(|| format!("{host}:{port}"), ToString::to_string);
     format!("dial tcp {address}: connect: {problem}")
 }
@@ -207,7 +204,7 @@ mod tests {
             400,
             r#"{"title":"T","detail":"D","invalid_parameters":[{"field":"a","reason":"b"},{"field":"","reason":"c"}],"details":"D"}"#,
             "T (D)\n* a: b\n* : c",
-            "T (D);a=b =c ",
+            "T (D);a=b ;=c ",
         );
     }
 

@@ -53,7 +53,7 @@ fn decode(session: &Session<'_>, text: &str, variables: &[(String, String)]) -> 
         match document::from_yaml(&text) {
             Ok(document) => documents.push(document),
             Err(error) => {
-                session.printer().note(&format!("resource[{index}]: {error}"));
+                session.printer().note(&format!("resource[{index}]: {}: {error}", error.stage()));
                 has_faults = true;
             }
         }

@@ -27,8 +27,7 @@ enum Profile {
 
 /// Prints all resources of the profile.
 pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
-    session.check_version();
-    if let Ok(index) = session.index() {
+    if let Some(index) = session.check_version() {
         session.printer().line(&format!(
             "# Product: {}, Version: {}, Hostname: {}, ClusterId: {}, InstanceId: {}",
             text(&index, "/product"),

@@ -1,11 +1,10 @@
 //! Reads lists that come in pages.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::Url;
 
 use crate::{
     client::{Ask, CallError, Method},
-    output,
     session::{Session, Trouble},
 };
 
@@ -38,7 +37,7 @@ impl Page {
 
     /// Returns the page as it is shown to programs.
     pub(super) fn value(self) -> Value {
-        output::list(self.items, self.total, self.next)
+        json!({"total": self.total, "items": self.items, "next": self.next})
     }
 }
 
@@ -71,8 +70,6 @@ pub(super) fn all(session: &Session<'_>, route: &str, ask: fn(&str) -> Ask<'_>) 
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

@@ -100,9 +100,9 @@ mod tests {
 
     use super::*;
 
-    fn check(overview: Value, expected: &[&str]) {
+    fn check(overview: &Value, expected: &[&str]) {
         let now = "2026-11-23T12:00:00Z".parse().unwrap();
-        assert_eq!(row(&overview, now).unwrap(), expected);
+        assert_eq!(row(overview, now).unwrap(), expected);
     }
 
     fn subscription(disconnected: bool) -> Value {
@@ -123,14 +123,14 @@ mod tests {
 
     #[test]
     fn zone_that_never_connected_is_offline() {
-        check(json!({"name": "west", "zone": {}}), &["west", "Offline", "never", "never", "0", "0", "", ""]);
+        check(&json!({"name": "west", "zone": {}}), &["west", "Offline", "never", "never", "0", "0", "", ""]);
     }
 
     #[test]
     fn counters_of_all_subscriptions_are_added_up() {
         let insight = json!({"subscriptions": [subscription(true), subscription(false)]});
         check(
-            json!({"name": "east", "zone": {"enabled": true}, "zoneInsight": insight}),
+            &json!({"name": "east", "zone": {"enabled": true}, "zoneInsight": insight}),
             &["east", "Online", "3m", "12s", "240", "2", "3.0.0", "postgres"],
         );
     }

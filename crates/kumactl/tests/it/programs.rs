@@ -1,0 +1,214 @@
+//! What no recording shows: pages, tokens of our own, TLS files, closed readers.
+
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::{Value, json};
+
+use crate::server::{Request, Server};
+
+fn command(home: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kumactl"));
+    command.args(args).env_clear().env("HOME", home).current_dir(home);
+    command
+}
+
+fn run(home: &Path, args: &[&str], input: &str) -> Output {
+    let mut child = command(home, args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start kumactl");
+    drop(child.stdin.take().expect("stdin is piped").write_all(input.as_bytes()));
+    child.wait_with_output().expect("wait for kumactl")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Returns a home whose active control plane is this server.
+fn home_of(server: &Server) -> tempfile::TempDir {
+    let home = tempfile::tempdir().expect("a folder");
+    let address = format!("http://{}", server.address());
+    let added = run(
+        home.path(),
+        &["config", "control-planes", "add", "--name", "g", "--address", &address, "--skip-check"],
+        "",
+    );
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    home
+}
+
+fn arctos(request: &Request) -> Option<(u16, String)> {
+    (request.path == "/").then(|| (200, json!({"product": "Arctos", "version": "1"}).to_string()))
+}
+
+#[test]
+fn all_pages_of_zones_are_shown() {
+    let server = Server::start(|request| {
+        let zone = |name: &str| json!({"name": name, "zone": {}});
+        arctos(request).unwrap_or_else(|| match request.path.as_str() {
+            // Others know this server under another name.
+            "/zones/_overview" => (
+                200,
+                json!({"total": 2, "items": [zone("a")], "next": "http://else:1/zones/_overview?offset=1"}).to_string(),
+            ),
+            "/zones/_overview?offset=1" => (200, json!({"total": 2, "items": [zone("b")], "next": null}).to_string()),
+            _ => (500, "boom".to_owned()),
+        })
+    });
+    let home = home_of(&server);
+    let shown = run(home.path(), &["inspect", "zones", "-o", "json"], "");
+    let list: Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+    let names: Vec<_> = list["items"].as_array().expect("items").iter().map(|item| item["name"].clone()).collect();
+    assert_eq!((names, &list["next"]), (vec![json!("a"), json!("b")], &Value::Null));
+}
+
+#[test]
+fn pages_that_lead_nowhere_end() {
+    let server = Server::start(|request| {
+        let page = json!({"total": 1, "items": [], "next": "http://x/zones/_overview?offset=5"});
+        arctos(request).unwrap_or_else(|| (200, page.to_string()))
+    });
+    let shown = run(home_of(&server).path(), &["inspect", "zones"], "");
+    assert_eq!(shown.status.code(), Some(1), "{}", text(&shown.stdout));
+    assert!(text(&shown.stderr).contains("leads nowhere"), "{}", text(&shown.stderr));
+}
+
+#[test]
+fn control_plane_token_is_asked_for_and_printed_bare() {
+    let server = Server::start(|request| arctos(request).unwrap_or_else(|| (200, "tok".to_owned())));
+    let home = home_of(&server);
+    let check = |args: &[&str], body: &str| {
+        server.take();
+        let shown = run(home.path(), args, "");
+        assert_eq!((text(&shown.stdout).as_str(), text(&shown.stderr).as_str()), ("tok", ""));
+        let asked = server.take();
+        let request = asked.last().expect("a request");
+        assert_eq!(
+            (request.method.as_str(), request.path.as_str(), request.body.as_str()),
+            ("POST", "/tokens/control-plane", body)
+        );
+    };
+    check(&["generate", "control-plane-token", "--zone", "west"], r#"{"zone":"west"}"#);
+    check(
+        &["generate", "control-plane-token", "--zone=west", "--valid-for=720h"],
+        r#"{"zone":"west","validFor":"720h0m0s"}"#,
+    );
+}
+
+#[test]
+fn zone_token_takes_three_scopes_and_no_other() {
+    let server = Server::start(|request| arctos(request).unwrap_or_else(|| (200, "tok".to_owned())));
+    let home = home_of(&server);
+    let args = ["generate", "zone-token", "--zone", "west", "--valid-for", "1h"];
+    let good = run(home.path(), &[&args[..], &["--scope", "cp,ingress", "--scope", "egress"]].concat(), "");
+    assert_eq!(text(&good.stderr), "");
+    let body = server.take().pop().expect("a request").body;
+    assert_eq!(body, r#"{"zone":"west","scope":["cp","ingress","egress"],"validFor":"1h0m0s"}"#);
+    let bad = run(home.path(), &[&args[..], &["--scope", "cp,admin"]].concat(), "");
+    assert_eq!(text(&bad.stderr), "Error: invalid --scope values: [admin] (supported scopes: [cp ingress egress])\n");
+    assert_eq!(bad.status.code(), Some(1));
+    let none = run(home.path(), &args, "");
+    assert!(text(&none.stderr).starts_with("Hint: without --scope"), "{}", text(&none.stderr));
+    assert_eq!(text(&none.stdout), "tok");
+}
+
+#[test]
+fn dead_tokens_are_not_asked_for() {
+    let server = Server::start(|request| arctos(request).unwrap_or_else(|| (200, "tok".to_owned())));
+    let home = home_of(&server);
+    for kind in [&["control-plane-token", "--zone=w"], &["zone-token", "--zone=w"], &["dataplane-token", "--name=d"]] {
+        for validity in ["--valid-for=0s", "--valid-for=-1h", "--valid-for=1ms"] {
+            let refused = run(home.path(), &["generate", kind[0], kind[1], validity], "");
+            assert_eq!((refused.status.code(), text(&refused.stdout).as_str()), (Some(1), ""), "{kind:?} {validity}");
+        }
+    }
+    assert!(server.take().iter().all(|request| request.method == "GET"));
+}
+
+#[test]
+fn file_that_is_no_key_is_told() {
+    let home = tempfile::tempdir().expect("a folder");
+    fs::write(home.path().join("junk.pem"), "junk").expect("write");
+    let args = ["generate", "user-token", "--name=j", "--valid-for=1h", "--signing-key-path=junk.pem", "--kid=1"];
+    let refused = run(home.path(), &args, "");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        text(&refused.stderr).contains("provided file is not a PEM-encoded signing key"),
+        "{}",
+        text(&refused.stderr)
+    );
+}
+
+#[test]
+fn wrong_token_is_noticed_when_a_control_plane_is_added() {
+    let server = Server::start(|request| {
+        arctos(request).unwrap_or_else(|| match request.header("authorization") {
+            Some("Bearer good") => (200, "{}".to_owned()),
+            _ => (401, json!({"title": "Invalid authentication data", "detail": "Unauthenticated"}).to_string()),
+        })
+    });
+    let home = tempfile::tempdir().expect("a folder");
+    let address = format!("http://{}", server.address());
+    let add = |token: &str| {
+        let conf = format!("token={token}");
+        let args = [
+            "config",
+            "control-planes",
+            "add",
+            "--name=g",
+            "--overwrite",
+            "--auth-type=tokens",
+            "--address",
+            &address,
+            "--auth-conf",
+            &conf,
+        ];
+        run(home.path(), &args, "")
+    };
+    let refused = add("bad");
+    assert_eq!(text(&refused.stderr), "Error: Invalid authentication data (Unauthenticated)\n");
+    assert!(add("good").status.success());
+    let index = server.take().into_iter().find(|request| request.path == "/").expect("the index was asked for");
+    assert_eq!(index.header("authorization"), None, "the first question goes without the token");
+}
+
+#[test]
+fn unverified_tls_is_warned_of() {
+    let home = tempfile::tempdir().expect("a folder");
+    let args = ["config", "control-planes", "add", "--name=g", "--address=https://127.0.0.1:1", "--skip-verify"];
+    let shown = run(home.path(), &args, "");
+    assert!(text(&shown.stderr).starts_with("WARNING: insecure: "), "{}", text(&shown.stderr));
+}
+
+#[test]
+fn certificate_files_are_private_even_if_they_were_not() {
+    let home = tempfile::tempdir().expect("a folder");
+    for name in ["key.pem", "cert.pem"] {
+        fs::write(home.path().join(name), "old").expect("write");
+        fs::set_permissions(home.path().join(name), fs::Permissions::from_mode(0o644)).expect("chmod");
+    }
+    let args =
+        ["--no-config", "generate", "tls-certificate", "--type=server", "--hostname=localhost", "--key-type=ecdsa"];
+    assert!(run(home.path(), &args, "").status.success());
+    let mode = |name: &str| fs::metadata(home.path().join(name)).expect("a file").permissions().mode() & 0o777;
+    assert_eq!((mode("key.pem"), mode("cert.pem")), (0o400, 0o600));
+}
+
+#[test]
+fn closed_reader_ends_the_program_quietly() {
+    let home = tempfile::tempdir().expect("a folder");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let ended =
+        command(home.path(), &["completion", "bash"]).stdout(writer).stderr(Stdio::piped()).output().expect("run");
+    assert_eq!((ended.status.code(), text(&ended.stderr).as_str()), (Some(0), ""));
+}
