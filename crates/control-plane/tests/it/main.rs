@@ -2,3 +2,4 @@
 
 mod rest_access;
 mod rest_replay;
+mod rest_rules;

@@ -21,7 +21,7 @@ use super::compare::Answer;
 
 /// One control plane.
 pub(crate) struct World {
-    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) store: Arc<dyn ResourceStore>,
     clock: Clock,
     api: Api,
     ring: watch::Sender<Arc<KeyRing>>,
@@ -40,7 +40,11 @@ pub(crate) struct Ask<'a> {
 impl World {
     /// Starts a control plane; `settings` is how the recordings tell of settings beyond the defaults.
     pub(crate) async fn start(side: Side, settings: &str) -> Self {
-        let store = Arc::new(MemoryStore::new());
+        Self::start_on(Arc::new(MemoryStore::new()), side, settings).await
+    }
+
+    /// Starts a control plane on a store.
+    pub(crate) async fn start_on(store: Arc<dyn ResourceStore>, side: Side, settings: &str) -> Self {
         let clock = Clock::starting_at("2026-11-24T12:00:00Z".parse().expect("time"));
         let has = |text: &str| settings.contains(text);
         let issuers_off = has("issuers off");
@@ -261,7 +265,7 @@ fn uri(path: &str) -> http::Uri {
 }
 
 /// The streams to the zone of the recordings, whose proxies have no admin interface.
-struct TheZone(Arc<MemoryStore>);
+struct TheZone(Arc<dyn ResourceStore>);
 
 #[async_trait::async_trait]
 impl EnvoyAdmin for TheZone {
