@@ -3,7 +3,7 @@
 use axum::response::Response;
 use http::StatusCode;
 use model::{Key, Kind, Scope, Writable, proto};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Call, titled};
 use crate::{
@@ -84,31 +84,33 @@ pub(super) fn resource_types(call: &Call<'_>) -> Response {
     kinds.sort();
     let row = |kind: Kind| {
         let computed = kind.writable == Writable::Never;
-        let mut row = json!({
-            "includeInFederation": kind.flow.from_global() && !computed,
-            "name": kind.name,
-            "path": kind.path,
-            "pluralDisplayName": kind.display_plural,
-        });
+        let mut row = Map::new();
+        let mut set = |name: &str, value: Value| drop(row.insert(name.to_owned(), value));
+        set("includeInFederation", json!(kind.flow.from_global() && !computed));
+        set("name", json!(kind.name));
+        set("path", json!(kind.path));
+        set("pluralDisplayName", json!(kind.display_plural));
         if let Some(policy) = kind.policy {
             // `from` is gone in 3.0, whose shape this is.
-            row["policy"] = json!({
+            let flags = json!({
                 "hasFromTargetRef": false,
                 "hasRulesTargetRef": policy.rules,
                 "hasToTargetRef": policy.to,
                 "isFromAsRules": false,
                 "isTargetRef": policy.target_ref,
             });
+            set("policy", flags);
         }
         // Not the rule of 1.8: clients take it as "comes from elsewhere".
-        row["readOnly"] = json!(all_read_only || computed);
-        row["scope"] = json!(match kind.scope {
+        set("readOnly", json!(all_read_only || computed));
+        let scope = match kind.scope {
             Scope::Global => "Global",
             Scope::Mesh => "Mesh",
-        });
-        row["shortName"] = json!(kind.short);
-        row["singularDisplayName"] = json!(kind.display);
-        row
+        };
+        set("scope", json!(scope));
+        set("shortName", json!(kind.short));
+        set("singularDisplayName", json!(kind.display));
+        Value::Object(row)
     };
     let rows: Vec<Value> = kinds.into_iter().map(row).collect();
     answer::json(StatusCode::OK, &json!({"resources": rows}))
