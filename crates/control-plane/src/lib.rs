@@ -1,7 +1,17 @@
 //! The server program `kuma-cp`: global and zone control planes assembled from the same parts.
 
+pub mod about;
 pub mod access;
+pub mod app;
+pub mod bootstrap;
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod kds;
+pub mod keys;
+pub mod observe;
 pub mod resources;
 pub mod rest;
 pub mod tasks;
+pub mod tls;
+pub mod zones;

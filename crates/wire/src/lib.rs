@@ -1,5 +1,5 @@
 //! gRPC and protobuf code generated from `proto/`. Nothing is written by hand here.
-#![expect(missing_docs, clippy::all, unreachable_pub, reason = "generated code")]
+#![expect(missing_docs, clippy::all, unused_qualifications, reason = "generated code")]
 
 /// Envoy's delta discovery.
 pub mod envoy {

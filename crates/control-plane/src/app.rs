@@ -1,0 +1,65 @@
+//! Assembles a control plane from its parts. What differs between global and zone is in `global.rs` and `zone.rs`.
+
+mod common;
+mod global;
+mod parts;
+mod serve;
+mod zone;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+pub use self::parts::{Addresses, Running};
+use crate::{
+    clock::Clock,
+    config::{Config, Mode},
+    observe::log::Log,
+    tasks::Tasks,
+};
+
+/// How long streams and requests under way may take to end after the first signal.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Runs a control plane until a signal or a failure. The first signal drains, the second one ends at once.
+pub async fn run(config: Config, log: Log) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let running = start(config, Clock::system(), log).await?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = running.tasks().stopping() => {}
+    }
+    info!(target: "kuma-cp.run", "stopping, a second signal ends at once");
+    let (finished, failure) = tokio::select! {
+        ended = running.stop(GRACE) => ended,
+        _ = terminate.recv() => (false, None),
+        _ = interrupt.recv() => (false, None),
+    };
+    if finished {
+        info!(target: "kuma-cp.run", "all components have stopped");
+    } else {
+        warn!(target: "kuma-cp.run", "forcefully stopped");
+    }
+    match failure {
+        Some(failure) => Err(anyhow::anyhow!(failure)),
+        None => Ok(()),
+    }
+}
+
+/// Starts a control plane and returns when it serves.
+pub async fn start(config: Config, clock: Clock, log: Log) -> anyhow::Result<Running> {
+    let tasks = Tasks::new();
+    let started = match config.mode {
+        Mode::Global => global::start(config, clock, log, tasks.clone()).await,
+        Mode::Zone => zone::start(config, clock, log, tasks.clone()).await,
+    };
+    if started.is_err() {
+        tasks.stop();
+        tasks.finished(GRACE).await;
+    }
+    started
+}

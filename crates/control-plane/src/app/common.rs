@@ -1,0 +1,241 @@
+//! What both assemblies have: store, keys, certificate, REST, diagnostics.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use store::{ResourceStore, memory::MemoryStore, sqlite::SqliteStore};
+use sync::Features;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tracing::{info, warn};
+use wire::kuma::system::v1alpha1::KumaCpVersion;
+
+use super::{parts::Addresses, serve};
+use crate::{
+    about,
+    access::{Access, Allowed},
+    bootstrap::Wanted,
+    clock::Clock,
+    config::{self, Config, StoreType},
+    keys::Keys,
+    observe::{
+        diagnostics::{self, Diagnostics},
+        log::Log,
+        metrics::Metrics,
+        readiness::Readiness,
+    },
+    resources::{MeshDefaults, Resources, Rules, Side},
+    rest::{Api, EnvoyAdmin, Handles, Issuers, Settings},
+    tasks::{OnError, Tasks},
+    tls::{Alpn, ClientCerts, PairFiles, Protocols, ServerIdentity, self_signed},
+    zones::insight::Peer,
+};
+
+/// The parts that global and zone share.
+pub(super) struct Common {
+    pub(super) config: Config,
+    pub(super) clock: Clock,
+    pub(super) log: Log,
+    pub(super) tasks: Tasks,
+    pub(super) store: Arc<dyn ResourceStore>,
+    /// The general certificate, made if none is configured.
+    pub(super) identity: Arc<ServerIdentity>,
+    pub(super) metrics: Metrics,
+    pub(super) readiness: Readiness,
+    /// `<hostname>-<4 hex>`, new at each start.
+    pub(super) instance: String,
+    hostname: String,
+}
+
+impl Common {
+    pub(super) async fn start(
+        config: Config,
+        clock: Clock,
+        log: Log,
+        tasks: Tasks,
+        metrics_zone: &str,
+        file: &str,
+    ) -> anyhow::Result<Self> {
+        let hostname = hostname();
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let instance = format!("{hostname}-{}", id.get(..4).unwrap_or_default());
+        let store: Arc<dyn ResourceStore> = match config.store {
+            StoreType::Memory => {
+                warn!(target: "store", "store.type is `memory`: keys, tokens and everything else are gone after a restart");
+                Arc::new(MemoryStore::new())
+            }
+            StoreType::Sqlite => {
+                let path = config.work_dir.join(file);
+                // Opening reads the whole file; that is a matter of the start and not of the executor.
+                let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path)).await.context("open the store")?;
+                Arc::new(opened?)
+            }
+        };
+        let general = &config.general_tls;
+        let files = match (&general.cert_file, &general.key_file) {
+            (Some(cert), Some(key)) => PairFiles { cert: cert.clone(), key: key.clone() },
+            _ => self_signed(&config.work_dir, &[], clock.now())?,
+        };
+        let identity = ServerIdentity::load(&files)?;
+        identity.watch(&tasks);
+        let metrics = Metrics::new(metrics_zone, &instance, log.lines());
+        Ok(Self { config, clock, log, tasks, store, identity, metrics, readiness: Readiness::default(), instance, hostname })
+    }
+
+    pub(super) fn wanted(&self) -> Wanted {
+        Wanted {
+            admin_token: self.config.api_server.bootstrap_admin_token,
+            default_mesh: !self.config.skip_mesh_creation,
+            hostname_generators: !self.config.skip_hostname_generators,
+            mesh_defaults: MeshDefaults::AsTheMeshSays,
+        }
+    }
+
+    pub(super) async fn keys(&self) -> Keys {
+        Keys::start(&self.store, &self.tasks).await
+    }
+
+    /// What this end says of itself on KDS. The version is the one that peers compare.
+    pub(super) fn us(&self, config: String) -> Peer {
+        Peer {
+            instance: self.instance.clone(),
+            version: KumaCpVersion {
+                version: about::BASED_ON_KUMA.to_owned(),
+                git_tag: format!("v{}", about::BASED_ON_KUMA),
+                git_commit: about::COMMIT.to_owned(),
+                ..KumaCpVersion::default()
+            },
+            config,
+            features: Features::ALL.names().map(str::to_owned).collect(),
+        }
+    }
+
+    /// The certificate of a port: its own if one is configured, the general one otherwise.
+    pub(super) fn identity_for(&self, tls: &config::Tls, general: &Arc<ServerIdentity>) -> anyhow::Result<Arc<ServerIdentity>> {
+        let (Some(cert), Some(key)) = (&tls.cert_file, &tls.key_file) else { return Ok(Arc::clone(general)) };
+        let identity = ServerIdentity::load(&PairFiles { cert: cert.clone(), key: key.clone() })?;
+        identity.watch(&self.tasks);
+        Ok(identity)
+    }
+
+    /// Versions and suites of a port; what it does not say, the general settings say.
+    pub(super) fn protocols(&self, tls: &config::Tls) -> anyhow::Result<Protocols> {
+        let general = &self.config.general_tls;
+        let max = if tls.max_version.is_empty() { &general.max_version } else { &tls.max_version };
+        let suites = if tls.cipher_suites.is_empty() { &general.cipher_suites } else { &tls.cipher_suites };
+        Ok(Protocols::parse(&tls.min_version, max, suites)?)
+    }
+
+    pub(super) async fn serve_rest(
+        &self,
+        side: Side,
+        keys: &Keys,
+        admin: Arc<dyn EnvoyAdmin>,
+        addresses: &mut Addresses,
+    ) -> anyhow::Result<()> {
+        let server = &self.config.api_server;
+        let access = Arc::new(access(&self.config.access));
+        let rules = Rules {
+            side,
+            read_only: server.read_only,
+            origin_label_is_free: self.config.disable_origin_label_validation,
+            unsafe_delete: self.config.unsafe_delete,
+            mesh_defaults: MeshDefaults::AsTheMeshSays,
+        };
+        let resources = Resources::new(Arc::clone(&self.store), self.clock.clone(), Arc::clone(&access), rules);
+        let settings = Settings {
+            base_path: server.base_path.clone(),
+            cors_allowed_domains: server.cors_allowed_domains.clone(),
+            localhost_is_admin: server.localhost_is_admin,
+            issuers: Issuers {
+                dataplane: self.config.enable_dataplane_issuer,
+                zone: self.config.enable_zone_issuer,
+                user: server.enable_user_issuer,
+                control_plane: self.config.global.auth.enable_issuer,
+            },
+            config_json: self.config.display_json().into(),
+            hostname: self.hostname.clone(),
+            instance_id: self.instance.clone(),
+        };
+        let api = Api::new(Handles {
+            store: Arc::clone(&self.store),
+            clock: self.clock.clone(),
+            resources,
+            access,
+            ring: keys.subscribe(),
+            admin,
+            settings,
+        });
+        for (port, what, secure) in [(&server.http, "http", false), (&server.https, "https", true)] {
+            if !port.enabled {
+                continue;
+            }
+            let interface: IpAddr = port.interface.parse().context("the interface of the API server")?;
+            let listener = serve::bind(SocketAddr::new(interface, port.port), "the REST API").await?;
+            let tls = if secure {
+                let identity = self.identity_for(&server.https_tls, &self.identity)?;
+                let protocols = self.protocols(&server.https_tls)?;
+                Some(TlsAcceptor::from(identity.server_config(Alpn::None, &protocols, &ClientCerts::Ignore)?))
+            } else {
+                None
+            };
+            let address = listening(what, &listener)?;
+            if secure { addresses.https = Some(address) } else { addresses.http = Some(address) }
+            let serving = serve::serve(listener, tls, api.clone(), self.tasks.clone());
+            self.tasks.spawn("rest", OnError::StopProgram, serving);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn serve_diagnostics(&self, addresses: &mut Addresses) -> anyhow::Result<()> {
+        let listener = serve::bind(any(self.config.diagnostics_port), "diagnostics").await?;
+        addresses.diagnostics = Some(listening("diagnostics", &listener)?);
+        let shown = Diagnostics {
+            readiness: self.readiness.clone(),
+            metrics: self.metrics.clone(),
+            levels: self.log.levels().clone(),
+        };
+        self.tasks.spawn("diagnostics", OnError::StopProgram, diagnostics::serve(listener, shown, self.tasks.clone()));
+        Ok(())
+    }
+}
+
+/// All interfaces.
+pub(super) fn any(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
+}
+
+/// Says where a part listens.
+pub(super) fn listening(what: &str, listener: &TcpListener) -> anyhow::Result<SocketAddr> {
+    let address = listener.local_addr().context("the address of a listener")?;
+    info!(target: "kuma-cp.run", what, address = %address, "listening");
+    Ok(address)
+}
+
+fn access(rules: &config::Access) -> Access {
+    let allowed = |rule: &config::Allowed| Allowed { users: rule.users.clone(), groups: rule.groups.clone() };
+    Access {
+        admin_resources: allowed(&rules.admin_resources),
+        generate_dp_token: allowed(&rules.generate_dp_token),
+        generate_user_token: allowed(&rules.generate_user_token),
+        generate_zone_token: allowed(&rules.generate_zone_token),
+        generate_cp_token: allowed(&rules.generate_cp_token),
+        view_config_dump: allowed(&rules.view_config_dump),
+        view_stats: allowed(&rules.view_stats),
+        view_clusters: allowed(&rules.view_clusters),
+        control_plane_metadata: allowed(&rules.control_plane_metadata),
+    }
+}
+
+/// The name of this machine, as far as it says.
+fn hostname() -> String {
+    let read = std::fs::read_to_string(Path::new("/proc/sys/kernel/hostname"))
+        .or_else(|_none| std::fs::read_to_string("/etc/hostname"))
+        .unwrap_or_default();
+    let name: String = read.trim().chars().filter(|c| c.is_ascii_alphanumeric() || "-.".contains(*c)).take(63).collect();
+    if name.is_empty() { "localhost".to_owned() } else { name }
+}

@@ -1,0 +1,159 @@
+//! The global control plane: store, keys, registry, KDS port, REST, diagnostics.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use bytes::Bytes;
+use model::{Resource, ZoneName, labels};
+use tokio_rustls::TlsAcceptor;
+use tracing::{info, warn};
+
+use super::{
+    common::{self, Common},
+    parts::{Addresses, Running},
+    serve,
+};
+use crate::{
+    access::View,
+    bootstrap,
+    clock::Clock,
+    config::{AuthType, Config},
+    kds::{
+        admin::{AskError, Asker, Operation, Question},
+        port::{Parts, Port},
+    },
+    observe::{kds_metrics::KdsMetrics, log::Log},
+    resources::Side,
+    rest::{AdminError, AdminRequest, EnvoyAdmin},
+    tasks::{OnError, Tasks},
+    tls::Alpn,
+    zones::{
+        insight::{Insights, Options},
+        registry::Registry,
+        sweeper,
+    },
+};
+
+pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) -> anyhow::Result<Running> {
+    let common = Common::start(config, clock, log, tasks, "Global", "global.db").await?;
+    let Common { config, clock, tasks, store, identity, .. } = &common;
+    bootstrap::global(store, &common.wanted(), clock.now()).await.context("make what a global control plane needs")?;
+    let keys = common.keys().await;
+    let registry = Registry::new(keys.ring(), config.global.auth.leeway);
+    let metrics = common.metrics.register(KdsMetrics::register);
+    let insight_options = Options {
+        flush_interval: config.global.zone_insight_flush_interval,
+        subscription_limit: config.zone_subscription_limit,
+        compact_finished: config.compact_finished_subscriptions,
+        instance: common.instance.clone(),
+    };
+    let insights = Insights::start(store, clock, insight_options, tasks).await.context("read the insights of zones")?;
+    let port = Port::start(Parts {
+        store: Arc::clone(store),
+        clock: clock.clone(),
+        keys: keys.clone(),
+        registry: registry.clone(),
+        insights: insights.clone(),
+        metrics: metrics.clone(),
+        us: common.us(String::new()),
+        max_message_size: config.global.max_msg_size,
+        auth: config.global.auth.clone(),
+        health_interval: config.global.health_poll_interval,
+        skip_prefixes: config.global.skip_prefixes.clone(),
+        tasks: tasks.clone(),
+    })
+    .await;
+    tasks.spawn(
+        "sweeper",
+        OnError::StopProgram,
+        sweeper::run(registry.clone(), keys.clone(), clock.clone(), metrics.clone(), tasks.clone()),
+    );
+    tasks.spawn("gauges", OnError::Log, sweeper::gauges(registry.clone(), metrics, tasks.clone()));
+
+    let admin = Arc::new(ThroughZones { asker: port.asker.clone(), insights });
+    let mut addresses = Addresses::default();
+    common.serve_rest(Side::Global, &keys, admin, &mut addresses).await?;
+    let listener = serve::bind(common::any(config.global.grpc_port), "KDS").await?;
+    let tls = match (config.global.tls_enabled, identity) {
+        (true, identity) => {
+            let kds = common.identity_for(&config.global.tls, identity)?;
+            let protocols = common.protocols(&config.global.tls)?;
+            Some(TlsAcceptor::from(kds.server_config(Alpn::H2, &protocols, &crate::tls::ClientCerts::Ignore)?))
+        }
+        (false, _) => None,
+    };
+    warn_of_open_doors(config);
+    addresses.kds = Some(common::listening("kds", &listener)?);
+    tasks.spawn("kds", OnError::StopProgram, crate::kds::listener::serve(listener, tls, port, tasks.clone()));
+    common.serve_diagnostics(&mut addresses).await?;
+    info!(target: "kuma-cp.run", mode = "global", version = crate::about::VERSION, instance = %common.instance, "started");
+    Ok(Running { tasks: tasks.clone(), addresses, registry: Some(registry) })
+}
+
+fn warn_of_open_doors(config: &Config) {
+    if config.global.auth.kind == AuthType::None {
+        warn!(
+            target: "kds.auth",
+            "authentication of Zone CPs is disabled: whoever reaches the KDS port can join as any zone and read all \
+             secrets of its meshes; set multizone.global.kds.auth.type to `cpToken`"
+        );
+    } else if !config.global.tls_enabled {
+        warn!(
+            target: "kds",
+            "TLS of the KDS port is off: tokens travel in plain text unless a proxy in front ends TLS; set \
+             multizone.global.kds.tlsEnabled to true"
+        );
+    }
+}
+
+/// Asks proxies through the streams of their zones.
+struct ThroughZones {
+    asker: Asker,
+    insights: Insights,
+}
+
+#[async_trait]
+impl EnvoyAdmin for ThroughZones {
+    async fn ask(&self, zone: &str, proxy: &Resource, request: AdminRequest) -> Result<Bytes, AdminError> {
+        let operation = match request.view {
+            View::ConfigDump => Operation::ConfigDump,
+            View::Stats => Operation::Stats,
+            View::Clusters => Operation::Clusters,
+        };
+        let offline = || AdminError::ZoneOffline { operation: operation.title() };
+        let zone = ZoneName::parse(zone).map_err(|_no_zone| offline())?;
+        if !self.insights.online(&zone) {
+            return Err(offline());
+        }
+        let question = Question {
+            operation,
+            kind: proxy.key.kind.name.to_owned(),
+            mesh: proxy.key.mesh.clone(),
+            name: self.name_in_zone(&zone, proxy),
+            json: request.json,
+            include_eds: request.with_endpoints,
+            used_only: operation == Operation::Stats,
+        };
+        self.asker.ask(&zone, question).await.map_err(|error| match error {
+            AskError::NotConnected { .. } => offline(),
+            AskError::Zone { text } => AdminError::Zone { request: operation.request_type(), text },
+            AskError::Late => AdminError::TimedOut,
+        })
+    }
+}
+
+impl ThroughZones {
+    /// The display name, with the namespace on Kubernetes (contract: kds 8.5).
+    fn name_in_zone(&self, zone: &ZoneName, proxy: &Resource) -> String {
+        let label = |key: &str| proxy.labels.get(key).map(String::as_str);
+        let display = label(labels::DISPLAY_NAME).unwrap_or(&proxy.key.name).to_owned();
+        let config: serde_json::Value =
+            self.insights.last_config(zone).and_then(|config| serde_json::from_str(&config).ok()).unwrap_or_default();
+        let kubernetes = config.pointer("/store/type").and_then(serde_json::Value::as_str) == Some("kubernetes");
+        match label(labels::NAMESPACE) {
+            Some(namespace) if kubernetes && !proxy.key.name.starts_with(zone.as_str()) => format!("{display}.{namespace}"),
+            _ => display,
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The zone control plane: store, its own keys, REST, diagnostics, and the connection to global.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tracing::info;
+
+use super::{
+    common::Common,
+    parts::{Addresses, Running},
+};
+use crate::{
+    bootstrap,
+    clock::Clock,
+    config::Config,
+    kds::zone::{self, Dialer, Link, Options, Target, Token, TokenSource, Trust},
+    observe::{log::Log, readiness::Readiness},
+    resources::Side,
+    rest::NoZones,
+    tasks::{OnError, Tasks},
+    tls::{ClientTrust, InsecureTrust},
+};
+
+pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) -> anyhow::Result<Running> {
+    let name = config.zone_name.clone();
+    let file = format!("zone-{name}.db");
+    let common = Common::start(config, clock, log, tasks, name.as_str(), &file).await?;
+    let Common { config, clock, tasks, store, .. } = &common;
+    let side = match config.federated_zone() {
+        Some(zone) => Side::FederatedZone(zone.as_str().to_owned()),
+        None => Side::LoneZone(name.as_str().to_owned()),
+    };
+    bootstrap::zone(store, &side, &common.wanted(), clock.now()).await.context("make what a zone control plane needs")?;
+    let keys = common.keys().await;
+    let mut addresses = Addresses::default();
+    common.serve_rest(side, &keys, Arc::new(NoZones), &mut addresses).await?;
+    if let Some(options) = connection(&common)? {
+        let link = Link::default();
+        tasks.spawn("link", OnError::Log, follow(link.clone(), common.readiness.clone(), tasks.clone()));
+        let running = zone::run(options, Arc::clone(store), clock.clone(), link, tasks.clone());
+        tasks.spawn("kds-zone", OnError::StopProgram, running);
+    }
+    common.serve_diagnostics(&mut addresses).await?;
+    info!(target: "kuma-cp.run", mode = "zone", zone = %name, version = crate::about::VERSION, instance = %common.instance, "started");
+    Ok(Running { tasks: tasks.clone(), addresses, registry: None })
+}
+
+/// What the connection to global needs, if there is a global.
+fn connection(common: &Common) -> anyhow::Result<Option<Options>> {
+    let Common { config, clock, tasks, .. } = common;
+    let Some(address) = &config.global_address else { return Ok(None) };
+    let trust = match (address.secure, config.zone.tls_skip_verify, &config.zone.root_ca_file) {
+        (false, _, _) => Trust::Plain,
+        (true, true, _) => Trust::Insecure(InsecureTrust),
+        (true, false, Some(file)) => Trust::Verified(ClientTrust::from_file(file, clock.clone())?),
+        (true, false, None) => Trust::Verified(ClientTrust::system(clock.clone())?),
+    };
+    if let Trust::Verified(trust) = &trust {
+        trust.watch(tasks);
+    }
+    let token = match (&config.zone.token_path, &config.zone.token_inline) {
+        (Some(path), _) => TokenSource::File(path.clone()),
+        (None, Some(inline)) => {
+            TokenSource::Inline(Token::new(inline.reveal()).context("multizone.zone.kds.auth.tokenInline holds no token")?)
+        }
+        (None, None) => TokenSource::None,
+    };
+    let target = Target { host: address.host.clone(), port: address.port };
+    Ok(Some(Options {
+        zone: config.zone_name.clone(),
+        dialer: Dialer::new(target, trust, clock.clone()),
+        token,
+        us: common.us(config.display_json().to_owned()),
+        max_message_size: config.zone.max_msg_size,
+        base_backoff: config.base_backoff,
+        max_backoff: config.max_backoff,
+        skip_prefixes: config.zone.skip_prefixes.clone(),
+    }))
+}
+
+/// Says on `/ready` how the connection stands.
+async fn follow(link: Link, readiness: Readiness, tasks: Tasks) -> anyhow::Result<()> {
+    let mut state = link.subscribe();
+    loop {
+        readiness.trouble("global", state.borrow_and_update().trouble());
+        tokio::select! {
+            () = tasks.stopping() => return Ok(()),
+            changed = state.changed() => changed?,
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Makes what a fresh control plane has: signing keys, the admin's token, CAs, the id of the cluster, the default mesh,
+//! host name generators, and on a zone the zone itself (contracts: rest 2.4, 2.5, 3; kds 8.1).
+//!
+//! Runs at every start, in one transaction, and only adds: what is there is never written again. A signing key is
+//! made when its family has none at all, so that a key that was deleted after a rotation stays deleted. What belongs
+//! to a mesh is made with the mesh alone. Default mesh, generators, CAs, cluster id and admin token do come back at
+//! the next start when they were deleted; settings say that mesh, generators and token are not wanted.
+
+mod authority;
+mod secrets;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use model::{Key, Kind, Labels, Resource, defaults};
+use prost::Message as _;
+use store::{Batch, Outcome, Precondition, Query, ResourceStore, StoreError, Write};
+use thiserror::Error;
+use tokens::Family;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use crate::resources::{MeshDefaults, Side, mesh_batch};
+use secrets::Secrets;
+
+/// The name of the mesh that a fresh control plane has.
+const DEFAULT_MESH: &str = "default";
+/// The resource of kind Config that holds the id of the cluster.
+pub const CLUSTER_ID: &str = "kuma-cluster-id";
+/// How often a plan is made anew because another instance wrote meanwhile.
+const ATTEMPTS: usize = 5;
+
+/// What a fresh control plane should have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The secret `admin-user-token` (`apiServer.authn.tokens.bootstrapAdminToken`).
+    pub admin_token: bool,
+    /// The mesh `default` (not `defaults.skipMeshCreation`).
+    pub default_mesh: bool,
+    /// The policies of that mesh.
+    pub mesh_defaults: MeshDefaults,
+    /// Host name generators (not `defaults.SkipHostnameGenerators`).
+    pub hostname_generators: bool,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self {
+            admin_token: true,
+            default_mesh: true,
+            mesh_defaults: MeshDefaults::AsTheMeshSays,
+            hostname_generators: true,
+        }
+    }
+}
+
+/// Why a control plane could not make what it needs.
+#[derive(Debug, Error)]
+pub enum BootstrapError {
+    /// The store refused.
+    #[error("cannot write the resources of a fresh control plane")]
+    Store {
+        /// What it said.
+        source: StoreError,
+    },
+    /// A CA could not be made.
+    #[error("cannot make a certificate authority")]
+    Authority {
+        /// What the certificate library said.
+        source: rcgen::Error,
+    },
+    /// A key could not be made.
+    #[error("cannot make a signing key")]
+    Key,
+}
+
+impl BootstrapError {
+    /// Returns whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Store { source } if source.is_retryable())
+    }
+}
+
+/// Makes what a fresh global control plane has; returns what was missing.
+pub async fn global(
+    store: &Arc<dyn ResourceStore>,
+    wanted: &Wanted,
+    now: Timestamp,
+) -> Result<Vec<Key>, BootstrapError> {
+    run(store, &Side::Global, wanted, now).await
+}
+
+/// Makes what a fresh zone has; returns what was missing. Zones of other names are deleted.
+pub async fn zone(
+    store: &Arc<dyn ResourceStore>,
+    side: &Side,
+    wanted: &Wanted,
+    now: Timestamp,
+) -> Result<Vec<Key>, BootstrapError> {
+    run(store, side, wanted, now).await
+}
+
+async fn run(
+    store: &Arc<dyn ResourceStore>,
+    side: &Side,
+    wanted: &Wanted,
+    now: Timestamp,
+) -> Result<Vec<Key>, BootstrapError> {
+    let mut attempt = 1;
+    loop {
+        let batch = plan(store, side, wanted, now).await?;
+        let keys: Vec<Key> = batch.writes.iter().map(key_of).collect();
+        if keys.is_empty() {
+            return Ok(keys);
+        }
+        match store.apply(batch).await {
+            Ok(applied) => {
+                let created =
+                    keys.into_iter().zip(applied.outcomes).filter(|(_, outcome)| *outcome == Outcome::Created);
+                let created: Vec<Key> = created.map(|(key, _)| key).collect();
+                tell(&created);
+                return Ok(created);
+            }
+            // Another instance made some of it; what is left is a shorter plan.
+            Err(StoreError::AlreadyExists { .. } | StoreError::Conflict { .. }) if attempt < ATTEMPTS => attempt += 1,
+            Err(source) => return Err(BootstrapError::Store { source }),
+        }
+    }
+}
+
+fn key_of(write: &Write) -> Key {
+    match write {
+        Write::Put { resource, .. } => resource.key.clone(),
+        Write::Delete { key, .. } => key.clone(),
+    }
+}
+
+fn tell(created: &[Key]) {
+    for key in created {
+        info!(kind = key.kind.name, name = %key.name, mesh = %key.mesh, "made for this control plane");
+    }
+    if created.iter().any(|key| key.name == secrets::ADMIN_TOKEN) {
+        info!(
+            "the admin's token is in the global secret `admin-user-token`: read it on this machine from /global-secrets/admin-user-token of the API server"
+        );
+    }
+}
+
+/// Looks at what is there and lists what is missing.
+async fn plan(
+    store: &Arc<dyn ResourceStore>,
+    side: &Side,
+    wanted: &Wanted,
+    now: Timestamp,
+) -> Result<Batch, BootstrapError> {
+    let mut missing = Missing { store, now, writes: Vec::new() };
+    missing.secrets(side, wanted).await?;
+    if side.zone().is_none() || matches!(side, Side::LoneZone(_)) {
+        missing.cluster_id().await?;
+        if wanted.default_mesh {
+            missing.default_mesh(side, wanted.mesh_defaults).await?;
+        }
+    }
+    if let Some(zone) = side.zone() {
+        missing.own_zone(zone).await?;
+    }
+    if wanted.hostname_generators {
+        missing.hostname_generators(side).await?;
+    }
+    Ok(Batch { writes: missing.writes })
+}
+
+/// Collects what is missing.
+struct Missing<'a> {
+    store: &'a Arc<dyn ResourceStore>,
+    now: Timestamp,
+    writes: Vec<Write>,
+}
+
+impl Missing<'_> {
+    async fn secrets(&mut self, side: &Side, wanted: &Wanted) -> Result<(), BootstrapError> {
+        let mut secrets = Secrets::of(&self.all(Kind::GLOBAL_SECRET).await?);
+        // A zone that belongs to a global one verifies zone tokens with that one's public key.
+        let (families, authorities): (&[Family], _) = match side {
+            Side::Global => (&[Family::ControlPlane, Family::Zone, Family::User], [Some(&authority::INTER_CP), None]),
+            Side::LoneZone(_) => {
+                (&[Family::Zone, Family::User], [Some(&authority::INTER_CP), Some(&authority::ENVOY_ADMIN)])
+            }
+            Side::FederatedZone(_) => (&[Family::User], [Some(&authority::INTER_CP), Some(&authority::ENVOY_ADMIN)]),
+        };
+        for family in families {
+            secrets.add_key(family).await?;
+        }
+        if wanted.admin_token
+            && let Err(reason) = secrets.add_admin_token(self.now)
+        {
+            warn!(%reason, "no admin token was made");
+        }
+        for authority in authorities.into_iter().flatten() {
+            secrets.add_authority(authority, self.now)?;
+        }
+        for (name, data) in secrets.into_new() {
+            self.put(Key::global(Kind::GLOBAL_SECRET, name), Labels::new(), secret_spec(&data));
+        }
+        Ok(())
+    }
+
+    async fn cluster_id(&mut self) -> Result<(), BootstrapError> {
+        let key = Key::global(Kind::CONFIG, CLUSTER_ID);
+        if self.has(&key).await? {
+            return Ok(());
+        }
+        let config = wire::kuma::system::v1alpha1::Config { config: Uuid::new_v4().to_string() };
+        self.put(key, Labels::new(), config.encode_to_vec().into());
+        Ok(())
+    }
+
+    async fn default_mesh(&mut self, side: &Side, policies: MeshDefaults) -> Result<(), BootstrapError> {
+        let key = Key::global(Kind::MESH, DEFAULT_MESH);
+        if self.has(&key).await? {
+            return Ok(());
+        }
+        let signing_key = secret_spec(secrets::make_key().await?.reveal().as_bytes());
+        let mesh = self.resource(key, Labels::new(), Bytes::new());
+        self.writes.extend(mesh_batch(mesh, side, signing_key, policies).writes);
+        Ok(())
+    }
+
+    /// A zone knows itself and no other zone.
+    async fn own_zone(&mut self, zone: &str) -> Result<(), BootstrapError> {
+        let mut known = false;
+        for other in self.all(Kind::ZONE).await? {
+            if other.key.name == zone {
+                known = true;
+            } else {
+                self.writes.push(Write::Delete { key: other.key.clone(), expect: Precondition::Any });
+            }
+        }
+        if !known {
+            self.put(Key::global(Kind::ZONE, zone), Labels::new(), Bytes::new());
+        }
+        Ok(())
+    }
+
+    async fn hostname_generators(&mut self, side: &Side) -> Result<(), BootstrapError> {
+        let generators = match side {
+            Side::Global => defaults::global_hostname_generators(),
+            Side::FederatedZone(_) | Side::LoneZone(_) => defaults::zone_hostname_generators(),
+        };
+        for (kind, name, labels, spec) in generators {
+            let key = Key::global(kind, name);
+            if !self.has(&key).await? {
+                self.put(key, labels, spec);
+            }
+        }
+        Ok(())
+    }
+
+    async fn has(&self, key: &Key) -> Result<bool, BootstrapError> {
+        let found = self.store.get(key).await.map_err(|source| BootstrapError::Store { source })?;
+        Ok(found.is_some())
+    }
+
+    async fn all(&self, kind: Kind) -> Result<Vec<Arc<Resource>>, BootstrapError> {
+        let page = self.store.list(&Query::all(kind)).await.map_err(|source| BootstrapError::Store { source })?;
+        Ok(page.items.into_iter().map(|stored| stored.resource).collect())
+    }
+
+    fn put(&mut self, key: Key, labels: Labels, spec: Bytes) {
+        let resource = self.resource(key, labels, spec);
+        self.writes.push(Write::Put { resource, expect: Precondition::Absent });
+    }
+
+    fn resource(&self, key: Key, labels: Labels, spec: Bytes) -> Resource {
+        let status = key.kind.empty_status.map(|status| Bytes::from_static(status.as_bytes()));
+        Resource { key, labels, spec, status, owner: None, created: self.now, modified: self.now }
+    }
+}
+
+/// The spec of a secret that holds `data`.
+fn secret_spec(data: &[u8]) -> Bytes {
+    wire::kuma::system::v1alpha1::Secret { data: Some(data.to_vec()) }.encode_to_vec().into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! The global secrets of a control plane: which are there, and making those that are missing.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use model::Resource;
+use prost::Message as _;
+use tokens::{Family, IssueError, KeyId, KeyRing, PemKey, SecretEntry};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{
+    BootstrapError,
+    authority::{self, Authority},
+};
+
+pub(super) const ADMIN_TOKEN: &str = "admin-user-token";
+/// User and group of the one who may do everything.
+const ADMIN: &str = "mesh-system:admin";
+const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// One secret, its data decoded.
+struct Entry {
+    name: String,
+    data: Zeroizing<Vec<u8>>,
+}
+
+/// The global secrets that are there, and those that are to be written.
+pub(super) struct Secrets {
+    there: Vec<Entry>,
+    new: Vec<Entry>,
+}
+
+impl Secrets {
+    pub(super) fn of(stored: &[Arc<Resource>]) -> Self {
+        let there = stored.iter().map(|resource| {
+            // What cannot be read is there all the same, and is not written over.
+            let data =
+                wire::kuma::system::v1alpha1::Secret::decode(resource.spec.clone()).ok().and_then(|secret| secret.data);
+            Entry { name: resource.key.name.clone(), data: Zeroizing::new(data.unwrap_or_default()) }
+        });
+        Self { there: there.collect(), new: Vec::new() }
+    }
+
+    /// Makes the first key of a family that has none.
+    pub(super) async fn add_key(&mut self, family: &Family) -> Result<(), BootstrapError> {
+        let is_one = |entry: &Entry| tokens::key_name(&entry.name).is_some_and(|(of, _)| of == *family);
+        if self.there.iter().any(is_one) {
+            return Ok(());
+        }
+        let key = make_key().await?;
+        self.add(first_name(family), key.reveal().as_bytes());
+        Ok(())
+    }
+
+    /// Makes the token of the admin, signed by the newest key of user tokens.
+    pub(super) fn add_admin_token(&mut self, now: Timestamp) -> Result<(), IssueError> {
+        if self.has(ADMIN_TOKEN) {
+            return Ok(());
+        }
+        let entries: Vec<SecretEntry<'_>> = self
+            .there
+            .iter()
+            .chain(&self.new)
+            .map(|entry| SecretEntry { mesh: "", name: &entry.name, data: &entry.data })
+            .collect();
+        let (ring, _) = KeyRing::build(0, &entries);
+        let token = tokens::issue_user(&ring, ADMIN, Some(&[ADMIN.to_owned()]), TEN_YEARS, now, Uuid::new_v4())?;
+        self.add(ADMIN_TOKEN.to_owned(), token.reveal().as_bytes());
+        Ok(())
+    }
+
+    pub(super) fn add_authority(&mut self, authority: &Authority, now: Timestamp) -> Result<(), BootstrapError> {
+        if !self.has(authority.secret) {
+            let pem = authority::make(authority, now).map_err(|source| BootstrapError::Authority { source })?;
+            self.add(authority.secret.to_owned(), pem.as_bytes());
+        }
+        Ok(())
+    }
+
+    /// Returns the secrets to write.
+    pub(super) fn into_new(self) -> impl Iterator<Item = (String, Zeroizing<Vec<u8>>)> {
+        self.new.into_iter().map(|entry| (entry.name, entry.data))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.there.iter().any(|entry| entry.name == name)
+    }
+
+    fn add(&mut self, name: String, data: &[u8]) {
+        self.new.push(Entry { name, data: Zeroizing::new(data.to_vec()) });
+    }
+}
+
+/// Control plane keys have four digits in every text about them.
+fn first_name(family: &Family) -> String {
+    match family {
+        Family::ControlPlane => format!("{}-0001", family.prefix()),
+        Family::Zone | Family::User | Family::Dataplane { .. } => {
+            KeyId { family: family.clone(), serial: 1 }.to_string()
+        }
+    }
+}
+
+/// Makes a key, which takes tens of milliseconds, beside the executor.
+pub(super) async fn make_key() -> Result<PemKey, BootstrapError> {
+    tokio::task::spawn_blocking(tokens::generate_signing_key).await.map_err(|_panicked| BootstrapError::Key)
+}

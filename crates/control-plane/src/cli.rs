@@ -1,0 +1,126 @@
+//! The command line of `kuma-cp` (contract: rest-and-cli 5.1).
+
+use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{
+    about, app,
+    config::Config,
+    observe::log::{self, Log, Target, Verbosity},
+};
+
+#[derive(Parser)]
+#[command(name = "kuma-cp", about = "Universal control plane: global or zone", disable_version_flag = true)]
+struct Cli {
+    #[command(flatten)]
+    log: LogOptions,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Args)]
+struct LogOptions {
+    /// How much is logged.
+    #[arg(long, global = true, value_enum, default_value = "info")]
+    log_level: LogLevel,
+    /// Log into this file instead of standard error.
+    #[arg(long, global = true, default_value = "")]
+    log_output_path: String,
+    /// How many old log files are kept.
+    #[arg(long, global = true, default_value_t = 1000)]
+    log_max_retained_files: usize,
+    /// At how many megabytes a new log file begins.
+    #[arg(long, global = true, default_value_t = 100)]
+    log_max_size: u64,
+    /// After how many days old log files are removed; kept for its name, the number of files decides.
+    #[arg(long, global = true, default_value_t = 30)]
+    log_max_age: u64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogLevel {
+    Off,
+    Info,
+    Debug,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Starts a control plane.
+    Run {
+        /// The configuration file.
+        #[arg(short, long)]
+        config_file: Option<PathBuf>,
+    },
+    /// Prints the version.
+    Version {
+        /// With everything that is known of the build.
+        #[arg(short = 'a', long)]
+        detailed: bool,
+    },
+}
+
+/// Parses the arguments and runs; returns the exit code.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _broken_pipe = error.print();
+            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    match cli.command {
+        Command::Version { detailed } => {
+            let _broken_pipe = std::io::stdout().write_all(version(detailed).as_bytes());
+            ExitCode::SUCCESS
+        }
+        Command::Run { config_file } => match control_plane(config_file, &cli.log) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                let text = format!("{error:#}");
+                log::failed_start(&text);
+                let _broken_pipe = writeln!(std::io::stderr(), "Error: {text}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+fn control_plane(config_file: Option<PathBuf>, options: &LogOptions) -> anyhow::Result<()> {
+    let (config, remarks) = Config::load(config_file.as_deref())?;
+    let log = start_log(options)?;
+    for remark in remarks {
+        tracing::warn!(target: "kuma-cp.config", "{}", remark.0);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(app::run(config, log))
+}
+
+fn start_log(options: &LogOptions) -> anyhow::Result<Log> {
+    let verbosity = match options.log_level {
+        LogLevel::Off => Verbosity::Off,
+        LogLevel::Info => Verbosity::Info,
+        LogLevel::Debug => Verbosity::Debug,
+    };
+    if options.log_output_path.is_empty() {
+        return Log::start(Target::Stderr, verbosity);
+    }
+    let path = std::path::absolute(&options.log_output_path)?;
+    let _broken_pipe = writeln!(std::io::stdout(), "kuma-cp: logs will be stored in \"{}\"", path.display());
+    Log::start(Target::File { path, max_size: options.log_max_size, max_retained: options.log_max_retained_files }, verbosity)
+}
+
+fn version(detailed: bool) -> String {
+    if !detailed {
+        return format!("{}: {} (compatible with Kuma {})\n", about::PRODUCT, about::VERSION, about::BASED_ON_KUMA);
+    }
+    format!(
+        "Product:       {}\nVersion:       {}\nGit Tag:       v{}\nGit Commit:    {}\nBased on Kuma: {}\n",
+        about::PRODUCT,
+        about::VERSION,
+        about::VERSION,
+        about::COMMIT,
+        about::BASED_ON_KUMA
+    )
+}

@@ -1,0 +1,139 @@
+//! The values of all settings, each with where it came from.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use serde_json::{Map, Value};
+
+use super::settings::{Form, SETTINGS, Setting};
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The default.
+    Default,
+    /// A key of the file.
+    File {
+        /// The file.
+        file: String,
+        /// The key as it stands there.
+        key: String,
+    },
+    /// A variable of the environment.
+    Environment {
+        /// The variable.
+        variable: String,
+    },
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { file, key } => write!(f, "file {file}, key {key}"),
+            Self::Environment { variable } => write!(f, "environment variable {variable}"),
+        }
+    }
+}
+
+/// All values, as texts that were checked to be of their form.
+#[derive(Debug)]
+pub(super) struct Values(BTreeMap<&'static str, (String, Source)>);
+
+impl Default for Values {
+    fn default() -> Self {
+        Self(SETTINGS.iter().map(|setting| (setting.path, (setting.default.to_owned(), Source::Default))).collect())
+    }
+}
+
+impl Values {
+    /// Sets a value, or says why it is none of the setting's form.
+    pub(super) fn set(&mut self, setting: &Setting, text: &str, source: Source) -> Result<(), String> {
+        let text = text.trim();
+        let allowed = match setting.form {
+            Form::Text | Form::List | Form::Keys => None,
+            Form::Flag => (!matches!(text, "true" | "false")).then_some("allowed are `true` and `false`"),
+            Form::Number => text.parse::<u32>().is_err().then_some("it must be a whole number from 0 on"),
+            Form::Duration => {
+                let parsed = model::duration::parse(text).ok().filter(|duration| !duration.is_negative());
+                parsed.is_none().then_some("it must be a duration like `10s` or `1h30m`, not negative")
+            }
+        };
+        if let Some(allowed) = allowed {
+            return Err(format!("{source}: {} is `{}`: {allowed}", setting.path, super::layers::clip(text)));
+        }
+        self.0.insert(setting.path, (text.to_owned(), source));
+        Ok(())
+    }
+
+    /// Replaces a value that has another spelling.
+    pub(super) fn replace(&mut self, path: &'static str, text: &str) {
+        if let Some((value, _)) = self.0.get_mut(path) {
+            text.clone_into(value);
+        }
+    }
+
+    pub(super) fn text(&self, path: &str) -> &str {
+        self.0.get(path).map_or("", |(text, _)| text.as_str())
+    }
+
+    pub(super) fn source(&self, path: &str) -> Source {
+        self.0.get(path).map_or(Source::Default, |(_, source)| source.clone())
+    }
+
+    pub(super) fn flag(&self, path: &str) -> bool {
+        self.text(path) == "true"
+    }
+
+    pub(super) fn number(&self, path: &str) -> u32 {
+        self.text(path).parse().unwrap_or(0)
+    }
+
+    pub(super) fn duration(&self, path: &str) -> Duration {
+        let parsed = model::duration::parse(self.text(path)).ok();
+        parsed.and_then(|duration| Duration::try_from(duration).ok()).unwrap_or_default()
+    }
+
+    pub(super) fn list(&self, path: &str) -> Vec<String> {
+        self.text(path).split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// Everything as the nested document of a file, secrets masked, durations in Go's spelling.
+    pub(super) fn shown(&self) -> Value {
+        let mut document = Map::new();
+        for setting in SETTINGS {
+            let text = self.text(setting.path);
+            let value = match setting.form {
+                Form::Text if is_secret(setting.path) && !text.is_empty() => Value::from("*****"),
+                // The peer leaves out the address of a global that there is none of.
+                Form::Text if setting.path == "multizone.zone.globalAddress" && text.is_empty() => continue,
+                Form::Text => Value::from(text),
+                Form::Flag => Value::from(text == "true"),
+                Form::Number => Value::from(self.number(setting.path)),
+                Form::Duration => {
+                    Value::from(model::duration::parse(text).map(model::duration::format).unwrap_or_default())
+                }
+                Form::List | Form::Keys => Value::from(self.list(setting.path)),
+            };
+            insert(&mut document, setting.path, value);
+        }
+        Value::Object(document)
+    }
+}
+
+fn is_secret(path: &str) -> bool {
+    path.ends_with("assword") || path.ends_with("tokenInline")
+}
+
+fn insert(document: &mut Map<String, Value>, path: &str, value: Value) {
+    match path.split_once('.') {
+        None => {
+            document.insert(path.to_owned(), value);
+        }
+        Some((first, rest)) => {
+            let section = document.entry(first).or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(section) = section {
+                insert(section, rest, value);
+            }
+        }
+    }
+}

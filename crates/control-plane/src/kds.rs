@@ -1,0 +1,24 @@
+//! The Kuma Discovery Service: the global's port 5685 and the zone's connection to it.
+//!
+//! ```text
+//! global:  listener -> auth (every RPC) -> global_to_zone | zone_to_global | admin | health
+//! zone:    connection (dial, token, back-off) -> consumer of GlobalToZoneSync, provider of ZoneToGlobalSync
+//! both:    store watch -> provider snapshots (encoded once) -> sync::Sender;  sync::Receiver -> apply -> store
+//! ```
+//!
+//! Only this folder turns generated messages into `sync` messages and back.
+
+pub mod admin;
+mod apply;
+mod auth;
+mod codec;
+mod convert;
+mod global_to_zone;
+pub(crate) mod listener;
+mod node;
+mod patch;
+pub mod port;
+pub mod snapshots;
+mod throttle;
+pub mod zone;
+mod zone_to_global;

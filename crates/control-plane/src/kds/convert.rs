@@ -1,0 +1,228 @@
+//! Generated messages into `sync` messages and back, and verdicts into gRPC status codes. The only place for both.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use model::{Kind, SpecForm};
+use prost::Message as _;
+use prost_types::Any;
+use sha2::{Digest as _, Sha256};
+use sync::{DeltaRequest, DeltaResponse, Entry, Incoming, Outgoing, Received, WireName};
+use thiserror::Error;
+use tokens::Rejection;
+use tonic::Status;
+use wire::{
+    envoy::{
+        config::core::v3::{ControlPlane, Node},
+        service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource},
+    },
+    google,
+    kuma::mesh::v1alpha1::{KumaResource, kuma_resource::Meta},
+};
+
+use crate::zones::registry::CloseReason;
+
+/// The type of every `Any` inside a resource (contract: kds 4.3).
+const KUMA_RESOURCE: &str = "type.googleapis.com/kuma.mesh.v1alpha1.KumaResource";
+const TYPE_PREFIX: &str = "type.googleapis.com/";
+
+/// What a peer sent that cannot be understood: the stream ends with this text.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum Malformed {
+    /// A request or ACK without `node`.
+    #[error("the request has no `node`")]
+    NoNode,
+    /// `node.id` is not the zone that the token and `client-id` name.
+    #[error("`node.id` is \"{found}\", but the connection belongs to zone \"{expected}\"")]
+    OtherNode {
+        /// What the request says.
+        found: String,
+        /// The zone of the connection.
+        expected: String,
+    },
+    /// No type.
+    #[error("type URL is required")]
+    NoType,
+    /// A resource that is no `KumaResource`.
+    #[error("resource {index} of type {kind}: {what}")]
+    Resource {
+        /// The kind of the response.
+        kind: String,
+        /// Which resource of it.
+        index: usize,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// Encodes one resource: once, for all zones. The payload is the finished `resources` field of a response.
+pub(crate) fn entry(kind: Kind, outgoing: Outgoing) -> Entry {
+    let spec = match kind.spec {
+        SpecForm::Proto(message) => Any { type_url: format!("{TYPE_PREFIX}{message}"), value: outgoing.spec.to_vec() },
+        SpecForm::Json => Any { type_url: String::new(), value: outgoing.spec.to_vec() },
+    };
+    let kuma = KumaResource {
+        meta: Some(Meta {
+            name: outgoing.name.name.clone(),
+            mesh: outgoing.name.mesh.clone(),
+            version: String::new(),
+            labels: outgoing.labels,
+        }),
+        spec: Some(spec),
+        status: outgoing.status.map(|status| Any { type_url: String::new(), value: status.to_vec() }),
+    };
+    let bytes = kuma.encode_to_vec();
+    let version = hex(&Sha256::digest(&bytes));
+    let resource = Resource {
+        version: version.clone(),
+        resource: Some(Any { type_url: KUMA_RESOURCE.to_owned(), value: bytes }),
+        name: outgoing.name.to_string(),
+    };
+    let mut payload = BytesMut::with_capacity(resource.encoded_len() + 8);
+    prost::encoding::message::encode(2, &resource, &mut payload);
+    Entry {
+        name: outgoing.name,
+        version,
+        payload: payload.freeze(),
+        origin_zone: outgoing.origin_zone,
+        needs: outgoing.needs,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        use std::fmt::Write as _;
+        // Writing to a String cannot fail.
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Encodes a response by joining what was encoded before.
+pub(crate) fn response_frame(response: &DeltaResponse, identifier: &str) -> Bytes {
+    let tail = DeltaDiscoveryResponse {
+        type_url: response.kind.clone(),
+        nonce: response.nonce.clone(),
+        removed_resources: response.removed.iter().map(WireName::to_string).collect(),
+        control_plane: Some(ControlPlane { identifier: identifier.to_owned() }),
+        ..DeltaDiscoveryResponse::default()
+    };
+    let payloads: usize = response.changed.iter().map(|entry| entry.payload.len()).sum();
+    let mut frame = BytesMut::with_capacity(payloads + tail.encoded_len());
+    for entry in &response.changed {
+        frame.put_slice(&entry.payload);
+    }
+    frame.put_slice(&tail.encode_to_vec());
+    frame.freeze()
+}
+
+/// Encodes a request. `node` carries the metadata on first requests only.
+pub(crate) fn request_frame(request: DeltaRequest, node: Node) -> Bytes {
+    let message = DeltaDiscoveryRequest {
+        node: Some(node),
+        type_url: request.kind,
+        resource_names_subscribe: request.subscribe,
+        initial_resource_versions: request.initial_versions,
+        response_nonce: request.nonce,
+        error_detail: request.error.map(|message| google::rpc::Status { message, ..Default::default() }),
+        ..DeltaDiscoveryRequest::default()
+    };
+    message.encode_to_vec().into()
+}
+
+/// Reads a request of the peer of `zone`; the node is returned for its metadata.
+pub(crate) fn request(message: DeltaDiscoveryRequest, zone: &str) -> Result<(DeltaRequest, Node), Malformed> {
+    let node = message.node.ok_or(Malformed::NoNode)?;
+    if node.id != zone {
+        return Err(Malformed::OtherNode { found: clip(&node.id), expected: zone.to_owned() });
+    }
+    if message.type_url.is_empty() {
+        return Err(Malformed::NoType);
+    }
+    let request = DeltaRequest {
+        kind: message.type_url,
+        nonce: message.response_nonce,
+        error: message.error_detail.map(|status| status.message),
+        subscribe: message.resource_names_subscribe,
+        initial_versions: message.initial_resource_versions,
+    };
+    Ok((request, node))
+}
+
+/// Reads a response of a peer, resource by resource. Whether the kind was asked for is the receiver's business.
+pub(crate) fn incoming(message: DeltaDiscoveryResponse) -> Result<Incoming, Malformed> {
+    let kind_name = clip(&message.type_url);
+    if kind_name.is_empty() {
+        return Err(Malformed::NoType);
+    }
+    let kind = Kind::by_name(&kind_name);
+    let mut resources = Vec::with_capacity(message.resources.len());
+    for (index, resource) in message.resources.into_iter().enumerate() {
+        let received = received(kind, resource)
+            .map_err(|what| Malformed::Resource { kind: kind_name.clone(), index, what })?;
+        resources.push(received);
+    }
+    let removed = message.removed_resources.iter().map(|entry| WireName::parse(entry)).collect();
+    Ok(Incoming { kind: kind_name, nonce: message.nonce, resources, removed })
+}
+
+fn received(kind: Option<Kind>, resource: Resource) -> Result<Received, String> {
+    let any = resource.resource.ok_or("it has no content")?;
+    if any.type_url != KUMA_RESOURCE {
+        return Err(format!("its type is `{}` and not `{KUMA_RESOURCE}`", clip(&any.type_url)));
+    }
+    let kuma = KumaResource::decode(any.value.as_slice()).map_err(|broken| format!("it cannot be decoded: {broken}"))?;
+    let meta = kuma.meta.ok_or("it has no `meta`")?;
+    if meta.name.is_empty() {
+        return Err("it has no name".to_owned());
+    }
+    let spec = kuma.spec.ok_or("it has no `spec`")?;
+    match kind.map(|kind| kind.spec) {
+        Some(SpecForm::Json) => {
+            serde_json::from_slice::<serde::de::IgnoredAny>(&spec.value)
+                .map_err(|broken| format!("its spec is no JSON: {broken}"))?;
+        }
+        Some(SpecForm::Proto(message)) => {
+            if spec.type_url.strip_prefix(TYPE_PREFIX) != Some(message) {
+                return Err(format!("its spec is `{}` and not `{message}`", clip(&spec.type_url)));
+            }
+        }
+        None => {}
+    }
+    let status = kuma.status.map(|status| Bytes::from(status.value)).filter(|status| !status.is_empty());
+    if let Some(status) = &status {
+        serde_json::from_slice::<serde::de::IgnoredAny>(status)
+            .map_err(|broken| format!("its status is no JSON: {broken}"))?;
+    }
+    Ok(Received {
+        name: WireName { mesh: meta.mesh, name: meta.name },
+        labels: meta.labels,
+        spec: spec.value.into(),
+        status,
+    })
+}
+
+/// Texts of a peer are shown shortened: they end in logs and status messages.
+pub(crate) fn clip(text: &str) -> String {
+    const LONGEST: usize = 128;
+    if text.len() <= LONGEST { text.to_owned() } else { text.chars().take(LONGEST).chain(['…']).collect() }
+}
+
+/// The status of a refused call: the peer gets the text that helps it (contract: tokens 2.8).
+pub(crate) fn refusal_status(rejection: &Rejection) -> Status {
+    let text = rejection.to_string();
+    if rejection.is_permission_denied() { Status::permission_denied(text) } else { Status::unauthenticated(text) }
+}
+
+/// The status that ends a live stream. Never OK: a zone takes that for an end for good (contract: kds 1.6).
+pub(crate) fn close_status(reason: &CloseReason) -> Status {
+    match reason {
+        CloseReason::Refused(_) => Status::unauthenticated(reason.to_string()),
+        CloseReason::Replaced { .. } => Status::aborted(reason.to_string()),
+        CloseReason::Draining => Status::unavailable(reason.to_string()),
+        CloseReason::ZoneDeleted => Status::not_found(reason.to_string()),
+    }
+}
+
+/// The status that ends the stream of a peer that sent something broken.
+pub(crate) fn malformed_status(malformed: &Malformed) -> Status {
+    Status::invalid_argument(malformed.to_string())
+}

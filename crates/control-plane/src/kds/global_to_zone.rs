@@ -1,0 +1,189 @@
+//! One GlobalToZoneSync stream at the global: the zone asks, global provides.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sync::{Audience, Features, Reaction, Sender};
+use tokio::sync::{mpsc, watch};
+use tonic::{Status, Streaming};
+use tracing::{debug, info, warn};
+use wire::envoy::service::discovery::v3::DeltaDiscoveryRequest;
+
+use crate::{
+    kds::{
+        convert::{self, clip},
+        node,
+        port::Port,
+        snapshots::World,
+    },
+    zones::{
+        insight::StreamName,
+        registry::{CloseReason, StreamGuard},
+    },
+};
+
+/// Responses that may wait for a slow peer. One unacknowledged response a kind bounds what is put in here, so a send
+/// never has to wait for the peer to read.
+pub(crate) const FRAMES: usize = 160;
+/// Kinds that one stream may ask for; a real zone asks for 45.
+const KINDS: usize = 128;
+
+/// The receiving end of a stream's frames.
+pub(crate) type Frames = mpsc::Sender<Result<Bytes, Status>>;
+
+/// Serves the stream until it ends, then tells the peer why.
+pub(crate) async fn serve(
+    port: Arc<Port>,
+    mut guard: StreamGuard,
+    mut inbound: Streaming<DeltaDiscoveryRequest>,
+    frames: Frames,
+    token_provided: bool,
+) {
+    let zone = guard.caller().zone().clone();
+    if let Err(status) = port.ensure_zone(&zone).await {
+        let _peer_gone = frames.send(Err(status)).await;
+        return;
+    }
+    port.insights.stream_opened(&zone, StreamName::GlobalToZone);
+    let subscription = port.insights.subscribe(&zone, token_provided);
+    let mut stream = Stream { port: &port, guard: &mut guard, subscription: &subscription, provider: None };
+    let status = stream.run(&mut inbound, &frames).await;
+    port.insights.unsubscribe(&zone, &subscription);
+    match status {
+        Some(status) => {
+            info!(target: "kds.global", zone = %zone, code = ?status.code(), reason = %clip(status.message()), "GlobalToZoneSync ended by global");
+            let _peer_gone = frames.send(Err(status)).await;
+        }
+        None => info!(target: "kds.global", zone = %zone, "GlobalToZoneSync ended by the zone"),
+    }
+}
+
+struct Stream<'a> {
+    port: &'a Arc<Port>,
+    guard: &'a mut StreamGuard,
+    subscription: &'a str,
+    /// Known after the first request: its features decide what the zone sees.
+    provider: Option<Provider>,
+}
+
+struct Provider {
+    sender: Sender,
+    world: watch::Receiver<Arc<World>>,
+    kinds: usize,
+}
+
+impl Stream<'_> {
+    /// Returns the status to end with, or `None` if the peer is gone.
+    async fn run(&mut self, inbound: &mut Streaming<DeltaDiscoveryRequest>, frames: &Frames) -> Option<Status> {
+        loop {
+            // Biased: a stream that lost its right to live must not send one more message.
+            tokio::select! {
+                biased;
+                reason = self.guard.closed() => return Some(convert::close_status(&reason)),
+                message = inbound.message() => match message {
+                    Ok(Some(message)) => {
+                        if let Err(status) = self.take(message).await {
+                            return Some(status);
+                        }
+                    }
+                    // A half-closed stream stays open and silent at a real global; end it, so that the zone comes back.
+                    Ok(None) => return Some(Status::unavailable("the zone closed its side of the stream")),
+                    Err(status) if matches!(status.code(), tonic::Code::Cancelled | tonic::Code::Unknown) => return None,
+                    Err(status) => return Some(status),
+                },
+                () = changed(&mut self.provider) => {}
+            }
+            if let Err(status) = self.send(frames) {
+                return status;
+            }
+        }
+    }
+
+    async fn take(&mut self, message: DeltaDiscoveryRequest) -> Result<(), Status> {
+        let zone = self.guard.caller().zone().clone();
+        let (request, from) =
+            convert::request(message, zone.as_str()).map_err(|malformed| convert::malformed_status(&malformed))?;
+        if self.provider.is_none() {
+            let peer = from.metadata.as_ref().map(node::peer).unwrap_or_default();
+            self.port.insights.described(&zone, self.subscription, &peer);
+            if !peer.instance.is_empty() {
+                for closed in self.port.registry.identify(self.guard.id(), &peer.instance) {
+                    if let CloseReason::Replaced { by } = &closed.reason {
+                        warn!(target: "kds.global", zone = %zone, instance = %clip(by), method = closed.method, "two instances of one zone, the older one is ended");
+                    }
+                }
+            }
+            let features = Features::from_names(peer.features.iter().map(String::as_str));
+            let snapshots = self.port.snapshots(features).await;
+            let mut world = snapshots.subscribe();
+            let audience = Audience { zone: zone.as_str().to_owned(), features };
+            let mut sender = Sender::new(audience);
+            for snapshot in world.borrow_and_update().snapshots() {
+                sender.on_snapshot(Arc::clone(snapshot));
+            }
+            self.provider = Some(Provider { sender, world, kinds: 0 });
+        }
+        let Some(provider) = &mut self.provider else { return Ok(()) };
+        let reaction = provider.sender.on_request(request).map_err(|broken| Status::invalid_argument(broken.to_string()))?;
+        match reaction {
+            Reaction::Subscribed { .. } => {
+                provider.kinds += 1;
+                if provider.kinds > KINDS {
+                    return Err(Status::resource_exhausted(format!("more than {KINDS} types on one stream")));
+                }
+            }
+            Reaction::Acknowledged { kind, nonce } => {
+                self.port.metrics.acknowledged(&kind);
+                self.port.insights.acknowledged(&zone, self.subscription, &kind);
+                debug!(target: "kds.global", zone = %zone, kind, nonce, "acknowledged");
+            }
+            Reaction::Rejected { kind, nonce, reason } => {
+                self.port.metrics.rejected(zone.as_str(), &kind, &reason);
+                self.port.insights.rejected(&zone, self.subscription, &kind);
+                warn!(target: "kds.global", zone = %zone, kind, nonce, reason = %clip(&reason), "the zone rejected a response; what was not rejected is in force there");
+            }
+            Reaction::Repeated { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Sends what the sender wants to send now. The error is the status to end with; `None` if the peer is gone.
+    fn send(&mut self, frames: &Frames) -> Result<(), Option<Status>> {
+        let zone = self.guard.caller().zone().clone();
+        let Some(provider) = &mut self.provider else { return Ok(()) };
+        let limit = self.port.max_message_size;
+        loop {
+            // Room for the frame first: a peer that does not read must not make the sender forget a response.
+            let room = match frames.try_reserve() {
+                Ok(room) => room,
+                Err(mpsc::error::TrySendError::Closed(())) => return Err(None),
+                Err(mpsc::error::TrySendError::Full(())) => {
+                    return Err(Some(Status::resource_exhausted("the zone does not read its responses")));
+                }
+            };
+            let Some(response) = provider.sender.next_within(limit) else { break };
+            let frame = self.port.frame(&response);
+            self.port.metrics.sent(&response.kind, frame.len());
+            self.port.insights.sent(&zone, self.subscription, &response.kind);
+            debug!(target: "kds.global", zone = %zone, kind = response.kind, nonce = response.nonce, changed = response.changed.len(), removed = response.removed.len(), "sent");
+            room.send(Ok(frame));
+        }
+        for too_large in provider.sender.take_too_large() {
+            self.port.metrics.too_large(zone.as_str(), &too_large.kind);
+            warn!(target: "kds.global", zone = %zone, kind = too_large.kind, bytes = too_large.bytes, limit, "a type does not fit into one message and is not sent; the other types are");
+        }
+        Ok(())
+    }
+}
+
+/// Resolves when the provider has new snapshots, and gives them to the sender. Cancel safe.
+async fn changed(provider: &mut Option<Provider>) {
+    let Some(provider) = provider else { return std::future::pending().await };
+    if provider.world.changed().await.is_err() {
+        return std::future::pending().await;
+    }
+    let world = Arc::clone(&provider.world.borrow_and_update());
+    for snapshot in world.snapshots() {
+        provider.sender.on_snapshot(Arc::clone(snapshot));
+    }
+}

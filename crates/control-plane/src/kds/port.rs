@@ -1,0 +1,384 @@
+//! The RPCs of the KDS port: authenticate, admit, hand to the handler.
+//!
+//! A handler gets a [`StreamGuard`], which only an admitted [`ZoneCaller`](crate::zones::caller::ZoneCaller) can have:
+//! there is no way to one that does not lead through the authentication.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use model::{Key, Kind, Labels, Resource, ZoneName};
+use prost::Message as _;
+use store::{Precondition, ResourceStore, StoreError};
+use sync::{DeltaResponse, Features, Step};
+use tokens::IssuedAs;
+use tokio::sync::{OnceCell, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{
+    Request, Response, Status, Streaming,
+    body::Body,
+    codec::CompressionEncoding,
+    server::{Grpc, UnaryService},
+};
+use tracing::info;
+use wire::kuma::{
+    mesh::v1alpha1::{
+        ClustersResponse, StatsResponse, XdsConfigResponse, ZoneHealthCheckRequest, ZoneHealthCheckResponse,
+    },
+    system::v1alpha1::Zone,
+};
+
+use crate::{
+    clock::Clock,
+    config::GlobalAuth,
+    kds::{
+        admin::{Asker, Operation},
+        auth::{self, Refusal},
+        codec::Frames as FrameCodec,
+        convert,
+        global_to_zone::{self, FRAMES, Frames},
+        snapshots::{Provider, Snapshots},
+        throttle::{Logged, Throttle},
+        zone_to_global,
+    },
+    keys::Keys,
+    observe::kds_metrics::KdsMetrics,
+    tasks::{OnError, Tasks},
+    zones::{
+        caller::ZoneCaller,
+        insight::{Insights, Peer, StreamName},
+        registry::{Arrival, ConnectionId, Registry, StreamGuard},
+    },
+};
+
+/// One accepted connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Connection {
+    pub(crate) id: ConnectionId,
+    pub(crate) peer: SocketAddr,
+}
+
+/// Everything the handlers of the port need.
+pub struct Port {
+    pub(crate) store: Arc<dyn ResourceStore>,
+    pub(crate) clock: Clock,
+    pub(crate) keys: Keys,
+    pub(crate) registry: Registry,
+    pub(crate) insights: Insights,
+    pub(crate) metrics: KdsMetrics,
+    pub(crate) asker: Asker,
+    /// What this end says of itself.
+    pub(crate) us: Peer,
+    pub(crate) max_message_size: usize,
+    pub(crate) auth: GlobalAuth,
+    pub(crate) health_interval: Duration,
+    pub(crate) skip_prefixes: Vec<String>,
+    pub(crate) tasks: Tasks,
+    hashed: Snapshots,
+    plain: OnceCell<Snapshots>,
+    frames: Mutex<BTreeMap<String, [Option<(Step, Bytes)>; 2]>>,
+    throttle: Throttle,
+}
+
+/// What a [`Port`] is made of.
+pub struct Parts {
+    /// The store.
+    pub store: Arc<dyn ResourceStore>,
+    /// The clock.
+    pub clock: Clock,
+    /// The current key ring.
+    pub keys: Keys,
+    /// Who is connected.
+    pub registry: Registry,
+    /// What is known of zones.
+    pub insights: Insights,
+    /// Counters.
+    pub metrics: KdsMetrics,
+    /// What this end says of itself.
+    pub us: Peer,
+    /// The largest message, in bytes.
+    pub max_message_size: usize,
+    /// How zones authenticate.
+    pub auth: GlobalAuth,
+    /// How often zones shall ping; zero leaves it to them.
+    pub health_interval: Duration,
+    /// Labels with these prefixes are not sent.
+    pub skip_prefixes: Vec<String>,
+    /// Where tasks run.
+    pub tasks: Tasks,
+}
+
+impl Port {
+    /// Builds the first snapshots and returns the port.
+    pub async fn start(parts: Parts) -> Arc<Self> {
+        let provider = Provider::Global { hashed: true, skip_prefixes: parts.skip_prefixes.clone() };
+        let hashed = Snapshots::start(provider, &parts.store, &parts.tasks).await;
+        Arc::new(Self {
+            store: parts.store,
+            clock: parts.clock,
+            keys: parts.keys,
+            registry: parts.registry,
+            insights: parts.insights,
+            metrics: parts.metrics,
+            asker: Asker::default(),
+            us: parts.us,
+            max_message_size: parts.max_message_size,
+            auth: parts.auth,
+            health_interval: parts.health_interval,
+            skip_prefixes: parts.skip_prefixes,
+            tasks: parts.tasks,
+            hashed,
+            plain: OnceCell::new(),
+            frames: Mutex::new(BTreeMap::new()),
+            throttle: Throttle::new(),
+        })
+    }
+
+    /// Answers one call.
+    pub(crate) async fn call(self: Arc<Self>, connection: Connection, request: http::Request<Incoming>) -> http::Response<Body> {
+        let rpc = Rpc::of(request.uri().path());
+        let now = self.clock.now();
+        let authenticated = match auth::authenticate(request.headers(), &self.auth, &self.keys.ring(), now) {
+            Ok(authenticated) => authenticated,
+            Err(refusal) => return self.refuse(connection, request.headers(), refusal).await,
+        };
+        let Some(rpc) = rpc else {
+            return Status::unimplemented("this port speaks KDS only").into_http();
+        };
+        let arrival = Arrival {
+            caller: authenticated.caller,
+            ring_generation: authenticated.ring_generation,
+            connection: connection.id,
+            method: rpc.method(),
+        };
+        let guard = match self.registry.admit(arrival, now) {
+            Ok(guard) => guard,
+            Err(reason) => return convert::close_status(&reason).into_http(),
+        };
+        self.metrics.authenticated();
+        if guard.opens_session() && rpc != Rpc::HealthCheck {
+            log_session(guard.caller());
+        }
+        let token_provided = request.headers().get_all(http::header::AUTHORIZATION).iter().count() == 1;
+        let prefix_names = !has_hash_suffix(request.headers());
+        self.dispatch(rpc, guard, token_provided, prefix_names, request).await
+    }
+
+    async fn dispatch(
+        self: Arc<Self>,
+        rpc: Rpc,
+        guard: StreamGuard,
+        token_provided: bool,
+        prefix_names: bool,
+        request: http::Request<Incoming>,
+    ) -> http::Response<Body> {
+        match rpc {
+            Rpc::GlobalToZoneSync => {
+                self.stream(guard, request, move |port, guard, inbound, frames| {
+                    global_to_zone::serve(port, guard, inbound, frames, token_provided)
+                })
+                .await
+            }
+            Rpc::ZoneToGlobalSync => {
+                self.stream(guard, request, move |port, guard, inbound, frames| {
+                    zone_to_global::serve(port, guard, inbound, frames, prefix_names)
+                })
+                .await
+            }
+            Rpc::Admin(Operation::ConfigDump) => self.stream(guard, request, crate::kds::admin::serve::<XdsConfigResponse>).await,
+            Rpc::Admin(Operation::Stats) => self.stream(guard, request, crate::kds::admin::serve::<StatsResponse>).await,
+            Rpc::Admin(Operation::Clusters) => self.stream(guard, request, crate::kds::admin::serve::<ClustersResponse>).await,
+            Rpc::HealthCheck => {
+                let mut grpc = Grpc::new(tonic_prost::ProstCodec::<ZoneHealthCheckResponse, ZoneHealthCheckRequest>::default())
+                    .accept_compressed(CompressionEncoding::Gzip);
+                grpc.unary(HealthCheck { port: Arc::clone(&self), zone: guard.caller().zone().clone() }, request).await
+            }
+        }
+    }
+
+    /// Runs one bidirectional stream in a task of its own.
+    async fn stream<T, F>(
+        self: Arc<Self>,
+        guard: StreamGuard,
+        request: http::Request<Incoming>,
+        serve: impl FnOnce(Arc<Self>, StreamGuard, Streaming<T>, Frames) -> F + Send + 'static,
+    ) -> http::Response<Body>
+    where
+        T: prost::Message + Default + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut grpc = Grpc::new(FrameCodec::<T>::default())
+            .accept_compressed(CompressionEncoding::Gzip)
+            .max_decoding_message_size(self.max_message_size)
+            .max_encoding_message_size(usize::MAX);
+        let mut start = Some((self, guard, serve));
+        let service = tower::service_fn(move |request: Request<Streaming<T>>| {
+            let start = start.take();
+            async move {
+                let Some((port, guard, serve)) = start else { return Err(Status::internal("a stream starts once")) };
+                let (frames, outbound) = mpsc::channel(FRAMES);
+                let tasks = port.tasks.clone();
+                let serving = serve(port, guard, request.into_inner(), frames);
+                tasks.spawn("kds-stream", OnError::Log, async move {
+                    serving.await;
+                    Ok(())
+                });
+                Ok(Response::new(ReceiverStream::new(outbound)))
+            }
+        });
+        grpc.streaming(service, request).await
+    }
+
+    async fn refuse(&self, connection: Connection, headers: &http::HeaderMap, refusal: Refusal) -> http::Response<Body> {
+        self.metrics.refused(refusal.reason);
+        if let Logged::Yes { suppressed } = self.throttle.failed(connection.peer.ip()).await {
+            let claimed = headers.get("client-id").and_then(|value| value.to_str().ok()).unwrap_or("");
+            info!(
+                target: "kds.auth",
+                zone = %convert::clip(claimed),
+                reason = refusal.reason,
+                peer = %connection.peer,
+                detail = %convert::clip(refusal.status.message()),
+                suppressed,
+                "Zone CP refused"
+            );
+        }
+        refusal.status.into_http()
+    }
+
+    /// Makes the Zone of an authenticated caller if there is none yet.
+    pub(crate) async fn ensure_zone(&self, zone: &ZoneName) -> Result<(), Status> {
+        let key = Key::global(Kind::ZONE, zone.as_str());
+        let unavailable = |error: StoreError| Status::unavailable(format!("cannot look up the zone: {error}"));
+        if self.store.get(&key).await.map_err(unavailable)?.is_some() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let resource = Resource {
+            key,
+            labels: Labels::new(),
+            spec: Zone { enabled: Some(true) }.encode_to_vec().into(),
+            status: None,
+            owner: None,
+            created: now,
+            modified: now,
+        };
+        match self.store.put(resource, Precondition::Absent).await {
+            Ok(_) => {
+                info!(target: "kds.global", zone = %zone, "zone successfully created");
+                Ok(())
+            }
+            Err(StoreError::AlreadyExists { .. }) => Ok(()),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    /// The snapshots for zones with these features.
+    pub(crate) async fn snapshots(&self, features: Features) -> Snapshots {
+        if features.contains(Features::HASH_SUFFIX) {
+            return self.hashed.clone();
+        }
+        let provider = Provider::Global { hashed: false, skip_prefixes: self.skip_prefixes.clone() };
+        self.plain.get_or_init(|| Snapshots::start(provider, &self.store, &self.tasks)).await.clone()
+    }
+
+    /// The bytes of a response; one encoding serves all zones that make the same step.
+    pub(crate) fn frame(&self, response: &DeltaResponse) -> Bytes {
+        let Some(step) = response.step else { return convert::response_frame(response, "global") };
+        let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = frames.entry(response.kind.clone()).or_default();
+        if let Some((_, frame)) = known.iter().flatten().find(|(made, _)| *made == step) {
+            return frame.clone();
+        }
+        let frame = convert::response_frame(response, "global");
+        let [newest, older] = known;
+        *older = newest.replace((step, frame.clone()));
+        frame
+    }
+}
+
+/// The RPCs of the port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rpc {
+    GlobalToZoneSync,
+    ZoneToGlobalSync,
+    Admin(Operation),
+    HealthCheck,
+}
+
+impl Rpc {
+    fn of(path: &str) -> Option<Self> {
+        match path {
+            "/kuma.mesh.v1alpha1.KDSSyncService/GlobalToZoneSync" => Some(Self::GlobalToZoneSync),
+            "/kuma.mesh.v1alpha1.KDSSyncService/ZoneToGlobalSync" => Some(Self::ZoneToGlobalSync),
+            "/kuma.mesh.v1alpha1.GlobalKDSService/StreamXDSConfigs" => Some(Self::Admin(Operation::ConfigDump)),
+            "/kuma.mesh.v1alpha1.GlobalKDSService/StreamStats" => Some(Self::Admin(Operation::Stats)),
+            "/kuma.mesh.v1alpha1.GlobalKDSService/StreamClusters" => Some(Self::Admin(Operation::Clusters)),
+            "/kuma.mesh.v1alpha1.GlobalKDSService/HealthCheck" => Some(Self::HealthCheck),
+            _ => None,
+        }
+    }
+
+    fn method(self) -> &'static str {
+        match self {
+            Self::GlobalToZoneSync => "GlobalToZoneSync",
+            Self::ZoneToGlobalSync => "ZoneToGlobalSync",
+            Self::Admin(operation) => operation.method(),
+            Self::HealthCheck => "HealthCheck",
+        }
+    }
+}
+
+impl Operation {
+    /// The stream as the insight names it.
+    pub(crate) fn stream_name(self) -> StreamName {
+        match self {
+            Self::ConfigDump => StreamName::ConfigDump,
+            Self::Stats => StreamName::Stats,
+            Self::Clusters => StreamName::Clusters,
+        }
+    }
+}
+
+/// The zone's ping: always answered, with the interval that global wants.
+struct HealthCheck {
+    port: Arc<Port>,
+    zone: ZoneName,
+}
+
+impl UnaryService<ZoneHealthCheckRequest> for HealthCheck {
+    type Response = ZoneHealthCheckResponse;
+    type Future = std::future::Ready<Result<Response<ZoneHealthCheckResponse>, Status>>;
+
+    fn call(&mut self, _request: Request<ZoneHealthCheckRequest>) -> Self::Future {
+        self.port.insights.pinged(&self.zone);
+        let interval = prost_types::Duration::try_from(self.port.health_interval).unwrap_or_default();
+        std::future::ready(Ok(Response::new(ZoneHealthCheckResponse { interval: Some(interval) })))
+    }
+}
+
+/// Whether the zone hashes its names: the header comes as entries of their own or joined by commas (contract: kds 3.1).
+fn has_hash_suffix(headers: &http::HeaderMap) -> bool {
+    headers
+        .get_all("features")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|feature| feature.trim() == "hash-suffix")
+}
+
+/// The line that operators know, once a session.
+fn log_session(caller: &ZoneCaller) {
+    let ZoneCaller::Verified(verified) = caller else { return };
+    match verified.issued_as() {
+        IssuedAs::ControlPlaneToken { serial } => {
+            info!(target: "kds.auth", tokenSerialNumber = serial, zone = %verified.zone(), "Remote CP successfully authenticated using Control Plane Token");
+        }
+        IssuedAs::ZoneToken => info!(target: "kds.auth", zone = %verified.zone(), "Zone CP successfully authenticated"),
+    }
+}

@@ -1,0 +1,278 @@
+//! What this end provides, encoded: follows the store and publishes the snapshots of all kinds that flow away from here.
+//!
+//! A change is mapped and encoded once, whatever the number of zones; streams get the new snapshots and compute what
+//! differs. Bursts that are ready together are published together.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use futures::{FutureExt as _, StreamExt as _};
+use model::{Key, Kind, Resource, labels};
+use store::{Event, Kinds, ResourceStore, Watch};
+use sync::{Entry, Outgoing, Passage, Snapshot, WireName};
+use tokio::sync::watch;
+use tracing::{error, warn};
+
+use crate::{
+    kds::{convert, patch},
+    keys::secret_data,
+    tasks::{OnError, Tasks},
+};
+
+/// Which end provides, and how it maps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// Global, for zones that have the hash-suffix feature or not.
+    Global {
+        /// Whether names get their hash.
+        hashed: bool,
+        /// Labels with these prefixes stay here.
+        skip_prefixes: Vec<String>,
+    },
+    /// A zone.
+    Zone {
+        /// Its name.
+        name: String,
+        /// Labels with these prefixes stay here.
+        skip_prefixes: Vec<String>,
+    },
+}
+
+impl Provider {
+    fn provides(&self, kind: Kind) -> bool {
+        match self {
+            Self::Global { .. } => kind.flow.global_to_zone(),
+            Self::Zone { .. } => kind.flow.zone_to_global(),
+        }
+    }
+}
+
+/// The snapshots of all kinds at one moment.
+#[derive(Debug, Default)]
+pub struct World {
+    kinds: BTreeMap<&'static str, Arc<Snapshot>>,
+}
+
+impl World {
+    /// Returns the snapshots, sorted by kind.
+    pub fn snapshots(&self) -> impl Iterator<Item = &Arc<Snapshot>> {
+        self.kinds.values()
+    }
+}
+
+/// A handle on the current snapshots. Cheap to clone.
+#[derive(Clone)]
+pub struct Snapshots {
+    world: watch::Receiver<Arc<World>>,
+}
+
+impl Snapshots {
+    /// Builds the first snapshots and keeps them up to date from then on.
+    pub async fn start(provider: Provider, store: &Arc<dyn ResourceStore>, tasks: &Tasks) -> Self {
+        let mut kinds: Vec<Kind> = Kind::all().filter(|kind| provider.provides(*kind)).collect();
+        kinds.push(Kind::ZONE);
+        let mut watch = store.watch(Kinds::Only(kinds));
+        let mut builder = Builder::new(provider);
+        while !builder.complete {
+            match watch.next().await {
+                Some(event) => builder.take(event),
+                None => break,
+            }
+        }
+        let (sender, world) = watch::channel(Arc::new(builder.publish()));
+        tasks.spawn("kds-snapshots", OnError::StopProgram, follow(watch, builder, sender, tasks.clone()));
+        Self { world }
+    }
+
+    /// Follows the snapshots.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<World>> {
+        self.world.clone()
+    }
+}
+
+async fn follow(
+    mut watch: Watch,
+    mut builder: Builder,
+    sender: watch::Sender<Arc<World>>,
+    tasks: Tasks,
+) -> anyhow::Result<()> {
+    loop {
+        let event = tokio::select! {
+            () = tasks.stopping() => return Ok(()),
+            event = watch.next() => event,
+        };
+        let Some(event) = event else { anyhow::bail!("the store's watch ended") };
+        builder.take(event);
+        while let Some(Some(event)) = watch.next().now_or_never() {
+            builder.take(event);
+        }
+        if builder.complete && !builder.dirty.is_empty() {
+            sender.send_replace(Arc::new(builder.publish()));
+        }
+    }
+}
+
+/// The raw resources and what became of them.
+struct Builder {
+    provider: Provider,
+    resources: BTreeMap<Key, Arc<Resource>>,
+    /// The full picture that is being received.
+    next: Option<BTreeMap<Key, Arc<Resource>>>,
+    zones_disabled: BTreeSet<String>,
+    /// Under which name each resource went out.
+    names: BTreeMap<Key, WireName>,
+    kinds: BTreeMap<&'static str, Arc<Snapshot>>,
+    dirty: BTreeSet<Key>,
+    complete: bool,
+}
+
+impl Builder {
+    fn new(provider: Provider) -> Self {
+        let kinds = Kind::all()
+            .filter(|kind| provider.provides(*kind))
+            .map(|kind| (kind.name, Arc::new(Snapshot::empty(kind.name))))
+            .collect();
+        Self {
+            provider,
+            resources: BTreeMap::new(),
+            next: None,
+            zones_disabled: BTreeSet::new(),
+            names: BTreeMap::new(),
+            kinds,
+            dirty: BTreeSet::new(),
+            complete: false,
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Init => self.next = Some(BTreeMap::new()),
+            Event::InitApply(stored) => {
+                self.next.get_or_insert_default().insert(stored.resource.key.clone(), stored.resource);
+            }
+            Event::InitDone => {
+                let next = self.next.take().unwrap_or_default();
+                let gone: Vec<Key> = self.resources.keys().filter(|key| !next.contains_key(key)).cloned().collect();
+                for key in gone {
+                    self.set(&key, None);
+                }
+                for (key, resource) in next {
+                    self.set(&key, Some(resource));
+                }
+                self.complete = true;
+            }
+            Event::Apply(stored) => self.set(&stored.resource.key.clone(), Some(stored.resource)),
+            Event::Delete { key, .. } => self.set(&key, None),
+        }
+    }
+
+    fn set(&mut self, key: &Key, resource: Option<Arc<Resource>>) {
+        if key.kind == Kind::ZONE {
+            self.set_zone(key, resource.as_deref());
+        }
+        if !self.provider.provides(key.kind) {
+            return;
+        }
+        self.dirty.insert(key.clone());
+        match resource {
+            Some(resource) => self.resources.insert(key.clone(), resource),
+            None => self.resources.remove(key),
+        };
+    }
+
+    /// A zone that was disabled or enabled takes its resources away from the other zones or gives them back.
+    fn set_zone(&mut self, key: &Key, zone: Option<&Resource>) {
+        use prost::Message as _;
+        use wire::kuma::system::v1alpha1::Zone;
+        let disabled = zone.is_some_and(|zone| {
+            Zone::decode(zone.spec.clone()).is_ok_and(|zone| zone.enabled == Some(false))
+        });
+        let changed =
+            if disabled { self.zones_disabled.insert(key.name.clone()) } else { self.zones_disabled.remove(&key.name) };
+        if changed {
+            let affected = self
+                .resources
+                .iter()
+                .filter(|(key, resource)| key.kind.flow.across_zones() && resource.labels.contains_key(labels::ZONE))
+                .map(|(key, _)| key.clone());
+            self.dirty.extend(affected);
+        }
+    }
+
+    fn publish(&mut self) -> World {
+        let mut changes: BTreeMap<&'static str, (Vec<Entry>, Vec<WireName>)> = BTreeMap::new();
+        for key in std::mem::take(&mut self.dirty) {
+            let entry = self.resources.get(&key).and_then(|resource| self.encode(resource));
+            let (upserts, removals) = changes.entry(key.kind.name).or_default();
+            let before = match &entry {
+                Some(entry) => self.names.insert(key, entry.name.clone()),
+                None => self.names.remove(&key),
+            };
+            if let Some(before) = before
+                && entry.as_ref().is_none_or(|entry| entry.name != before)
+            {
+                removals.push(before);
+            }
+            upserts.extend(entry);
+        }
+        for (kind, (upserts, mut removals)) in changes {
+            let Some(snapshot) = self.kinds.get_mut(kind) else { continue };
+            // A name that moved from one resource to another is an update.
+            removals.retain(|name| !upserts.iter().any(|entry| entry.name == *name));
+            *snapshot = Arc::new(snapshot.with_changes(upserts, &removals));
+        }
+        World { kinds: self.kinds.clone() }
+    }
+
+    /// Filters, maps and encodes one resource; `None` if it stays here.
+    fn encode(&self, resource: &Resource) -> Option<Entry> {
+        let outgoing = match &self.provider {
+            Provider::Global { hashed, skip_prefixes } => {
+                let enabled = |zone: &str| !self.zones_disabled.contains(zone);
+                let passage = sync::from_global(resource, &enabled);
+                let mapped = sync::to_zone(resource, *hashed, skip_prefixes);
+                match passage {
+                    Passage::Block => return None,
+                    Passage::Pass => mapped,
+                    Passage::PublicHalf => with_public_half(resource, mapped)?,
+                }
+            }
+            Provider::Zone { name, skip_prefixes } => {
+                if sync::from_zone(resource) == Passage::Block {
+                    return None;
+                }
+                let mapped = sync::to_global(resource, name, skip_prefixes);
+                if resource.key.kind == Kind::DATAPLANE_INSIGHT {
+                    match patch::without_generations(&mapped.spec) {
+                        Ok(spec) => Outgoing { spec, ..mapped },
+                        Err(broken) => {
+                            warn!(target: "kds", resource = %resource.key, error = %broken, "not sent to global");
+                            return None;
+                        }
+                    }
+                } else {
+                    mapped
+                }
+            }
+        };
+        Some(convert::entry(resource.key.kind, outgoing))
+    }
+}
+
+/// Zones verify and never sign: they get the public half of a key. One unusable key is left out and blocks nobody.
+fn with_public_half(resource: &Resource, mapped: Outgoing) -> Option<Outgoing> {
+    use prost::Message as _;
+    use wire::kuma::system::v1alpha1::Secret;
+    match tokens::public_half(&secret_data(&resource.spec)) {
+        Ok(pem) => {
+            let spec = Secret { data: Some(pem.into_bytes()) }.encode_to_vec().into();
+            Some(Outgoing { spec, ..mapped })
+        }
+        Err(problem) => {
+            error!(target: "kds", secret = resource.key.name, problem = %problem, "a signing key is unusable; zones do not get its public half");
+            None
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The zone's end: keeps one connection to global, moves to a new token without a gap, and says how it stands.
+//!
+//! Whatever happens to the connection, the zone goes on serving what it has. A new token in the file is tried on a
+//! connection of its own; the old connection is dropped only when the new one was accepted.
+
+mod admin;
+mod dial;
+mod link;
+mod session;
+mod token;
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use model::ZoneName;
+use rand::Rng as _;
+use store::ResourceStore;
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+pub use self::{
+    dial::{Dialer, Target, Trust},
+    link::{Link, LinkState},
+    token::{Token, TokenSource},
+};
+use crate::{
+    clock::Clock,
+    kds::{
+        convert::clip,
+        snapshots::{Provider, Snapshots},
+        zone::session::{Ended, Session},
+    },
+    tasks::Tasks,
+    zones::insight::Peer,
+};
+
+/// What the zone's end needs.
+pub struct Options {
+    /// The zone.
+    pub zone: ZoneName,
+    /// How to reach global.
+    pub dialer: Dialer,
+    /// Where the token comes from.
+    pub token: TokenSource,
+    /// What this end says of itself.
+    pub us: Peer,
+    /// The largest message, in bytes.
+    pub max_message_size: usize,
+    /// The first pause before a new attempt; doubles up to `max_backoff`, with jitter.
+    pub base_backoff: Duration,
+    /// The longest pause before a new attempt.
+    pub max_backoff: Duration,
+    /// Labels with these prefixes are not sent.
+    pub skip_prefixes: Vec<String>,
+}
+
+type Running = Pin<Box<dyn Future<Output = Ended> + Send>>;
+
+/// Keeps the connection until the program stops.
+pub async fn run(
+    options: Options,
+    store: Arc<dyn ResourceStore>,
+    clock: Clock,
+    link: Link,
+    tasks: Tasks,
+) -> anyhow::Result<()> {
+    let provider =
+        Provider::Zone { name: options.zone.as_str().to_owned(), skip_prefixes: options.skip_prefixes.clone() };
+    let snapshots = Snapshots::start(provider, &store, &tasks).await;
+    let mut keeper = Keeper { options, store, clock, snapshots, link, backoff: Backoff::default() };
+    tokio::select! {
+        () = tasks.stopping() => Ok(()),
+        () = keeper.keep() => Ok(()),
+    }
+}
+
+struct Keeper {
+    options: Options,
+    store: Arc<dyn ResourceStore>,
+    clock: Clock,
+    snapshots: Snapshots,
+    link: Link,
+    backoff: Backoff,
+}
+
+impl Keeper {
+    async fn keep(&mut self) {
+        loop {
+            self.link.set(LinkState::Connecting);
+            let (ended, token) = match self.options.token.read().await {
+                Ok(token) => {
+                    let (running, accepted) = self.start(token.clone());
+                    self.hold(running, accepted, token).await
+                }
+                Err(error) => (Ended::NoToken(error.to_string()), None),
+            };
+            let pause = self.backoff.pause(&self.options, ended.lasted());
+            self.link.set(ended.state());
+            warn!(
+                target: "kds.zone",
+                reason = %clip(&ended.to_string()),
+                advice = ended.advice(),
+                retryIn = %format_args!("{:.1}s", pause.as_secs_f64()),
+                "not connected to the global control plane; this zone keeps serving what it has"
+            );
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.options.token.changed_from(token.as_ref()) => {
+                    info!(target: "kds.zone", "the token changed, trying it now");
+                }
+            }
+        }
+    }
+
+    fn start(&self, token: Option<Token>) -> (Running, oneshot::Receiver<()>) {
+        let (accept, accepted) = oneshot::channel();
+        let session = Session {
+            zone: self.options.zone.clone(),
+            dialer: self.options.dialer.clone(),
+            token,
+            us: self.options.us.clone(),
+            max_message_size: self.options.max_message_size,
+            store: Arc::clone(&self.store),
+            clock: self.clock.clone(),
+            snapshots: self.snapshots.clone(),
+        };
+        (Box::pin(session.run(accept)), accepted)
+    }
+
+    /// Holds a connection until it ends, moving to newer tokens as they come. Returns the token it stood on last.
+    async fn hold(
+        &mut self,
+        mut running: Running,
+        mut accepted: oneshot::Receiver<()>,
+        mut token: Option<Token>,
+    ) -> (Ended, Option<Token>) {
+        let mut up = false;
+        // The newest token that was tried: one that was refused is not tried again until the file changes.
+        let mut tried = token.clone();
+        loop {
+            tokio::select! {
+                ended = running.as_mut() => return (ended, token),
+                Ok(()) = &mut accepted, if !up => {
+                    up = true;
+                    self.link.set(LinkState::Connected { since: self.clock.now() });
+                    info!(target: "kds.zone", zone = %self.options.zone, global = %self.options.dialer.target(), "connected to the global control plane");
+                }
+                () = self.options.token.changed_from(tried.as_ref()) => {
+                    let Ok(newer) = self.options.token.read().await else { continue };
+                    tried.clone_from(&newer);
+                    let (mut candidate, mut candidate_accepted) = self.start(newer.clone());
+                    info!(target: "kds.zone", "the token changed, opening a connection with the new one");
+                    tokio::select! {
+                        ended = running.as_mut() => {
+                            // The old connection is gone anyway: all hope is on the new one.
+                            info!(target: "kds.zone", reason = %clip(&ended.to_string()), "the connection with the old token ended");
+                            (running, accepted, token, up) = (candidate, candidate_accepted, newer, false);
+                        }
+                        ended = candidate.as_mut() => {
+                            warn!(target: "kds.zone", reason = %clip(&ended.to_string()), "the new token was not accepted, keeping the connection with the old one");
+                        }
+                        Ok(()) = &mut candidate_accepted => {
+                            (running, token, up) = (candidate, newer, true);
+                            self.link.set(LinkState::Connected { since: self.clock.now() });
+                            info!(target: "kds.zone", zone = %self.options.zone, "the new token was accepted, the old connection is dropped");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The pause before the next attempt: doubles from base to max, starts anew after a run longer than max.
+#[derive(Default)]
+struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    fn pause(&mut self, options: &Options, lasted: Duration) -> Duration {
+        if lasted > options.max_backoff {
+            self.failures = 0;
+        }
+        let pause = options.base_backoff.saturating_mul(1 << self.failures.min(16)).min(options.max_backoff);
+        self.failures += 1;
+        // Half of it is jitter, so that the zones of a restarted global do not come back in one instant.
+        pause.mul_f64(rand::rng().random_range(0.5..1.0))
+    }
+}

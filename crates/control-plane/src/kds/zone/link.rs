@@ -1,0 +1,64 @@
+//! How the zone's connection to global stands, in plain words.
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+/// The state of the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// A connection is being made.
+    Connecting,
+    /// Global accepted the zone.
+    Connected {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// There is no connection, and why.
+    Down {
+        /// What happened, for people.
+        reason: String,
+        /// What to do about it, if that is known.
+        advice: &'static str,
+    },
+}
+
+impl LinkState {
+    /// One line for people, or `None` when all is well.
+    pub fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Connecting => Some("connecting to the global control plane".to_owned()),
+            Self::Connected { .. } => None,
+            Self::Down { reason, advice } if advice.is_empty() => Some(reason.clone()),
+            Self::Down { reason, advice } => Some(format!("{reason}; {advice}")),
+        }
+    }
+}
+
+/// Publishes the state. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Link(watch::Sender<LinkState>);
+
+impl Default for Link {
+    fn default() -> Self {
+        Self(watch::Sender::new(LinkState::Connecting))
+    }
+}
+
+impl Link {
+    pub(super) fn set(&self, state: LinkState) {
+        // A retry after a failure keeps showing the failure: "connecting" would hide why.
+        self.0.send_if_modified(|current| {
+            let hides = state == LinkState::Connecting && matches!(current, LinkState::Down { .. });
+            if hides || *current == state {
+                return false;
+            }
+            *current = state;
+            true
+        });
+    }
+
+    /// Follows the state.
+    pub fn subscribe(&self) -> watch::Receiver<LinkState> {
+        self.0.subscribe()
+    }
+}

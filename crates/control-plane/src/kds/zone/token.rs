@@ -1,0 +1,125 @@
+//! Where the zone's token comes from: a setting, or a file that is read again for each connection and watched.
+
+use std::{path::PathBuf, time::Duration};
+
+use subtle::ConstantTimeEq as _;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// How often the file is compared. A read of a small file costs nothing, and works for files that are replaced through
+/// symbolic links, as Kubernetes does it, where change notices are unreliable.
+const LOOK: Duration = Duration::from_millis(500);
+/// No token is longer.
+const LONGEST: usize = 64 * 1024;
+
+/// A token. Never shown.
+#[derive(Clone)]
+pub struct Token(Zeroizing<String>);
+
+impl Token {
+    /// Takes a token; what is no graphic character is dropped, as gRPC would refuse it in a header.
+    pub fn new(text: &str) -> Option<Self> {
+        let trimmed: String = text.chars().filter(char::is_ascii_graphic).collect();
+        (!trimmed.is_empty()).then(|| Self(Zeroizing::new(trimmed)))
+    }
+
+    /// The text, for the one header it goes into.
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+/// Why there is no token.
+#[derive(Debug, Error)]
+pub enum TokenError {
+    /// The file cannot be read.
+    #[error("cannot read the token file `{}`: {cause}", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// The file holds nothing.
+    #[error("the token file `{}` is empty", path.display())]
+    Empty {
+        /// Which file.
+        path: PathBuf,
+    },
+}
+
+/// Where tokens come from.
+#[derive(Clone)]
+pub enum TokenSource {
+    /// No token is configured.
+    None,
+    /// The setting holds it.
+    Inline(Token),
+    /// The file holds it.
+    File(PathBuf),
+}
+
+impl TokenSource {
+    /// Reads the token as it is now.
+    pub async fn read(&self) -> Result<Option<Token>, TokenError> {
+        match self {
+            Self::None => Ok(None),
+            Self::Inline(token) => Ok(Some(token.clone())),
+            Self::File(path) => {
+                let unreadable = |cause| TokenError::Unreadable { path: path.clone(), cause };
+                let bytes = Zeroizing::new(tokio::fs::read(path).await.map_err(unreadable)?);
+                let text = std::str::from_utf8(bytes.get(..bytes.len().min(LONGEST)).unwrap_or_default()).unwrap_or("");
+                Token::new(text).map(Some).ok_or_else(|| TokenError::Empty { path: path.clone() })
+            }
+        }
+    }
+
+    /// Resolves when there is a token other than `known`. Cancel safe.
+    pub(super) async fn changed_from(&self, known: Option<&Token>) {
+        let Self::File(_) = self else { return std::future::pending().await };
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if let Ok(Some(token)) = self.read().await
+                && known != Some(&token)
+            {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_ends_and_blanks_are_no_part_of_a_token() {
+        for text in ["abc.def", "abc.def\n", "abc.def\r\n", " abc.def ", "abc.\ndef"] {
+            assert_eq!(Token::new(text).unwrap().reveal(), "abc.def", "{text:?}");
+        }
+        for text in ["", "\n", " \r\n\t"] {
+            assert!(Token::new(text).is_none(), "{text:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_file_is_read_anew_each_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let source = TokenSource::File(path.clone());
+        assert!(matches!(source.read().await, Err(TokenError::Unreadable { .. })));
+        std::fs::write(&path, "\n").unwrap();
+        assert!(matches!(source.read().await, Err(TokenError::Empty { .. })));
+        std::fs::write(&path, "one\n").unwrap();
+        let one = source.read().await.unwrap();
+        std::fs::write(&path, "two").unwrap();
+        source.changed_from(one.as_ref()).await;
+        assert_eq!(source.read().await.unwrap().unwrap().reveal(), "two");
+    }
+}

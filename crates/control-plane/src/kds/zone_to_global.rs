@@ -1,0 +1,107 @@
+//! One ZoneToGlobalSync stream at the global: roles are inverted, the zone provides and global asks.
+
+use std::sync::Arc;
+
+use model::Kind;
+use sync::Receiver;
+use tonic::{Status, Streaming};
+use tracing::{info, warn};
+use wire::envoy::service::discovery::v3::DeltaDiscoveryResponse;
+
+use crate::{
+    kds::{
+        apply::{Applier, Origin},
+        convert::{self, clip},
+        global_to_zone::Frames,
+        node,
+        port::Port,
+    },
+    zones::{insight::StreamName, registry::StreamGuard},
+};
+
+/// Serves the stream until it ends, then tells the peer why.
+pub(crate) async fn serve(
+    port: Arc<Port>,
+    mut guard: StreamGuard,
+    mut inbound: Streaming<DeltaDiscoveryResponse>,
+    frames: Frames,
+    prefix_names: bool,
+) {
+    let zone = guard.caller().zone().clone();
+    let ended = match port.ensure_zone(&zone).await {
+        Ok(()) => {
+            port.insights.stream_opened(&zone, StreamName::ZoneToGlobal);
+            run(&port, &mut guard, &mut inbound, &frames, prefix_names).await
+        }
+        Err(status) => Some(status),
+    };
+    match ended {
+        Some(status) => {
+            info!(target: "kds.global", zone = %zone, code = ?status.code(), reason = %clip(status.message()), "ZoneToGlobalSync ended by global");
+            let _peer_gone = frames.send(Err(status)).await;
+        }
+        None => info!(target: "kds.global", zone = %zone, "ZoneToGlobalSync ended by the zone"),
+    }
+}
+
+/// Returns the status to end with, or `None` if the peer is gone.
+async fn run(
+    port: &Arc<Port>,
+    guard: &mut StreamGuard,
+    inbound: &mut Streaming<DeltaDiscoveryResponse>,
+    frames: &Frames,
+    prefix_names: bool,
+) -> Option<Status> {
+    let zone = guard.caller().zone().clone();
+    let kinds: Vec<Kind> = Kind::all().filter(|kind| kind.flow.zone_to_global()).collect();
+    let mut receiver = Receiver::new(kinds);
+    let applier = Applier::new(
+        Arc::clone(&port.store),
+        port.clock.clone(),
+        Origin::Zone { name: zone.as_str().to_owned(), prefix_names },
+    );
+    for request in receiver.first_requests() {
+        let frame = convert::request_frame(request, node::first(zone.as_str(), &port.us));
+        if frames.send(Ok(frame)).await.is_err() {
+            return None;
+        }
+    }
+    loop {
+        let message = tokio::select! {
+            biased;
+            reason = guard.closed() => return Some(convert::close_status(&reason)),
+            message = inbound.message() => message,
+        };
+        let message = match message {
+            Ok(Some(message)) => message,
+            Ok(None) => return Some(Status::unavailable("the zone closed its side of the stream")),
+            Err(status) if matches!(status.code(), tonic::Code::Cancelled | tonic::Code::Unknown) => return None,
+            Err(status) => return Some(status),
+        };
+        let incoming = match convert::incoming(message) {
+            Ok(incoming) => incoming,
+            Err(malformed) => return Some(convert::malformed_status(&malformed)),
+        };
+        let (kind, nonce) = (incoming.kind.clone(), incoming.nonce.clone());
+        let plan = match receiver.on_response(incoming) {
+            Ok(plan) => plan,
+            Err(broken) => return Some(Status::invalid_argument(broken.to_string())),
+        };
+        // Taking in what came must not be cut in half by a close; it is bounded by the store's answer.
+        let outcome = match applier.apply(&plan).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                warn!(target: "kds.global", zone = %zone, kind, error = %error, "cannot store what the zone reports");
+                return Some(Status::unavailable(format!("cannot store {kind}: {error}")));
+            }
+        };
+        if !outcome.rejected.is_empty() {
+            warn!(target: "kds.global", zone = %zone, kind, reason = %clip(&outcome.rejected.join("\n")), "rejected resources of the zone");
+        }
+        port.metrics.attribution_rewrites(&kind, applier.take_rewrites());
+        let answer = receiver.applied(&kind, &nonce, outcome);
+        if frames.send(Ok(convert::request_frame(answer, node::later(zone.as_str())))).await.is_err() {
+            return None;
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! What operators see: log lines, metrics, health and readiness.
+
+pub mod diagnostics;
+pub mod kds_metrics;
+pub mod log;
+pub mod metrics;
+pub mod readiness;

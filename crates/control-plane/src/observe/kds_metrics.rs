@@ -1,0 +1,152 @@
+//! The metrics of KDS, with the names that the peer has (contract: rest-and-cli 6) and a few of our own.
+
+use std::sync::Arc;
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct TypeUrl {
+    type_url: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Requests {
+    type_url: String,
+    confirmation: &'static str,
+    error_type: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ZoneAndType {
+    zone_name: String,
+    resource_type: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ResourceType {
+    resource_type: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Authentication {
+    result: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ZoneName {
+    zone_name: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+/// Counters of the KDS port. Cheap to clone. Labels hold authenticated zones and known types only.
+#[derive(Clone)]
+pub struct KdsMetrics(Arc<Metrics>);
+
+struct Metrics {
+    responses: Family<TypeUrl, Counter>,
+    response_bytes: Family<TypeUrl, Histogram, fn() -> Histogram>,
+    requests: Family<Requests, Counter>,
+    nacks: Family<ZoneAndType, Counter>,
+    rewrites: Family<ResourceType, Counter>,
+    too_large: Family<ZoneAndType, Counter>,
+    authentications: Family<Authentication, Counter>,
+    sessions_closed: Family<Reason, Counter>,
+    connections: Family<ZoneName, Gauge>,
+    streams: Gauge,
+}
+
+impl KdsMetrics {
+    /// Registers the metrics.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Metrics {
+            responses: Family::default(),
+            response_bytes: Family::new_with_constructor(|| Histogram::new((0..16).map(|power| 1024.0 * f64::from(1 << power)))),
+            requests: Family::default(),
+            nacks: Family::default(),
+            rewrites: Family::default(),
+            too_large: Family::default(),
+            authentications: Family::default(),
+            sessions_closed: Family::default(),
+            connections: Family::default(),
+            streams: Gauge::default(),
+        };
+        registry.register("kds_delta_responses_sent", "Responses sent, by type", metrics.responses.clone());
+        registry.register("kds_delta_responses_sent_bytes", "Size of responses sent, in bytes", metrics.response_bytes.clone());
+        registry.register("kds_delta_requests_received", "Acknowledgements and rejections received", metrics.requests.clone());
+        registry.register("kds_nack", "Responses that a zone rejected", metrics.nacks.clone());
+        registry.register("kds_zone_attribution_rewrites", "Zone tags corrected to the zone of the connection", metrics.rewrites.clone());
+        registry.register("kds_type_too_large", "Times a type did not fit into one message", metrics.too_large.clone());
+        registry.register("kds_auth", "Calls of the KDS port by result of their authentication", metrics.authentications.clone());
+        registry.register("kds_auth_streams_closed", "Live streams closed by the global control plane", metrics.sessions_closed.clone());
+        registry.register("kds_zone_active_connections", "Open sync streams of a zone", metrics.connections.clone());
+        registry.register("kds_delta_streams_active", "Open streams of the KDS port", metrics.streams.clone());
+        Self(Arc::new(metrics))
+    }
+
+    pub(crate) fn sent(&self, kind: &str, bytes: usize) {
+        let label = TypeUrl { type_url: known(kind) };
+        self.0.responses.get_or_create(&label).inc();
+        // A histogram counts in floating point; message sizes are far below where that loses bytes.
+        let bytes = f64::from(u32::try_from(bytes).unwrap_or(u32::MAX));
+        self.0.response_bytes.get_or_create(&label).observe(bytes);
+    }
+
+    pub(crate) fn acknowledged(&self, kind: &str) {
+        let label = Requests { type_url: known(kind), confirmation: "ACK", error_type: "no_error" };
+        self.0.requests.get_or_create(&label).inc();
+    }
+
+    pub(crate) fn rejected(&self, zone: &str, kind: &str, reason: &str) {
+        let error_type = if reason.starts_with("user error") { "user" } else { "other" };
+        let label = Requests { type_url: known(kind), confirmation: "NACK", error_type };
+        self.0.requests.get_or_create(&label).inc();
+        self.0.nacks.get_or_create(&ZoneAndType { zone_name: zone.to_owned(), resource_type: known(kind) }).inc();
+    }
+
+    pub(crate) fn attribution_rewrites(&self, kind: &str, count: u64) {
+        if count > 0 {
+            self.0.rewrites.get_or_create(&ResourceType { resource_type: known(kind) }).inc_by(count);
+        }
+    }
+
+    pub(crate) fn too_large(&self, zone: &str, kind: &str) {
+        self.0.too_large.get_or_create(&ZoneAndType { zone_name: zone.to_owned(), resource_type: known(kind) }).inc();
+    }
+
+    pub(crate) fn authenticated(&self) {
+        self.0.authentications.get_or_create(&Authentication { result: "accepted", reason: "" }).inc();
+    }
+
+    pub(crate) fn refused(&self, reason: &'static str) {
+        self.0.authentications.get_or_create(&Authentication { result: "refused", reason }).inc();
+    }
+
+    pub(crate) fn closed(&self, reason: &'static str) {
+        self.0.sessions_closed.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// Sets the gauges to what is open now. Zones that left keep their label with 0 only as long as they are in `zones`.
+    pub(crate) fn open(&self, open: &[(model::ZoneName, &'static str)]) {
+        self.0.streams.set(i64::try_from(open.len()).unwrap_or(i64::MAX));
+        self.0.connections.clear();
+        for (zone, method) in open {
+            if *method == "GlobalToZoneSync" {
+                self.0.connections.get_or_create(&ZoneName { zone_name: zone.as_str().to_owned() }).inc();
+            }
+        }
+    }
+}
+
+/// A peer may name any type; labels hold the ones of the table.
+fn known(kind: &str) -> String {
+    model::Kind::by_name(kind).map_or_else(|| "unknown".to_owned(), |kind| kind.name.to_owned())
+}

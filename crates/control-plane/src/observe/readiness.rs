@@ -1,0 +1,66 @@
+//! Whether the parts of a control plane are ready, and what troubles it, in plain words.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// The readiness of one control plane. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    parts: BTreeMap<&'static str, bool>,
+    troubles: BTreeMap<&'static str, String>,
+}
+
+impl Readiness {
+    /// Names a part that must be ready before the control plane is.
+    pub fn expect(&self, part: &'static str) {
+        self.lock().parts.entry(part).or_insert(false);
+    }
+
+    /// A part is ready.
+    pub fn ready(&self, part: &'static str) {
+        self.lock().parts.insert(part, true);
+    }
+
+    /// Says what troubles a part that can be done without for a while, or that nothing does.
+    pub fn trouble(&self, part: &'static str, reason: Option<String>) {
+        let mut state = self.lock();
+        match reason {
+            Some(reason) => state.troubles.insert(part, reason),
+            None => state.troubles.remove(part),
+        };
+    }
+
+    /// Whether all parts are ready, and a line for each trouble.
+    pub fn report(&self) -> (bool, String) {
+        let state = self.lock();
+        let waiting: Vec<_> = state.parts.iter().filter(|(_, ready)| !**ready).map(|(part, _)| format!("{part}: not ready yet\n")).collect();
+        let troubles = state.troubles.iter().map(|(part, reason)| format!("{part}: {reason}\n"));
+        (waiting.is_empty(), waiting.iter().cloned().chain(troubles).collect())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_means_every_part_and_trouble_is_said_all_the_same() {
+        let readiness = Readiness::default();
+        readiness.expect("rest");
+        assert_eq!(readiness.report(), (false, "rest: not ready yet\n".to_owned()));
+        readiness.ready("rest");
+        readiness.trouble("global", Some("refused this zone".to_owned()));
+        assert_eq!(readiness.report(), (true, "global: refused this zone\n".to_owned()));
+        readiness.trouble("global", None);
+        assert_eq!(readiness.report(), (true, String::new()));
+    }
+}

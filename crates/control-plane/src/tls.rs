@@ -1,0 +1,64 @@
+//! TLS for both ends of the house: who we are ([`ServerIdentity`]), whom we believe ([`ClientTrust`]), what is spoken
+//! ([`Protocols`]).
+//!
+//! Certificates, keys and root files are watched and read again without a restart. A new file that is no good is
+//! never used: the old content stays in force and one warning says why. There is one cryptography provider, and
+//! nothing here depends on a provider installed for the process.
+//!
+//! ```text
+//! self_signed ──► cert + key files ──► ServerIdentity ──► server_config(Alpn::H2)    KDS
+//!                      ▲                                └► server_config(Alpn::None)  REST
+//!                 FileChanges
+//!                      ▼
+//!                 root file ─────────► ClientTrust ─────► client_config(Alpn::H2)    zone dials global
+//! ```
+
+mod client_auth;
+mod error;
+mod explain;
+mod files;
+mod identity;
+mod machine;
+mod pem;
+mod protocols;
+mod self_signed;
+#[cfg(test)]
+mod tests;
+mod trust;
+mod verifier;
+
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+
+pub use client_auth::ClientCerts;
+pub use error::TlsError;
+pub use explain::HandshakeProblem;
+pub use files::FileChanges;
+pub use identity::{Reload, ServerIdentity};
+pub use protocols::Protocols;
+pub use self_signed::{PairFiles, self_signed};
+pub use trust::{ClientTrust, InsecureTrust};
+
+/// Which application protocol is offered in the handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alpn {
+    /// HTTP/2, which gRPC clients demand.
+    H2,
+    /// No offer; the REST listener speaks HTTP/1.1 alone.
+    None,
+}
+
+impl Alpn {
+    fn offer(self) -> Vec<Vec<u8>> {
+        match self {
+            Self::H2 => vec![b"h2".to_vec()],
+            Self::None => Vec::new(),
+        }
+    }
+}
+
+/// Returns the one cryptography provider.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}

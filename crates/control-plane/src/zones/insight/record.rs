@@ -1,0 +1,227 @@
+//! What happens to a `ZoneInsight` when something happens to a zone. Pure.
+
+use jiff::Timestamp;
+use wire::kuma::system::v1alpha1::{
+    EnvoyAdminStreams, HealthCheck, KdsServiceStats, KdsStream, KdsSubscription, KdsSubscriptionStatus, KumaCpVersion,
+    Version, ZoneInsight,
+};
+
+/// The five long-lived streams of a zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamName {
+    /// Reverse requests for Envoy's clusters.
+    Clusters,
+    /// Reverse requests for Envoy's configuration.
+    ConfigDump,
+    /// Reverse requests for Envoy's statistics.
+    Stats,
+    /// What global provides.
+    GlobalToZone,
+    /// What the zone provides.
+    ZoneToGlobal,
+}
+
+/// What a peer says of itself in a first request.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Peer {
+    /// Its instance: `<hostname>-<4 hex>`.
+    pub instance: String,
+    /// Its build.
+    pub version: KumaCpVersion,
+    /// Its configuration as JSON, secrets masked.
+    pub config: String,
+    /// The features it has.
+    pub features: Vec<String>,
+}
+
+fn time(now: Timestamp) -> Option<prost_types::Timestamp> {
+    Some(prost_types::Timestamp { seconds: now.as_second(), nanos: now.subsec_nanosecond() })
+}
+
+pub(super) fn stream_opened(insight: &mut ZoneInsight, stream: StreamName, instance: &str, now: Timestamp) {
+    let opened = Some(KdsStream { global_instance_id: instance.to_owned(), connect_time: time(now) });
+    let streams = insight.kds_streams.get_or_insert_default();
+    let admin = insight.envoy_admin_streams.get_or_insert_with(EnvoyAdminStreams::default);
+    match stream {
+        StreamName::Clusters => {
+            streams.clusters = opened;
+            instance.clone_into(&mut admin.clusters_global_instance_id);
+        }
+        StreamName::ConfigDump => {
+            streams.config_dump = opened;
+            instance.clone_into(&mut admin.config_dump_global_instance_id);
+        }
+        StreamName::Stats => {
+            streams.stats = opened;
+            instance.clone_into(&mut admin.stats_global_instance_id);
+        }
+        StreamName::GlobalToZone => streams.global_to_zone = opened,
+        StreamName::ZoneToGlobal => streams.zone_to_global = opened,
+    }
+}
+
+/// Ends what is open and appends a new subscription (contract: kds 8.1, "append rule").
+pub(super) fn subscribe(insight: &mut ZoneInsight, id: &str, instance: &str, token_provided: bool, now: Timestamp) {
+    end_open_subscriptions(insight, now);
+    insight.subscriptions.push(KdsSubscription {
+        id: id.to_owned(),
+        global_instance_id: instance.to_owned(),
+        connect_time: time(now),
+        status: Some(KdsSubscriptionStatus { last_update_time: time(now), total: Some(KdsServiceStats::default()), ..Default::default() }),
+        version: Some(Version { kuma_cp: Some(KumaCpVersion::default()) }),
+        auth_token_provided: token_provided,
+        ..KdsSubscription::default()
+    });
+}
+
+/// Keeps the last `limit` subscriptions, and of finished ones only the essentials if `compact`.
+pub(super) fn keep_last(insight: &mut ZoneInsight, limit: usize, compact: bool) {
+    let surplus = insight.subscriptions.len().saturating_sub(limit.max(1));
+    insight.subscriptions.drain(..surplus);
+    if compact && let Some((_, finished)) = insight.subscriptions.split_last_mut() {
+        for subscription in finished {
+            subscription.config.clear();
+            if let Some(status) = &mut subscription.status {
+                status.stat.clear();
+            }
+        }
+    }
+}
+
+pub(super) fn described(insight: &mut ZoneInsight, id: &str, peer: &Peer) {
+    let Some(subscription) = find(insight, id) else { return };
+    let compatible = compatible(&peer.version.version);
+    let version = KumaCpVersion { kuma_cp_global_compatible: compatible, ..peer.version.clone() };
+    subscription.version = Some(Version { kuma_cp: Some(version) });
+    subscription.config.clone_from(&peer.config);
+    subscription.zone_instance_id.clone_from(&peer.instance);
+}
+
+pub(super) fn count(
+    insight: &mut ZoneInsight,
+    id: &str,
+    kind: &str,
+    now: Timestamp,
+    add: impl Fn(&mut KdsServiceStats),
+) {
+    let Some(subscription) = find(insight, id) else { return };
+    let status = subscription.status.get_or_insert_default();
+    status.last_update_time = time(now);
+    add(status.total.get_or_insert_default());
+    add(status.stat.entry(kind.to_owned()).or_default());
+}
+
+pub(super) fn unsubscribe(insight: &mut ZoneInsight, id: &str, now: Timestamp) {
+    if let Some(subscription) = find(insight, id)
+        && subscription.disconnect_time.is_none()
+    {
+        subscription.disconnect_time = time(now);
+    }
+}
+
+/// Ends every open subscription; returns whether there was one.
+pub(super) fn end_open_subscriptions(insight: &mut ZoneInsight, now: Timestamp) -> bool {
+    let mut ended = false;
+    for subscription in &mut insight.subscriptions {
+        if subscription.disconnect_time.is_none() {
+            subscription.disconnect_time = time(now);
+            ended = true;
+        }
+    }
+    ended
+}
+
+pub(super) fn pinged(insight: &mut ZoneInsight, now: Timestamp) {
+    insight.health_check = Some(HealthCheck { time: time(now) });
+}
+
+/// Online: some subscription was opened and not closed (contract: kds 8.1).
+pub(super) fn online(insight: &ZoneInsight) -> bool {
+    insight.subscriptions.iter().any(|one| one.connect_time.is_some() && one.disconnect_time.is_none())
+}
+
+fn find<'a>(insight: &'a mut ZoneInsight, id: &str) -> Option<&'a mut KdsSubscription> {
+    insight.subscriptions.iter_mut().rev().find(|subscription| subscription.id == id)
+}
+
+/// Whether a zone of this version counts as compatible: same major, minor within two of ours; what cannot be read and
+/// previews count as compatible (contract: kds 3.2).
+fn compatible(version: &str) -> bool {
+    const OURS: (u64, u64) = (3, 0);
+    if version.is_empty() {
+        return false;
+    }
+    if version.contains("preview") {
+        return true;
+    }
+    let mut numbers = version.split('.').map(str::parse::<u64>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => major == OURS.0 && minor.abs_diff(OURS.1) <= 2,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn a_new_subscription_ends_the_open_one() {
+        let mut insight = ZoneInsight::default();
+        subscribe(&mut insight, "a", "g", true, at(1));
+        subscribe(&mut insight, "b", "g", true, at(2));
+        let ended: Vec<_> = insight.subscriptions.iter().map(|one| one.disconnect_time.is_some()).collect();
+        assert_eq!(ended, [true, false]);
+        assert!(online(&insight));
+    }
+
+    #[test]
+    fn only_the_last_subscriptions_are_kept() {
+        let mut insight = ZoneInsight::default();
+        for index in 0..15 {
+            subscribe(&mut insight, &index.to_string(), "g", true, at(index));
+            keep_last(&mut insight, 10, false);
+        }
+        assert_eq!(insight.subscriptions.len(), 10);
+        assert_eq!(insight.subscriptions.last().unwrap().id, "14");
+    }
+
+    #[test]
+    fn compaction_keeps_the_last_subscription_whole() {
+        let mut insight = ZoneInsight::default();
+        for id in ["a", "b"] {
+            subscribe(&mut insight, id, "g", true, at(1));
+            described(&mut insight, id, &Peer { config: "{}".to_owned(), ..Peer::default() });
+            count(&mut insight, id, "Mesh", at(1), |stats| stats.responses_sent += 1);
+        }
+        keep_last(&mut insight, 10, true);
+        let configs: Vec<_> = insight.subscriptions.iter().map(|one| one.config.as_str()).collect();
+        assert_eq!(configs, ["", "{}"]);
+        let kinds: Vec<_> = insight.subscriptions.iter().map(|one| one.status.as_ref().unwrap().stat.len()).collect();
+        assert_eq!(kinds, [0, 1]);
+    }
+
+    #[test]
+    fn a_late_count_of_an_old_stream_does_not_reach_the_new_one() {
+        let mut insight = ZoneInsight::default();
+        subscribe(&mut insight, "a", "g", true, at(1));
+        subscribe(&mut insight, "b", "g", true, at(2));
+        count(&mut insight, "a", "Mesh", at(3), |stats| stats.responses_sent += 1);
+        unsubscribe(&mut insight, "a", at(4));
+        assert_eq!(insight.subscriptions[1].status.as_ref().unwrap().total.as_ref().unwrap().responses_sent, 0);
+        assert!(online(&insight));
+    }
+
+    #[test]
+    fn compatibility_is_two_minor_versions_of_the_same_major() {
+        for (version, expected) in
+            [("3.0.0", true), ("3.2.1", true), ("3.3.0", false), ("2.14.3", false), ("3.0.0-preview.1", true), ("x", true), ("", false)]
+        {
+            assert_eq!(compatible(version), expected, "{version}");
+        }
+    }
+}

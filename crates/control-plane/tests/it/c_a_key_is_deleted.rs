@@ -1,0 +1,81 @@
+//! Flow (c): a signing key is deleted, a token is revoked, a token expires: live sessions end, nothing is restarted.
+
+use testkit::client;
+
+use crate::world::{World, decode};
+
+#[test]
+fn deleting_a_key_closes_its_sessions_and_a_new_token_brings_the_zone_back() {
+    let world = World::new(&[]);
+    let west = world.connected_zone("west");
+    let east = world.connected_zone("east");
+    let key = world.kumactl.ok(&["generate", "signing-key"], "");
+    world.kumactl.ok(
+        &["apply", "--var", &format!("key={key}"), "-f", "-"],
+        "type: GlobalSecret\nname: control-plane-signing-key-0002\ndata: {{ key }}\n",
+    );
+    // West moves to the new key while the old one still verifies: it stays without a gap.
+    let mark = world.global.mark();
+    world.token_file("west");
+    world.global.line_after(mark, &["successfully authenticated", r#""tokenSerialNumber": 2, "zone": "west""#]);
+    west.line(&["the new token was accepted"]);
+
+    let mark = world.global.mark();
+    let west_mark = west.mark();
+    world.kumactl.ok(&["delete", "global-secret", "control-plane-signing-key-0001"], "");
+    world.global.line_after(mark, &["closed a live stream", r#""zone": "east""#, "unknown-key"]);
+    world.wait_offline("east");
+    east.line(&["not connected to the global control plane", "keeps serving"]);
+    assert!(world.online("west"));
+    assert!(!west.logged_after(west_mark, &["not connected"]), "{}", west.text());
+    // East goes on serving what it has, and says why it is alone.
+    let http = east.address("http");
+    assert_eq!(client::ask(http, "GET", "/meshes/default", None).0, 200);
+    let (_, ready) = client::ask(east.address("diagnostics"), "GET", "/ready", None);
+    assert!(ready.contains("refused"), "/ready says why: {ready}");
+
+    let mark = world.global.mark();
+    world.token_file("east");
+    world.global.line_after(mark, &["successfully authenticated", r#""tokenSerialNumber": 2, "zone": "east""#]);
+    world.wait_online("east");
+}
+
+#[test]
+fn revoking_a_token_closes_its_session_only() {
+    let world = World::new(&[]);
+    let issue = || world.kumactl.ok(&["generate", "control-plane-token", "--zone=west", "--valid-for", "720h"], "");
+    let (first, second) = (issue(), issue());
+    let file = world.file("west.token", &first);
+    let west = world.zone("west", &[("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH", &file)]);
+    world.wait_online("west");
+    let _east = world.connected_zone("east");
+    let id = serde_json::from_str::<serde_json::Value>(&decode(&first).1).unwrap()["jti"].as_str().unwrap().to_owned();
+    // A line end and a blank in the list, as an editor leaves them, must not hide the id.
+    let list = base64_of(&format!("some-other-id, {id}\r\n"));
+    let mark = world.global.mark();
+    world.apply(&format!("type: GlobalSecret\nname: control-plane-token-revocations\ndata: {list}\n"));
+    world.global.line_after(mark, &["closed a live stream", r#""zone": "west""#, "revoked"]);
+    world.wait_offline("west");
+    assert!(world.online("east"));
+    west.line(&["refused this zone", "revoked"]);
+    world.file("west.token", &second);
+    world.wait_online("west");
+}
+
+#[test]
+fn a_token_that_expires_ends_its_session() {
+    let world = World::new(&[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_LEEWAY", "0s")]);
+    let token = world.kumactl.ok(&["generate", "control-plane-token", "--zone=west", "--valid-for", "3s"], "");
+    let file = world.file("west.token", &token);
+    let west = world.zone("west", &[("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH", &file)]);
+    world.global.line(&["successfully authenticated", r#""zone": "west""#]);
+    world.global.line(&["closed a live stream", r#""zone": "west""#, "expired"]);
+    west.line(&["refused this zone", "expired"]);
+    world.token_file("west");
+    world.wait_online("west");
+}
+
+fn base64_of(text: &str) -> String {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    STANDARD.encode(text)
+}

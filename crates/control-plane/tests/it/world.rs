@@ -1,0 +1,144 @@
+//! A global and its zones as real processes on loopback, with kumactl beside them.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use testkit::{
+    client,
+    program::{ControlPlane, Kumactl, eventually},
+};
+
+pub(crate) const KUMA_CP: &str = env!("CARGO_BIN_EXE_kuma-cp");
+
+/// A folder for everything, a running global, and kumactl pointed at it.
+pub(crate) struct World {
+    pub(crate) folder: TempDir,
+    pub(crate) global: ControlPlane,
+    pub(crate) kumactl: Kumactl,
+}
+
+impl World {
+    /// Starts a global with these settings beside the usual ones.
+    pub(crate) fn new(settings: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let work = folder.path().join("global");
+        let mut all = vec![("KUMA_MODE", "global"), ("KUMA_GENERAL_WORK_DIR", work.to_str().unwrap())];
+        all.extend_from_slice(settings);
+        let global = ControlPlane::start(KUMA_CP, &all, &[]);
+        let kumactl = Kumactl::beside(KUMA_CP, folder.path());
+        let world = Self { folder, global, kumactl };
+        let address = format!("http://{}", world.http());
+        world.kumactl.ok(&["config", "control-planes", "add", "--name", "test", "--address", &address, "--overwrite"], "");
+        world
+    }
+
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.global.address("http")
+    }
+
+    /// The certificate that global made for itself.
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.folder.path().join("global/kuma-cp.crt")
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file and returns its path as text.
+    pub(crate) fn file(&self, name: &str, content: &str) -> String {
+        let path = self.path(name);
+        std::fs::write(&path, content).unwrap();
+        text(&path)
+    }
+
+    /// Issues a control plane token with kumactl.
+    pub(crate) fn token(&self, zone: &str) -> String {
+        self.kumactl.ok(&["generate", "control-plane-token", &format!("--zone={zone}")], "")
+    }
+
+    /// Issues a token into a file; returns the path.
+    pub(crate) fn token_file(&self, zone: &str) -> String {
+        self.file(&format!("{zone}.token"), &self.token(zone))
+    }
+
+    /// Starts a zone without a token; `settings` may add one.
+    pub(crate) fn zone(&self, name: &str, settings: &[(&str, &str)]) -> ControlPlane {
+        let work = text(&self.path(name));
+        let address = format!("grpcs://localhost:{}", self.global.address("kds").port());
+        let ca = text(&self.ca());
+        let mut all = vec![
+            ("KUMA_MODE", "zone"),
+            ("KUMA_GENERAL_WORK_DIR", work.as_str()),
+            ("KUMA_MULTIZONE_ZONE_NAME", name),
+            ("KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS", address.as_str()),
+            ("KUMA_MULTIZONE_ZONE_KDS_ROOT_CA_FILE", ca.as_str()),
+            // Tests wait for reconnects: make them prompt.
+            ("KUMA_GENERAL_RESILIENT_COMPONENT_BASE_BACKOFF", "100ms"),
+            ("KUMA_GENERAL_RESILIENT_COMPONENT_MAX_BACKOFF", "500ms"),
+        ];
+        all.extend_from_slice(settings);
+        ControlPlane::start(KUMA_CP, &all, &[])
+    }
+
+    /// Starts a zone with a fresh token in a file and waits until it is Online.
+    pub(crate) fn connected_zone(&self, name: &str) -> ControlPlane {
+        let token = self.token_file(name);
+        let zone = self.zone(name, &[("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH", &token)]);
+        self.wait_online(name);
+        zone
+    }
+
+    /// Whether global shows the zone as Online.
+    pub(crate) fn online(&self, zone: &str) -> bool {
+        let (status, body) = client::ask(self.http(), "GET", &format!("/zones/{zone}/_overview"), None);
+        if status != 200 {
+            return false;
+        }
+        let overview: Value = serde_json::from_str(&body).unwrap();
+        overview["zoneInsight"]["subscriptions"].as_array().is_some_and(|subscriptions| {
+            subscriptions.iter().any(|one| one.get("connectTime").is_some() && one.get("disconnectTime").is_none())
+        })
+    }
+
+    pub(crate) fn wait_online(&self, zone: &str) {
+        eventually(&format!("zone {zone} is Online"), || self.online(zone), |online| *online);
+    }
+
+    pub(crate) fn wait_offline(&self, zone: &str) {
+        eventually(&format!("zone {zone} is Offline"), || self.online(zone), |online| !*online);
+    }
+
+    /// Applies a document with kumactl.
+    pub(crate) fn apply(&self, document: &str) {
+        self.kumactl.ok(&["apply", "-f", "-"], document);
+    }
+}
+
+pub(crate) fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+/// Waits until a control plane has a resource at `path`; returns it.
+pub(crate) fn wait_for(address: SocketAddr, path: &str) -> Value {
+    let (_, body) = eventually(&format!("GET {path}"), || client::ask(address, "GET", path, None), |(status, _)| *status == 200);
+    serde_json::from_str(&body).unwrap()
+}
+
+/// Waits until a control plane no longer has a resource at `path`.
+pub(crate) fn wait_gone(address: SocketAddr, path: &str) {
+    eventually(&format!("no {path}"), || client::ask(address, "GET", path, None).0, |status| *status == 404);
+}
+
+/// The decoded parts of a token: header and payload as they are written.
+pub(crate) fn decode(token: &str) -> (String, String) {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    let parts: Vec<_> = token.split('.').collect();
+    assert_eq!(parts.len(), 3, "a token has three parts: {token}");
+    let read = |part: &str| String::from_utf8(URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
+    (read(parts[0]), read(parts[1]))
+}
