@@ -7,26 +7,23 @@ use serde_json::{Map, Value, json};
 
 use super::{Call, titled};
 use crate::{
+    about,
     access::Caller,
     resources::Side,
     rest::{answer, error::ApiError},
 };
 
-const PRODUCT: &str = "Arctos";
-/// The release whose shapes the API has.
-const BASED_ON: &str = "3.0.0";
-
 /// `GET /`: for everyone, without a look at who they are.
 pub(crate) async fn index(call: &Call<'_>) -> Result<Response, ApiError> {
     let settings = &call.handles.settings;
     let index = json!({
-        "basedOnKuma": BASED_ON,
+        "basedOnKuma": about::BASED_ON_KUMA,
         "clusterId": cluster_id(call).await?,
         "gui": "",
         "hostname": settings.hostname,
         "instanceId": settings.instance_id,
-        "product": PRODUCT,
-        "version": env!("CARGO_PKG_VERSION"),
+        "product": about::PRODUCT,
+        "version": about::VERSION,
     });
     Ok(answer::json(StatusCode::OK, &index))
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use control_plane::{
     access::{Access, Allowed, Peer, Transport, View},
     clock::Clock,
+    config::Config,
     resources::{self, MeshDefaults, Resources, Rules, Side},
     rest::{AdminAnswer, AdminError, AdminRequest, Api, EnvoyAdmin, Handles, Issuers, Settings},
 };
@@ -78,7 +79,7 @@ impl World {
                 cors_allowed_domains: cors,
                 localhost_is_admin: !has("localhostIsAdmin: false"),
                 issuers: Issuers { dataplane: on, zone: on, user: on, control_plane: on },
-                config_json: "{\"mode\":\"global\"}".into(),
+                config_json: configuration(&side).display_json().into(),
                 hostname: "cp-host".to_owned(),
                 instance_id: "cp-host-1a2b".to_owned(),
             },
@@ -251,6 +252,38 @@ impl World {
         zone.put(public, labels, secret(&pem), None).await;
         zone.refresh().await;
     }
+}
+
+/// The settings of every recorded server.
+fn configuration(side: &Side) -> Config {
+    let mut settings = vec![
+        ("KUMA_MODE", "global"),
+        ("KUMA_ENVIRONMENT", "universal"),
+        ("KUMA_STORE_TYPE", "memory"),
+        ("KUMA_REPORTS_ENABLED", "false"),
+        ("KUMA_GENERAL_WORK_DIR", "global"),
+        ("KUMA_INTER_CP_CATALOG_INSTANCE_ADDRESS", "127.0.0.1"),
+        ("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "false"),
+    ];
+    if let Some(zone) = side.zone() {
+        settings = vec![
+            ("KUMA_MODE", "zone"),
+            ("KUMA_STORE_TYPE", "memory"),
+            ("KUMA_GENERAL_WORK_DIR", "zone"),
+            ("KUMA_INTER_CP_CATALOG_INSTANCE_ADDRESS", "127.0.0.1"),
+            ("KUMA_INTER_CP_SERVER_PORT", "6683"),
+            ("KUMA_API_SERVER_HTTP_PORT", "6681"),
+            ("KUMA_API_SERVER_HTTPS_PORT", "6682"),
+            ("KUMA_DIAGNOSTICS_SERVER_PORT", "6680"),
+            ("KUMA_DP_SERVER_PORT", "6678"),
+            ("KUMA_MONITORING_ASSIGNMENT_SERVER_PORT", "6676"),
+            ("KUMA_MULTIZONE_ZONE_NAME", zone),
+            ("KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS", "grpc://127.0.0.1:5685"),
+        ];
+    }
+    let settings: Vec<(String, String)> =
+        settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    Config::from_sources(None, &settings, "/home/kuma").expect("configuration").0
 }
 
 fn secret(data: &str) -> Bytes {
