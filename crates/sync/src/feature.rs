@@ -63,7 +63,8 @@ mod tests {
 
     #[test]
     fn names_are_read_and_written_in_the_order_of_the_peers() {
-        let names = ["zone-token", "hash-suffix", "hg-mz-selector", "producer-policy-flow", "optional-top-level-target-ref"];
+        let names =
+            ["zone-token", "hash-suffix", "hg-mz-selector", "producer-policy-flow", "optional-top-level-target-ref"];
         assert_eq!(Features::from_names(names.into_iter().rev().chain(["unknown"])), Features::ALL);
         assert_eq!(Features::ALL.names().collect::<Vec<_>>(), names);
         assert!(!Features::NONE.contains(Features::HASH_SUFFIX));

@@ -95,10 +95,13 @@ fn needs(resource: &Resource) -> Features {
     let kind = resource.key.kind;
     if kind == Kind::HOSTNAME_GENERATOR {
         let spec: Value = serde_json::from_slice(&resource.spec).unwrap_or(Value::Null);
-        let selects = spec.get("selector").and_then(|selector| selector.get("meshMultiZoneService")).is_some();
+        let selects = spec
+            .get("selector")
+            .and_then(|selector| selector.get("meshMultiZoneService"))
+            .is_some_and(|selected| !selected.is_null());
         return if selects { Features::HG_MZ_SELECTOR } else { Features::NONE };
     }
-    if kind.policy.is_some() && origin_zone(resource).is_some() {
+    if kind.policy.is_some() && resource.labels.get(labels::ORIGIN).map(String::as_str) == Some(labels::ORIGIN_ZONE) {
         return Features::PRODUCER_POLICY_FLOW;
     }
     Features::NONE
@@ -141,7 +144,11 @@ mod tests {
     #[test]
     fn everything_that_global_sends_says_so() {
         for kind in ["Mesh", "Secret", "MeshTimeout", "MeshService"] {
-            let sent = to_zone(&resource(kind, "default", "a", &[("kuma.io/origin", "zone"), ("kuma.io/zone", "west")]), true, &[]);
+            let sent = to_zone(
+                &resource(kind, "default", "a", &[("kuma.io/origin", "zone"), ("kuma.io/zone", "west")]),
+                true,
+                &[],
+            );
             assert_eq!(label(&sent, "kuma.io/origin"), Some("global"), "{kind}");
             assert_eq!(label(&sent, "kuma.io/zone"), Some("west"), "{kind}");
         }
@@ -187,16 +194,51 @@ mod tests {
         let labels = [("argocd.io/x", "1"), ("team", "a"), ("kuma.io/deletion-grace-period-started-at", "now")];
         let skip = ["argocd.io/".to_owned()];
         let up = to_global(&resource("Dataplane", "default", "a", &labels), "west", &skip);
-        assert_eq!(up.labels.keys().map(String::as_str).collect::<Vec<_>>(), ["kuma.io/display-name", "kuma.io/origin", "kuma.io/zone", "team"]);
+        assert_eq!(
+            up.labels.keys().map(String::as_str).collect::<Vec<_>>(),
+            ["kuma.io/display-name", "kuma.io/origin", "kuma.io/zone", "team"]
+        );
         let down = to_zone(&resource("MeshTimeout", "default", "a", &labels), true, &skip);
         assert_eq!(label(&down, "argocd.io/x"), None);
+    }
+
+    #[test]
+    fn what_an_older_zone_would_misread_needs_a_feature() {
+        let generator =
+            |spec: &str| Resource { spec: spec.to_owned().into(), ..resource("HostnameGenerator", "", "a", &[]) };
+        let needs = |resource: &Resource| to_zone(resource, true, &[]).needs;
+        assert_eq!(needs(&generator(r#"{"selector":{"meshMultiZoneService":{}}}"#)), Features::HG_MZ_SELECTOR);
+        assert_eq!(needs(&generator(r#"{"selector":{"meshService":{}}}"#)), Features::NONE);
+        assert_eq!(needs(&generator(r#"{"selector":{"meshMultiZoneService":null}}"#)), Features::NONE);
+        let zone = [("kuma.io/origin", "zone"), ("kuma.io/zone", "west")];
+        assert_eq!(needs(&resource("MeshTimeout", "default", "a", &zone)), Features::PRODUCER_POLICY_FLOW);
+        assert_eq!(
+            needs(&resource("MeshTimeout", "default", "a", &zone[..1])),
+            Features::PRODUCER_POLICY_FLOW,
+            "of an unknown zone"
+        );
+        assert_eq!(needs(&resource("MeshTimeout", "default", "a", &[])), Features::NONE);
+        assert_eq!(needs(&resource("MeshService", "default", "a", &zone)), Features::NONE);
+    }
+
+    #[test]
+    fn the_zone_of_origin_is_its_label_or_the_start_of_the_name() {
+        let of = |name: &str, labels: &[(&str, &str)]| {
+            to_zone(&resource("MeshService", "default", name, labels), true, &[]).origin_zone
+        };
+        let origin = ("kuma.io/origin", "zone");
+        assert_eq!(of("east.a", &[origin, ("kuma.io/zone", "west")]).as_deref(), Some("west"));
+        assert_eq!(of("east.a", &[origin]).as_deref(), Some("east"));
+        assert_eq!(of("east.a", &[]), None);
     }
 
     #[test]
     fn global_believes_the_connection_and_not_the_payload() {
         let mut received = Received {
             name: WireName { mesh: "default".to_owned(), name: "a".to_owned() },
-            labels: [("kuma.io/origin", "global"), ("kuma.io/zone", "other")].map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+            labels: [("kuma.io/origin", "global"), ("kuma.io/zone", "other")]
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .into(),
             spec: Bytes::new(),
             status: None,
         };

@@ -7,9 +7,11 @@ const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 /// Returns the name under which a resource travels. `zone` and `namespace` count only if the labels exist.
 pub fn hashed_name(mesh: &str, display_name: &str, zone: Option<&str>, namespace: Option<&str>) -> String {
     let parts = [Some(mesh), Some(display_name), zone, namespace];
-    let hash = parts.into_iter().flatten().flat_map(str::bytes).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = parts
+        .into_iter()
+        .flatten()
+        .flat_map(str::bytes)
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     let mut end = display_name.len().min(LONGEST);
     while !display_name.is_char_boundary(end) {
         end -= 1;

@@ -54,18 +54,35 @@ struct Lane {
     kind: Kind,
     /// Nothing of the kind was answered yet.
     initial: bool,
+    /// What is here already, as `<name>.<mesh>` and version: then the first response only says what differs.
+    initial_versions: BTreeMap<String, String>,
 }
 
 impl Receiver {
     /// Returns the end of a stream that will ask for these kinds.
     pub fn new(kinds: Vec<Kind>) -> Self {
-        Self { lanes: kinds.into_iter().map(|kind| (kind.name, Lane { kind, initial: true })).collect() }
+        Self { lanes: kinds.into_iter().map(|kind| (kind.name, Lane::new(kind))).collect() }
+    }
+
+    /// Says what is here of a kind already, as `<name>.<mesh>` and the version it came with. The first response then
+    /// names what differs, and deletes nothing by silence (contract: kds 4.7).
+    #[must_use]
+    pub fn with_initial_versions(mut self, kind: Kind, versions: BTreeMap<String, String>) -> Self {
+        if let Some(lane) = self.lanes.get_mut(kind.name) {
+            lane.initial_versions = versions;
+        }
+        self
     }
 
     /// The requests that open the stream: one a kind, for everything.
     pub fn first_requests(&self) -> Vec<DeltaRequest> {
-        let first = |kind: &&str| DeltaRequest { kind: (*kind).to_owned(), subscribe: everything(), ..DeltaRequest::default() };
-        self.lanes.keys().map(first).collect()
+        let first = |lane: &Lane| DeltaRequest {
+            kind: lane.kind.name.to_owned(),
+            subscribe: everything(),
+            initial_versions: lane.initial_versions.clone(),
+            ..DeltaRequest::default()
+        };
+        self.lanes.values().map(first).collect()
     }
 
     /// Takes a response; returns what it wants done.
@@ -77,7 +94,7 @@ impl Receiver {
         let by_name: BTreeMap<_, _> = response.resources.into_iter().map(|one| (one.name.clone(), one)).collect();
         Ok(Plan {
             kind: lane.kind,
-            initial: lane.initial,
+            initial: lane.initial && lane.initial_versions.is_empty(),
             resources: by_name.into_values().collect(),
             removed: response.removed,
             invalid: Vec::new(),
@@ -94,6 +111,12 @@ impl Receiver {
             return answer;
         }
         DeltaRequest { error: Some(outcome.rejected.join("\n")), subscribe: everything(), ..answer }
+    }
+}
+
+impl Lane {
+    fn new(kind: Kind) -> Self {
+        Self { kind, initial: true, initial_versions: BTreeMap::new() }
     }
 }
 
@@ -124,6 +147,41 @@ mod tests {
         assert!(receiver.on_response(response("Mesh")).unwrap().initial);
         receiver.applied("Mesh", "1", Outcome { rejected: vec!["spec: bad".to_owned()] });
         assert!(!receiver.on_response(response("Mesh")).unwrap().initial, "a rejected first response counts too");
+    }
+
+    #[test]
+    fn with_initial_versions_the_first_response_deletes_nothing_by_silence() {
+        let versions = BTreeMap::from([("default.".to_owned(), "1".to_owned())]);
+        let receiver =
+            Receiver::new(vec![Kind::MESH, Kind::SECRET]).with_initial_versions(Kind::MESH, versions.clone());
+        assert!(!receiver.on_response(response("Mesh")).unwrap().initial);
+        assert!(receiver.on_response(response("Secret")).unwrap().initial, "nothing was said of this kind");
+        let said: Vec<_> =
+            receiver.first_requests().into_iter().map(|request| (request.kind, request.initial_versions)).collect();
+        assert_eq!(said, [("Mesh".to_owned(), versions), ("Secret".to_owned(), BTreeMap::new())]);
+    }
+
+    #[test]
+    fn one_first_request_a_kind_asks_for_everything() {
+        let requests = Receiver::new(vec![Kind::MESH, Kind::SECRET]).first_requests();
+        for (request, kind) in requests.iter().zip(["Mesh", "Secret"]) {
+            assert_eq!((request.kind.as_str(), request.nonce.as_str(), &request.error), (kind, "", &None));
+            assert_eq!(request.subscribe, everything());
+        }
+        assert_eq!(requests.len(), 2);
+    }
+
+    #[test]
+    fn of_two_resources_under_one_name_the_last_counts() {
+        let one = |spec: &str| Received {
+            name: WireName::parse("a.default"),
+            labels: model::Labels::new(),
+            spec: spec.to_owned().into(),
+            status: None,
+        };
+        let incoming = Incoming { resources: vec![one("1"), one("2")], ..response("Mesh") };
+        let plan = Receiver::new(vec![Kind::MESH]).on_response(incoming).unwrap();
+        assert_eq!(plan.resources, [one("2")]);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Compares what a response says with what is here (contract: kds 6.6 and 8.3). Pure.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -55,9 +58,9 @@ pub fn reconcile(
         local.iter().map(|one| ((one.key.mesh.as_str(), one.key.name.as_str()), one)).collect();
     let mut result = Reconciled::default();
     let mut updates = Vec::new();
-    let mut mentioned: BTreeMap<(&str, &str), ()> = plan.invalid.iter().map(|name| (parts(name), ())).collect();
+    let mut mentioned: BTreeSet<(&str, &str)> = plan.invalid.iter().map(parts).collect();
     for received in &plan.resources {
-        mentioned.insert(parts(&received.name), ());
+        mentioned.insert(parts(&received.name));
         if !in_scope_of_response(kind, received, side) {
             result.dropped += 1;
             continue;
@@ -70,11 +73,14 @@ pub fn reconcile(
             Some(here) => updates.extend(update(here, received, side, now).map(Change::Update)),
         }
     }
-    let gone = |here: &Arc<Resource>| in_scope(kind, here, side) && !mentioned.contains_key(&(here.key.mesh.as_str(), here.key.name.as_str()));
+    let gone = |here: &Arc<Resource>| {
+        in_scope(kind, here, side) && !mentioned.contains(&(here.key.mesh.as_str(), here.key.name.as_str()))
+    };
     if plan.initial {
         result.changes.extend(local.iter().filter(|here| gone(here)).map(|here| Change::Delete(here.key.clone())));
     } else {
-        let removed = plan.removed.iter().filter_map(|name| by_name.get(&parts(name)));
+        let names: BTreeSet<_> = plan.removed.iter().map(parts).collect();
+        let removed = names.iter().filter_map(|name| by_name.get(name));
         result.changes.extend(removed.filter(|here| gone(here)).map(|here| Change::Delete(here.key.clone())));
     }
     result.changes.extend(updates);
@@ -92,7 +98,12 @@ fn in_scope(kind: Kind, here: &Resource, side: Side<'_>) -> bool {
         Side::Zone => !kind.flow.provided_by_zone() || label(labels::ORIGIN) == Some(labels::ORIGIN_GLOBAL),
         Side::Global { zone } => match label(labels::ZONE) {
             Some(of) => of == zone && label(labels::ORIGIN) == Some(labels::ORIGIN_ZONE),
-            None => here.key.name.strip_prefix(zone).is_some_and(|rest| rest.starts_with('.')),
+            // Zones without the hash suffix are known by their prefix. What global itself may make is never taken for a
+            // zone's by its name alone: somebody may well have called a policy `west.timeout`.
+            None => {
+                !kind.flow.provided_by_global()
+                    && here.key.name.strip_prefix(zone).is_some_and(|rest| rest.starts_with('.'))
+            }
         },
     }
 }
@@ -101,19 +112,25 @@ fn in_scope(kind: Kind, here: &Resource, side: Side<'_>) -> bool {
 fn in_scope_of_response(kind: Kind, received: &Received, side: Side<'_>) -> bool {
     match side {
         Side::Zone => {
-            !kind.flow.provided_by_zone() || received.labels.get(labels::ORIGIN).map(String::as_str) == Some(labels::ORIGIN_GLOBAL)
+            !kind.flow.provided_by_zone()
+                || received.labels.get(labels::ORIGIN).map(String::as_str) == Some(labels::ORIGIN_GLOBAL)
         }
         Side::Global { zone } => received.labels.get(labels::ZONE).map(String::as_str) == Some(zone),
     }
 }
 
+/// The status that came; the empty one if none came; none for kinds without.
+fn status_of(kind: Kind, received: &Received) -> Option<Bytes> {
+    let empty = kind.empty_status?;
+    Some(received.status.clone().unwrap_or_else(|| Bytes::from_static(empty.as_bytes())))
+}
+
 fn create(kind: Kind, received: &Received, now: Timestamp, owner: Option<&Key>) -> Resource {
-    let empty = || kind.empty_status.map(|status| Bytes::from_static(status.as_bytes()));
     Resource {
         key: Key { kind, mesh: received.name.mesh.clone(), name: received.name.name.clone() },
         labels: received.labels.clone(),
         spec: received.spec.clone(),
-        status: if kind.empty_status.is_some() { received.status.clone().or_else(empty) } else { None },
+        status: status_of(kind, received),
         owner: owner.cloned(),
         created: now,
         modified: now,
@@ -124,8 +141,7 @@ fn update(here: &Resource, received: &Received, side: Side<'_>, now: Timestamp) 
     let form = here.key.kind.spec;
     let status = match side {
         Side::Zone => here.status.clone(),
-        Side::Global { .. } if here.key.kind.empty_status.is_some() => received.status.clone().or_else(|| here.status.clone()),
-        Side::Global { .. } => None,
+        Side::Global { .. } => status_of(here.key.kind, received),
     };
     let same_status = match (&status, &here.status) {
         (Some(new), Some(old)) => same(SpecForm::Json, new, old),
@@ -134,7 +150,13 @@ fn update(here: &Resource, received: &Received, side: Side<'_>, now: Timestamp) 
     if same(form, &received.spec, &here.spec) && received.labels == here.labels && same_status {
         return None;
     }
-    Some(Resource { labels: received.labels.clone(), spec: received.spec.clone(), status, modified: now, ..here.clone() })
+    Some(Resource {
+        labels: received.labels.clone(),
+        spec: received.spec.clone(),
+        status,
+        modified: now,
+        ..here.clone()
+    })
 }
 
 /// JSON is compared by value, protobuf by its bytes.

@@ -112,8 +112,15 @@ mod tests {
     #[test]
     fn secrets_of_the_control_plane_never_leave() {
         for name in [
-            "admin-user-token", "envoy-admin-ca", "inter-cp-ca", "user-token-signing-key-1", "user-token-revocations",
-            "control-plane-signing-key-0001", "control-plane-token-revocations", "some-new-signing-key-1", "dataplane-token-signing-key-default-1",
+            "admin-user-token",
+            "envoy-admin-ca",
+            "inter-cp-ca",
+            "user-token-signing-key-1",
+            "user-token-revocations",
+            "control-plane-signing-key-0001",
+            "control-plane-token-revocations",
+            "some-new-signing-key-1",
+            "dataplane-token-signing-key-default-1",
         ] {
             assert_eq!(down("GlobalSecret", name, &[]), Passage::Block, "{name}");
         }
@@ -169,8 +176,12 @@ mod tests {
     fn only_producer_policies_flow_across() {
         let spec = r#"{"to":[{"targetRef":{"kind":"MeshService","labels":{"kuma.io/display-name":"a"}}}]}"#;
         let check = |role: &str, namespace: &str, expected| {
-            let labels =
-                [("kuma.io/origin", "zone"), ("kuma.io/zone", "west"), ("kuma.io/policy-role", role), ("k8s.kuma.io/namespace", namespace)];
+            let labels = [
+                ("kuma.io/origin", "zone"),
+                ("kuma.io/zone", "west"),
+                ("kuma.io/policy-role", role),
+                ("k8s.kuma.io/namespace", namespace),
+            ];
             let policy = resource("MeshTimeout", "a", &labels, spec);
             assert_eq!(from_global(&policy, &|_| true), expected, "{role} {namespace}");
         };

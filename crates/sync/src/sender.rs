@@ -4,19 +4,17 @@
 //! one response of a kind is unacknowledged; what changes meanwhile goes into the next one. A rejected response counts
 //! as delivered: it is not sent again until it changes (contract: kds 4.5).
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+mod lane;
 
-use imbl::ordmap::DiffItem;
+use std::{collections::BTreeMap, sync::Arc};
+
 use thiserror::Error;
 
+use self::lane::Lane;
 use crate::{
     feature::Features,
-    message::{DeltaRequest, DeltaResponse, Step},
+    message::{DeltaRequest, DeltaResponse},
     snapshot::{Entry, Snapshot},
-    wire_name::WireName,
 };
 
 /// Who listens: decides what is visible.
@@ -71,6 +69,18 @@ pub enum RequestError {
     /// It names no type.
     #[error("type URL is required")]
     NoType,
+    /// Its type is longer than any name of a type.
+    #[error("the type URL is longer than {limit} bytes")]
+    LongType {
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// It lists more names than a peer has reason to.
+    #[error("more than {limit} resource names")]
+    TooManyNames {
+        /// How many are allowed.
+        limit: usize,
+    },
     /// It names more initial versions than any kind has.
     #[error("more than {limit} initial resource versions")]
     TooManyVersions {
@@ -90,6 +100,10 @@ pub struct TooLarge {
 
 /// A consumer may say what it has of so many resources of one kind.
 const VERSIONS: usize = 200_000;
+/// A consumer may ask for so many resources of one kind by name; real ones ask for everything.
+const NAMES: usize = 10_000;
+/// A type name is echoed and kept, also an unknown one.
+const TYPE_LENGTH: usize = 253;
 
 /// The provider's end of one stream.
 #[derive(Debug)]
@@ -100,27 +114,11 @@ pub struct Sender {
     too_large: Vec<TooLarge>,
 }
 
-/// One kind of a stream.
-#[derive(Debug)]
-struct Lane {
-    /// Only these names, if the consumer listed names.
-    names: Option<BTreeSet<String>>,
-    /// What the consumer said it has, until the first response.
-    initial_versions: BTreeMap<String, String>,
-    /// What the consumer has.
-    sent: Option<Arc<Snapshot>>,
-    /// `sent` is a whole generation, and not the part of one that fitted.
-    exact: bool,
-    in_flight: bool,
-    /// Answer even if there is nothing to say.
-    answer_due: bool,
-    /// The generation that was found too large for a first response.
-    too_large_at: Option<u64>,
-    parts: u64,
-}
-
 impl Sender {
     /// Returns the end of a stream that nobody has spoken on.
+    ///
+    /// Give it the snapshots of all kinds before it is asked what to send: a kind without a snapshot counts as empty, and
+    /// an empty first response deletes everything at the other end.
     pub fn new(audience: Audience) -> Self {
         Self { audience, snapshots: BTreeMap::new(), lanes: BTreeMap::new(), too_large: Vec::new() }
     }
@@ -131,29 +129,29 @@ impl Sender {
         if kind.is_empty() {
             return Err(RequestError::NoType);
         }
+        if kind.len() > TYPE_LENGTH {
+            return Err(RequestError::LongType { limit: TYPE_LENGTH });
+        }
         if initial_versions.len() > VERSIONS {
             return Err(RequestError::TooManyVersions { limit: VERSIONS });
         }
         let Some(lane) = self.lanes.get_mut(&kind) else {
-            let everything = subscribe.is_empty() || subscribe.iter().any(|name| name == "*");
-            let lane = Lane {
-                names: (!everything).then(|| subscribe.into_iter().collect()),
-                initial_versions,
-                sent: None,
-                exact: true,
-                in_flight: false,
-                answer_due: nonce.is_empty(),
-                too_large_at: None,
-                parts: 0,
-            };
+            let lane = Lane::new(subscribe, initial_versions, nonce.is_empty());
+            if lane.names() > NAMES {
+                return Err(RequestError::TooManyNames { limit: NAMES });
+            }
             self.lanes.insert(kind.clone(), lane);
             return Ok(Reaction::Subscribed { kind });
         };
-        lane.in_flight = false;
+        lane.answered();
+        lane.widen(subscribe);
+        if lane.names() > NAMES {
+            return Err(RequestError::TooManyNames { limit: NAMES });
+        }
         Ok(match error {
             Some(reason) => Reaction::Rejected { kind, nonce, reason },
             None if nonce.is_empty() => {
-                lane.answer_due = true;
+                lane.ask_again();
                 Reaction::Repeated { kind }
             }
             None => Reaction::Acknowledged { kind, nonce },
@@ -173,7 +171,7 @@ impl Sender {
     /// Returns the next response to send now, of at most about `limit` bytes; `None` until something happens.
     pub fn next_within(&mut self, limit: usize) -> Option<DeltaResponse> {
         let Self { audience, snapshots, lanes, too_large } = self;
-        for (kind, lane) in lanes.iter_mut().filter(|(_, lane)| !lane.in_flight) {
+        for (kind, lane) in lanes.iter_mut().filter(|(_, lane)| !lane.in_flight()) {
             // A kind that is unknown here, or not provided, is an empty one.
             let current = snapshots.get(kind).cloned().unwrap_or_else(|| Arc::new(Snapshot::empty(kind.as_str())));
             if let Some(response) = lane.next(kind, &current, audience, limit, too_large) {
@@ -186,170 +184,6 @@ impl Sender {
     /// Returns what did not fit since the last call.
     pub fn take_too_large(&mut self) -> Vec<TooLarge> {
         std::mem::take(&mut self.too_large)
-    }
-}
-
-/// What differs for one audience.
-#[derive(Default)]
-struct Difference {
-    changed: Vec<Arc<Entry>>,
-    removed: Vec<WireName>,
-    /// Something differs for others that this audience does not see.
-    hidden: bool,
-}
-
-impl Difference {
-    fn is_empty(&self) -> bool {
-        self.changed.is_empty() && self.removed.is_empty()
-    }
-
-    fn bytes(&self) -> usize {
-        // A removal costs its text, a dot, tag and length.
-        self.changed.iter().map(|entry| entry.payload.len()).sum::<usize>()
-            + self.removed.iter().map(|name| name.name.len() + name.mesh.len() + 6).sum::<usize>()
-    }
-}
-
-impl Lane {
-    fn next(
-        &mut self,
-        kind: &str,
-        current: &Arc<Snapshot>,
-        audience: &Audience,
-        limit: usize,
-        too_large: &mut Vec<TooLarge>,
-    ) -> Option<DeltaResponse> {
-        let unchanged = self.exact && self.sent.as_ref().is_some_and(|sent| Arc::ptr_eq(sent, current) || sent.generation() == current.generation());
-        if (unchanged && !self.answer_due) || (self.sent.is_none() && !self.answer_due && current.entries().is_empty()) {
-            return None;
-        }
-        let difference = self.difference(current, audience);
-        if difference.is_empty() && !self.answer_due {
-            // Nothing of it is for this zone.
-            self.sent = Some(Arc::clone(current));
-            self.exact = true;
-            return None;
-        }
-        // Envelope: type, nonce, control plane identifier.
-        let bytes = difference.bytes() + 256;
-        if bytes <= limit {
-            let from = self.sent.as_ref().map(|sent| sent.generation());
-            let shared = self.exact && !difference.hidden && self.names.is_none() && self.initial_versions.is_empty();
-            let step = Step { from, to: current.generation() };
-            self.initial_versions.clear();
-            self.sent = Some(Arc::clone(current));
-            self.exact = true;
-            return Some(self.respond(kind, difference, shared.then_some(step), step));
-        }
-        if self.sent.is_none() {
-            // A first response is authoritative: a part of it would delete the rest at the other end.
-            if self.too_large_at != Some(current.generation()) {
-                self.too_large_at = Some(current.generation());
-                too_large.push(TooLarge { kind: kind.to_owned(), bytes });
-            }
-            return None;
-        }
-        self.part(kind, current, difference, limit, too_large)
-    }
-
-    /// Later responses only say what changed, so a large change may come in parts.
-    fn part(
-        &mut self,
-        kind: &str,
-        current: &Arc<Snapshot>,
-        difference: Difference,
-        limit: usize,
-        too_large: &mut Vec<TooLarge>,
-    ) -> Option<DeltaResponse> {
-        let sent = self.sent.clone()?;
-        let mut part = Difference { removed: difference.removed, hidden: true, ..Difference::default() };
-        part.removed.truncate(limit / 1024);
-        let mut room = limit.saturating_sub(part.bytes() + 256);
-        let mut known = Vec::new();
-        for entry in difference.changed {
-            if entry.payload.len() + 256 > limit {
-                // It will never fit: it counts as known until it changes, or it would be tried for ever.
-                too_large.push(TooLarge { kind: kind.to_owned(), bytes: entry.payload.len() });
-                known.push((*entry).clone());
-            } else if entry.payload.len() <= room {
-                room -= entry.payload.len();
-                known.push((*entry).clone());
-                part.changed.push(entry);
-            }
-        }
-        self.sent = Some(Arc::new(sent.with_changes(known, &part.removed)));
-        self.exact = false;
-        if part.is_empty() {
-            return None;
-        }
-        let step = Step { from: Some(sent.generation()), to: current.generation() };
-        Some(self.respond(kind, part, None, step))
-    }
-
-    fn respond(&mut self, kind: &str, difference: Difference, shared: Option<Step>, step: Step) -> DeltaResponse {
-        self.in_flight = true;
-        self.answer_due = false;
-        let from = step.from.map_or_else(|| "0".to_owned(), |from| (from + 1).to_string());
-        let nonce = if self.exact {
-            format!("{from}.{}", step.to + 1)
-        } else {
-            self.parts += 1;
-            format!("{from}.{}.{}", step.to + 1, self.parts)
-        };
-        DeltaResponse { kind: kind.to_owned(), nonce, changed: difference.changed, removed: difference.removed, step: shared }
-    }
-
-    fn difference(&self, current: &Snapshot, audience: &Audience) -> Difference {
-        let visible = |entry: &Entry| {
-            audience.sees(entry) && self.names.as_ref().is_none_or(|names| names.contains(&entry.name.to_string()))
-        };
-        let mut difference = Difference::default();
-        let changed = |entry: &Arc<Entry>, difference: &mut Difference| {
-            if visible(entry) {
-                difference.changed.push(Arc::clone(entry));
-            } else {
-                difference.hidden = true;
-            }
-        };
-        let Some(sent) = &self.sent else {
-            for entry in current.entries().values() {
-                let known = self.initial_versions.get(&entry.name.to_string());
-                if known.is_none_or(|version| *version != entry.version) {
-                    changed(entry, &mut difference);
-                }
-            }
-            for name in self.initial_versions.keys() {
-                let name = WireName::parse(name);
-                if !current.entries().get(&name).is_some_and(|entry| visible(entry)) {
-                    difference.removed.push(name);
-                }
-            }
-            return difference;
-        };
-        for item in sent.entries().diff(current.entries()) {
-            match item {
-                DiffItem::Add(_, entry) => changed(entry, &mut difference),
-                DiffItem::Update { old: (name, old), new: (_, new) } => {
-                    if visible(new) {
-                        difference.changed.push(Arc::clone(new));
-                        difference.hidden |= !visible(old);
-                    } else {
-                        difference.hidden = true;
-                        if visible(old) {
-                            difference.removed.push(name.clone());
-                        }
-                    }
-                }
-                DiffItem::Remove(name, old) => {
-                    if visible(old) {
-                        difference.removed.push(name.clone());
-                    } else {
-                        difference.hidden = true;
-                    }
-                }
-            }
-        }
-        difference
     }
 }
 

@@ -32,6 +32,9 @@ impl PartialEq for Entry {
 impl Eq for Entry {}
 
 /// A kind at a generation. The next one shares what did not change, so a stream that lags keeps little alive.
+///
+/// Generations are those of one line of snapshots: a stream must not be given snapshots of another line, where an equal
+/// generation may be other content.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     kind: String,
@@ -74,5 +77,44 @@ impl Snapshot {
     /// The resources.
     pub fn entries(&self) -> &OrdMap<WireName, Arc<Entry>> {
         &self.entries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str, version: &str) -> Entry {
+        Entry {
+            name: WireName::parse(name),
+            version: version.to_owned(),
+            payload: Bytes::new(),
+            origin_zone: None,
+            needs: Features::NONE,
+        }
+    }
+
+    fn names(snapshot: &Snapshot) -> Vec<String> {
+        snapshot.entries().keys().map(WireName::to_string).collect()
+    }
+
+    #[test]
+    fn unchanged_content_keeps_its_generation() {
+        let one = Snapshot::empty("Mesh").with_changes(vec![entry("a.", "1"), entry("b.", "1")], &[]);
+        assert_eq!(one.generation(), 1);
+        assert_eq!(one.with_changes(vec![entry("b.", "1"), entry("a.", "1")], &[]).generation(), 1);
+        assert_eq!(one.with_changes(Vec::new(), &[WireName::parse("never.")]).generation(), 1);
+        assert_eq!(one.with_changes(vec![entry("a.", "2")], &[]).generation(), 2);
+        let given_away = Entry { origin_zone: Some("west".to_owned()), ..entry("a.", "1") };
+        assert_eq!(one.with_changes(vec![given_away], &[]).generation(), 2, "who sees it has changed");
+    }
+
+    #[test]
+    fn an_older_generation_stays_as_it_was() {
+        let one = Snapshot::empty("Mesh").with_changes(vec![entry("a.", "1"), entry("b.", "1")], &[]);
+        let two = one.with_changes(vec![entry("c.", "1")], &[WireName::parse("a.")]);
+        assert_eq!(names(&one), ["a.", "b."]);
+        assert_eq!(names(&two), ["b.", "c."]);
+        assert_eq!(two.kind(), "Mesh");
     }
 }

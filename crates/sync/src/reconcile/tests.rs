@@ -31,7 +31,8 @@ fn received(name: &str, pairs: &[(&str, &str)], spec: &str) -> Received {
 }
 
 fn plan(kind_name: &str, initial: bool, resources: Vec<Received>, removed: &[&str]) -> Plan {
-    let removed = removed.iter().map(|name| WireName { mesh: "default".to_owned(), name: (*name).to_owned() }).collect();
+    let removed =
+        removed.iter().map(|name| WireName { mesh: "default".to_owned(), name: (*name).to_owned() }).collect();
     Plan { kind: kind(kind_name), initial, resources, removed, invalid: Vec::new() }
 }
 
@@ -66,7 +67,9 @@ fn a_first_response_deletes_what_it_does_not_name() {
 fn a_zone_never_touches_its_own() {
     let local = [here("MeshTimeout", "own", WEST, "{}"), here("MeshTimeout", "unlabelled", &[], "{}")];
     assert!(run(&local, &plan("MeshTimeout", true, Vec::new(), &[]), Side::Zone).changes.is_empty());
-    assert!(run(&local, &plan("MeshTimeout", false, Vec::new(), &["own", "unlabelled"]), Side::Zone).changes.is_empty());
+    assert!(
+        run(&local, &plan("MeshTimeout", false, Vec::new(), &["own", "unlabelled"]), Side::Zone).changes.is_empty()
+    );
     // Kinds that zones do not provide are global's alone.
     let mesh = [here("Mesh", "local", &[], "")];
     assert_eq!(said(&run(&mesh, &plan("Mesh", true, Vec::new(), &[]), Side::Zone)), ["delete local"]);
@@ -88,7 +91,10 @@ fn a_local_secret_wins_and_the_rest_is_applied() {
     let first = plan("Secret", true, vec![received("same", GLOBAL, "theirs"), received("new", GLOBAL, "x")], &[]);
     let result = run(&local, &first, Side::Zone);
     assert_eq!(said(&result), ["create new"]);
-    assert_eq!(result.rejected, ["user error\nresource already exists: type=\"Secret\" name=\"same\" mesh=\"default\""]);
+    assert_eq!(
+        result.rejected,
+        ["user error\nresource already exists: type=\"Secret\" name=\"same\" mesh=\"default\""]
+    );
 }
 
 #[test]
@@ -110,7 +116,10 @@ fn global_touches_only_what_belongs_to_the_zone() {
 
 #[test]
 fn a_policy_of_global_cannot_be_taken_over_by_a_zone() {
-    let local = [here("MeshTimeout", "a", GLOBAL, "{}"), here("MeshTimeout", "b", &[("kuma.io/origin", "global"), ("kuma.io/zone", "west")], "{}")];
+    let local = [
+        here("MeshTimeout", "a", GLOBAL, "{}"),
+        here("MeshTimeout", "b", &[("kuma.io/origin", "global"), ("kuma.io/zone", "west")], "{}"),
+    ];
     let side = Side::Global { zone: "west" };
     let result = run(&local, &plan("MeshTimeout", true, vec![received("a", WEST, "{\"x\":1}")], &[]), side);
     assert_eq!((said(&result).len(), result.rejected.len()), (0, 1));
@@ -138,7 +147,8 @@ fn an_update_keeps_the_creation_time_and_replaces_the_labels() {
 
 #[test]
 fn a_zone_keeps_its_status_and_global_takes_the_zones() {
-    let with_status = |pairs, status: &str| Received { status: Some(status.to_owned().into()), ..received("a", pairs, "{}") };
+    let with_status =
+        |pairs, status: &str| Received { status: Some(status.to_owned().into()), ..received("a", pairs, "{}") };
     let mut mine = (*here("MeshService", "a", GLOBAL, "{}")).clone();
     mine.status = Some(r#"{"vips":["1"]}"#.into());
     let down = plan("MeshService", false, vec![with_status(&[("kuma.io/origin", "global"), ("x", "1")], "{}")], &[]);
@@ -164,4 +174,73 @@ fn added_and_removed_in_one_response_is_an_update() {
     let local = [here("MeshTimeout", "a", GLOBAL, "{}")];
     let both = plan("MeshTimeout", false, vec![received("a", GLOBAL, r#"{"x":1}"#)], &["a", "unknown"]);
     assert_eq!(said(&run(&local, &both, Side::Zone)), ["update a"]);
+}
+
+#[test]
+fn a_name_alone_gives_a_zone_nothing_that_global_could_have_made() {
+    let local = [
+        here("MeshTimeout", "west.timeout", &[], "{}"),
+        here("MeshTimeout", "west.other", &[("kuma.io/mesh", "default")], "{}"),
+    ];
+    let side = Side::Global { zone: "west" };
+    assert!(run(&local, &plan("MeshTimeout", true, Vec::new(), &[]), side).changes.is_empty());
+    assert!(run(&local, &plan("MeshTimeout", false, Vec::new(), &["west.timeout"]), side).changes.is_empty());
+    let taken = run(&local, &plan("MeshTimeout", false, vec![received("west.timeout", WEST, "{\"x\":1}")], &[]), side);
+    assert_eq!((taken.changes.len(), taken.rejected.len()), (0, 1));
+}
+
+#[test]
+fn an_absent_status_is_the_empty_one() {
+    let side = Side::Global { zone: "west" };
+    let report = plan("MeshService", false, vec![received("a", WEST, "{}")], &[]);
+    let created = run(&[], &report, side);
+    let [Change::Create(created)] = created.changes.as_slice() else { panic!("{created:?}") };
+    let empty = Some(&br#"{"tls":{},"dataplaneProxies":{}}"#[..]);
+    assert_eq!(created.status.as_deref(), empty);
+    let mut before = created.clone();
+    before.status = Some(r#"{"vips":["1"]}"#.into());
+    let updated = run(&[Arc::new(before)], &report, side);
+    let [Change::Update(updated)] = updated.changes.as_slice() else { panic!("{updated:?}") };
+    assert_eq!(updated.status.as_deref(), empty);
+    let no_status =
+        plan("Dataplane", false, vec![Received { status: Some("{}".into()), ..received("a", WEST, "1") }], &[]);
+    let created = run(&[], &no_status, side);
+    assert!(matches!(created.changes.as_slice(), [Change::Create(Resource { status: None, .. })]), "{created:?}");
+}
+
+#[test]
+fn a_removal_named_twice_deletes_once_and_an_unknown_one_nothing() {
+    let local = [here("MeshTimeout", "a", GLOBAL, "{}")];
+    let twice = plan("MeshTimeout", false, Vec::new(), &["a", "unknown", "a"]);
+    assert_eq!(said(&run(&local, &twice, Side::Zone)), ["delete a"]);
+}
+
+#[test]
+fn creates_come_before_deletes_and_these_before_updates() {
+    let local = [here("MeshTimeout", "gone", GLOBAL, "{}"), here("MeshTimeout", "other", GLOBAL, "{}")];
+    let first =
+        plan("MeshTimeout", true, vec![received("other", GLOBAL, r#"{"x":1}"#), received("zz-new", GLOBAL, "{}")], &[]);
+    assert_eq!(said(&run(&local, &first, Side::Zone)), ["create zz-new", "delete gone", "update other"]);
+}
+
+#[test]
+fn protobuf_is_compared_by_its_bytes() {
+    let side = Side::Global { zone: "west" };
+    let local = [here("Dataplane", "a", WEST, "1")];
+    assert!(run(&local, &plan("Dataplane", true, vec![received("a", WEST, "1")], &[]), side).changes.is_empty());
+    assert_eq!(said(&run(&local, &plan("Dataplane", true, vec![received("a", WEST, "1 ")], &[]), side)), ["update a"]);
+}
+
+#[test]
+fn what_global_creates_belongs_to_the_zone_and_is_created_now() {
+    let owner = Key::global(Kind::ZONE, "west");
+    let now = Timestamp::from_second(100).unwrap();
+    let report = plan("Dataplane", false, vec![received("a", WEST, "1")], &[]);
+    let result = reconcile(report.kind, &[], &report, Side::Global { zone: "west" }, now, Some(&owner));
+    let [Change::Create(created)] = result.changes.as_slice() else { panic!("{result:?}") };
+    assert_eq!((created.owner.as_ref(), created.created, created.modified), (Some(&owner), now, now));
+    // An update keeps what is known of it here, its owner too.
+    let other = plan("Dataplane", false, vec![received("a", WEST, "2")], &[]);
+    let result = reconcile(report.kind, &[Arc::new(created.clone())], &other, Side::Global { zone: "west" }, now, None);
+    assert!(matches!(result.changes.as_slice(), [Change::Update(Resource { owner: Some(_), .. })]), "{result:?}");
 }

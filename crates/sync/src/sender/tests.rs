@@ -1,8 +1,11 @@
 //! One test a rule of contract kds 4.5 to 4.7 and of decisions 14 and 15.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::*;
+use crate::{message::Step, wire_name::WireName};
 
 fn entry(name: &str, version: &str) -> Entry {
     Entry {
@@ -120,7 +123,10 @@ fn rejected_content_is_not_sent_again_until_it_changes() {
     let first = stream.ask();
     let nack = DeltaRequest { error: Some("spec: bad".to_owned()), subscribe: vec!["*".to_owned()], ..ack(&first) };
     let reaction = stream.sender.on_request(nack).unwrap();
-    assert_eq!(reaction, Reaction::Rejected { kind: "K".to_owned(), nonce: first.nonce.clone(), reason: "spec: bad".to_owned() });
+    assert_eq!(
+        reaction,
+        Reaction::Rejected { kind: "K".to_owned(), nonce: first.nonce.clone(), reason: "spec: bad".to_owned() }
+    );
     assert_eq!(stream.next(), None);
     stream.change(vec![entry("b", "1")], &[]);
     assert_eq!(names(&stream.next().unwrap()), ["b@1"]);
@@ -208,7 +214,11 @@ fn a_first_response_that_does_not_fit_is_not_sent_in_part() {
     let mut stream = Stream::new(vec![entry("a", "1"), entry("b", "1")]);
     stream.sender.on_request(ask("K")).unwrap();
     stream.sender.on_request(ask("L")).unwrap();
-    assert_eq!(stream.sender.next_within(300).map(|response| response.kind), Some("L".to_owned()), "the others still come");
+    assert_eq!(
+        stream.sender.next_within(300).map(|response| response.kind),
+        Some("L".to_owned()),
+        "the others still come"
+    );
     assert_eq!(stream.sender.take_too_large().len(), 1);
     assert_eq!(stream.sender.next_within(300), None);
     assert!(stream.sender.take_too_large().is_empty(), "said once");
@@ -248,4 +258,150 @@ fn an_entry_that_never_fits_is_left_out_and_said() {
 #[test]
 fn a_request_without_type_is_refused() {
     assert_eq!(Sender::new(audience()).on_request(DeltaRequest::default()), Err(RequestError::NoType));
+}
+
+#[test]
+fn more_names_add_to_the_list_and_what_is_there_is_not_sent_again() {
+    let mut stream = Stream::new(vec![entry("a", "1"), entry("b", "1"), entry("c", "1")]);
+    let asking = |name: &str| DeltaRequest { subscribe: vec![name.to_owned()], ..ask("K") };
+    stream.sender.on_request(asking("a.default")).unwrap();
+    assert_eq!(names(&stream.next().unwrap()), ["a@1"]);
+    stream.sender.on_request(asking("b.default")).unwrap();
+    assert_eq!(names(&stream.next().unwrap()), ["b@1"]);
+    stream.sender.on_request(asking("*")).unwrap();
+    let rest = stream.next().unwrap();
+    assert_eq!((names(&rest), rest.step), (vec!["c@1".to_owned()], None));
+}
+
+#[test]
+fn initial_versions_outside_the_list_of_names_are_not_taken_for_gone() {
+    let mut stream = Stream::new(vec![entry("a", "1"), entry("b", "1")]);
+    let initial_versions =
+        [("a.default", "1"), ("b.default", "1")].map(|(name, version)| (name.to_owned(), version.to_owned())).into();
+    let subscribe = vec!["a.default".to_owned()];
+    stream.sender.on_request(DeltaRequest { subscribe, initial_versions, ..ask("K") }).unwrap();
+    let first = stream.next().unwrap();
+    assert!(first.changed.is_empty() && first.removed.is_empty());
+}
+
+#[test]
+fn what_is_up_to_date_by_initial_versions_answers_empty() {
+    let mut stream = Stream::new(vec![entry("a", "1")]);
+    let initial_versions = BTreeMap::from([("a.default".to_owned(), "1".to_owned())]);
+    stream.sender.on_request(DeltaRequest { initial_versions, ..ask("K") }).unwrap();
+    let first = stream.next().unwrap();
+    assert!(first.changed.is_empty() && first.removed.is_empty());
+    stream.ack(&first);
+    stream.change(Vec::new(), &["a"]);
+    assert_eq!(stream.next().unwrap().removed.len(), 1, "and is known from then on");
+}
+
+#[test]
+fn a_stream_that_begins_with_an_ack_hears_of_content_only() {
+    let late_ack = DeltaRequest { nonce: "7".to_owned(), ..ask("K") };
+    let mut empty = Stream::new(Vec::new());
+    empty.sender.on_request(late_ack.clone()).unwrap();
+    assert_eq!(empty.next(), None);
+    let mut full = Stream::new(vec![entry("a", "1")]);
+    full.sender.on_request(late_ack).unwrap();
+    assert_eq!(names(&full.next().unwrap()), ["a@1"]);
+}
+
+#[test]
+fn kinds_do_not_wait_for_each_other() {
+    let mut stream = Stream::new(vec![entry("a", "1")]);
+    stream.ask();
+    stream.sender.on_request(ask("L")).unwrap();
+    assert_eq!(stream.next().map(|response| response.kind), Some("L".to_owned()));
+}
+
+#[test]
+fn a_kind_that_stays_too_large_is_said_once() {
+    let mut stream = Stream::new(vec![entry("a", "1"), entry("b", "1")]);
+    stream.sender.on_request(ask("K")).unwrap();
+    assert_eq!(stream.sender.next_within(300), None);
+    stream.change(vec![entry("a", "2")], &[]);
+    assert_eq!(stream.sender.next_within(300), None);
+    let said = stream.sender.take_too_large();
+    assert_eq!(said, [TooLarge { kind: "K".to_owned(), bytes: 456 }]);
+    assert_eq!(names(&stream.sender.next_within(500).unwrap()), ["a@2", "b@1"], "a higher limit is tried at once");
+}
+
+#[test]
+fn many_removals_come_in_parts() {
+    let all: Vec<String> = (0..40).map(|index| format!("e{index}")).collect();
+    let mut stream = Stream::new(all.iter().map(|name| entry(name, "1")).collect());
+    let first = stream.ask();
+    stream.ack(&first);
+    stream.change(Vec::new(), &all.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut removed = 0;
+    while let Some(part) = stream.sender.next_within(400) {
+        removed += part.removed.len();
+        stream.ack(&part);
+    }
+    assert_eq!(removed, 40);
+}
+
+#[test]
+fn the_parts_of_a_change_take_in_what_changes_meanwhile() {
+    let mut stream = Stream::new(Vec::new());
+    let first = stream.ask();
+    stream.ack(&first);
+    stream.change((0..6).map(|index| entry(&format!("e{index}"), "1")).collect(), &[]);
+    let part = stream.sender.next_within(600).unwrap();
+    assert_eq!(names(&part), ["e0@1", "e1@1", "e2@1"]);
+    stream.change(vec![entry("e0", "2")], &["e1", "e5"]);
+    stream.ack(&part);
+    let rest = stream.next().unwrap();
+    assert_eq!(names(&rest), ["e0@2", "e3@1", "e4@1"]);
+    assert_eq!(rest.removed.iter().map(WireName::to_string).collect::<Vec<_>>(), ["e1.default"], "e5 was never sent");
+}
+
+#[test]
+fn nonces_are_never_empty_and_differ_between_steps() {
+    let mut stream = Stream::new(Vec::new());
+    let mut seen = BTreeSet::new();
+    let mut response = stream.ask();
+    for version in 0..5 {
+        assert!(!response.nonce.is_empty() && seen.insert(response.nonce.clone()), "{}", response.nonce);
+        stream.ack(&response);
+        stream.change(vec![entry("a", &version.to_string())], &[]);
+        response = stream.next().unwrap();
+    }
+}
+
+#[test]
+fn requests_beyond_all_reason_are_refused() {
+    let mut sender = Sender::new(audience());
+    assert_eq!(sender.on_request(ask(&"K".repeat(300))), Err(RequestError::LongType { limit: 253 }));
+    let many = |count: usize| (0..count).map(|index| format!("{index}.default"));
+    let named = DeltaRequest { subscribe: many(10_001).collect(), ..ask("K") };
+    assert_eq!(sender.on_request(named), Err(RequestError::TooManyNames { limit: 10_000 }));
+    let initial_versions = many(200_001).map(|name| (name, "1".to_owned())).collect();
+    assert_eq!(
+        sender.on_request(DeltaRequest { initial_versions, ..ask("K") }),
+        Err(RequestError::TooManyVersions { limit: 200_000 })
+    );
+}
+
+#[test]
+fn a_frame_that_hides_something_is_not_shared() {
+    let mut stream = Stream::new(vec![entry("a", "1")]);
+    let first = stream.ask();
+    stream.ack(&first);
+    let gated = Entry { needs: Features::HG_MZ_SELECTOR, ..entry("a", "2") };
+    stream.change(vec![gated, entry("b", "1")], &[]);
+    let second = stream.next().unwrap();
+    assert_eq!(
+        (names(&second), second.removed.len(), second.step),
+        (vec!["b@1".to_owned()], 1, None),
+        "what became invisible is taken back"
+    );
+    stream.ack(&second);
+    stream.change(vec![entry("a", "3")], &[]);
+    let third = stream.next().unwrap();
+    assert_eq!((names(&third), third.step), (vec!["a@3".to_owned()], None), "others had it all the time");
+    stream.ack(&third);
+    stream.change(vec![entry("a", "4")], &[]);
+    assert!(stream.next().unwrap().step.is_some());
 }

@@ -1,0 +1,215 @@
+//! From words to a command: finds the command, reads its flags, and says what is wrong in the recorded texts.
+//!
+//! The tree of commands is data ([`tree`]); clap reads the flags of a command, the way to the command is ours: a
+//! group with an unknown word shows its help, as every kumactl does.
+
+pub(crate) mod flags;
+mod problem;
+mod tree;
+mod usage;
+mod walk;
+
+pub(crate) use tree::{ZONE_SCOPES, root};
+
+use flags::Flags;
+
+use crate::failure::Failure;
+
+/// What the words ask for.
+#[derive(Debug)]
+pub(crate) enum Call {
+    /// A help text, for standard output.
+    Help(String),
+    /// A command: its names from the root on, and its flags.
+    Command {
+        /// `["get", "meshes"]`: main names, never aliases.
+        path: Vec<String>,
+        /// The flags and arguments.
+        flags: Flags,
+    },
+}
+
+/// Reads the words after the program's name.
+pub(crate) fn parse(words: &[String]) -> Result<Call, Failure> {
+    let mut root = root();
+    root.build();
+    let way = walk::find(&root, words);
+    let usage = || usage::usage(&way);
+    if way.path.first().is_some_and(|name| name == "help") {
+        let topic: Vec<String> = words.iter().filter(|word| *word != "help").cloned().collect();
+        return Ok(Call::Help(usage::help(&walk::find(&root, &topic))));
+    }
+    if way.is_group() {
+        if let Some(flag) = way.unknown_flag(words) {
+            return Err(Failure::Usage { text: flag, usage: usage() });
+        }
+        return match &way.unknown {
+            Some(word) if way.path.is_empty() && !walk::wants_help(words) => Err(Failure::Refused(format!(
+                "unknown command {word:?} for \"kumactl\"\nRun 'kumactl --help' for usage."
+            ))),
+            Some(word) if way.command.get_name() == "inspect" && !walk::wants_help(words) => Err(Failure::Usage {
+                text: format!("unknown command {word:?} for \"kumactl inspect\""),
+                usage: usage(),
+            }),
+            Some(_) | None => Ok(Call::Help(usage::help(&way))),
+        };
+    }
+    let matches = root.clone().try_get_matches_from(std::iter::once("kumactl").chain(words.iter().map(String::as_str)));
+    let flags = match matches {
+        Ok(matches) => Flags::of(matches),
+        Err(error) => match problem::describe(&error, &way) {
+            problem::Problem::Help => return Ok(Call::Help(usage::help(&way))),
+            problem::Problem::Words(text) => return Err(Failure::Usage { text, usage: usage() }),
+            problem::Problem::Missing(text) => {
+                // A wrong number of arguments is told before missing flags.
+                return Err(match problem::arity(&way, &walk::arguments(&way, words)) {
+                    Some(text) => Failure::Usage { text, usage: usage() },
+                    None => Failure::Refused(text),
+                });
+            }
+        },
+    };
+    if let Some(text) = problem::arity(&way, &flags.arguments()) {
+        return Err(Failure::Usage { text, usage: usage() });
+    }
+    let level = flags.text("log-level");
+    if !["off", "info", "debug"].contains(&level) {
+        return Err(Failure::Usage { text: format!("unknown log level {level:?}"), usage: usage() });
+    }
+    Ok(Call::Command { path: way.path.clone(), flags })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(words: &str) -> Result<Call, Failure> {
+        parse(&words.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    fn path(words: &str) -> Vec<String> {
+        match call(words).unwrap() {
+            Call::Command { path, .. } => path,
+            Call::Help(text) => panic!("help: {text}"),
+        }
+    }
+
+    fn usage_error(words: &str, expected: &str, usage_line: &str) {
+        match call(words) {
+            Err(Failure::Usage { text, usage }) => {
+                assert_eq!(text, expected, "{words}");
+                let shown = usage.lines().nth(1).unwrap_or_default();
+                assert_eq!(shown, format!("  {usage_line}"), "{words}");
+            }
+            other => panic!("{words}: {other:?}"),
+        }
+    }
+
+    fn refused(words: &str, expected: &str) {
+        match call(words) {
+            Err(Failure::Refused(text)) => assert_eq!(text, expected, "{words}"),
+            other => panic!("{words}: {other:?}"),
+        }
+    }
+
+    fn help(words: &str, usage_line: &str) {
+        match call(words) {
+            Ok(Call::Help(text)) => assert!(text.contains(&format!("Usage:\n  {usage_line}\n")), "{words}: {text}"),
+            other => panic!("{words}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn tree_is_consistent() {
+        root().debug_assert();
+    }
+
+    #[test]
+    fn commands_are_found_by_name_and_alias() {
+        assert_eq!(path("get meshes"), ["get", "meshes"]);
+        assert_eq!(path("get global-secrets"), ["get", "globalsecrets"]);
+        assert_eq!(path("--no-config -h=false get meshes"), ["get", "meshes"]);
+        assert_eq!(path("--config-file get config view"), ["config", "view"]);
+        assert_eq!(path("get -o yaml meshes"), ["get", "meshes"]);
+    }
+
+    #[test]
+    fn last_of_several_values_counts() {
+        let Ok(Call::Command { flags, .. }) = call("get meshes -o yaml -o json --size -1") else { panic!() };
+        assert_eq!((flags.text("output"), flags.text("size")), ("json", "-1"));
+    }
+
+    #[test]
+    fn groups_show_help_for_unknown_words() {
+        help("get", "kumactl get [command]");
+        help("get nothing", "kumactl get [command]");
+        help("completion tcsh", "kumactl completion [command]");
+        help("inspect", "kumactl inspect [flags]\n  kumactl inspect [command]");
+        help("get meshes --help", "kumactl get meshes [flags]");
+        help("help get", "kumactl get [command]");
+        help("", "kumactl [command]");
+        help("apply -h", "kumactl apply [flags]");
+    }
+
+    #[test]
+    fn unknown_words_and_flags_are_wrong_usage() {
+        refused("nope", "unknown command \"nope\" for \"kumactl\"\nRun 'kumactl --help' for usage.");
+        usage_error("--nope", "unknown flag: --nope", "kumactl [command]");
+        usage_error("get nothing --nope", "unknown flag: --nope", "kumactl get [command]");
+        usage_error("get zones --nope", "unknown flag: --nope", "kumactl get zones [flags]");
+        usage_error("get zones -x", "unknown shorthand flag: 'x' in -x", "kumactl get zones [flags]");
+        usage_error(
+            "inspect nothing",
+            "unknown command \"nothing\" for \"kumactl inspect\"",
+            "kumactl inspect [flags]",
+        );
+        usage_error(
+            "apply -f t1.yaml extra",
+            "unknown command \"extra\" for \"kumactl apply\"",
+            "kumactl apply [flags]",
+        );
+        usage_error("--log-level loud get meshes", "unknown log level \"loud\"", "kumactl get meshes [flags]");
+    }
+
+    #[test]
+    fn number_of_arguments_is_checked_first() {
+        usage_error("get mesh", "accepts 1 arg(s), received 0", "kumactl get mesh NAME [flags]");
+        usage_error("delete mesh", "accepts 2 arg(s), received 1", "kumactl delete TYPE NAME [flags]");
+        usage_error("delete", "accepts 2 arg(s), received 0", "kumactl delete TYPE NAME [flags]");
+    }
+
+    #[test]
+    fn missing_flags_are_listed_in_order() {
+        refused("config control-planes add", "required flag(s) \"address\", \"name\" not set");
+        refused("config control-planes add --name g", "required flag(s) \"address\" not set");
+        refused("apply", "required flag(s) \"file\" not set");
+        refused("generate zone-token --zone east", "required flag(s) \"valid-for\" not set");
+        refused("generate control-plane-token", "required flag(s) \"zone\" not set");
+    }
+
+    #[test]
+    fn values_that_do_not_parse_name_their_flag() {
+        usage_error(
+            "get global-secrets --size abc",
+            "invalid argument \"abc\" for \"--size\" flag: strconv.ParseInt: parsing \"abc\": invalid syntax",
+            "kumactl get globalsecrets [flags]",
+        );
+        usage_error(
+            "apply -v novalue -f -",
+            "invalid argument \"novalue\" for \"-v, --var\" flag: novalue must be formatted as key=value",
+            "kumactl apply [flags]",
+        );
+        usage_error(
+            "generate zone-token --zone east --valid-for 1d",
+            "invalid argument \"1d\" for \"--valid-for\" flag: time: unknown unit \"d\" in duration \"1d\"",
+            "kumactl generate zone-token [flags]",
+        );
+        usage_error(
+            "--api-timeout soon get meshes",
+            "invalid argument \"soon\" for \"--api-timeout\" flag: time: invalid duration \"soon\"",
+            "kumactl get meshes [flags]",
+        );
+        usage_error("get meshes --size", "flag needs an argument: --size", "kumactl get meshes [flags]");
+        usage_error("apply -f", "flag needs an argument: 'f' in -f", "kumactl apply [flags]");
+    }
+}

@@ -1,0 +1,171 @@
+//! Tokens: bare on standard output, without a newline, so that they can be put into files and variables as they are.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::SignedDuration;
+use model::{ZoneName, duration};
+use serde_json::{Map, Value, json};
+use tokens::{DataplaneClaims, OfflineClaims, OfflineError, Scope};
+use uuid::Uuid;
+
+use super::key::{bad_key, read_key};
+use crate::{
+    cli::{ZONE_SCOPES, flags::Flags},
+    client::{Ask, Method},
+    failure::Failure,
+    session::Session,
+};
+
+const SCOPE_HINT: &str = "Hint: without --scope the token admits nobody as a zone control plane; add --scope=cp, or use \
+                          `kumactl generate control-plane-token`";
+
+/// A token that a zone control plane shows to the global one.
+pub(super) fn control_plane(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
+    let mut request = Map::new();
+    request.insert("zone".to_owned(), zone_name("control plane", flags)?.as_str().into());
+    if flags.given("valid-for").is_some() {
+        let valid_for = positive("control plane", flags)?;
+        request.insert("validFor".to_owned(), text(valid_for).into());
+    }
+    issue(session, "control plane", "/tokens/control-plane", &Value::Object(request))
+}
+
+/// A zone token.
+pub(super) fn zone(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
+    let names = flags.list("scope");
+    let scope: Option<Vec<Scope>> = names.iter().map(|name| Scope::parse(name)).collect();
+    let Some(scope) = scope else {
+        let wrong: Vec<&String> = names.iter().filter(|name| Scope::parse(name).is_none()).collect();
+        let wrong = wrong.into_iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+        let supported = ZONE_SCOPES.join(" ");
+        return Err(Failure::Refused(format!("invalid --scope values: [{wrong}] (supported scopes: [{supported}])")));
+    };
+    let zone = zone_name("zone", flags)?;
+    let valid_for = positive("zone", flags)?;
+    if scope.is_empty() {
+        session.printer().note(SCOPE_HINT);
+    }
+    let scope = (!scope.is_empty()).then_some(scope);
+    match offline_key(flags)? {
+        Some((path, kid)) => sign(session, path, kid, &OfflineClaims::Zone { zone, scope }, valid_for),
+        None => {
+            let scope = scope.map(|scope| scope.into_iter().map(Scope::as_str).collect::<Vec<_>>());
+            let request = json!({"zone": zone.as_str(), "scope": scope, "validFor": text(valid_for)});
+            issue(session, "zone", "/tokens/zone", &request)
+        }
+    }
+}
+
+/// A user token.
+pub(super) fn user(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
+    let name = flags.text("name").to_owned();
+    let groups = Some(flags.list("group")).filter(|groups| !groups.is_empty());
+    match offline_key(flags)? {
+        Some((path, kid)) => {
+            let valid_for = positive("user", flags)?;
+            sign(session, path, kid, &OfflineClaims::User { name, groups }, valid_for)
+        }
+        None => {
+            // Zero is left to the server, which says what is wrong with it.
+            let valid_for = flags.duration("valid-for");
+            if valid_for.is_negative() {
+                return Err(bad_validity("user"));
+            }
+            let request = json!({"name": name, "groups": groups, "validFor": duration::format(valid_for)});
+            issue(session, "user", "/tokens/user", &request)
+        }
+    }
+}
+
+/// A dataplane token.
+pub(super) fn dataplane(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
+    let proxy_type = flags.text("proxy-type");
+    if !["", "dataplane", "ingress"].contains(&proxy_type) {
+        return Err(Failure::Refused(format!("{proxy_type} is not a valid proxy type")));
+    }
+    let valid_for = positive("dataplane", flags)?;
+    let mut tags: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (tag, values) in flags.pairs("tag") {
+        tags.insert(tag, values.split(',').map(str::to_owned).collect());
+    }
+    match offline_key(flags)? {
+        Some((path, kid)) => {
+            let claims = DataplaneClaims {
+                name: flags.text("name").to_owned(),
+                mesh: flags.text("mesh").to_owned(),
+                tags: tags.into_iter().map(|(tag, values)| (tag, values.into_iter().collect())).collect(),
+                proxy_type: proxy_type.to_owned(),
+                workload: flags.text("workload").to_owned(),
+            };
+            sign(session, path, kid, &OfflineClaims::Dataplane(claims), valid_for)
+        }
+        None => {
+            let request = json!({
+                "name": flags.text("name"),
+                "mesh": flags.text("mesh"),
+                "tags": tags,
+                "type": proxy_type,
+                "workload": flags.text("workload"),
+                "validFor": text(valid_for),
+            });
+            issue(session, "dataplane", "/tokens/dataplane", &request)
+        }
+    }
+}
+
+fn zone_name(what: &str, flags: &Flags) -> Result<ZoneName, Failure> {
+    ZoneName::parse(flags.text("zone"))
+        .map_err(|error| Failure::Refused(format!("failed to generate a {what} token: zone: {error}")))
+}
+
+/// Returns the validity; a token that is dead when it is made helps nobody.
+fn positive(what: &str, flags: &Flags) -> Result<Duration, Failure> {
+    let valid_for = flags.duration("valid-for");
+    if valid_for < SignedDuration::from_secs(1) {
+        return Err(bad_validity(what));
+    }
+    Duration::try_from(valid_for).map_err(|_error| bad_validity(what))
+}
+
+fn bad_validity(what: &str) -> Failure {
+    Failure::Refused(format!("failed to generate a {what} token: You must set a token validFor value"))
+}
+
+fn text(valid_for: Duration) -> String {
+    duration::format(SignedDuration::try_from(valid_for).unwrap_or(SignedDuration::MAX))
+}
+
+/// Returns path and id of the key to sign with here, if there is one.
+fn offline_key(flags: &Flags) -> Result<Option<(&str, &str)>, Failure> {
+    match (flags.given("signing-key-path"), flags.given("kid")) {
+        (Some(path), Some(kid)) => Ok(Some((path, kid))),
+        (Some(_), None) => Err(Failure::refused("--kid is required when --signing-key-path is used")),
+        // The recorded text says it the other way round.
+        (None, Some(_)) => Err(Failure::refused("--kid cannot be used when --signing-key-path is used")),
+        (None, None) => Ok(None),
+    }
+}
+
+fn sign(
+    session: &Session<'_>,
+    path: &str,
+    kid: &str,
+    claims: &OfflineClaims,
+    valid_for: Duration,
+) -> Result<(), Failure> {
+    let key = read_key(path)?;
+    match tokens::sign_offline(&key, kid, claims, valid_for, session.now(), Uuid::new_v4()) {
+        Ok(token) => session.printer().data(&token),
+        Err(OfflineError::Key(problem)) => Err(bad_key(&problem)),
+        Err(OfflineError::Issue(error)) => Err(Failure::Refused(error.to_string())),
+    }
+}
+
+fn issue(session: &Session<'_>, what: &str, route: &str, request: &Value) -> Result<(), Failure> {
+    let body = request.to_string();
+    let tried = format!("failed to generate a {what} token");
+    let answer = session.ask(Ask::other(Method::Post, route).with_body(&body));
+    let answer = answer.map_err(|trouble| trouble.within(&format!("{tried}: could not execute the request")))?;
+    let answer = answer.accept(&[200]).map_err(|error| error.within(&tried))?;
+    session.printer().data(&answer.body)
+}

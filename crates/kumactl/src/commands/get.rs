@@ -1,0 +1,150 @@
+//! `kumactl get`: one resource or a page of them.
+
+use jiff::Timestamp;
+use model::{Kind, Scope, SpecForm};
+use serde_json::Value;
+use url::form_urlencoded;
+
+use crate::{
+    cli::flags::Flags,
+    client::{Ask, Method},
+    commands::{item_route, list_route, pages},
+    failure::Failure,
+    output::{self, Form, age, table::Table},
+    session::Session,
+};
+
+/// Shows resources; the name of the command says which kind, and whether one or many.
+pub(super) fn run(session: &Session<'_>, command: &str, flags: &Flags) -> Result<(), Failure> {
+    let form = Form::of(flags)?;
+    session.check_version();
+    if let Some(kind) = Kind::all().find(|kind| kind.singular.contains(&command)) {
+        return one(session, kind, form, flags);
+    }
+    match Kind::all().find(|kind| kind.plural.contains(&command)) {
+        Some(kind) => many(session, kind, form, flags),
+        None => Err(Failure::Refused(format!("unknown command {command:?} for \"kumactl get\""))),
+    }
+}
+
+fn one(session: &Session<'_>, kind: Kind, form: Form, flags: &Flags) -> Result<(), Failure> {
+    let (name, mesh) = (flags.argument(0), flags.text("mesh"));
+    let route = item_route(kind, mesh, &name);
+    let resource = session.read(Ask::resource(Method::Get, &route)).map_err(|trouble| match kind.scope {
+        _ if !trouble.is_not_found() => trouble.within(&format!("failed to get {name}")),
+        Scope::Mesh => Failure::Refused(format!("No resources found in {mesh} mesh")),
+        Scope::Global => Failure::refused("No resources found"),
+    })?;
+    session.printer().data(&match form {
+        Form::Table => table(kind, session.now(), std::slice::from_ref(&resource)).text(),
+        Form::Yaml => output::yaml_of_resource(&resource, kind.spec != SpecForm::Json),
+        Form::Json => output::json(&resource),
+    })
+}
+
+fn many(session: &Session<'_>, kind: Kind, form: Form, flags: &Flags) -> Result<(), Failure> {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    if let Some(offset) = flags.given("offset") {
+        query.append_pair("offset", offset);
+    }
+    // Zero, like nothing, leaves the size to the server.
+    if let Some(size) = flags.given("size").filter(|size| size.parse() != Ok(0)) {
+        query.append_pair("size", size);
+    }
+    let query = query.finish();
+    let joint = if query.is_empty() { "" } else { "?" };
+    let route = format!("{}{joint}{query}", list_route(kind, flags.text("mesh")));
+    let page = pages::one(session, &route).map_err(|trouble| trouble.within(&format!("failed to list {kind}")))?;
+    session.printer().data(&match form {
+        Form::Table => {
+            let footer = page.next_offset().map_or_else(String::new, |offset| {
+                format!("\nRerun command with --offset={offset} argument to retrieve more resources\n")
+            });
+            table(kind, session.now(), &page.items).text() + &footer
+        }
+        Form::Yaml => model::yaml::to_string(&page.value()),
+        Form::Json => output::json(&page.value()),
+    })
+}
+
+fn table(kind: Kind, now: Timestamp, resources: &[Value]) -> Table {
+    let mut head = match kind.scope {
+        Scope::Mesh => vec!["MESH", "NAME"],
+        Scope::Global => vec!["NAME"],
+    };
+    if kind == Kind::DATAPLANE {
+        head.extend(["TAGS", "ADDRESS"]);
+    }
+    head.push("AGE");
+    let mut table = Table::new(&head);
+    for resource in resources {
+        let mut row: Vec<String> = match kind.scope {
+            Scope::Mesh => vec![text(resource, "/mesh"), text(resource, "/name")],
+            Scope::Global => vec![text(resource, "/name")],
+        };
+        if kind == Kind::DATAPLANE {
+            row.extend([tags(resource, resource), text(resource, "/networking/address")]);
+        }
+        row.push(age::since(now, age::time(resource.get("modificationTime"))));
+        table.add(row);
+    }
+    table
+}
+
+/// Returns the text at this place, or nothing.
+pub(super) fn text(value: &Value, pointer: &str) -> String {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// Returns what tells proxies apart: their labels, or, without any, the tags of their inbounds and gateway.
+pub(super) fn tags(resource: &Value, dataplane: &Value) -> String {
+    let mut tags: Vec<String> = pairs(resource.get("labels"));
+    if tags.is_empty() {
+        let inbounds = dataplane.pointer("/networking/inbound").and_then(Value::as_array).into_iter().flatten();
+        tags = inbounds.flat_map(|inbound| pairs(inbound.get("tags"))).collect();
+        tags.extend(pairs(dataplane.pointer("/networking/gateway/tags")));
+    }
+    tags.sort();
+    tags.dedup();
+    tags.join(" ")
+}
+
+fn pairs(map: Option<&Value>) -> Vec<String> {
+    let members = map.and_then(Value::as_object).into_iter().flatten();
+    members.filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(kind: Kind, resource: Value, expected: &str) {
+        let now = "2026-11-23T12:00:00Z".parse().unwrap();
+        assert_eq!(table(kind, now, &[resource]).text(), expected);
+    }
+
+    #[test]
+    fn columns_follow_the_kind() {
+        let time = "2026-11-23T11:59:50Z";
+        check(Kind::ZONE, json!({"name": "east", "modificationTime": time}), "NAME   AGE\neast   10s\n");
+        check(
+            Kind::SECRET,
+            json!({"mesh": "default", "name": "s", "modificationTime": time}),
+            "MESH      NAME   AGE\ndefault   s      10s\n",
+        );
+        check(
+            Kind::DATAPLANE,
+            json!({"mesh": "m", "name": "d", "labels": {"b": "2", "a": "1"}, "networking": {"address": "1.2.3.4"}}),
+            "MESH   NAME   TAGS      ADDRESS   AGE\nm      d      a=1 b=2   1.2.3.4   never\n",
+        );
+    }
+
+    #[test]
+    fn proxies_without_labels_show_their_tags() {
+        let old =
+            json!({"networking": {"inbound": [{"tags": {"kuma.io/service": "web"}}], "gateway": {"tags": {"g": "1"}}}});
+        assert_eq!(tags(&old, &old), "g=1 kuma.io/service=web");
+    }
+}

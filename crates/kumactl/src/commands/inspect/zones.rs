@@ -1,0 +1,153 @@
+//! `kumactl inspect zones`: all of them, page after page.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::{
+    cli::flags::Flags,
+    commands::{get::text, inspect::view, pages},
+    failure::Failure,
+    output::{self, Form, age, table::Table},
+    session::Session,
+};
+
+const HEAD: [&str; 8] = [
+    "NAME",
+    "STATUS",
+    "LAST CONNECTED AGO",
+    "LAST UPDATED AGO",
+    "TOTAL UPDATES",
+    "TOTAL ERRORS",
+    "ZONE-CP VERSION",
+    "BACKEND",
+];
+
+/// Shows all zones.
+pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
+    let form = Form::of(flags)?;
+    let zones = pages::all(session, "/zones/_overview", view).map_err(|trouble| trouble.alone())?;
+    match form {
+        Form::Yaml => session.printer().data(&model::yaml::to_string(&zones.value())),
+        Form::Json => session.printer().data(&output::json(&zones.value())),
+        Form::Table => {
+            let mut table = Table::new(&HEAD);
+            let mut broken = None;
+            for zone in &zones.items {
+                match row(zone, session.now()) {
+                    Ok(row) => table.add(row),
+                    Err(problem) => {
+                        broken = Some(problem);
+                        break;
+                    }
+                }
+            }
+            session.printer().data(&table.text())?;
+            broken.map_or(Ok(()), |problem| Err(Failure::Refused(problem)))
+        }
+    }
+}
+
+fn row(overview: &Value, now: Timestamp) -> Result<Vec<String>, String> {
+    let name = text(overview, "/name");
+    let subscriptions = subscriptions(overview, "/zoneInsight/subscriptions");
+    let last = subscriptions.last().unwrap_or(&Value::Null);
+    let is_enabled = overview.pointer("/zone/enabled").and_then(Value::as_bool) != Some(false);
+    let status = if is_enabled && subscriptions.iter().any(is_open) { "Online" } else { "Offline" };
+    let backend = match last.get("config").and_then(Value::as_str).filter(|config| !config.is_empty()) {
+        None => String::new(),
+        Some(config) => {
+            let config: Value = serde_json::from_str(config)
+                .map_err(|error| format!("the configuration of zone {name:?} is no JSON: {error}"))?;
+            text(&config, "/store/type")
+        }
+    };
+    Ok(vec![
+        name,
+        status.to_owned(),
+        age::since(now, age::time(last.get("connectTime"))),
+        age::since(now, age::time(last.pointer("/status/lastUpdateTime"))),
+        sum(subscriptions, "/status/total/responsesSent").to_string(),
+        sum(subscriptions, "/status/total/responsesRejected").to_string(),
+        text(last, "/version/kumaCp/version"),
+        backend,
+    ])
+}
+
+/// Returns the subscriptions in this place.
+pub(super) fn subscriptions<'a>(overview: &'a Value, pointer: &str) -> &'a [Value] {
+    overview.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// Returns whether a subscription was opened and not closed.
+pub(super) fn is_open(subscription: &Value) -> bool {
+    age::time(subscription.get("connectTime")).is_some() && age::time(subscription.get("disconnectTime")).is_none()
+}
+
+/// Adds up a counter; large numbers come as texts.
+pub(super) fn sum(subscriptions: &[Value], pointer: &str) -> u64 {
+    let counts = subscriptions.iter().filter_map(|subscription| count(subscription.pointer(pointer)?));
+    counts.fold(0, u64::saturating_add)
+}
+
+/// Reads a number that may come as a text.
+pub(super) fn count(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(overview: Value, expected: &[&str]) {
+        let now = "2026-11-23T12:00:00Z".parse().unwrap();
+        assert_eq!(row(&overview, now).unwrap(), expected);
+    }
+
+    fn subscription(disconnected: bool) -> Value {
+        let mut subscription = json!({
+            "connectTime": "2026-11-23T11:57:00Z",
+            "status": {
+                "lastUpdateTime": "2026-11-23T11:59:48Z",
+                "total": {"responsesSent": "120", "responsesRejected": 1}
+            },
+            "version": {"kumaCp": {"version": "3.0.0"}},
+            "config": "{\"store\":{\"type\":\"postgres\"}}"
+        });
+        if disconnected {
+            subscription["disconnectTime"] = json!("2026-11-23T11:58:00Z");
+        }
+        subscription
+    }
+
+    #[test]
+    fn zone_that_never_connected_is_offline() {
+        check(json!({"name": "west", "zone": {}}), &["west", "Offline", "never", "never", "0", "0", "", ""]);
+    }
+
+    #[test]
+    fn counters_of_all_subscriptions_are_added_up() {
+        let insight = json!({"subscriptions": [subscription(true), subscription(false)]});
+        check(
+            json!({"name": "east", "zone": {"enabled": true}, "zoneInsight": insight}),
+            &["east", "Online", "3m", "12s", "240", "2", "3.0.0", "postgres"],
+        );
+    }
+
+    #[test]
+    fn disabled_or_disconnected_zone_is_offline() {
+        let status = |enabled: bool, closed: bool| {
+            let insight = json!({"subscriptions": [subscription(closed)]});
+            let overview = json!({"name": "e", "zone": {"enabled": enabled}, "zoneInsight": insight});
+            row(&overview, "2026-11-23T12:00:00Z".parse().unwrap()).unwrap()[1].clone()
+        };
+        assert_eq!([status(true, false), status(false, false), status(true, true)], ["Online", "Offline", "Offline"]);
+    }
+
+    #[test]
+    fn configuration_that_is_no_json_is_told() {
+        let overview = json!({"name": "e", "zoneInsight": {"subscriptions": [{"config": "{"}]}});
+        assert!(row(&overview, "2026-11-23T12:00:00Z".parse().unwrap()).is_err());
+    }
+}

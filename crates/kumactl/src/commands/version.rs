@@ -1,0 +1,56 @@
+//! `kumactl version`.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::{
+    about,
+    cli::flags::Flags,
+    failure::Failure,
+    session::{Session, Trouble},
+};
+
+/// Prints the version of this program and of the server. A server that is not there is no failure.
+pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
+    let printer = session.printer();
+    let is_detailed = flags.is_on("detailed");
+    if is_detailed {
+        printer.data(&format!(
+            "Product:       {}\nVersion:       {}\nGit Tag:       v{}\nGit Commit:    {}\nBuild Date:    {}\n",
+            about::PRODUCT,
+            about::VERSION,
+            about::VERSION,
+            about::COMMIT,
+            about::BUILD_DATE
+        ))?;
+    } else {
+        printer.line(&format!("Client: {} {}", about::PRODUCT, about::VERSION))?;
+    }
+    match session.index() {
+        Ok(index) if is_detailed => printer.line(&format!("Server: {}", indented(&index))),
+        Ok(index) => {
+            let text = |name: &str| index.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            printer.line(&format!("Server: {} {}", text("product"), text("version")))
+        }
+        Err(trouble) => {
+            let text = match &trouble {
+                Trouble::Settings(text) => text.clone(),
+                Trouble::Call(error) => format!("Unable to retrieve server version: {}", error.line()),
+            };
+            printer.note(&format!("Unable to connect to control plane: {text}"));
+            Ok(())
+        }
+    }
+}
+
+/// Writes an object with sorted members, three blanks a level.
+fn indented(index: &Value) -> String {
+    let sorted: BTreeMap<&String, &Value> = index.as_object().into_iter().flatten().collect();
+    let mut text = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"   ");
+    let mut serializer = serde_json::Serializer::with_formatter(&mut text, formatter);
+    // Writing parsed JSON to memory cannot fail.
+    drop(serde::Serialize::serialize(&sorted, &mut serializer));
+    String::from_utf8_lossy(&text).into_owned()
+}

@@ -1,0 +1,52 @@
+//! From the words of the command line to an exit code.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use crate::{
+    cli::{self, Call},
+    commands,
+    failure::Failure,
+    printer::Printer,
+    session::Session,
+};
+
+/// What the program gets from outside.
+pub struct Surroundings {
+    /// The words after the program's name.
+    pub arguments: Vec<String>,
+    /// The home folder, where the settings live.
+    pub home: Option<PathBuf>,
+    /// Tells the time.
+    pub now: fn() -> Timestamp,
+    /// Where output goes.
+    pub printer: Printer,
+}
+
+/// Runs one command and returns the exit code: 0 done, 1 refused, failed or used wrongly.
+pub fn run(surroundings: &Surroundings) -> u8 {
+    match attempt(surroundings) {
+        Ok(()) | Err(Failure::Closed) => 0,
+        Err(Failure::Refused(text)) => {
+            surroundings.printer.note(&format!("Error: {text}"));
+            1
+        }
+        Err(Failure::Usage { text, usage }) => {
+            surroundings.printer.note(&format!("Error: {text}"));
+            // The peer prints the usage as data; a closed reader changes nothing about the exit code.
+            drop(surroundings.printer.line(&usage));
+            1
+        }
+    }
+}
+
+fn attempt(surroundings: &Surroundings) -> Result<(), Failure> {
+    match cli::parse(&surroundings.arguments)? {
+        Call::Help(text) => surroundings.printer.data(&text),
+        Call::Command { path, flags } => {
+            let session = Session::open(surroundings, &flags)?;
+            commands::dispatch(&path, &session, &flags)
+        }
+    }
+}
