@@ -27,7 +27,7 @@ pub(crate) fn resource(value: &Value) -> Response {
 }
 
 /// A list of resources: these are escaped, the link to the next page is not.
-pub(crate) fn list(total: usize, items: Vec<Value>, next: Option<String>) -> Response {
+pub(crate) fn list(total: usize, items: &[Value], next: Option<String>) -> Response {
     let list = serde_json::json!({"total": total, "items": items});
     let text = document::to_rest_text(&list);
     let open = text.trim_end().trim_end_matches('}').trim_end();
@@ -60,8 +60,8 @@ mod tests {
         let next = Some("http://h/zones?a=1&b=2".to_owned());
         let expected = "{\n \"total\": 1,\n \"items\": [\n  {\n   \"a\": \"\\u003c\\u0026\"\n  }\n ],\n \"next\": \
                         \"http://h/zones?a=1&b=2\"\n}\n";
-        check(list(1, items, next), expected).await;
-        check(list(0, vec![], None), "{\n \"total\": 0,\n \"items\": [],\n \"next\": null\n}\n").await;
+        check(list(1, &items, next), expected).await;
+        check(list(0, &[], None), "{\n \"total\": 0,\n \"items\": [],\n \"next\": null\n}\n").await;
         check(json(StatusCode::OK, &serde_json::json!({"a": "<"})), "{\n \"a\": \"<\"\n}\n").await;
     }
 }

@@ -199,6 +199,7 @@ fn of_write(error: WriteError) -> Problem {
             error!(target: "api-server", error = %error, "resource not written");
             Problem::new(S::INTERNAL_SERVER_ERROR, title_of(Operation::Create), INTERNAL)
         }
+        WriteError::Store { operation: Operation::Update, source } => of_store("Failed to update a resource", &source),
         WriteError::Store { operation, source } => of_store(title_of(operation), &source),
     }
 }

@@ -295,6 +295,7 @@ mod tests {
     use super::*;
     use crate::rest::negotiate::segments;
 
+    #[expect(clippy::needless_pass_by_value, reason = "cases read better without references")]
     fn check(method: Method, path: &str, expected: Result<Endpoint, NoRoute>) {
         let routes = Routes::all();
         let segments = segments(path).expect("segments");

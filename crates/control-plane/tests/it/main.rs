@@ -14,6 +14,12 @@ mod c_a_key_is_deleted;
 mod d_a_policy_changes;
 mod recorded_zone;
 mod refusals;
+#[cfg(test)]
 mod rest_access;
+#[cfg(test)]
+mod rest_log;
+#[cfg(test)]
 mod rest_replay;
+#[cfg(test)]
+mod rest_rules;
 mod walk;

@@ -3,30 +3,27 @@
 use axum::response::Response;
 use http::StatusCode;
 use model::{Key, Kind, Scope, Writable, proto};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Call, titled};
 use crate::{
+    about,
     access::Caller,
     resources::Side,
     rest::{answer, error::ApiError},
 };
 
-const PRODUCT: &str = "Arctos";
-/// The release whose shapes the API has.
-const BASED_ON: &str = "3.0.0";
-
 /// `GET /`: for everyone, without a look at who they are.
 pub(crate) async fn index(call: &Call<'_>) -> Result<Response, ApiError> {
     let settings = &call.handles.settings;
     let index = json!({
-        "basedOnKuma": BASED_ON,
+        "basedOnKuma": about::BASED_ON_KUMA,
         "clusterId": cluster_id(call).await?,
         "gui": "",
         "hostname": settings.hostname,
         "instanceId": settings.instance_id,
-        "product": PRODUCT,
-        "version": env!("CARGO_PKG_VERSION"),
+        "product": about::PRODUCT,
+        "version": about::VERSION,
     });
     Ok(answer::json(StatusCode::OK, &index))
 }
@@ -84,31 +81,33 @@ pub(super) fn resource_types(call: &Call<'_>) -> Response {
     kinds.sort();
     let row = |kind: Kind| {
         let computed = kind.writable == Writable::Never;
-        let mut row = json!({
-            "includeInFederation": kind.flow.from_global() && !computed,
-            "name": kind.name,
-            "path": kind.path,
-            "pluralDisplayName": kind.display_plural,
-        });
+        let mut row = Map::new();
+        let mut set = |name: &str, value: Value| drop(row.insert(name.to_owned(), value));
+        set("includeInFederation", json!(kind.flow.from_global() && !computed));
+        set("name", json!(kind.name));
+        set("path", json!(kind.path));
+        set("pluralDisplayName", json!(kind.display_plural));
         if let Some(policy) = kind.policy {
             // `from` is gone in 3.0, whose shape this is.
-            row["policy"] = json!({
+            let flags = json!({
                 "hasFromTargetRef": false,
                 "hasRulesTargetRef": policy.rules,
                 "hasToTargetRef": policy.to,
                 "isFromAsRules": false,
                 "isTargetRef": policy.target_ref,
             });
+            set("policy", flags);
         }
         // Not the rule of 1.8: clients take it as "comes from elsewhere".
-        row["readOnly"] = json!(all_read_only || computed);
-        row["scope"] = json!(match kind.scope {
+        set("readOnly", json!(all_read_only || computed));
+        let scope = match kind.scope {
             Scope::Global => "Global",
             Scope::Mesh => "Mesh",
-        });
-        row["shortName"] = json!(kind.short);
-        row["singularDisplayName"] = json!(kind.display);
-        row
+        };
+        set("scope", json!(scope));
+        set("shortName", json!(kind.short));
+        set("singularDisplayName", json!(kind.display));
+        Value::Object(row)
     };
     let rows: Vec<Value> = kinds.into_iter().map(row).collect();
     answer::json(StatusCode::OK, &json!({"resources": rows}))

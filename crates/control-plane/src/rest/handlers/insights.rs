@@ -80,7 +80,7 @@ pub(super) async fn mesh_insights(
         insights.push(of_mesh(call, caller, &mesh.resource).await?);
     }
     let (total, items, next) = lists::cut(call, insights)?;
-    Ok(answer::list(total, items, next))
+    Ok(answer::list(total, &items, next))
 }
 
 /// `GET /mesh-insights/{name}`

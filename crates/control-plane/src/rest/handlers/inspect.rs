@@ -183,9 +183,9 @@ fn meta(resource: &Resource) -> Value {
 
 fn metas_page(call: &Call<'_>, metas: Vec<Value>) -> Result<Response, ApiError> {
     let (total, items, next) = super::lists::cut(call, metas)?;
-    let mut page = json!({"items": items, "total": total});
-    if let Some(next) = next {
-        page["next"] = json!(next);
-    }
+    let page = match next {
+        Some(next) => json!({"items": items, "next": next, "total": total}),
+        None => json!({"items": items, "total": total}),
+    };
     Ok(answer::json(StatusCode::OK, &page))
 }

@@ -25,8 +25,8 @@ pub(super) async fn list(
 ) -> Result<Response, ApiError> {
     let (page, next) = page(call, caller, matched, kind).await?;
     let zone = call.handles.resources.rules().side.zone();
-    let items = page.items.iter().map(|stored| document::to_rest(&stored.resource, zone)).collect();
-    Ok(answer::list(page.total, items, next))
+    let items: Vec<Value> = page.items.iter().map(|stored| document::to_rest(&stored.resource, zone)).collect();
+    Ok(answer::list(page.total, &items, next))
 }
 
 /// Returns one page of what a caller may see, and the link to the next.

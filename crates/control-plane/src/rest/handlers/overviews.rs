@@ -27,7 +27,7 @@ pub(super) async fn list(
         let insight = insight(call, &stored.resource, query::TITLE).await?;
         items.push(overview(&stored.resource, insight));
     }
-    Ok(answer::list(page.total, items, next))
+    Ok(answer::list(page.total, &items, next))
 }
 
 /// `GET` of one resource with its insight; without one the member is there, and empty.

@@ -196,7 +196,7 @@ fn enabled(call: &Call<'_>, kind: TokenKind) -> Result<(), ApiError> {
 
 /// Reads a request; `null` is an empty one.
 fn read<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, ApiError> {
-    let read: Option<T> = serde_json::from_slice(body).map_err(|_| ApiError::Unreadable)?;
+    let read: Option<T> = serde_json::from_slice(body).map_err(|_no_request| ApiError::Unreadable)?;
     Ok(read.unwrap_or_default())
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use control_plane::{
     access::{Access, Allowed, Peer, Transport, View},
     clock::Clock,
+    config::Config,
     resources::{self, MeshDefaults, Resources, Rules, Side},
     rest::{AdminAnswer, AdminError, AdminRequest, Api, EnvoyAdmin, Handles, Issuers, Settings},
 };
@@ -21,7 +22,7 @@ use super::compare::Answer;
 
 /// One control plane.
 pub(crate) struct World {
-    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) store: Arc<dyn ResourceStore>,
     clock: Clock,
     api: Api,
     ring: watch::Sender<Arc<KeyRing>>,
@@ -40,7 +41,11 @@ pub(crate) struct Ask<'a> {
 impl World {
     /// Starts a control plane; `settings` is how the recordings tell of settings beyond the defaults.
     pub(crate) async fn start(side: Side, settings: &str) -> Self {
-        let store = Arc::new(MemoryStore::new());
+        Self::start_on(Arc::new(MemoryStore::new()), side, settings).await
+    }
+
+    /// Starts a control plane on a store.
+    pub(crate) async fn start_on(store: Arc<dyn ResourceStore>, side: Side, settings: &str) -> Self {
         let clock = Clock::starting_at("2026-11-24T12:00:00Z".parse().expect("time"));
         let has = |text: &str| settings.contains(text);
         let issuers_off = has("issuers off");
@@ -74,7 +79,7 @@ impl World {
                 cors_allowed_domains: cors,
                 localhost_is_admin: !has("localhostIsAdmin: false"),
                 issuers: Issuers { dataplane: on, zone: on, user: on, control_plane: on },
-                config_json: "{\"mode\":\"global\"}".into(),
+                config_json: configuration(&side).display_json().into(),
                 hostname: "cp-host".to_owned(),
                 instance_id: "cp-host-1a2b".to_owned(),
             },
@@ -249,6 +254,38 @@ impl World {
     }
 }
 
+/// The settings of every recorded server.
+fn configuration(side: &Side) -> Config {
+    let mut settings = vec![
+        ("KUMA_MODE", "global"),
+        ("KUMA_ENVIRONMENT", "universal"),
+        ("KUMA_STORE_TYPE", "memory"),
+        ("KUMA_REPORTS_ENABLED", "false"),
+        ("KUMA_GENERAL_WORK_DIR", "global"),
+        ("KUMA_INTER_CP_CATALOG_INSTANCE_ADDRESS", "127.0.0.1"),
+        ("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "false"),
+    ];
+    if let Some(zone) = side.zone() {
+        settings = vec![
+            ("KUMA_MODE", "zone"),
+            ("KUMA_STORE_TYPE", "memory"),
+            ("KUMA_GENERAL_WORK_DIR", "zone"),
+            ("KUMA_INTER_CP_CATALOG_INSTANCE_ADDRESS", "127.0.0.1"),
+            ("KUMA_INTER_CP_SERVER_PORT", "6683"),
+            ("KUMA_API_SERVER_HTTP_PORT", "6681"),
+            ("KUMA_API_SERVER_HTTPS_PORT", "6682"),
+            ("KUMA_DIAGNOSTICS_SERVER_PORT", "6680"),
+            ("KUMA_DP_SERVER_PORT", "6678"),
+            ("KUMA_MONITORING_ASSIGNMENT_SERVER_PORT", "6676"),
+            ("KUMA_MULTIZONE_ZONE_NAME", zone),
+            ("KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS", "grpc://127.0.0.1:5685"),
+        ];
+    }
+    let settings: Vec<(String, String)> =
+        settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    Config::from_sources(None, &settings, "/home/kuma").expect("configuration").0
+}
+
 fn secret(data: &str) -> Bytes {
     let fields = Map::from_iter([("data".to_owned(), json!(STANDARD.encode(data)))]);
     proto::spec_from_json(Kind::SECRET, &fields).expect("secret")
@@ -261,7 +298,7 @@ fn uri(path: &str) -> http::Uri {
 }
 
 /// The streams to the zone of the recordings, whose proxies have no admin interface.
-struct TheZone(Arc<MemoryStore>);
+struct TheZone(Arc<dyn ResourceStore>);
 
 #[async_trait::async_trait]
 impl EnvoyAdmin for TheZone {

@@ -1,0 +1,79 @@
+//! What the REST API logs: who did what, and no secret.
+
+use std::{
+    fmt::Write as _,
+    sync::{Arc, Mutex},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use control_plane::resources::Side;
+use tracing::{Event, Subscriber, field};
+use tracing_subscriber::{Layer, layer::Context, prelude::*};
+
+use crate::rest_replay::world::{Ask, World};
+
+/// Keeps all events as text.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<String>>);
+
+struct Fields<'a>(&'a mut String);
+
+impl field::Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &field::Field, value: &dyn std::fmt::Debug) {
+        write!(self.0, "{field}={value:?} ").expect("write");
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Log {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        let mut text = self.0.lock().expect("log");
+        write!(text, "{} ", event.metadata().target()).expect("write");
+        event.record(&mut Fields(&mut text));
+        text.push('\n');
+    }
+}
+
+async fn local(world: &World, method: &str, path: &str, body: &str, token: &str) -> String {
+    let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+    if !token.is_empty() {
+        headers.push(("authorization".to_owned(), format!("Bearer {token}")));
+    }
+    let ask = Ask { remote: !token.is_empty(), method, path, headers, body: Some(body.to_owned()) };
+    world.ask("127.0.0.1:5681", ask).await.body
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_says_who_did_what_and_holds_no_secret() {
+    let log = Log::default();
+    // With one subscriber alive, other threads decide for themselves whether anybody listens: keep two.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let _here = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+    let world = World::start(Side::Global, "").await;
+    let pem = tokens::generate_signing_key();
+    let data = STANDARD.encode(pem.reveal());
+    let body = format!(r#"{{"type":"GlobalSecret","name":"user-token-signing-key-2","data":"{data}"}}"#);
+    local(&world, "PUT", "/global-secrets/user-token-signing-key-2", &body, "").await;
+    let token = local(&world, "POST", "/tokens/user", r#"{"name":"john","validFor":"1h"}"#, "").await;
+    let zone = local(&world, "POST", "/tokens/zone", r#"{"zone":"east","scope":["cp"]}"#, "").await;
+    local(&world, "PUT", "/meshes/demo", r#"{"type":"Mesh","name":"demo"}"#, &token).await;
+    local(&world, "DELETE", "/global-secrets/admin-user-token", "", &token).await;
+    local(&world, "GET", "/who-am-i", "", "not.a.token").await;
+    local(&world, "PUT", "/global-secrets/hush", r#"{"type":"GlobalSecret","name":"hush","data":"c2Vzc2Ft!"}"#, "")
+        .await;
+    let text = log.0.lock().expect("log").clone();
+    for expected in [
+        "name=\"user-token-signing-key-2\" result=\"created\"",
+        "caller=mesh-system:admin/mesh-system:admin,mesh-system:authenticated",
+        "caller=john/mesh-system:authenticated method=\"PUT\" kind=\"Mesh\" mesh=\"\" name=\"demo\" result=\"created\"",
+        "method=\"DELETE\" kind=\"GlobalSecret\" mesh=\"\" name=\"admin-user-token\" result=\"refused",
+        "zone=\"east\" scope=\"cp\"",
+        "key=\"user-token-signing-key-2\"",
+        "authentication rejected",
+    ] {
+        assert!(text.contains(expected), "{expected} is not in:\n{text}");
+    }
+    let second_line = pem.reveal().lines().nth(1).expect("a line of the key");
+    for secret in [token.as_str(), zone.as_str(), second_line, data.as_str(), "not.a.token", "c2Vzc2Ft"] {
+        assert!(!text.contains(secret), "a secret is in the log:\n{text}");
+    }
+}

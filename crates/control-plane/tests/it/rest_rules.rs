@@ -1,0 +1,149 @@
+//! Rules of the REST API that no recording shows: ours alone.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use async_trait::async_trait;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use control_plane::resources::Side;
+use model::{Key, Kind};
+use store::{Applied, Batch, Kinds, Page, Query, ResourceStore, StoreError, Stored, Watch, memory::MemoryStore};
+
+use crate::rest_replay::{
+    compare::Answer,
+    world::{Ask, World},
+};
+
+async fn local(world: &World, method: &str, path: &str, body: &str) -> Answer {
+    let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+    let body = (!body.is_empty()).then(|| body.to_owned());
+    world.ask("127.0.0.1:5681", Ask { remote: false, method, path, headers, body }).await
+}
+
+async fn secret(world: &World, name: &str, data: &[u8]) -> Answer {
+    let data = STANDARD.encode(data);
+    let body = format!(r#"{{"type":"GlobalSecret","name":"{name}","data":"{data}"}}"#);
+    local(world, "PUT", &format!("/global-secrets/{name}"), &body).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signing_key_must_be_able_to_sign() {
+    let world = World::start(Side::Global, "").await;
+    let pem = tokens::generate_signing_key();
+    for (name, data, status) in [
+        ("user-token-signing-key-2", b"no key".as_slice(), 400),
+        ("zone-token-signing-key-2", b"".as_slice(), 400),
+        ("control-plane-signing-key-0001", b"too short".as_slice(), 400),
+        ("user-token-signing-key-two", pem.reveal().as_bytes(), 400),
+        ("control-plane-signing-key-0001", b"01234567890123456789012345678901".as_slice(), 201),
+        ("user-token-signing-key-2", pem.reveal().as_bytes(), 201),
+        ("my-key", b"anything".as_slice(), 201),
+    ] {
+        assert_eq!(secret(&world, name, data).await.status, status, "{name}");
+    }
+    assert_eq!(secret(&world, "user-token-signing-key-2", b"no key").await.status, 400, "an update is checked too");
+    let path = "/meshes/default/secrets/dataplane-token-signing-key-default-2";
+    let body = r#"{"type":"Secret","mesh":"default","name":"dataplane-token-signing-key-default-2","data":"eA=="}"#;
+    assert_eq!(local(&world, "PUT", path, body).await.status, 400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_secrets_with_one_serial_are_refused() {
+    let world = World::start(Side::Global, "").await;
+    let pem = tokens::generate_signing_key();
+    let pem = pem.reveal().as_bytes();
+    assert_eq!(secret(&world, "zone-token-signing-key-2", pem).await.status, 201);
+    let refused = secret(&world, "zone-token-signing-key-0002", pem).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.body.contains("zone-token-signing-key-2"), "{}", refused.body);
+    assert_eq!(secret(&world, "user-token-signing-key-0002", pem).await.status, 201, "families do not share serials");
+    assert_eq!(secret(&world, "zone-token-signing-key-2", pem).await.status, 200, "a key is not in its own way");
+    assert_eq!(local(&world, "DELETE", "/global-secrets/zone-token-signing-key-2", "").await.status, 200);
+    assert_eq!(secret(&world, "zone-token-signing-key-0002", pem).await.status, 201);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_control_plane_token_says_its_zone_and_its_key() {
+    let world = World::start(Side::Global, "").await;
+    let missing = local(&world, "POST", "/tokens/control-plane", r#"{"zone":"west"}"#).await;
+    assert_eq!(missing.status, 404);
+    secret(&world, "control-plane-signing-key-0001", b"01234567890123456789012345678901").await;
+    let token = local(&world, "POST", "/tokens/control-plane", r#"{"zone":"west"}"#).await;
+    assert_eq!((token.status, token.body.split('.').count()), (200, 3));
+    for bad in [r#"{"zone":""}"#, r#"{"zone":"West"}"#, r#"{"zone":"west","validFor":"0s"}"#, "{"] {
+        assert_eq!(local(&world, "POST", "/tokens/control-plane", bad).await.status, 400, "{bad}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_has_a_limit() {
+    let world = World::start(Side::Global, "").await;
+    let body = " ".repeat(32 * 1024 * 1024 + 1);
+    assert_eq!(local(&world, "PUT", "/meshes/demo", &body).await.status, 413);
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleting_a_mesh_deletes_what_is_in_it() {
+    let world = World::start(Side::Global, "").await;
+    let body = r#"{"type":"Secret","mesh":"default","name":"s","data":"eA=="}"#;
+    assert_eq!(local(&world, "PUT", "/meshes/default/secrets/s", body).await.status, 201);
+    // Written by somebody who set no owner.
+    let stray = Key::in_mesh(Kind::SECRET, "default", "stray");
+    world.put(stray, model::Labels::new(), bytes::Bytes::new(), None).await;
+    assert_eq!(local(&world, "DELETE", "/meshes/default", "").await.status, 200);
+    for kind in Kind::all().filter(|kind| kind.scope == model::Scope::Mesh) {
+        assert!(world.all(kind).await.is_empty(), "{kind}");
+    }
+}
+
+/// A store on a disk that can fill up.
+struct Disk {
+    memory: MemoryStore,
+    full: AtomicBool,
+}
+
+#[async_trait]
+impl ResourceStore for Disk {
+    async fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        self.memory.get(key).await
+    }
+
+    async fn list(&self, query: &Query) -> Result<Page, StoreError> {
+        self.memory.list(query).await
+    }
+
+    async fn apply(&self, batch: Batch) -> Result<Applied, StoreError> {
+        if self.full.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable { detail: "database or disk is full".to_owned() });
+        }
+        self.memory.apply(batch).await
+    }
+
+    fn watch(&self, kinds: Kinds) -> Watch {
+        self.memory.watch(kinds)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_is_a_503_and_nothing_is_lost() {
+    let disk = Arc::new(Disk { memory: MemoryStore::new(), full: AtomicBool::new(false) });
+    let world = World::start_on(disk.clone(), Side::Global, "").await;
+    let mesh = |name: &str| format!(r#"{{"type":"Mesh","name":"{name}"}}"#);
+    assert_eq!(local(&world, "PUT", "/meshes/one", &mesh("one")).await.status, 201);
+    disk.full.store(true, Ordering::SeqCst);
+    for (method, path, body) in [
+        ("PUT", "/meshes/two", mesh("two")),
+        ("PUT", "/meshes/one", mesh("one")),
+        ("DELETE", "/meshes/one", String::new()),
+    ] {
+        let answer = local(&world, method, path, &body).await;
+        assert_eq!(answer.status, 503, "{method} {path}");
+        assert!(!answer.body.contains("disk"), "the caller is not told about disks: {}", answer.body);
+    }
+    assert_eq!(local(&world, "GET", "/meshes/one", "").await.status, 200);
+    assert_eq!(local(&world, "GET", "/meshes/two", "").await.status, 404);
+    disk.full.store(false, Ordering::SeqCst);
+    assert_eq!(local(&world, "PUT", "/meshes/two", &mesh("two")).await.status, 201);
+}
