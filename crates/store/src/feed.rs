@@ -1,86 +1,151 @@
-//! Tells watchers what changed. A watcher that falls behind starts anew from the full picture.
+//! One watcher: a bounded queue that the store fills, and the stream that empties it.
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, PoisonError, RwLock},
+    iter,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use futures::{StreamExt as _, stream};
-use tokio::sync::broadcast::{self, error::RecvError};
+use futures::{StreamExt, stream};
+use tokio::sync::Notify;
 
-use crate::{
-    Event, Kinds, Watch,
-    index::{Change, Index},
-};
+use crate::{Event, Kinds, Watch, hub::Hub, index::Index};
 
-/// Batches that a watcher may lag behind before it has to start anew.
-const LAG: usize = 1024;
-
-/// The index and the feed of its changes, under one lock: a watcher that takes its picture misses nothing after it.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    index: RwLock<Index>,
-    feed: broadcast::Sender<Arc<[Change]>>,
+/// The queue of one watcher. Filled under the hub's lock, emptied without it.
+pub(crate) struct Feed {
+    kinds: Kinds,
+    limit: NonZeroUsize,
+    queue: Mutex<Queue>,
+    /// One watcher waits at most, and a permit is kept when none does: no wake-up is lost.
+    filled: Notify,
 }
 
-impl Shared {
-    pub(crate) fn new(index: Index) -> Arc<Self> {
-        Arc::new(Self { index: RwLock::new(index), feed: broadcast::Sender::new(LAG) })
+#[derive(Default)]
+struct Queue {
+    events: VecDeque<Event>,
+    /// Events were lost; the watcher needs a new picture.
+    overflowed: bool,
+    closed: bool,
+}
+
+/// What a queue holds for its watcher.
+enum Next {
+    Event(Event),
+    Overflowed,
+    Closed,
+    Nothing,
+}
+
+impl Feed {
+    /// Returns an empty queue for at most `limit` events.
+    pub(crate) fn new(kinds: Kinds, limit: NonZeroUsize) -> Self {
+        Self { kinds, limit, queue: Mutex::default(), filled: Notify::new() }
     }
 
-    pub(crate) fn read<T>(&self, read: impl FnOnce(&Index) -> T) -> T {
-        // A panic while the lock was held cannot have left half a batch: changes are planned before they are made.
-        read(&self.index.read().unwrap_or_else(PoisonError::into_inner))
+    /// Queues the events of watched kinds. A queue that gets too long is emptied instead, unless the watcher kept up
+    /// and only the events of this very call are too many.
+    pub(crate) fn push(&self, events: &[Event]) {
+        let mut queue = self.lock();
+        if queue.overflowed {
+            return;
+        }
+        let waiting = queue.events.len();
+        queue.events.extend(events.iter().filter(|event| self.is_watched(event)).cloned());
+        if queue.events.len() == waiting {
+            return;
+        }
+        if waiting > 0 && queue.events.len() > self.limit.get() {
+            queue.events = VecDeque::new();
+            queue.overflowed = true;
+        }
+        self.filled.notify_one();
     }
 
-    /// Makes changes that are durable, and tells the watchers.
-    pub(crate) fn commit(&self, changes: Vec<Change>) {
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        index.commit(&changes);
-        if !changes.is_empty() {
-            // An error means that nobody watches.
-            let _nobody = self.feed.send(changes.into());
+    /// Makes the watcher start again.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn overflow(&self) {
+        let mut queue = self.lock();
+        queue.events = VecDeque::new();
+        queue.overflowed = true;
+        self.filled.notify_one();
+    }
+
+    /// Forgets what is queued.
+    pub(crate) fn clear(&self) {
+        let mut queue = self.lock();
+        queue.events.clear();
+        queue.overflowed = false;
+    }
+
+    /// Ends the watch after what is queued.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.filled.notify_one();
+    }
+
+    fn is_watched(&self, event: &Event) -> bool {
+        match event {
+            Event::Apply(stored) | Event::InitApply(stored) => self.kinds.contains(stored.resource.key.kind),
+            Event::Delete { key, .. } => self.kinds.contains(key.kind),
+            Event::Init | Event::InitDone => true,
         }
     }
 
-    /// The picture of now and everything after it.
-    fn picture(&self, kinds: &Kinds) -> (VecDeque<Event>, broadcast::Receiver<Arc<[Change]>>) {
-        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-        let mut events = VecDeque::from([Event::Init]);
-        let watched = index.all().filter(|stored| kinds.contains(stored.resource.key.kind));
-        events.extend(watched.cloned().map(Event::InitApply));
-        events.push_back(Event::InitDone);
-        // Still under the lock: no commit can come between the picture and the subscription.
-        let changes = self.feed.subscribe();
-        drop(index);
-        (events, changes)
+    fn take(&self) -> Next {
+        let mut queue = self.lock();
+        if queue.overflowed {
+            return Next::Overflowed;
+        }
+        match queue.events.pop_front() {
+            Some(event) => Next::Event(event),
+            None if queue.closed => Next::Closed,
+            None => Next::Nothing,
+        }
     }
 
-    pub(crate) fn watch(self: &Arc<Self>, kinds: Kinds) -> Watch {
-        let (queue, changes) = self.picture(&kinds);
-        let state = (Arc::clone(self), kinds, queue, changes);
-        stream::unfold(state, |(shared, kinds, mut queue, mut changes)| async move {
-            loop {
-                if let Some(event) = queue.pop_front() {
-                    return Some((event, (shared, kinds, queue, changes)));
-                }
-                match changes.recv().await {
-                    Ok(batch) => queue.extend(batch.iter().filter_map(|change| event(change, &kinds))),
-                    Err(RecvError::Lagged(_)) => (queue, changes) = shared.picture(&kinds),
-                    // The store is gone; `shared` holds the sender, so this cannot happen while the watch lives.
-                    Err(RecvError::Closed) => return None,
-                }
-            }
-        })
-        .boxed()
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn event(change: &Change, kinds: &Kinds) -> Option<Event> {
-    match change {
-        Change::Put(stored) => kinds.contains(stored.resource.key.kind).then(|| Event::Apply(stored.clone())),
-        Change::Delete { key, version } => {
-            kinds.contains(key.kind).then(|| Event::Delete { key: key.clone(), version: *version })
+/// The reading end of a feed. Holds the store weakly: a forgotten watch keeps no store open.
+pub(crate) struct Watcher {
+    hub: Weak<Hub>,
+    feed: Arc<Feed>,
+    /// A picture that is still to be told, as the index it is made from until the first event is asked for.
+    start: Option<Index>,
+    picture: VecDeque<Event>,
+}
+
+impl Watcher {
+    /// Returns a watcher that tells the picture of `start` and then what its feed gets.
+    pub(crate) fn new(hub: Weak<Hub>, feed: Arc<Feed>, start: Index) -> Self {
+        Self { hub, feed, start: Some(start), picture: VecDeque::new() }
+    }
+
+    /// Returns the events as a stream.
+    pub(crate) fn into_stream(self) -> Watch {
+        stream::unfold(self, |mut watcher| async move { watcher.next().await.map(|event| (event, watcher)) }).boxed()
+    }
+
+    /// Returns the next event. Cancel safe: an event is taken only when it is returned.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(index) = self.start.take() {
+                let rows = index.picture(&self.feed.kinds).into_iter().map(Event::InitApply);
+                self.picture = iter::once(Event::Init).chain(rows).chain(iter::once(Event::InitDone)).collect();
+            }
+            if let Some(event) = self.picture.pop_front() {
+                return Some(event);
+            }
+            match self.feed.take() {
+                Next::Event(event) => return Some(event),
+                // a reader that is too slow finishes its picture first, so that it gets one now and then
+                Next::Overflowed => self.start = Some(self.hub.upgrade()?.rejoin(&self.feed)),
+                Next::Closed => return None,
+                Next::Nothing => self.feed.filled.notified().await,
+            }
         }
     }
 }

@@ -1,18 +1,29 @@
-//! Keeps resources in memory only: for tests, and for control planes that may forget.
+//! Resources in memory: for tests, and for control planes that get everything again from elsewhere.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use model::Key;
 
-use crate::{Applied, Batch, Kinds, Page, Query, ResourceStore, StoreError, Stored, Watch, feed::Shared, index::Index};
+use crate::{
+    Applied, Batch, Kinds, Options, Page, Query, ResourceStore, StoreError, Stored, Watch, hub::Hub, index::Index,
+};
 
-/// A store that is empty after a restart.
-#[derive(Debug)]
+/// A store that is empty when the program starts.
 pub struct MemoryStore {
-    shared: Arc<Shared>,
-    /// One writer at a time: a plan is made and committed without another one in between.
-    writer: Mutex<()>,
+    hub: Arc<Hub>,
+}
+
+impl MemoryStore {
+    /// Returns an empty store.
+    pub fn new() -> Self {
+        Self::with_options(Options::default())
+    }
+
+    /// Returns an empty store with these settings.
+    pub fn with_options(options: Options) -> Self {
+        Self { hub: Arc::new(Hub::new(Index::default(), options)) }
+    }
 }
 
 impl Default for MemoryStore {
@@ -21,31 +32,27 @@ impl Default for MemoryStore {
     }
 }
 
-impl MemoryStore {
-    /// Returns an empty store.
-    pub fn new() -> Self {
-        Self { shared: Shared::new(Index::default()), writer: Mutex::new(()) }
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").finish_non_exhaustive()
     }
 }
 
 #[async_trait]
 impl ResourceStore for MemoryStore {
     async fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
-        Ok(self.shared.read(|index| index.get(key).cloned()))
+        Ok(self.hub.index().get(key).cloned())
     }
 
     async fn list(&self, query: &Query) -> Result<Page, StoreError> {
-        Ok(self.shared.read(|index| index.list(query)))
+        Ok(self.hub.index().list(query))
     }
 
     async fn apply(&self, batch: Batch) -> Result<Applied, StoreError> {
-        let _one_writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let (applied, changes) = self.shared.read(|index| index.plan(&batch))?;
-        self.shared.commit(changes);
-        Ok(applied)
+        self.hub.update(|index| index.apply(&batch))
     }
 
     fn watch(&self, kinds: Kinds) -> Watch {
-        self.shared.watch(kinds)
+        self.hub.watch(kinds)
     }
 }

@@ -1,155 +1,124 @@
-//! The thread that writes: takes what waits, commits it together, answers.
+//! The one thread that writes: batches that wait together are committed together.
 
-use std::{sync::Arc, thread::JoinHandle};
+use std::sync::Arc;
 
-use tokio::sync::{
-    mpsc::{self, error::SendError},
-    oneshot,
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, warn};
+
+use super::{
+    journal::{Journal, WriteError},
+    lock::Held,
 };
-use tracing::error;
+use crate::{Applied, Batch, StoreError, hub::Hub};
 
-use super::file::{File, OpenError};
-use crate::{Applied, Batch, StoreError, feed::Shared, index::Change};
+/// How many batches share a transaction at most, so that the first does not wait for the last for long.
+const GROUP: usize = 256;
 
-/// Batches that may wait; more make their callers wait.
-const QUEUE: usize = 256;
-/// Batches that share one commit.
-const TOGETHER: usize = 64;
-
-pub(super) struct Job {
+/// A batch, and where its answer goes.
+pub(super) struct Request {
     pub(super) batch: Batch,
     pub(super) answer: oneshot::Sender<Result<Applied, StoreError>>,
 }
 
-/// A handle on the thread. The thread ends, and gives the file back, when the handle is dropped.
+/// Owns the file.
 pub(super) struct Writer {
-    jobs: Option<mpsc::Sender<Job>>,
-    thread: Option<JoinHandle<()>>,
+    /// Closed before the lock is freed: fields are dropped in order.
+    journal: Journal,
+    hub: Arc<Hub>,
+    /// A transaction failed and the file was not looked at since.
+    in_doubt: bool,
+    _lock: Held,
 }
 
 impl Writer {
-    pub(super) fn start(file: File, shared: Arc<Shared>) -> Result<Self, OpenError> {
-        let (jobs, queue) = mpsc::channel(QUEUE);
-        let thread = std::thread::Builder::new()
-            .name("store-writer".to_owned())
-            .spawn(move || run(file, &shared, queue))
-            .map_err(OpenError::Thread)?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+    /// Returns the writer of an open file.
+    pub(super) fn new(journal: Journal, hub: Arc<Hub>, lock: Held) -> Self {
+        Self { journal, hub, in_doubt: false, _lock: lock }
     }
 
-    pub(super) async fn send(&self, job: Job) -> Result<(), SendError<Job>> {
-        match &self.jobs {
-            Some(jobs) => jobs.send(job).await,
-            None => Err(SendError(job)),
-        }
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        drop(self.jobs.take());
-        if let Some(thread) = self.thread.take() {
-            let _how_it_ended = thread.join();
-        }
-    }
-}
-
-fn run(mut file: File, shared: &Shared, mut queue: mpsc::Receiver<Job>) {
-    while let Some(first) = queue.blocking_recv() {
-        let mut jobs = vec![first];
-        while jobs.len() < TOGETHER
-            && let Ok(job) = queue.try_recv()
-        {
-            jobs.push(job);
-        }
-        write(&mut file, shared, jobs);
-    }
-}
-
-/// Writes jobs in one transaction. Each is planned on top of the ones before it, so they are committed one by one in
-/// memory only after all of them are in the file; if the commit fails, none of them happened.
-fn write(file: &mut File, shared: &Shared, jobs: Vec<Job>) {
-    // One job at a time is planned against what is in memory; to share a commit, jobs after the first must not depend
-    // on each other's outcome. They may touch the same keys, so each is planned on a copy only when it has to be: the
-    // simple way, and still one fsync for independent jobs, is to stop sharing at the first job that overlaps.
-    let mut rest = jobs.into_iter().peekable();
-    while rest.peek().is_some() {
-        let mut group: Vec<(Job, Applied, Vec<Change>)> = Vec::new();
-        let mut touched = std::collections::BTreeSet::new();
-        while let Some(job) = rest.peek() {
-            let keys = keys_of(&job.batch);
-            let independent = keys.iter().all(|key| !touched.contains(key)) && !(deletes(&job.batch) && !group.is_empty());
-            if !independent {
-                break;
+    /// Writes until the store is dropped.
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Request>) {
+        let mut group = Vec::with_capacity(GROUP);
+        while queue.blocking_recv_many(&mut group, GROUP) > 0 {
+            let (batches, answers): (Vec<_>, Vec<_>) =
+                group.drain(..).map(|request| (request.batch, request.answer)).unzip();
+            for (answer, result) in answers.into_iter().zip(self.write(&batches)) {
+                // whoever asked may be gone
+                drop(answer.send(result));
             }
-            let Some(job) = rest.next() else { break };
-            let ends_group = deletes(&job.batch);
-            match shared.read(|index| index.plan(&job.batch)) {
+        }
+    }
+
+    /// Writes batches together; if that fails, one by one, so that a large one does not fail the small ones.
+    fn write(&mut self, batches: &[Batch]) -> Vec<Result<Applied, StoreError>> {
+        match self.commit(batches) {
+            Ok(results) => results,
+            Err(cause) if batches.len() == 1 => vec![Err(cause)],
+            Err(_) => batches.iter().flat_map(|batch| self.write(std::slice::from_ref(batch))).collect(),
+        }
+    }
+
+    fn commit(&mut self, batches: &[Batch]) -> Result<Vec<Result<Applied, StoreError>>, StoreError> {
+        self.settle()?;
+        let result = self.transact(batches);
+        if let Err(cause) = &result {
+            error!(target: "store", error = %cause, "the store cannot be written");
+            self.in_doubt = true;
+            // at once: the answer "nothing was written" should be true when it is given
+            self.settle()?;
+        }
+        result
+    }
+
+    /// All batches in one transaction: the file first, then the index and the watchers. An error means that none of
+    /// them is in the index; whether it is in the file is in doubt.
+    fn transact(&mut self, batches: &[Batch]) -> Result<Vec<Result<Applied, StoreError>>, StoreError> {
+        let mut index = self.hub.index();
+        let before = index.version();
+        let mut events = Vec::new();
+        let mut results = Vec::with_capacity(batches.len());
+        let mut writing = self.journal.begin()?;
+        for batch in batches {
+            let mut next = index.clone();
+            let (applied, changes) = match next.apply(batch) {
+                Ok(applied) => applied,
                 Err(refused) => {
-                    let _caller_gone = job.answer.send(Err(refused));
+                    results.push(Err(refused));
+                    continue;
                 }
-                Ok((mut applied, mut changes)) => {
-                    // Versions follow the order of the group.
-                    let ahead = u64::try_from(group.len()).unwrap_or(0);
-                    renumber(&mut applied, &mut changes, ahead);
-                    touched.extend(keys);
-                    group.push((job, applied, changes));
+            };
+            match writing.write(&changes) {
+                Ok(()) => {
+                    index = next;
+                    events.extend(changes);
+                    results.push(Ok(applied));
                 }
-            }
-            if ends_group {
-                break;
+                Err(WriteError::Batch(cause)) => {
+                    warn!(target: "store", error = %cause, "a batch could not be written");
+                    results.push(Err(cause));
+                }
+                Err(WriteError::Transaction(cause)) => return Err(cause),
             }
         }
-        commit(file, shared, group);
+        if index.version() != before {
+            writing.commit(index.version())?;
+            self.hub.publish(index, &events);
+        }
+        Ok(results)
     }
-}
 
-/// Every key a batch names, owners included: what a later job may depend on.
-fn keys_of(batch: &Batch) -> Vec<model::Key> {
-    let mut keys = Vec::new();
-    for write in &batch.writes {
-        match write {
-            crate::Write::Put { resource, .. } => {
-                keys.push(resource.key.clone());
-                keys.extend(resource.owner.clone());
-            }
-            crate::Write::Delete { key, .. } => keys.push(key.clone()),
+    /// After a failed transaction: makes sure that the index is what the file holds.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        if !self.in_doubt {
+            return Ok(());
         }
-    }
-    keys
-}
-
-/// A delete may take anything with it: it shares a commit with nobody after it.
-fn deletes(batch: &Batch) -> bool {
-    batch.writes.iter().any(|write| matches!(write, crate::Write::Delete { .. }))
-}
-
-fn renumber(applied: &mut Applied, changes: &mut [Change], ahead: u64) {
-    applied.version.0 += ahead;
-    for change in changes {
-        match change {
-            Change::Put(stored) => stored.version.0 += ahead,
-            Change::Delete { version, .. } => version.0 += ahead,
+        let found = self.journal.reopen()?;
+        self.in_doubt = false;
+        if found.version() != self.hub.index().version() {
+            // the disk said no and did it all the same: what it holds now is what the next start would find
+            warn!(target: "store", "a write that failed is in the store, watchers start again");
+            self.hub.restart(found);
         }
-    }
-}
-
-fn commit(file: &mut File, shared: &Shared, group: Vec<(Job, Applied, Vec<Change>)>) {
-    if group.is_empty() {
-        return;
-    }
-    match file.write(group.iter().map(|(_, _, changes)| changes.as_slice())) {
-        Ok(()) => {
-            for (job, applied, changes) in group {
-                shared.commit(changes);
-                let _caller_gone = job.answer.send(Ok(applied));
-            }
-        }
-        Err(failed) => {
-            error!(target: "store", error = %failed, "cannot write: nothing of this was stored");
-            for (job, _, _) in group {
-                let _caller_gone = job.answer.send(Err(StoreError::Unavailable { detail: failed.to_string() }));
-            }
-        }
+        Ok(())
     }
 }

@@ -1,0 +1,32 @@
+//! Every case against every backend.
+
+mod memory {
+    use store::{conformance::Subject, memory::MemoryStore};
+
+    store::conformance_tests!(Subject::open(MemoryStore::new()));
+}
+
+mod sqlite {
+    use store::{conformance::Subject, sqlite::SqliteStore};
+    use tempfile::TempDir;
+
+    fn subject() -> Subject {
+        let folder = TempDir::new().unwrap();
+        Subject::open(SqliteStore::open(&folder.path().join("store.db")).unwrap()).keeping(folder)
+    }
+
+    store::conformance_tests!(subject());
+}
+
+mod sqlite_opened_again_after_each_step {
+    use store::{conformance::Subject, sqlite::SqliteStore};
+    use tempfile::TempDir;
+
+    fn subject() -> Subject {
+        let folder = TempDir::new().unwrap();
+        // the folder lives as long as the closure
+        Subject::reopened(move || SqliteStore::open(&folder.path().join("store.db")).unwrap())
+    }
+
+    store::conformance_tests!(subject());
+}
