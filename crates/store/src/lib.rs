@@ -4,12 +4,22 @@
 //! crash (for durable backends), a batch happens whole or not at all, and a watcher sees every state it needs to end
 //! up with the truth.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
+mod feed;
+mod hub;
+mod index;
+pub mod memory;
+mod options;
 mod query;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 mod watch;
 mod write;
 
 pub use error::StoreError;
+pub use options::Options;
 pub use query::{Page, Query};
 pub use watch::{Event, Kinds, Watch};
 pub use write::{Applied, Batch, Outcome, Precondition, Stored, Version, Write};

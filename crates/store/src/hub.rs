@@ -1,0 +1,105 @@
+//! Where readers, watchers and the writer of a store meet.
+//!
+//! The lock orders everything: an index is swapped in and its events are queued under the write lock, a watcher takes
+//! its picture and joins under the same lock. So a watcher hears each change exactly once, in its picture or after it.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+
+use crate::{
+    Event, Kinds, Options, Watch,
+    feed::{Feed, Watcher},
+    index::Index,
+};
+
+/// The present index and who watches it.
+pub(crate) struct Hub {
+    options: Options,
+    state: RwLock<State>,
+}
+
+struct State {
+    index: Index,
+    feeds: Vec<Weak<Feed>>,
+}
+
+impl Hub {
+    /// Returns a hub without watchers.
+    pub(crate) fn new(index: Index, options: Options) -> Self {
+        Self { options, state: RwLock::new(State { index, feeds: Vec::new() }) }
+    }
+
+    /// Returns the present index.
+    pub(crate) fn index(&self) -> Index {
+        self.read().index.clone()
+    }
+
+    /// Swaps in the next index that `change` makes of the present one, and tells the watchers.
+    pub(crate) fn update<T, E>(&self, change: impl FnOnce(&mut Index) -> Result<(T, Vec<Event>), E>) -> Result<T, E> {
+        let mut state = self.write();
+        let mut next = state.index.clone();
+        let (value, events) = change(&mut next)?;
+        state.publish(next, &events);
+        Ok(value)
+    }
+
+    /// Swaps in an index that was made elsewhere, and tells the watchers.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn publish(&self, next: Index, events: &[Event]) {
+        self.write().publish(next, events);
+    }
+
+    /// Swaps in an index that has nothing to do with the one before; all watchers start again.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn restart(&self, next: Index) {
+        let mut state = self.write();
+        state.index = next;
+        for feed in state.feeds.iter().filter_map(Weak::upgrade) {
+            feed.overflow();
+        }
+    }
+
+    /// Starts a watch; its picture is the one of this moment.
+    pub(crate) fn watch(self: &Arc<Self>, kinds: Kinds) -> Watch {
+        let feed = Arc::new(Feed::new(kinds, self.options.watch_queue));
+        let mut state = self.write();
+        // whoever stopped watching is forgotten when someone starts
+        state.feeds.retain(|feed| feed.strong_count() > 0);
+        state.feeds.push(Arc::downgrade(&feed));
+        let start = state.index.clone();
+        drop(state);
+        Watcher::new(Arc::downgrade(self), feed, start).into_stream()
+    }
+
+    /// Returns the present index for a watcher that fell behind, and empties its queue: what was in it is in the index.
+    pub(crate) fn rejoin(&self, feed: &Feed) -> Index {
+        let state = self.read();
+        feed.clear();
+        state.index.clone()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn publish(&mut self, next: Index, events: &[Event]) {
+        self.index = next;
+        for feed in self.feeds.iter().filter_map(Weak::upgrade) {
+            feed.push(events);
+        }
+    }
+}
+
+/// The store is gone: watchers hear what is queued, then the end.
+impl Drop for Hub {
+    fn drop(&mut self) {
+        for feed in self.read().feeds.iter().filter_map(Weak::upgrade) {
+            feed.close();
+        }
+    }
+}

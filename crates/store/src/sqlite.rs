@@ -1,0 +1,103 @@
+//! Resources in one SQLite file of one process.
+//!
+//! ```text
+//! apply -> queue -> writer thread: tried on the index, written to the journal, committed together -> index, watchers
+//! get, list, watch <- index in memory
+//! ```
+//!
+//! Reads never touch the file, so they work on when the disk does not. A batch is in the index, told to watchers and
+//! answered with `Ok` only after SQLite said that its transaction is on disk (WAL, `synchronous=FULL`).
+
+mod error;
+mod journal;
+mod lock;
+mod place;
+mod rows;
+mod writer;
+
+pub use error::OpenError;
+
+use std::{fmt, path::Path, sync::Arc, thread};
+
+use async_trait::async_trait;
+use model::Key;
+use tokio::sync::{mpsc, oneshot};
+
+use self::{
+    journal::Journal,
+    writer::{Request, Writer},
+};
+use crate::{Applied, Batch, Kinds, Options, Page, Query, ResourceStore, StoreError, Stored, Watch, hub::Hub};
+
+/// Batches that wait for the writer; more callers than that wait for a place.
+const WAITING_BATCHES: usize = 1024;
+
+/// A store in a file. Dropping it waits for the batches that are already asked for, and frees the file.
+pub struct SqliteStore {
+    hub: Arc<Hub>,
+    requests: Option<mpsc::Sender<Request>>,
+    writer: Option<thread::JoinHandle<()>>,
+}
+
+impl SqliteStore {
+    /// Opens the file, or creates it and its folder. Blocks until everything is read.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::open_with(path, Options::default())
+    }
+
+    /// Opens the file with these settings.
+    pub fn open_with(path: &Path, options: Options) -> Result<Self, OpenError> {
+        place::prepare(path)?;
+        let lock = lock::hold(path)?;
+        let (journal, index) = Journal::open(path)?;
+        let hub = Arc::new(Hub::new(index, options));
+        let (requests, queue) = mpsc::channel(WAITING_BATCHES);
+        let writer = Writer::new(journal, Arc::clone(&hub), lock);
+        let writer = thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer.run(queue))
+            .map_err(|cause| OpenError::Io { path: path.to_owned(), cause })?;
+        Ok(Self { hub, requests: Some(requests), writer: Some(writer) })
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").finish_non_exhaustive()
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        drop(self.requests.take());
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!(target: "store", "the writer of the store panicked");
+        }
+    }
+}
+
+#[async_trait]
+impl ResourceStore for SqliteStore {
+    async fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        Ok(self.hub.index().get(key).cloned())
+    }
+
+    async fn list(&self, query: &Query) -> Result<Page, StoreError> {
+        Ok(self.hub.index().list(query))
+    }
+
+    /// Cancel safe up to the queue; a batch that is queued is written even if nobody waits for the answer.
+    async fn apply(&self, batch: Batch) -> Result<Applied, StoreError> {
+        let stopped = || StoreError::Unavailable { detail: "the writer of the store has stopped".to_owned() };
+        let (answer, answered) = oneshot::channel();
+        let requests = self.requests.as_ref().ok_or_else(stopped)?;
+        requests.send(Request { batch, answer }).await.map_err(|_closed| stopped())?;
+        answered.await.map_err(|_closed| stopped())?
+    }
+
+    fn watch(&self, kinds: Kinds) -> Watch {
+        self.hub.watch(kinds)
+    }
+}

@@ -1,0 +1,74 @@
+//! Why a file cannot be opened, and what SQLite's errors mean for a caller.
+
+use std::{io, path::PathBuf};
+
+use rusqlite::ErrorCode;
+use thiserror::Error;
+
+use crate::StoreError;
+
+/// Why a store file was not opened. The file is as it was.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// Another process works with the file.
+    #[error("store `{}` is in use by process {holder}", .path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+        /// The process id that the lock file names.
+        holder: String,
+    },
+    /// A newer version of this program wrote the file.
+    #[error("store `{}` has schema version {found}, this program knows up to {known}: use a newer program", .path.display())]
+    NewerSchema {
+        /// The file.
+        path: PathBuf,
+        /// The version in the file.
+        found: i64,
+        /// The last version known here.
+        known: i64,
+    },
+    /// The file is an SQLite database of something else.
+    #[error("`{}` is a database, but no store", .path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What is in the file cannot be read.
+    #[error("store `{}` is corrupt: {detail}", .path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What was found, where.
+        detail: String,
+    },
+    /// The file, its folder or its lock cannot be used.
+    #[error("cannot use store `{}`", .path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// SQLite cannot open the file.
+    #[error("cannot open store `{}`", .path.display())]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        #[source]
+        cause: rusqlite::Error,
+    },
+}
+
+/// Translates an error of a running store.
+pub(super) fn while_running(cause: &rusqlite::Error) -> StoreError {
+    let detail = cause.to_string();
+    if is_corruption(cause) { StoreError::Corrupt { detail } } else { StoreError::Unavailable { detail } }
+}
+
+/// Returns whether the content of the file is at fault, not the disk or the moment.
+pub(super) fn is_corruption(cause: &rusqlite::Error) -> bool {
+    matches!(cause.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}

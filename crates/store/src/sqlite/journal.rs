@@ -1,0 +1,215 @@
+//! The file: its schema, and transactions that are whole or not there.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
+
+use super::{
+    error::{self, OpenError},
+    rows::{self, ReadError},
+};
+use crate::{Event, StoreError, Version, index::Index};
+
+/// The schema that this program writes.
+const SCHEMA_VERSION: i64 = 1;
+/// How long to wait for a shell that has the file open; other stores are kept out by the lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const SCHEMA: &str = "
+    CREATE TABLE meta (key TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+    CREATE TABLE resources (
+        kind TEXT NOT NULL,
+        mesh TEXT NOT NULL,
+        name TEXT NOT NULL,
+        labels TEXT NOT NULL,
+        spec BLOB NOT NULL,
+        status BLOB,
+        owner_kind TEXT,
+        owner_mesh TEXT,
+        owner_name TEXT,
+        created TEXT NOT NULL,
+        modified TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        PRIMARY KEY (kind, mesh, name)
+    ) STRICT;
+    INSERT INTO meta (key, value) VALUES ('version', 0);";
+const READ_META: &str = "SELECT value FROM meta WHERE key = ?1";
+const WRITE_META: &str =
+    "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+/// The `meta` row with the schema version.
+const META_SCHEMA: &str = "schema";
+/// The `meta` row with the version of the last batch: it outlives the resources that carried it.
+const META_VERSION: &str = "version";
+
+/// An open store file.
+#[derive(Debug)]
+pub(super) struct Journal {
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl Journal {
+    /// Opens the file, creates the schema in an empty one, and reads everything.
+    pub(super) fn open(path: &Path) -> Result<(Self, Index), OpenError> {
+        let failed = |cause| failed(path, cause);
+        let mut connection = connect(path).map_err(failed)?;
+        check_schema(path, &mut connection)?;
+        let index = read(&connection).map_err(|cause| match cause {
+            ReadError::Corrupt(detail) => OpenError::Corrupt { path: path.to_owned(), detail },
+            ReadError::Sqlite(cause) => failed(cause),
+        })?;
+        Ok((Self { path: path.to_owned(), connection }, index))
+    }
+
+    /// Starts a transaction; dropping it undoes it.
+    pub(super) fn begin(&mut self) -> Result<Writing<'_>, StoreError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        transaction.map(|transaction| Writing { transaction }).map_err(|cause| error::while_running(&cause))
+    }
+
+    /// Opens the file anew and reads what is really in it.
+    ///
+    /// After an error of the disk the connection may hold what the file does not, or the other way round. Only a fresh
+    /// connection sees what a crash would leave.
+    pub(super) fn reopen(&mut self) -> Result<Index, StoreError> {
+        // the old connection must let go of the file before the new one can have it
+        let nowhere = Connection::open_in_memory().map_err(|cause| error::while_running(&cause))?;
+        drop(std::mem::replace(&mut self.connection, nowhere));
+        let (journal, index) =
+            Self::open(&self.path).map_err(|cause| StoreError::Unavailable { detail: chain(&cause) })?;
+        *self = journal;
+        Ok(index)
+    }
+
+    #[cfg(test)]
+    pub(super) fn limit_pages(&self, pages: i64) {
+        self.connection.pragma_update(None, "max_page_count", pages).unwrap();
+    }
+}
+
+/// A transaction.
+pub(super) struct Writing<'a> {
+    transaction: Transaction<'a>,
+}
+
+/// Why a batch is not in the transaction.
+pub(super) enum WriteError {
+    /// This batch was undone; the batches before it are still in.
+    Batch(StoreError),
+    /// The transaction is gone with all its batches.
+    Transaction(StoreError),
+}
+
+impl Writing<'_> {
+    /// Adds the changes of one batch, all or none.
+    pub(super) fn write(&mut self, changes: &[Event]) -> Result<(), WriteError> {
+        let Err(cause) = self.write_or_undo(changes) else { return Ok(()) };
+        let error = error::while_running(&cause);
+        // some errors make SQLite give up the whole transaction, not only the savepoint
+        if self.transaction.is_autocommit() {
+            Err(WriteError::Transaction(error))
+        } else {
+            Err(WriteError::Batch(error))
+        }
+    }
+
+    /// Makes the transaction durable.
+    pub(super) fn commit(self, version: Version) -> Result<(), StoreError> {
+        self.commit_at(version).map_err(|cause| error::while_running(&cause))
+    }
+
+    fn write_or_undo(&mut self, changes: &[Event]) -> rusqlite::Result<()> {
+        // rolled back when dropped
+        let savepoint = self.transaction.savepoint()?;
+        for change in changes {
+            match change {
+                Event::Apply(stored) => rows::put(&savepoint, stored)?,
+                Event::Delete { key, .. } => rows::delete(&savepoint, key)?,
+                // no batch makes these
+                Event::Init | Event::InitApply(_) | Event::InitDone => {}
+            }
+        }
+        savepoint.commit()
+    }
+
+    fn commit_at(self, version: Version) -> rusqlite::Result<()> {
+        let version = rows::version_number(version)?;
+        self.transaction.prepare_cached(WRITE_META)?.execute((META_VERSION, version))?;
+        self.transaction.commit()
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    // the file was created before, with its mode; a path is a path, not a URI
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // the index in memory is only true as long as nobody else writes
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    Ok(connection)
+}
+
+fn check_schema(path: &Path, connection: &mut Connection) -> Result<(), OpenError> {
+    let failed = |cause| failed(path, cause);
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    let tables: i64 =
+        transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
+    if tables == 0 {
+        transaction.execute_batch(SCHEMA).map_err(failed)?;
+        transaction.execute(WRITE_META, (META_SCHEMA, SCHEMA_VERSION)).map_err(failed)?;
+        return transaction.commit().map_err(failed);
+    }
+    let meta = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'meta'";
+    let is_store: i64 = transaction.query_row(meta, [], |row| row.get(0)).map_err(failed)?;
+    if is_store == 0 {
+        return Err(OpenError::Foreign { path: path.to_owned() });
+    }
+    let found: Option<i64> =
+        transaction.query_row(READ_META, [META_SCHEMA], |row| row.get(0)).optional().map_err(failed)?;
+    match found {
+        Some(SCHEMA_VERSION) => Ok(()),
+        Some(found) if found > SCHEMA_VERSION => {
+            Err(OpenError::NewerSchema { path: path.to_owned(), found, known: SCHEMA_VERSION })
+        }
+        Some(found) => {
+            Err(OpenError::Corrupt { path: path.to_owned(), detail: format!("no schema version {found} ever was") })
+        }
+        None => {
+            Err(OpenError::Corrupt { path: path.to_owned(), detail: "table `meta` has no schema version".to_owned() })
+        }
+    }
+}
+
+fn read(connection: &Connection) -> Result<Index, ReadError> {
+    let mut index = Index::default();
+    let version: Option<i64> = connection.query_row(READ_META, [META_VERSION], |row| row.get(0)).optional()?;
+    let version = version.ok_or_else(|| ReadError::Corrupt("table `meta` has no version".to_owned()))?;
+    let version =
+        u64::try_from(version).map_err(|cause| ReadError::Corrupt(format!("table `meta`, row `version`: {cause}")))?;
+    index.raise_version(Version(version));
+    rows::read_all(connection, &mut index)?;
+    Ok(index)
+}
+
+fn failed(path: &Path, cause: rusqlite::Error) -> OpenError {
+    if error::is_corruption(&cause) {
+        return OpenError::Corrupt { path: path.to_owned(), detail: cause.to_string() };
+    }
+    OpenError::Sqlite { path: path.to_owned(), cause }
+}
+
+/// Writes an error with its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,45 @@
+//! The place of a store file: a folder of 0700, a file of 0600. SQLite gives its side files the mode of the main file.
+
+use std::{
+    fs::{DirBuilder, OpenOptions, Permissions},
+    io,
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use tracing::warn;
+
+use super::OpenError;
+
+/// The mode of every file of a store.
+pub(super) const FILE_MODE: u32 = 0o600;
+const FOLDER_MODE: u32 = 0o700;
+const OTHERS: u32 = 0o077;
+
+/// Creates the folder and the file where they are missing, and takes the file from others where it is theirs to read.
+pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |cause: io::Error| OpenError::Io { path, cause }
+    };
+    let folder = folder(path);
+    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&folder).map_err(failed(&folder))?;
+    // a folder that was there may have other uses, so its mode is left alone
+    if folder.metadata().map_err(failed(&folder))?.mode() & OTHERS != 0 {
+        warn!(target: "store", folder = %folder.display(), "others can enter the folder of the store");
+    }
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(FILE_MODE);
+    let file = options.open(path).map_err(failed(path))?;
+    if file.metadata().map_err(failed(path))?.mode() & OTHERS != 0 {
+        file.set_permissions(Permissions::from_mode(FILE_MODE)).map_err(failed(path))?;
+    }
+    Ok(())
+}
+
+fn folder(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
