@@ -1,0 +1,3 @@
+//! The promise of the crate, kept by each backend.
+
+mod conformance;
