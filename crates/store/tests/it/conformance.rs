@@ -7,38 +7,12 @@ mod memory {
 }
 
 mod sqlite {
-    use store::{ResourceStore, conformance::Subject, sqlite::SqliteStore};
+    use store::{conformance::Subject, sqlite::SqliteStore};
     use tempfile::TempDir;
 
     fn subject() -> Subject {
         let folder = TempDir::new().unwrap();
-        let store = SqliteStore::open(&folder.path().join("store.db")).unwrap();
-        Subject::open(InFolder { store, _folder: folder })
-    }
-
-    /// Removes the folder after the store.
-    struct InFolder {
-        store: SqliteStore,
-        _folder: TempDir,
-    }
-
-    #[async_trait::async_trait]
-    impl ResourceStore for InFolder {
-        async fn get(&self, key: &model::Key) -> Result<Option<store::Stored>, store::StoreError> {
-            self.store.get(key).await
-        }
-
-        async fn list(&self, query: &store::Query) -> Result<store::Page, store::StoreError> {
-            self.store.list(query).await
-        }
-
-        async fn apply(&self, batch: store::Batch) -> Result<store::Applied, store::StoreError> {
-            self.store.apply(batch).await
-        }
-
-        fn watch(&self, kinds: store::Kinds) -> store::Watch {
-            self.store.watch(kinds)
-        }
+        Subject::open(SqliteStore::open(&folder.path().join("store.db")).unwrap()).keeping(folder)
     }
 
     store::conformance_tests!(subject());

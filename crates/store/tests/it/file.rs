@@ -1,0 +1,237 @@
+//! The file of the SQLite backend: who may have it, what may be in it.
+
+use std::{
+    error::Error as _,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
+
+use ::model::{Key, Kind};
+use rusqlite::Connection;
+use store::{
+    Precondition, Query, ResourceStore, Version,
+    sqlite::{OpenError, SqliteStore},
+};
+use tempfile::TempDir;
+
+use crate::{
+    process::{self, Child},
+    shapes::{puts, saying, zone},
+};
+
+/// The child: opens the store, says how that went, and keeps it until it hears something.
+pub(crate) fn open_and_say(file: &Path) {
+    match SqliteStore::open(file) {
+        Ok(_store) => {
+            process::say("opened");
+            process::hear();
+        }
+        Err(refused) => process::say(&refused.to_string()),
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// Makes a store with one zone, then changes the file with SQL.
+async fn changed(file: &Path, sql: &str) {
+    let store = SqliteStore::open(file).unwrap();
+    store.apply(puts([saying(&Key::global(Kind::MESH, "m"), "{}"), saying(&zone("z"), "{}")])).await.unwrap();
+    drop(store);
+    Connection::open(file).unwrap().execute_batch(sql).unwrap();
+}
+
+/// Checks that a file changed with SQL is refused with a text.
+async fn check_refused(sql: &str, expected: &str) {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("store.db");
+    changed(&file, sql).await;
+    let before = fs::read(&file).unwrap();
+    let refused = SqliteStore::open(&file).unwrap_err().to_string();
+    assert_eq!(refused.replace(file.to_str().unwrap(), "FILE"), expected);
+    assert_eq!(fs::read(&file).unwrap(), before, "a refused file was changed");
+}
+
+#[test]
+fn file_and_folder_belong_to_one_user() {
+    let folder = TempDir::new().unwrap();
+    let place = folder.path().join("a").join("b");
+    let _store = SqliteStore::open(&place.join("store.db")).unwrap();
+    assert_eq!((mode(&place), mode(&folder.path().join("a"))), (0o700, 0o700));
+    let files: Vec<_> = fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().path()).collect();
+    // the database, its log and the lock
+    assert_eq!(files.len(), 3);
+    for file in files {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+}
+
+#[test]
+fn a_file_that_others_could_read_is_taken_from_them() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("store.db");
+    drop(SqliteStore::open(&file).unwrap());
+    fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    drop(SqliteStore::open(&file).unwrap());
+    assert_eq!(mode(&file), 0o600);
+}
+
+#[test]
+fn a_second_process_is_refused_and_told_who_has_the_file() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("store.db");
+    let store = SqliteStore::open(&file).unwrap();
+    let second = Child::start("open", &file);
+    assert_eq!(second.line(), format!("store `{}` is in use by process {}", file.display(), std::process::id()));
+    second.finish();
+    drop(store);
+    let mut holder = Child::start("open", &file);
+    assert_eq!(holder.line(), "opened");
+    match SqliteStore::open(&file) {
+        Err(OpenError::InUse { holder: named, .. }) => assert_eq!(named, holder.id().to_string()),
+        other => panic!("{other:?}"),
+    }
+    holder.tell("done");
+    holder.finish();
+    SqliteStore::open(&file).unwrap();
+}
+
+#[test]
+fn a_killed_process_leaves_no_lock() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("store.db");
+    let holder = Child::start("open", &file);
+    assert_eq!(holder.line(), "opened");
+    holder.kill();
+    SqliteStore::open(&file).unwrap();
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused() {
+    let expected = "store `FILE` has schema version 2, this program knows up to 1: use a newer program";
+    check_refused("UPDATE meta SET value = 2 WHERE key = 'schema'", expected).await;
+}
+
+#[tokio::test]
+async fn a_file_without_a_valid_schema_version_is_refused() {
+    check_refused(
+        "UPDATE meta SET value = 0 WHERE key = 'schema'",
+        "store `FILE` is corrupt: no schema version 0 ever was",
+    )
+    .await;
+    check_refused(
+        "DELETE FROM meta WHERE key = 'schema'",
+        "store `FILE` is corrupt: table `meta` has no schema version",
+    )
+    .await;
+    check_refused("DELETE FROM meta WHERE key = 'version'", "store `FILE` is corrupt: table `meta` has no version")
+        .await;
+}
+
+#[test]
+fn a_database_of_something_else_is_left_alone() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("other.db");
+    Connection::open(&file).unwrap().execute_batch("CREATE TABLE people (name TEXT)").unwrap();
+    assert!(matches!(SqliteStore::open(&file), Err(OpenError::Foreign { .. })));
+    let tables: i64 =
+        Connection::open(&file).unwrap().query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).unwrap();
+    assert_eq!(tables, 1);
+}
+
+#[test]
+fn a_file_that_is_no_database_is_corrupt() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("store.db");
+    fs::write(&file, "no database ".repeat(1000)).unwrap();
+    assert!(matches!(SqliteStore::open(&file), Err(OpenError::Corrupt { .. })));
+}
+
+#[test]
+fn a_folder_in_place_of_the_file_is_an_error_with_its_cause() {
+    let folder = TempDir::new().unwrap();
+    let refused = SqliteStore::open(folder.path()).unwrap_err();
+    assert!(matches!(refused, OpenError::Io { .. }), "{refused:?}");
+    assert!(refused.source().is_some());
+}
+
+#[tokio::test]
+async fn a_corrupt_row_is_named() {
+    let row = "store `FILE` is corrupt: row 2 (type=\"Zone\" name=\"z\" mesh=\"\"), column";
+    for (change, expected) in [
+        ("version = -1", "`version`: out of range integral type conversion attempted"),
+        ("labels = '[]'", "`labels`: invalid type: sequence, expected a map at line 1 column 0"),
+        ("owner_kind = 'Mesh'", "`owner_kind`: an owner needs kind, mesh and name"),
+        ("labels = '{\"a\":1}'", "`labels`: invalid type: integer `1`, expected a string at line 1 column 6"),
+    ] {
+        check_refused(&format!("UPDATE resources SET {change} WHERE kind = 'Zone'"), &format!("{row} {expected}"))
+            .await;
+    }
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("store.db");
+    changed(&file, "UPDATE resources SET created = 'yesterday' WHERE kind = 'Zone'").await;
+    let refused = SqliteStore::open(&file).unwrap_err().to_string();
+    assert!(refused.contains("(type=\"Zone\" name=\"z\" mesh=\"\"), column `created`: "), "{refused}");
+}
+
+#[tokio::test]
+async fn the_last_version_is_followed_by_no_other() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("store.db");
+    changed(&file, &format!("UPDATE meta SET value = {} WHERE key = 'version'", i64::MAX - 1)).await;
+    let store = SqliteStore::open(&file).unwrap();
+    let last = store.put(saying(&zone("last"), "{}"), Precondition::Any).await.unwrap();
+    assert_eq!(last, Version(i64::MAX as u64));
+    let refused = store.put(saying(&zone("over"), "{}"), Precondition::Any).await.unwrap_err();
+    assert_eq!(refused.to_string(), "the store is corrupt: no version follows 9223372036854775807");
+    assert_eq!(store.list(&Query::all(Kind::ZONE)).await.unwrap().total, 2);
+}
+
+#[tokio::test]
+async fn unknown_kinds_are_kept_and_ignored() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("store.db");
+    changed(
+        &file,
+        "INSERT INTO resources SELECT 'Future', 'm', name, labels, spec, status, 'Mesh', '', 'm', created, modified, 70
+             FROM resources WHERE kind = 'Zone';
+         UPDATE resources SET owner_kind = 'Future', owner_mesh = 'm', owner_name = 'z' WHERE kind = 'Zone'",
+    )
+    .await;
+    let store = SqliteStore::open(&file).unwrap();
+    let found = store.get(&zone("z")).await.unwrap().unwrap();
+    assert_eq!(found.resource.owner, None);
+    // not even with the mesh that it is in and that owns it
+    store.delete(&Key::global(Kind::MESH, "m"), Precondition::Present).await.unwrap();
+    let next = store.put(saying(&zone("y"), "{}"), Precondition::Any).await.unwrap();
+    assert!(next > Version(70));
+    drop(store);
+    let count = "SELECT count(*) FROM resources WHERE kind = 'Future'";
+    let kept: i64 = Connection::open(&file).unwrap().query_row(count, [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, 1);
+}
+
+#[tokio::test]
+async fn nobody_else_writes_to_an_open_store() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("store.db");
+    let store = SqliteStore::open(&file).unwrap();
+    store.put(saying(&zone("z"), "{}"), Precondition::Any).await.unwrap();
+    Connection::open(&file)
+        .and_then(|shell| {
+            shell.busy_timeout(std::time::Duration::ZERO)?;
+            shell.execute_batch("DELETE FROM resources")
+        })
+        .unwrap_err();
+}
+
+#[tokio::test]
+async fn every_commit_is_flushed_to_the_disk() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("store.db");
+    drop(SqliteStore::open(&file).unwrap());
+    let mode: String = Connection::open(&file).unwrap().query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+    assert_eq!(mode, "wal");
+}
