@@ -1,52 +1,91 @@
-//! The little DER that key files need: unwrapping PKCS#8 and SubjectPublicKeyInfo.
+//! The little DER that keys need: lengths, and the number inside.
 
-const SEQUENCE: u8 = 0x30;
+/// One DER value and what follows it.
+struct Element<'a> {
+    tag: u8,
+    content: &'a [u8],
+    rest: &'a [u8],
+}
+
 const INTEGER: u8 = 0x02;
 const OCTET_STRING: u8 = 0x04;
-const BIT_STRING: u8 = 0x03;
+const SEQUENCE: u8 = 0x30;
 
-/// Takes one element with this tag; returns its content and moves past it.
-fn take<'a>(rest: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
-    let (&found, after) = rest.split_first()?;
-    let (&first, after) = after.split_first()?;
-    let (length, after) = if first < 0x80 {
-        (usize::from(first), after)
-    } else {
-        let (digits, after) = after.split_at_checked(usize::from(first & 0x7f))?;
-        if digits.len() > 4 {
-            return None;
+fn element(input: &[u8]) -> Option<Element<'_>> {
+    let (&tag, input) = input.split_first()?;
+    let (&first, input) = input.split_first()?;
+    let (length, input) = match first {
+        0..=0x7f => (usize::from(first), input),
+        0x81..=0x84 => {
+            let (bytes, input) = input.split_at_checked(usize::from(first & 0x7f))?;
+            let mut length = 0usize;
+            for byte in bytes {
+                length = (length << 8) | usize::from(*byte);
+            }
+            (length, input)
         }
-        (digits.iter().fold(0, |length, &digit| length << 8 | usize::from(digit)), after)
+        _ => return None,
     };
-    let (content, after) = after.split_at_checked(length)?;
-    *rest = after;
-    (found == tag).then_some(content)
+    let (content, rest) = input.split_at_checked(length)?;
+    Some(Element { tag, content, rest })
 }
 
-/// The PKCS#1 key inside a PKCS#8 private key (RFC 5208 section 5).
-pub(crate) fn pkcs1_of_pkcs8(der: &[u8]) -> Option<&[u8]> {
-    let mut rest = take(&mut &*der, SEQUENCE)?;
-    take(&mut rest, INTEGER)?;
-    take(&mut rest, SEQUENCE)?;
-    take(&mut rest, OCTET_STRING)
+fn expect(tag: u8, input: &[u8]) -> Option<Element<'_>> {
+    element(input).filter(|found| found.tag == tag)
 }
 
-/// The PKCS#1 key inside a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
-pub(crate) fn pkcs1_of_spki(der: &[u8]) -> Option<&[u8]> {
-    let mut rest = take(&mut &*der, SEQUENCE)?;
-    take(&mut rest, SEQUENCE)?;
-    let bits = take(&mut rest, BIT_STRING)?;
-    match bits.split_first() {
-        Some((0, key)) => Some(key),
-        _ => None,
+/// Tells if the input is one sequence and nothing else.
+pub(crate) fn is_one_sequence(input: &[u8]) -> bool {
+    expect(SEQUENCE, input).is_some_and(|whole| whole.rest.is_empty())
+}
+
+/// Returns the size of the modulus in bits of a PKCS#1 `RSAPrivateKey`.
+pub(crate) fn private_modulus_bits(pkcs1: &[u8]) -> Option<usize> {
+    let version = expect(INTEGER, expect(SEQUENCE, pkcs1)?.content)?;
+    expect(INTEGER, version.rest).map(|modulus| bits(modulus.content))
+}
+
+/// Returns the size of the modulus in bits of a PKCS#1 `RSAPublicKey`.
+pub(crate) fn public_modulus_bits(pkcs1: &[u8]) -> Option<usize> {
+    expect(INTEGER, expect(SEQUENCE, pkcs1)?.content).map(|modulus| bits(modulus.content))
+}
+
+/// Returns the PKCS#1 key inside a PKCS#8 `PrivateKeyInfo`.
+pub(crate) fn pkcs1_in_pkcs8(pkcs8: &[u8]) -> Option<&[u8]> {
+    let version = expect(INTEGER, expect(SEQUENCE, pkcs8)?.content)?;
+    let algorithm = expect(SEQUENCE, version.rest)?;
+    expect(OCTET_STRING, algorithm.rest).map(|key| key.content)
+}
+
+fn bits(number: &[u8]) -> usize {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    match number.get(zeros) {
+        None => 0,
+        Some(first) => (number.len() - zeros) * 8 - first.leading_zeros() as usize,
     }
 }
 
-/// The size of the modulus of a PKCS#1 private key in bits, as far as the bytes say (RFC 8017 appendix A.1.2).
-pub(crate) fn modulus_bits(pkcs1: &[u8]) -> Option<usize> {
-    let mut rest = take(&mut &*pkcs1, SEQUENCE)?;
-    take(&mut rest, INTEGER)?;
-    let modulus = take(&mut rest, INTEGER)?;
-    let significant = modulus.iter().skip_while(|byte| **byte == 0).count();
-    (significant > 0).then_some(significant * 8)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modulus_is_counted_in_bits() {
+        assert_eq!(public_modulus_bits(&[0x30, 4, 2, 2, 0x00, 0x80]), Some(8));
+        assert_eq!(public_modulus_bits(&[0x30, 3, 2, 1, 0x01]), Some(1));
+        assert_eq!(private_modulus_bits(&[0x30, 6, 2, 1, 0, 2, 1, 0x7f]), Some(7));
+        assert_eq!(public_modulus_bits(&[0x30, 2, 2, 0]), Some(0));
+    }
+
+    #[test]
+    fn lengths_beyond_the_input_are_refused() {
+        for bad in
+            [&[][..], &[0x30], &[0x30, 5, 1], &[0x30, 0x84, 0xff, 0xff, 0xff, 0xff], &[0x30, 0x80], &[0x30, 0x85]]
+        {
+            assert!(!is_one_sequence(bad), "{bad:?}");
+        }
+        assert!(is_one_sequence(&[0x30, 0]));
+        assert!(is_one_sequence(&[0x30, 0x81, 1, 0]));
+        assert!(!is_one_sequence(&[0x30, 0, 0]), "something follows");
+    }
 }

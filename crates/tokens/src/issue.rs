@@ -1,39 +1,44 @@
-//! Issues tokens (contract: tokens 1.1, 2.1; rest-and-cli 2.3; decisions 3 to 5).
+//! Issues tokens: with the newest key of a ring, or offline with the key in a file.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use model::ZoneName;
-use serde::Serialize;
+use serde_json::{Map, Value, json};
 use thiserror::Error;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
+    KeyProblem, KeyRing,
+    claims::{Claims, Scope},
     jws,
-    key::{Family, KeyId, KeyProblem, RsaKey},
-    ring::KeyRing,
+    key::{HmacKey, Key, RsaPrivate},
+    name::{Family, KeyId, wanted_secret},
+    rejection::no_signing_key,
+    ring::NoKey,
 };
 
-/// How far `iat` and `nbf` lie before the time of issue, for clocks that differ a little.
+/// How long before now a token becomes good: clocks differ.
 const BACKDATED: SignedDuration = SignedDuration::from_secs(5);
+/// The header of a control plane token.
+const HS256_HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 
-/// A token that was just issued. Has no way to be printed but [`Token::reveal`].
+/// A token. Its text is erased when it is dropped, and is never printed.
 pub struct Token {
-    raw: Zeroizing<String>,
+    text: Zeroizing<String>,
     id: Option<String>,
     key: KeyId,
-    key_name: String,
-    expires: Option<Timestamp>,
+    expires_at: Option<Timestamp>,
 }
 
 impl Token {
-    /// The text, for the one who asked for it.
+    /// The token itself.
     pub fn reveal(&self) -> &str {
-        &self.raw
+        &self.text
     }
 
-    /// Its `jti`, for the audit.
+    /// Its id. The oldest form of control plane tokens has none.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
@@ -43,112 +48,72 @@ impl Token {
         &self.key
     }
 
-    /// The name of the secret that holds the key.
-    pub fn key_name(&self) -> &str {
-        &self.key_name
-    }
-
-    /// When it expires.
+    /// When it ends.
     pub fn expires_at(&self) -> Option<Timestamp> {
-        self.expires
+        self.expires_at
     }
 }
 
-/// What a zone token may be used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// A zone control plane.
-    Cp,
-    /// A zone ingress.
-    Ingress,
-    /// A zone egress.
-    Egress,
-}
-
-impl Scope {
-    /// Every scope.
-    pub const ALL: [Self; 3] = [Self::Cp, Self::Ingress, Self::Egress];
-
-    /// Returns the scope of this name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == name)
-    }
-
-    /// The name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Cp => "cp",
-            Self::Ingress => "ingress",
-            Self::Egress => "egress",
-        }
-    }
-}
-
-impl fmt::Display for Scope {
+impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.debug_struct("Token").field("id", &self.id).field("key", &self.key).finish_non_exhaustive()
     }
 }
 
-/// Why no token was issued.
+/// Why no token was made.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum IssueError {
-    /// There is no signing key.
-    #[error("there is no signing key with KID 1. {kind} of name \"{name}\" {mesh}is not found. If signing key was rotated, regenerate the token")]
+    /// There is no key to sign with.
+    #[error("{}", no_signing_key(&.serial.to_string(), .secret))]
     NoKey {
-        /// `GlobalSecret` or `Secret`.
-        kind: &'static str,
-        /// The name of the first key.
-        name: String,
-        /// `in mesh "…" ` for keys of a mesh.
-        mesh: String,
+        /// The serial that the first key would have.
+        serial: u64,
+        /// The secret that would hold it, in words.
+        secret: String,
     },
-    /// The newest signing key cannot be used.
-    #[error("the newest signing key `{name}` cannot be used")]
+    /// The newest key is no key.
+    #[error("newest signing key {name:?} cannot be used")]
     BadKey {
-        /// Its secret.
+        /// The secret.
         name: String,
+        /// What is wrong with it.
+        #[source]
+        problem: KeyProblem,
     },
-    /// A validity of nothing, or one that ends outside of time.
-    #[error("the validity must be positive and end before the year 9999")]
-    BadValidity,
+    /// The key to sign with offline is none.
+    #[error("provided signing key cannot be used")]
+    BadKeyFile {
+        /// What is wrong with it.
+        #[source]
+        problem: KeyProblem,
+    },
+    /// A token cannot be good for so long, or so short.
+    #[error("{reason}")]
+    BadValidity {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A user must have a name.
+    #[error("name of the user cannot be empty")]
+    NoName,
+    /// What the token says is more than what is accepted.
+    #[error("token would be longer than {} bytes, which is refused everywhere", jws::LONGEST)]
+    TooLong,
+    /// The cryptography failed.
+    #[error("signing failed")]
+    Failed,
 }
 
-impl IssueError {
-    fn no_key(family: &Family) -> Self {
-        let (kind, mesh) = match family {
-            Family::Dataplane { mesh } => ("Secret", format!("in mesh \"{mesh}\" ")),
-            Family::ControlPlane | Family::Zone | Family::User => ("GlobalSecret", String::new()),
-        };
-        let first = KeyId { family: family.clone(), serial: 1 };
-        Self::NoKey { kind, name: first.to_string(), mesh }
-    }
+/// Returns how long a token is good, if it is good for at least a second.
+pub fn validity(duration: SignedDuration) -> Result<Duration, IssueError> {
+    Duration::try_from(duration).ok().filter(|duration| *duration >= Duration::from_secs(1)).ok_or(TOO_SHORT)
 }
 
-#[derive(Serialize)]
-struct Times {
-    exp: i64,
-    nbf: i64,
-    iat: i64,
-    jti: String,
-}
+const TOO_SHORT: IssueError = IssueError::BadValidity { reason: "must be at least 1s" };
+const TOO_LONG: IssueError = IssueError::BadValidity { reason: "is too long" };
 
-impl Times {
-    fn new(now: Timestamp, valid_for: Duration, jti: Uuid) -> Result<(Self, Timestamp), IssueError> {
-        if valid_for < Duration::from_millis(1) {
-            return Err(IssueError::BadValidity);
-        }
-        let valid_for = SignedDuration::try_from(valid_for).map_err(|_too_long| IssueError::BadValidity)?;
-        let expires = now.checked_add(valid_for).map_err(|_too_late| IssueError::BadValidity)?;
-        let from = now.saturating_sub(BACKDATED).unwrap_or(now).as_second();
-        let times = Self { exp: expires.as_second(), nbf: from, iat: from, jti: jti.to_string() };
-        Ok((times, Timestamp::from_second(expires.as_second()).unwrap_or(expires)))
-    }
-}
-
-/// Issues a control plane token: HS256 with the bytes of the newest key, no `kid`; without `valid_for` it has exactly
-/// the two documented claims and never expires.
+/// Issues a control plane token: HS256, without end unless one is asked for, and then with a `jti`.
 pub fn issue_control_plane(
     ring: &KeyRing,
     zone: &ZoneName,
@@ -156,80 +121,10 @@ pub fn issue_control_plane(
     now: Timestamp,
     jti: Uuid,
 ) -> Result<Token, IssueError> {
-    #[derive(Serialize)]
-    struct Claims<'a> {
-        #[serde(rename = "Zone")]
-        zone: &'a str,
-        #[serde(rename = "TokenSerialNumber")]
-        serial: u64,
-        #[serde(flatten)]
-        times: Option<Times>,
-    }
-    let (serial, key) = ring.newest_control_plane().ok_or_else(|| IssueError::NoKey {
-        kind: "GlobalSecret",
-        name: KeyId { family: Family::ControlPlane, serial: 1 }.to_string(),
-        mesh: String::new(),
-    })?;
-    let id = KeyId { family: Family::ControlPlane, serial };
-    let key_name = ring.secret_name(&id);
-    let key = key.ok_or_else(|| IssueError::BadKey { name: key_name.clone() })?;
-    let timed = valid_for.map(|valid_for| Times::new(now, valid_for, jti)).transpose()?;
-    let (times, expires) = timed.map_or((None, None), |(times, expires)| (Some(times), Some(expires)));
-    let token_id = times.as_ref().map(|times| times.jti.clone());
-    let claims = json(&Claims { zone: zone.as_str(), serial, times });
-    let raw = jws::sign_hmac(r#"{"alg":"HS256","typ":"JWT"}"#, &claims, &key.hmac);
-    Ok(Token { raw, id: token_id, key: id, key_name, expires })
-}
-
-#[derive(Serialize)]
-struct ZoneClaims<'a> {
-    #[serde(rename = "Zone")]
-    zone: &'a str,
-    #[serde(rename = "Scope")]
-    scope: Option<&'a [Scope]>,
-    #[serde(flatten)]
-    times: Times,
-}
-
-#[derive(Serialize)]
-struct UserClaims<'a> {
-    #[serde(rename = "Name")]
-    name: &'a str,
-    #[serde(rename = "Groups")]
-    groups: Option<&'a [String]>,
-    #[serde(flatten)]
-    times: Times,
-}
-
-/// What a dataplane token says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DataplaneClaims {
-    /// The name of the proxy, or empty.
-    pub name: String,
-    /// The mesh.
-    pub mesh: String,
-    /// Tags the proxy must have.
-    pub tags: BTreeMap<String, Vec<String>>,
-    /// The type of the proxy, or empty.
-    pub proxy_type: String,
-    /// The workload, or empty.
-    pub workload: String,
-}
-
-#[derive(Serialize)]
-struct ProxyClaims<'a> {
-    #[serde(rename = "Name")]
-    name: &'a str,
-    #[serde(rename = "Mesh")]
-    mesh: &'a str,
-    #[serde(rename = "Tags")]
-    tags: &'a BTreeMap<String, Vec<String>>,
-    #[serde(rename = "Type")]
-    proxy_type: &'a str,
-    #[serde(rename = "Workload")]
-    workload: &'a str,
-    #[serde(flatten)]
-    times: Times,
+    let (id, key) = newest(ring, &Family::ControlPlane)?;
+    let hmac = key.hmac().ok_or_else(|| no_key(&Family::ControlPlane))?;
+    let (text, expires_at) = control_plane_token(hmac, id.serial, zone, valid_for, now, jti)?;
+    Ok(Token { text, id: expires_at.map(|_| jti.to_string()), key: id.clone(), expires_at })
 }
 
 /// Issues a zone token.
@@ -241,9 +136,7 @@ pub fn issue_zone(
     now: Timestamp,
     jti: Uuid,
 ) -> Result<Token, IssueError> {
-    let (times, expires) = Times::new(now, valid_for, jti)?;
-    let claims = json(&ZoneClaims { zone: zone.as_str(), scope, times });
-    from_ring(ring, Family::Zone, &claims, jti, expires)
+    issue(ring, &Claims::Zone { zone, scope }, valid_for, now, jti)
 }
 
 /// Issues a user token.
@@ -255,103 +148,135 @@ pub fn issue_user(
     now: Timestamp,
     jti: Uuid,
 ) -> Result<Token, IssueError> {
-    let (times, expires) = Times::new(now, valid_for, jti)?;
-    let claims = json(&UserClaims { name, groups, times });
-    from_ring(ring, Family::User, &claims, jti, expires)
+    issue(ring, &Claims::User { name, groups }, valid_for, now, jti)
 }
 
-/// Issues a dataplane token.
+/// Issues a dataplane token that binds to a name (if it is not empty), a mesh and tags.
 pub fn issue_dataplane(
     ring: &KeyRing,
-    proxy: &DataplaneClaims,
+    mesh: &str,
+    name: &str,
+    tags: &BTreeMap<String, Vec<String>>,
     valid_for: Duration,
     now: Timestamp,
     jti: Uuid,
 ) -> Result<Token, IssueError> {
-    let (times, expires) = Times::new(now, valid_for, jti)?;
-    let claims = json(&proxy_claims(proxy, times));
-    from_ring(ring, Family::Dataplane { mesh: proxy.mesh.clone() }, &claims, jti, expires)
+    issue(ring, &Claims::Dataplane { name, mesh, tags, proxy_type: "", workload: "" }, valid_for, now, jti)
 }
 
-fn proxy_claims(proxy: &DataplaneClaims, times: Times) -> ProxyClaims<'_> {
-    ProxyClaims {
-        name: &proxy.name,
-        mesh: &proxy.mesh,
-        tags: &proxy.tags,
-        proxy_type: &proxy.proxy_type,
-        workload: &proxy.workload,
-        times,
-    }
-}
-
-/// What a token that is signed without a control plane says.
-#[derive(Clone, Debug)]
-pub enum OfflineClaims {
-    /// A zone token.
-    Zone {
-        /// The zone.
-        zone: ZoneName,
-        /// The scope.
-        scope: Option<Vec<Scope>>,
-    },
-    /// A user token.
-    User {
-        /// The user.
-        name: String,
-        /// The groups.
-        groups: Option<Vec<String>>,
-    },
-    /// A dataplane token.
-    Dataplane(DataplaneClaims),
-}
-
-/// Why a token could not be signed offline.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum OfflineError {
-    /// The key is unusable.
-    #[error(transparent)]
-    Key(#[from] KeyProblem),
-    /// The validity is.
-    #[error(transparent)]
-    Issue(#[from] IssueError),
-}
-
-/// Signs a token with a private key in PEM, as RS256 with this `kid`.
-pub fn sign_offline(
-    key: &[u8],
-    kid: &str,
-    claims: &OfflineClaims,
+/// Issues a token with these claims: RS256, with the newest key of its family.
+pub fn issue(
+    ring: &KeyRing,
+    claims: &Claims<'_>,
     valid_for: Duration,
     now: Timestamp,
     jti: Uuid,
-) -> Result<Zeroizing<String>, OfflineError> {
-    let key = RsaKey::read(key)?;
-    let (times, _) = Times::new(now, valid_for, jti)?;
-    let claims = match claims {
-        OfflineClaims::Zone { zone, scope } => json(&ZoneClaims { zone: zone.as_str(), scope: scope.as_deref(), times }),
-        OfflineClaims::User { name, groups } => json(&UserClaims { name, groups: groups.as_deref(), times }),
-        OfflineClaims::Dataplane(proxy) => json(&proxy_claims(proxy, times)),
+) -> Result<Token, IssueError> {
+    let family = match claims {
+        Claims::Zone { .. } => Family::Zone,
+        Claims::User { .. } => Family::User,
+        Claims::Dataplane { mesh, .. } => Family::Dataplane { mesh: (*mesh).to_owned() },
     };
-    let signed = jws::sign_rsa(&header(kid), &claims, &key.pair);
-    Ok(signed.ok_or_else(|| IssueError::BadKey { name: kid.to_owned() })?)
+    let (id, key) = newest(ring, &family)?;
+    let Key::Private { private, .. } = key else { return Err(no_key(&family)) };
+    let (text, expires_at) = rs256_token(private, &id.serial.to_string(), claims, valid_for, now, jti)?;
+    Ok(Token { text, id: Some(jti.to_string()), key: id.clone(), expires_at: Some(expires_at) })
 }
 
-fn from_ring(ring: &KeyRing, family: Family, claims: &str, jti: Uuid, expires: Timestamp) -> Result<Token, IssueError> {
-    let (serial, key) = ring.newest_rsa(&family).ok_or_else(|| IssueError::no_key(&family))?;
-    let id = KeyId { family, serial };
-    let key_name = ring.secret_name(&id);
-    let bad = || IssueError::BadKey { name: key_name.clone() };
-    let key = key.ok_or_else(bad)?;
-    let raw = jws::sign_rsa(&header(&serial.to_string()), claims, &key.pair).ok_or_else(bad)?;
-    Ok(Token { raw, id: Some(jti.to_string()), key: id, key_name, expires: Some(expires) })
+/// Signs a token with the private key of a PEM file, to be verified under the name `kid`.
+pub fn sign_offline(
+    pem: &[u8],
+    kid: &str,
+    claims: &Claims<'_>,
+    valid_for: Duration,
+    now: Timestamp,
+    jti: Uuid,
+) -> Result<Zeroizing<String>, IssueError> {
+    let private = RsaPrivate::from_pem(pem).map_err(|problem| IssueError::BadKeyFile { problem })?;
+    rs256_token(&private, kid, claims, valid_for, now, jti).map(|(text, _)| text)
 }
 
-/// The header of a token with `kid`, members in this order.
-fn header(kid: &str) -> String {
-    format!(r#"{{"alg":"RS256","kid":{},"typ":"JWT"}}"#, json(&kid))
+/// Signs a control plane token with the bytes of a file, which are those of the secret of this serial.
+pub fn sign_offline_control_plane(
+    key: &[u8],
+    serial: u64,
+    zone: &ZoneName,
+    valid_for: Option<Duration>,
+    now: Timestamp,
+    jti: Uuid,
+) -> Result<Zeroizing<String>, IssueError> {
+    let hmac = HmacKey::parse(key).map_err(|problem| IssueError::BadKeyFile { problem })?;
+    control_plane_token(&hmac, serial, zone, valid_for, now, jti).map(|(text, _)| text)
 }
 
-#[expect(clippy::expect_used, reason = "texts, numbers and maps with text keys always serialise")]
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("claims serialise")
+fn newest<'a>(ring: &'a KeyRing, family: &Family) -> Result<(&'a KeyId, &'a Key), IssueError> {
+    ring.signing_key(family).map_err(|reason| match reason {
+        NoKey::Absent => no_key(family),
+        NoKey::Broken { name, problem } => IssueError::BadKey { name, problem },
+    })
+}
+
+fn no_key(family: &Family) -> IssueError {
+    IssueError::NoKey { serial: 1, secret: wanted_secret(family, "1") }
+}
+
+fn control_plane_token(
+    key: &HmacKey,
+    serial: u64,
+    zone: &ZoneName,
+    valid_for: Option<Duration>,
+    now: Timestamp,
+    jti: Uuid,
+) -> Result<(Zeroizing<String>, Option<Timestamp>), IssueError> {
+    let mut members = Map::new();
+    members.insert("Zone".to_owned(), zone.as_str().into());
+    members.insert("TokenSerialNumber".to_owned(), serial.into());
+    let expires_at = match valid_for {
+        None => None,
+        Some(valid_for) => Some(add_registered(&mut members, valid_for, now, jti)?),
+    };
+    let signed = jws::to_sign(HS256_HEADER, &Value::Object(members).to_string());
+    let signature = key.sign(signed.as_bytes());
+    Ok((checked(jws::with_signature(signed, &signature))?, expires_at))
+}
+
+fn rs256_token(
+    key: &RsaPrivate,
+    kid: &str,
+    claims: &Claims<'_>,
+    valid_for: Duration,
+    now: Timestamp,
+    jti: Uuid,
+) -> Result<(Zeroizing<String>, Timestamp), IssueError> {
+    if matches!(claims, Claims::User { name: "", .. }) {
+        return Err(IssueError::NoName);
+    }
+    let mut members = claims.members();
+    let expires_at = add_registered(&mut members, valid_for, now, jti)?;
+    let header = json!({"alg": "RS256", "kid": kid, "typ": "JWT"}).to_string();
+    let signed = jws::to_sign(&header, &Value::Object(members).to_string());
+    let signature = key.sign(signed.as_bytes()).ok_or(IssueError::Failed)?;
+    Ok((checked(jws::with_signature(signed, &signature))?, expires_at))
+}
+
+/// Adds `exp`, `nbf`, `iat` and `jti`, and returns when the token ends.
+fn add_registered(
+    members: &mut Map<String, Value>,
+    valid_for: Duration,
+    now: Timestamp,
+    jti: Uuid,
+) -> Result<Timestamp, IssueError> {
+    let valid_for = validity(SignedDuration::try_from(valid_for).ok().ok_or(TOO_LONG)?)?;
+    let expires_at = now.checked_add(valid_for).ok().ok_or(TOO_LONG)?;
+    let start = now.checked_sub(BACKDATED).unwrap_or(now).as_second();
+    members.insert("exp".to_owned(), expires_at.as_second().into());
+    members.insert("nbf".to_owned(), start.into());
+    members.insert("iat".to_owned(), start.into());
+    members.insert("jti".to_owned(), jti.to_string().into());
+    Timestamp::from_second(expires_at.as_second()).ok().ok_or(TOO_LONG)
+}
+
+fn checked(text: String) -> Result<Zeroizing<String>, IssueError> {
+    let text = Zeroizing::new(text);
+    if text.len() > jws::LONGEST { Err(IssueError::TooLong) } else { Ok(text) }
 }

@@ -1,125 +1,103 @@
-//! JSON Web Signature, compact form (RFC 7515), read strictly.
+//! The compact form of a signed token (RFC 7515): taken apart, checked for shape, and put together.
 
-use std::fmt;
-
-use aws_lc_rs::{hmac, rand::SystemRandom, rsa, signature};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, MapAccess, Visitor},
-};
 use serde_json::{Map, Value};
-use zeroize::Zeroizing;
 
-/// No token of ours comes near.
-const LONGEST: usize = 8 * 1024;
+use crate::{Rejection, strict_json};
 
-/// A token taken apart, its signature not yet checked.
+/// The longest token that is looked at.
+pub(crate) const LONGEST: usize = 8 * 1024;
+const LONGEST_KID: usize = 64;
+const LONGEST_ALGORITHM: usize = 16;
+
+/// A token taken apart. Nothing in it is proven.
 pub(crate) struct Unverified<'a> {
-    pub(crate) header: Map<String, Value>,
+    pub(crate) algorithm: String,
+    pub(crate) kid: Option<String>,
     pub(crate) claims: Map<String, Value>,
-    signed: &'a [u8],
-    signature: Vec<u8>,
+    /// What the signature is over.
+    pub(crate) signed: &'a [u8],
+    pub(crate) signature: Vec<u8>,
 }
 
-/// Why a text is no token, in the words of the peer where it has some (contract: tokens 2.5).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NotAToken(pub(crate) String);
+/// Takes a token apart, or says what is wrong with its shape.
+pub(crate) fn parse(raw: &str) -> Result<Unverified<'_>, Rejection> {
+    if raw.is_empty() {
+        return Err(Rejection::Missing);
+    }
+    if raw.len() > LONGEST {
+        return Err(malformed("could not parse token: token is malformed: token is longer than 8 KiB"));
+    }
+    let mut segments = raw.split('.');
+    let (Some(header), Some(payload), Some(signature), None) =
+        (segments.next(), segments.next(), segments.next(), segments.next())
+    else {
+        let text = "could not parse token: token is malformed: token contains an invalid number of segments";
+        return Err(malformed(text));
+    };
+    let signed = raw.as_bytes().get(..header.len() + 1 + payload.len()).unwrap_or_default();
+    let header = strict_json::object(&bytes(header)?).ok_or_else(|| {
+        malformed("could not parse token: token is malformed: header is not a JSON object with unique members")
+    })?;
+    let claims = strict_json::object(&bytes(payload)?).ok_or_else(|| {
+        malformed("could not parse token: token is malformed: payload is not a JSON object with unique members")
+    })?;
+    let signature = bytes(signature)?;
+    // RFC 7515, 4.1.11: what must be understood and is not makes the token invalid; nothing is understood here.
+    if header.contains_key("crit") {
+        return Err(malformed("could not parse token: token is malformed: crit header is not supported"));
+    }
+    Ok(Unverified { kid: kid(&header)?, algorithm: algorithm(&header)?, claims, signed, signature })
+}
 
-impl<'a> Unverified<'a> {
-    pub(crate) fn read(raw: &'a str) -> Result<Self, NotAToken> {
-        let malformed = |what: &str| NotAToken(format!("could not parse token: token is malformed: {what}"));
-        if raw.len() > LONGEST {
-            return Err(malformed("token is too long"));
+fn malformed(text: &'static str) -> Rejection {
+    Rejection::Malformed { text }
+}
+
+fn bytes(segment: &str) -> Result<Vec<u8>, Rejection> {
+    let decoded = URL_SAFE_NO_PAD.decode(segment);
+    decoded.ok().ok_or_else(|| malformed("could not parse token: token is malformed: illegal base64url data"))
+}
+
+/// The `kid` is text that anyone may have written and that errors repeat: short, and of harmless characters.
+fn kid(header: &Map<String, Value>) -> Result<Option<String>, Rejection> {
+    let harmless = |kid: &str| {
+        kid.len() <= LONGEST_KID && kid.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-'))
+    };
+    match header.get("kid") {
+        None => Ok(None),
+        Some(Value::String(kid)) if kid.is_empty() => Err(malformed("JWT token must have kid header")),
+        Some(Value::String(kid)) if harmless(kid) => Ok(Some(kid.clone())),
+        Some(Value::String(_)) => {
+            Err(malformed("JWT token kid header must be at most 64 letters, digits, dots, dashes and underscores"))
         }
-        let mut segments = raw.split('.');
-        let (Some(header), Some(claims), Some(signature), None) =
-            (segments.next(), segments.next(), segments.next(), segments.next())
-        else {
-            return Err(malformed("token contains an invalid number of segments"));
-        };
-        let decode = |segment: &str, what: &str| {
-            URL_SAFE_NO_PAD.decode(segment).map_err(|_bad| malformed(&format!("could not base64 decode {what}")))
-        };
-        let object = |segment: &str, what: &str| {
-            let bytes = decode(segment, what)?;
-            serde_json::from_slice::<Strict>(&bytes)
-                .map(|strict| strict.0)
-                .map_err(|error| malformed(&format!("could not JSON decode {what}: {error}")))
-        };
-        let signed = raw.len() - signature.len() - 1;
-        Ok(Self {
-            header: object(header, "header")?,
-            claims: object(claims, "claim")?,
-            signed: raw.as_bytes().get(..signed).unwrap_or_default(),
-            signature: decode(signature, "signature")?,
-        })
-    }
-
-    /// The text of a header member; anything but a text is nothing.
-    pub(crate) fn header_text(&self, name: &str) -> Option<&str> {
-        self.header.get(name).and_then(Value::as_str)
-    }
-
-    /// Checks the signature as HMAC-SHA256, in constant time.
-    pub(crate) fn is_hmac(&self, key: &hmac::Key) -> bool {
-        hmac::verify(key, self.signed, &self.signature).is_ok()
-    }
-
-    /// Checks the signature as RSASSA-PKCS1-v1_5 with SHA-256.
-    pub(crate) fn is_rsa(&self, public_pkcs1: &[u8]) -> bool {
-        let key = signature::UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, public_pkcs1);
-        key.verify(self.signed, &self.signature).is_ok()
+        Some(_) => Err(malformed("JWT token kid header must be a string")),
     }
 }
 
-/// Signs as HMAC-SHA256.
-pub(crate) fn sign_hmac(header: &str, claims: &str, key: &hmac::Key) -> Zeroizing<String> {
-    let signed = signing_input(header, claims);
-    let tag = hmac::sign(key, signed.as_bytes());
-    finish(&signed, tag.as_ref())
-}
-
-/// Signs as RSASSA-PKCS1-v1_5 with SHA-256; `None` if the key refuses to sign.
-pub(crate) fn sign_rsa(header: &str, claims: &str, key: &rsa::KeyPair) -> Option<Zeroizing<String>> {
-    let signed = signing_input(header, claims);
-    let mut tag = vec![0; key.public_modulus_len()];
-    key.sign(&signature::RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut tag).ok()?;
-    Some(finish(&signed, &tag))
-}
-
-fn signing_input(header: &str, claims: &str) -> Zeroizing<String> {
-    Zeroizing::new(format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims)))
-}
-
-fn finish(signed: &str, tag: &[u8]) -> Zeroizing<String> {
-    Zeroizing::new(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag)))
-}
-
-/// A JSON object without repeated members (RFC 8725 section 3.4: two readers must not see two tokens).
-struct Strict(Map<String, Value>);
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Strict;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Strict, A::Error> {
-                let mut members = Map::new();
-                while let Some(name) = access.next_key::<String>()? {
-                    let value = access.next_value()?;
-                    if members.insert(name, value).is_some() {
-                        return Err(A::Error::custom("a member is repeated"));
-                    }
-                }
-                Ok(Strict(members))
-            }
+fn algorithm(header: &Map<String, Value>) -> Result<String, Rejection> {
+    match header.get("alg").and_then(Value::as_str) {
+        Some(name)
+            if (1..=LONGEST_ALGORITHM).contains(&name.len())
+                && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-') =>
+        {
+            Ok(name.to_owned())
         }
-        deserializer.deserialize_map(Members)
+        _ => Err(malformed("could not parse token: token is unverifiable: signing method (alg) is unspecified")),
     }
+}
+
+/// Returns header and payload as they are signed.
+pub(crate) fn to_sign(header: &str, payload: &str) -> String {
+    let mut text = URL_SAFE_NO_PAD.encode(header);
+    text.push('.');
+    URL_SAFE_NO_PAD.encode_string(payload, &mut text);
+    text
+}
+
+/// Adds the signature to what was signed.
+pub(crate) fn with_signature(mut signed: String, signature: &[u8]) -> String {
+    signed.push('.');
+    URL_SAFE_NO_PAD.encode_string(signature, &mut signed);
+    signed
 }

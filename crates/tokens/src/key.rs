@@ -1,273 +1,350 @@
-//! Signing keys: their names, what makes their data usable, how they are made.
-
-use std::fmt;
+//! Key material: what a secret must hold to be a key, and the parsed form that signs and verifies.
 
 use aws_lc_rs::{
     digest, hmac,
-    encoding::AsDer as _,
-    rsa::{self, KeySize},
-    signature::{self, KeyPair as _},
+    rand::SystemRandom,
+    signature::{
+        KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, RsaSubjectPublicKey,
+    },
 };
+use subtle::ConstantTimeEq;
 use thiserror::Error;
-use zeroize::Zeroizing;
 
-use crate::{der, pem};
+use crate::{
+    der,
+    name::{Role, role_of_name, signing_key_name},
+    pem, revocation,
+};
 
-/// A family of tokens, each with keys of its own.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Family {
-    /// `control-plane-signing-key-N`: control plane tokens.
-    ControlPlane,
-    /// `zone-token-signing-key-N`: zone tokens.
-    Zone,
-    /// `user-token-signing-key-N`: user tokens.
-    User,
-    /// `dataplane-token-signing-key-<mesh>-N`: dataplane tokens of one mesh.
-    Dataplane {
-        /// The mesh.
-        mesh: String,
-    },
-}
+/// The least number of bytes in a key for HS256: as many as its digest has (RFC 7518, 3.2).
+const LEAST_HMAC_BYTES: usize = 32;
+/// The least size of an RSA key (RFC 7518, 3.3), and the largest one that the provider takes.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-impl Family {
-    /// The name of the family's keys without their serial.
-    pub fn prefix(&self) -> String {
-        match self {
-            Self::ControlPlane => "control-plane-signing-key".to_owned(),
-            Self::Zone => "zone-token-signing-key".to_owned(),
-            Self::User => "user-token-signing-key".to_owned(),
-            Self::Dataplane { mesh } => format!("dataplane-token-signing-key-{mesh}"),
-        }
-    }
-}
-
-/// Names one signing key: `-2` and `-0002` are the same serial.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyId {
-    /// The family.
-    pub family: Family,
-    /// The serial.
-    pub serial: u64,
-}
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.family {
-            Family::ControlPlane => write!(f, "{}-{:04}", self.family.prefix(), self.serial),
-            Family::Zone | Family::User | Family::Dataplane { .. } => write!(f, "{}-{}", self.family.prefix(), self.serial),
-        }
-    }
-}
-
-/// Why the data of a signing key cannot be used.
+/// Why data is no key, or no list, that can be used under its name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum KeyProblem {
-    /// The name ends in something that is no number.
-    #[error("the name of a signing key must end in its serial number, like `{prefix}-2`")]
-    NoSerial {
-        /// The name without serial.
-        prefix: String,
-    },
-    /// A control plane key with less than 32 bytes.
-    #[error("a control plane signing key must have at least 32 bytes, this one has {length}: make one with `kumactl generate signing-key`")]
+    /// There is nothing in it.
+    #[error("signing key is empty")]
+    Empty,
+    /// Too short for HS256.
+    #[error(
+        "control plane signing key has {found} bytes, at least 32 are needed; `kumactl generate signing-key` makes one"
+    )]
     TooShort {
-        /// How many it has.
-        length: usize,
+        /// How long it is.
+        found: usize,
     },
-    /// Not an RSA key in PKCS#1.
-    #[error("the data is no RSA private key (PEM block `RSA PRIVATE KEY`, or PKCS#1 DER): make one with `kumactl generate signing-key`")]
-    NotRsa,
-    /// An RSA key of less than 2048 bits.
-    #[error("an RSA signing key must have at least 2048 bits, this one has {bits}")]
-    TooSmall {
+    /// A public key or certificate where a secret one is needed.
+    #[error("signing key must be secret, but this is a {label}")]
+    NotSecret {
+        /// What it says it is.
+        label: &'static str,
+    },
+    /// Not an RSA key in a form that is read.
+    #[error(
+        "not an RSA private key: PKCS#1 as PEM (`RSA PRIVATE KEY`) or DER is needed; `kumactl generate signing-key` makes one"
+    )]
+    NotPrivate,
+    /// Not the public half of an RSA key.
+    #[error("not an RSA public key: PEM (`RSA PUBLIC KEY` or `PUBLIC KEY`) or PKCS#1 DER is needed")]
+    NotPublic,
+    /// The key is too small, or too large.
+    #[error("RSA key has {bits} bits, 2048 to 8192 are needed")]
+    Size {
         /// How many it has.
         bits: usize,
     },
+    /// The name has no serial.
+    #[error("name of a signing key must end in its serial number, for example {example:?}")]
+    NoSerial {
+        /// A name that has one.
+        example: String,
+    },
+    /// Two secrets have one serial.
+    #[error("signing keys {names:?} have the same serial number; delete all but one of them")]
+    SharedSerial {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// A list of revoked ids that is no text.
+    #[error("list of revoked token ids is not text; ids are separated by commas or line ends")]
+    UnreadableList,
 }
 
-/// Returns family and serial of a secret's name, or `None` if it names no signing key. A bare prefix is serial 0.
-pub fn key_name(name: &str) -> Option<(Family, u64)> {
-    parse_name(name)?.ok()
-}
-
-fn parse_name(name: &str) -> Option<Result<(Family, u64), KeyProblem>> {
-    for family in [Family::ControlPlane, Family::Zone, Family::User] {
-        let prefix = family.prefix();
-        let Some(rest) = name.strip_prefix(&prefix) else { continue };
-        if rest.is_empty() {
-            return Some(Ok((family, 0)));
-        }
-        return rest.strip_prefix('-').map(|suffix| serial(suffix).map(|serial| (family, serial)).ok_or(KeyProblem::NoSerial { prefix }));
-    }
-    let rest = name.strip_prefix("dataplane-token-signing-key-")?;
-    let (mesh, suffix) = rest.rsplit_once('-').unwrap_or((rest, ""));
-    let family = Family::Dataplane { mesh: mesh.to_owned() };
-    let prefix = family.prefix();
-    Some(serial(suffix).map(|serial| (family, serial)).ok_or(KeyProblem::NoSerial { prefix }))
-}
-
-/// A serial: decimal digits, leading zeros allowed.
-pub(crate) fn serial(text: &str) -> Option<u64> {
-    (!text.is_empty() && text.len() <= 19 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
-}
-
-/// Checks the data of a secret whose name is a signing key's; other names pass.
+/// Says whether `data` can be used under a reserved name; other names hold what they like.
 pub fn check_key(name: &str, data: &[u8]) -> Result<(), KeyProblem> {
-    match parse_name(name) {
+    match role_of_name(name) {
         None => Ok(()),
-        Some(Err(problem)) => Err(problem),
-        Some(Ok((Family::ControlPlane, _))) => ControlPlaneKey::read(data).map(|_| ()),
-        Some(Ok((Family::Zone | Family::User | Family::Dataplane { .. }, _))) => RsaKey::read(data).map(|_| ()),
+        Some(Role::Revocations(_)) if revocation::is_readable(data) => Ok(()),
+        Some(Role::Revocations(_)) => Err(KeyProblem::UnreadableList),
+        Some(role) => Key::parse(&role, data).map(|_| ()),
     }
 }
 
-/// The SHA-256 of a key's bytes: tells whether a key is still the same one.
-pub(crate) type Fingerprint = [u8; 32];
+/// SHA-256 of what a signature is checked with. Says if two keys are one without holding either.
+#[derive(Clone)]
+pub(crate) struct Fingerprint([u8; 32]);
 
-fn fingerprint(data: &[u8]) -> Fingerprint {
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest::digest(&digest::SHA256, data).as_ref());
-    bytes
+impl Fingerprint {
+    fn of(bytes: &[u8]) -> Self {
+        let mut print = [0; 32];
+        print.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+        Self(print)
+    }
+
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
 }
 
-/// A key of the control plane family: its bytes, unaltered, are the HMAC key; a PEM key verifies RS256 too.
-pub(crate) struct ControlPlaneKey {
-    pub(crate) hmac: hmac::Key,
-    pub(crate) rsa: Option<RsaKey>,
+/// A key for HS256.
+pub(crate) struct HmacKey {
+    key: hmac::Key,
     pub(crate) fingerprint: Fingerprint,
 }
 
-impl ControlPlaneKey {
-    pub(crate) fn read(data: &[u8]) -> Result<Self, KeyProblem> {
-        if data.len() < 32 {
-            return Err(KeyProblem::TooShort { length: data.len() });
+impl HmacKey {
+    /// Makes a key of the bytes of a secret, unaltered.
+    pub(crate) fn parse(data: &[u8]) -> Result<Self, KeyProblem> {
+        if data.is_empty() {
+            return Err(KeyProblem::Empty);
         }
-        let rsa = pem::read(data).and_then(|_| RsaKey::read(data).ok());
-        Ok(Self { hmac: hmac::Key::new(hmac::HMAC_SHA256, data), rsa, fingerprint: fingerprint(data) })
+        if data.len() < LEAST_HMAC_BYTES {
+            return Err(KeyProblem::TooShort { found: data.len() });
+        }
+        // What everyone may know would sign tokens that everyone can make.
+        match pem::decode(data).map(|block| block.label) {
+            Some(label) if label.ends_with("PUBLIC KEY") => Err(KeyProblem::NotSecret { label: "public key" }),
+            Some(label) if label.ends_with("CERTIFICATE") => Err(KeyProblem::NotSecret { label: "certificate" }),
+            Some(_) | None => {
+                Ok(Self { key: hmac::Key::new(hmac::HMAC_SHA256, data), fingerprint: Fingerprint::of(data) })
+            }
+        }
+    }
+
+    pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
+        hmac::sign(&self.key, message).as_ref().to_vec()
+    }
+
+    /// Compares in constant time.
+    pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        hmac::verify(&self.key, message, signature).is_ok()
     }
 }
 
-/// A parsed RSA private key.
-pub(crate) struct RsaKey {
-    pub(crate) pair: rsa::KeyPair,
+/// The public half of a key for RS256.
+pub(crate) struct RsaPublic {
+    key: ParsedPublicKey,
     pub(crate) fingerprint: Fingerprint,
 }
 
-impl RsaKey {
-    /// Reads PEM `RSA PRIVATE KEY` or bare PKCS#1 DER.
-    pub(crate) fn read(data: &[u8]) -> Result<Self, KeyProblem> {
-        let block = pem::read(data);
+impl RsaPublic {
+    fn parse(data: &[u8]) -> Result<Self, KeyProblem> {
+        let block = pem::decode(data);
         let der = match &block {
-            Some(block) if block.label == "RSA PRIVATE KEY" => block.der.as_slice(),
-            Some(block) if block.label == "PRIVATE KEY" => der::pkcs1_of_pkcs8(&block.der).ok_or(KeyProblem::NotRsa)?,
-            Some(_) => return Err(KeyProblem::NotRsa),
+            Some(block) if matches!(block.label, "RSA PUBLIC KEY" | "PUBLIC KEY") => &block.der,
+            Some(_) => return Err(KeyProblem::NotPublic),
             None => data,
         };
-        let pair = rsa::KeyPair::from_der(der).map_err(|_rejected| small_or_broken(der))?;
-        let bits = pair.public_modulus_len() * 8;
-        if bits < 2048 {
-            return Err(KeyProblem::TooSmall { bits });
+        Self::from_der(der)
+    }
+
+    fn from_der(der: &[u8]) -> Result<Self, KeyProblem> {
+        let public = RsaSubjectPublicKey::from_der(der).ok().ok_or(KeyProblem::NotPublic)?;
+        let pkcs1 = public.as_ref();
+        in_size(der::public_modulus_bits(pkcs1).ok_or(KeyProblem::NotPublic)?)?;
+        let key = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, pkcs1).ok().ok_or(KeyProblem::NotPublic)?;
+        Ok(Self { key, fingerprint: Fingerprint::of(pkcs1) })
+    }
+
+    pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.key.verify_sig(message, signature).is_ok()
+    }
+}
+
+/// A key that signs RS256.
+pub(crate) struct RsaPrivate(RsaKeyPair);
+
+impl RsaPrivate {
+    /// Reads PKCS#1, as PEM or DER.
+    pub(crate) fn parse(data: &[u8]) -> Result<Self, KeyProblem> {
+        match pem::decode(data) {
+            Some(_) => Self::from_pem(data),
+            None => Self::from_der(data),
         }
-        Ok(Self { pair, fingerprint: fingerprint(data) })
     }
 
-    /// The public key, PKCS#1 DER.
-    pub(crate) fn public(&self) -> &[u8] {
-        self.pair.public_key().as_ref()
+    /// Reads PKCS#1 as PEM.
+    pub(crate) fn from_pem(data: &[u8]) -> Result<Self, KeyProblem> {
+        match pem::decode(data) {
+            Some(block) if block.label == "RSA PRIVATE KEY" => Self::from_der(&block.der),
+            Some(_) | None => Err(KeyProblem::NotPrivate),
+        }
+    }
+
+    fn from_der(der: &[u8]) -> Result<Self, KeyProblem> {
+        if der.is_empty() {
+            return Err(KeyProblem::Empty);
+        }
+        if !der::is_one_sequence(der) {
+            return Err(KeyProblem::NotPrivate);
+        }
+        in_size(der::private_modulus_bits(der).ok_or(KeyProblem::NotPrivate)?)?;
+        RsaKeyPair::from_der(der).map(Self).ok().ok_or(KeyProblem::NotPrivate)
+    }
+
+    /// The public half as PKCS#1 DER.
+    pub(crate) fn public_der(&self) -> &[u8] {
+        self.0.public_key().as_ref()
+    }
+
+    fn public(&self) -> Result<RsaPublic, KeyProblem> {
+        RsaPublic::from_der(self.public_der())
+    }
+
+    /// Returns the signature, or nothing if the provider fails.
+    pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        let mut signature = vec![0; self.0.public_modulus_len()];
+        self.0.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).ok()?;
+        Some(signature)
     }
 }
 
-/// The library refuses small keys with the same error as broken ones.
-fn small_or_broken(der: &[u8]) -> KeyProblem {
-    match der::modulus_bits(der) {
-        Some(bits) if (256..2048).contains(&bits) => KeyProblem::TooSmall { bits },
-        _ => KeyProblem::NotRsa,
+fn in_size(bits: usize) -> Result<(), KeyProblem> {
+    if RSA_BITS.contains(&bits) { Ok(()) } else { Err(KeyProblem::Size { bits }) }
+}
+
+/// A key of a ring, parsed once.
+pub(crate) enum Key {
+    /// Signs HS256; verifies HS256, and RS256 if the bytes are a private key in PEM.
+    ControlPlane {
+        /// The bytes as they are.
+        hmac: Box<HmacKey>,
+        /// The public half of the key that the bytes are in PEM.
+        public: Option<RsaPublic>,
+    },
+    /// Signs and verifies RS256.
+    Private {
+        /// What signs.
+        private: RsaPrivate,
+        /// What verifies.
+        public: RsaPublic,
+    },
+    /// Verifies RS256.
+    Public(RsaPublic),
+}
+
+impl Key {
+    /// Reads the key that a secret of this role must hold.
+    pub(crate) fn parse(role: &Role, data: &[u8]) -> Result<Self, KeyProblem> {
+        match role {
+            Role::Signing(id) if id.family == crate::Family::ControlPlane => {
+                let hmac = Box::new(HmacKey::parse(data)?);
+                let public = RsaPrivate::from_pem(data).and_then(|private| private.public()).ok();
+                Ok(Self::ControlPlane { hmac, public })
+            }
+            Role::Signing(_) => {
+                let private = RsaPrivate::parse(data)?;
+                let public = private.public()?;
+                Ok(Self::Private { private, public })
+            }
+            Role::Public(_) => RsaPublic::parse(data).map(Self::Public),
+            Role::NoSerial(family) => Err(KeyProblem::NoSerial { example: signing_key_name(family, 2) }),
+            Role::Revocations(_) => Err(KeyProblem::NotPrivate),
+        }
     }
-}
 
-/// A signing key as `kumactl generate signing-key` makes it. Never shown but through [`PemKey::reveal`].
-pub struct PemKey(Zeroizing<String>);
-
-impl PemKey {
-    /// The PEM text, with its final newline.
-    pub fn reveal(&self) -> &str {
-        &self.0
+    /// What verifies HS256.
+    pub(crate) fn hmac(&self) -> Option<&HmacKey> {
+        match self {
+            Self::ControlPlane { hmac, .. } => Some(hmac),
+            Self::Private { .. } | Self::Public(_) => None,
+        }
     }
-}
 
-/// Makes an RSA key of 2048 bits.
-#[expect(clippy::expect_used, reason = "fails only if the machine has no randomness; there is no safe way on from there")]
-pub fn generate_signing_key() -> PemKey {
-    let pair = rsa::KeyPair::generate(KeySize::Rsa2048).expect("the machine has randomness");
-    let pkcs8 = pair.as_der().expect("a key that was just made can be encoded");
-    let pkcs1 = der::pkcs1_of_pkcs8(pkcs8.as_ref()).expect("PKCS#8 of an RSA key holds PKCS#1");
-    PemKey(pem::write("RSA PRIVATE KEY", pkcs1))
-}
-
-/// Returns the public half of a private key as PEM `RSA PUBLIC KEY` (PKCS#1). The key may be PEM or DER.
-pub fn public_half(key: &[u8]) -> Result<String, KeyProblem> {
-    let key = RsaKey::read(key)?;
-    Ok(pem::write("RSA PUBLIC KEY", key.public()).to_string())
-}
-
-/// Reads a public key for verification only: PEM `RSA PUBLIC KEY` or `PUBLIC KEY`, or PKCS#1 DER.
-pub(crate) fn read_public(data: &[u8]) -> Option<Vec<u8>> {
-    let pkcs1 = match pem::read(data) {
-        Some(block) if block.label == "RSA PUBLIC KEY" => block.der.to_vec(),
-        Some(block) if block.label == "PUBLIC KEY" => der::pkcs1_of_spki(&block.der)?.to_vec(),
-        Some(_) => return None,
-        None => data.to_vec(),
-    };
-    // A key that verifies nothing is told from one that cannot be parsed.
-    signature::ParsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, &pkcs1).ok()?;
-    Some(pkcs1)
+    /// What verifies RS256.
+    pub(crate) fn public(&self) -> Option<&RsaPublic> {
+        match self {
+            Self::ControlPlane { public, .. } => public.as_ref(),
+            Self::Private { public, .. } | Self::Public(public) => Some(public),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{generate_signing_key, public_half};
 
-    fn check(name: &str, expected: Option<(Family, u64)>) {
-        assert_eq!(key_name(name), expected, "{name}");
+    fn check(name: &str, data: &[u8], expected: Result<(), KeyProblem>) {
+        assert_eq!((name, check_key(name, data)), (name, expected));
     }
 
     #[test]
-    fn padded_and_plain_serials_are_one() {
-        check("control-plane-signing-key-0002", Some((Family::ControlPlane, 2)));
-        check("control-plane-signing-key-2", Some((Family::ControlPlane, 2)));
-        check("zone-token-signing-key-10", Some((Family::Zone, 10)));
-        check("user-token-signing-key", Some((Family::User, 0)));
-        check("dataplane-token-signing-key-my-mesh-3", Some((Family::Dataplane { mesh: "my-mesh".to_owned() }, 3)));
-        for name in ["zone-token-signing-key-foo", "zone-token-signing-key-", "zone-token-signing-key-2026q1", "zone-token-signing-keys-1", "zone-token-signing-public-key-1", "gs1", "zone-token-signing-key--1"] {
-            check(name, None);
-        }
-    }
-
-    #[test]
-    fn a_made_key_is_usable_for_every_family() {
+    fn a_made_key_fits_every_family() {
         let key = generate_signing_key();
-        assert!(key.reveal().starts_with("-----BEGIN RSA PRIVATE KEY-----\n"));
-        assert!(key.reveal().ends_with("-----END RSA PRIVATE KEY-----\n"));
-        for name in ["control-plane-signing-key-0001", "zone-token-signing-key-1", "user-token-signing-key-1", "dataplane-token-signing-key-default-1"] {
-            assert_eq!(check_key(name, key.reveal().as_bytes()), Ok(()), "{name}");
+        let der = pem::decode(key.reveal().as_bytes()).unwrap().der;
+        for name in [
+            "control-plane-signing-key-0001",
+            "zone-token-signing-key-1",
+            "user-token-signing-key-1",
+            "dataplane-token-signing-key-default-1",
+        ] {
+            check(name, key.reveal().as_bytes(), Ok(()));
+            check(name, &der, Ok(()));
         }
-        let der = pem::read(key.reveal().as_bytes()).unwrap().der;
-        assert_eq!(check_key("zone-token-signing-key-1", &der), Ok(()));
-        let public = public_half(key.reveal().as_bytes()).unwrap();
-        assert!(public.starts_with("-----BEGIN RSA PUBLIC KEY-----\n"));
-        assert!(read_public(public.as_bytes()).is_some());
+        check("zone-token-signing-public-key-1", public_half(&der).unwrap().as_bytes(), Ok(()));
+        check("anything-else", b"", Ok(()));
     }
 
     #[test]
-    fn unusable_data_is_refused() {
-        let short = [0u8; 31];
-        assert_eq!(check_key("control-plane-signing-key-0002", &short), Err(KeyProblem::TooShort { length: 31 }));
-        assert_eq!(check_key("control-plane-signing-key-0002", &[0u8; 32]), Ok(()));
+    fn control_plane_keys_need_32_secret_bytes() {
+        let name = "control-plane-signing-key-0001";
+        check(name, b"", Err(KeyProblem::Empty));
+        check(name, &[7; 31], Err(KeyProblem::TooShort { found: 31 }));
+        check(name, &[7; 32], Ok(()));
         let public = public_half(generate_signing_key().reveal().as_bytes()).unwrap();
-        for data in [&b""[..], b"secret", &[0x30; 600], public.as_bytes(), b"-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n"] {
-            assert_eq!(check_key("zone-token-signing-key-1", data), Err(KeyProblem::NotRsa), "{data:?}");
-        }
-        assert!(matches!(check_key("user-token-signing-key-x", b""), Err(KeyProblem::NoSerial { .. })));
-        assert_eq!(check_key("gs1", b""), Ok(()));
+        check(name, public.as_bytes(), Err(KeyProblem::NotSecret { label: "public key" }));
+    }
+
+    #[test]
+    fn other_families_need_an_rsa_private_key() {
+        let name = "zone-token-signing-key-1";
+        let key = generate_signing_key();
+        let der = pem::decode(key.reveal().as_bytes()).unwrap().der;
+        check(name, b"", Err(KeyProblem::Empty));
+        check(name, b"no key", Err(KeyProblem::NotPrivate));
+        check(name, public_half(&der).unwrap().as_bytes(), Err(KeyProblem::NotPrivate));
+        check(name, key.reveal().replace("RSA PRIVATE", "PRIVATE").as_bytes(), Err(KeyProblem::NotPrivate));
+        let mut longer = der.to_vec();
+        longer.push(0);
+        check(name, &longer, Err(KeyProblem::NotPrivate));
+        let mut broken = der.to_vec();
+        broken[40] ^= 1;
+        check(name, &broken, Err(KeyProblem::NotPrivate));
+    }
+
+    #[test]
+    fn small_rsa_keys_are_refused_by_size() {
+        // SEQUENCE { INTEGER 0, INTEGER of 1024 bits }
+        let mut small = vec![0x30, 0x81, 135, 2, 1, 0, 2, 0x81, 129, 0];
+        small.extend([0xff; 128]);
+        check("zone-token-signing-key-1", &small, Err(KeyProblem::Size { bits: 1024 }));
+        // As bytes for HS256 it is as good as any other.
+        check("control-plane-signing-key-1", &small, Ok(()));
+    }
+
+    #[test]
+    fn names_without_serial_are_refused() {
+        let example = "zone-token-signing-key-2".to_owned();
+        check("zone-token-signing-key-foo", b"", Err(KeyProblem::NoSerial { example }));
+    }
+
+    #[test]
+    fn lists_must_be_text() {
+        check("zone-token-revocations", b"a, b\n", Ok(()));
+        check("dataplane-token-revocations-default", b"\xff", Err(KeyProblem::UnreadableList));
     }
 }

@@ -1,312 +1,190 @@
-//! Verifies the token of a zone control plane (contract: tokens 1.4, 2.5, 2.8; decisions: 3 and 4).
+//! Verifies tokens.
+//!
+//! Order: shape, kind of signature, key, signature; then the claims: times, revocation, zone, scope. Nothing a token
+//! says is believed before its signature is good, except which key it asks for. The key, never the token, says how a
+//! signature is checked: without `kid` HS256 with the bytes of a control plane key, with `kid` RS256.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use model::ZoneName;
-use serde_json::Value;
-use thiserror::Error;
 
 use crate::{
-    claims::{self, Registered, Untimely, is_expired},
-    jws::Unverified,
-    key::{self, Family, Fingerprint, KeyId},
-    ring::KeyRing,
+    KeyRing, Rejection,
+    claims::{self, Registered, Scope},
+    jws::{self, Unverified},
+    name::{Family, KeyId, parse_serial, wanted_secret},
+    ring::NoKey,
+    verified::{Algorithm, Proof, SignedBy, VerifiedDataplane, VerifiedUser, VerifiedZone},
 };
 
-/// Which tokens admit a zone control plane.
+/// Which tokens let a zone in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accept {
-    /// Control plane tokens, and zone tokens with scope `cp`.
+    /// Control plane tokens, and zone tokens with the scope `cp`.
     CpToken,
-    /// Zone tokens with scope `cp` only.
+    /// Zone tokens with the scope `cp`.
     ZoneToken,
 }
 
-/// What a token must prove.
+/// What a token must be good for.
 #[derive(Clone, Copy, Debug)]
 pub struct Want<'a> {
     /// The zone that the peer says it is.
     pub zone: &'a str,
-    /// Which tokens count.
+    /// The kinds of token that are accepted.
     pub accept: Accept,
-    /// How long past `exp` and before `nbf` a token is good.
+    /// How far clocks may be apart.
     pub leeway: Duration,
 }
 
-/// What kind of token it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IssuedAs {
-    /// A control plane token of this key serial.
-    ControlPlaneToken {
-        /// The serial.
-        serial: u64,
-    },
-    /// A zone token.
-    ZoneToken,
-}
+const NO_KID: &str = "JWT token must have kid header";
+const NO_SERIAL: &str =
+    "could not parse token: token has invalid claims: TokenSerialNumber must be the serial number of a signing key";
+const NO_EXPIRY: &str =
+    "could not parse token: token has invalid claims: token is missing required claim: exp claim is required";
+const BAD_ZONE: &str = "could not parse token: token has invalid claims: Zone must be the name of a zone";
+const BAD_SCOPE: &str = "could not parse token: token has invalid claims: Scope must be a list of strings";
+const BAD_NAME: &str = "could not parse token: token has invalid claims: Name must be a string that is not empty";
+const BAD_GROUPS: &str = "could not parse token: token has invalid claims: Groups must be a list of strings";
+const BAD_MESH: &str = "could not parse token: token has invalid claims: Mesh must be the mesh of the signing key";
 
-/// The proof that a token was verified. Comes only out of [`verify`].
-#[derive(Clone, Debug)]
-pub struct VerifiedZone {
-    zone: ZoneName,
-    key: KeyId,
-    fingerprint: Fingerprint,
-    token_id: Option<String>,
-    expires: Option<Timestamp>,
-    issued_as: IssuedAs,
-}
-
-/// Why a token does not admit its bearer. `Display` is what the peer is told.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Rejection {
-    /// There is none.
-    #[error(
-        "Zone CP did not provide a zone token. 1) Generate a token on the global control plane: \
-         `kumactl generate control-plane-token --zone=<zone>`. 2) Set KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH or \
-         KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_INLINE on the zone control plane"
-    )]
-    Missing,
-    /// There are several.
-    #[error("authorization header has {count} values. Expected 1 value")]
-    TooMany {
-        /// How many.
-        count: usize,
-    },
-    /// It is no token.
-    #[error("invalid zone token: {text}")]
-    Malformed {
-        /// What is wrong.
-        text: String,
-    },
-    /// Its key is not here.
-    #[error("invalid zone token: {text}")]
-    UnknownKey {
-        /// Which key, and what to do.
-        text: String,
-    },
-    /// Its signature is wrong.
-    #[error("invalid zone token: could not parse token: token signature is invalid")]
-    BadSignature,
-    /// It is past its time.
-    #[error("invalid zone token: could not parse token: token has invalid claims: token is expired")]
-    Expired,
-    /// It is before its time.
-    #[error(
-        "invalid zone token: token is not yet valid: 'valid_from' date is in the future. Check if the system clock on \
-         the instance that issued the token is set correctly"
-    )]
-    NotYetValid,
-    /// It is revoked.
-    #[error("invalid zone token: token is revoked")]
-    Revoked,
-    /// It is another zone's.
-    #[error("token is signed for \"{signed_for}\" zone, but connected CP advertised as \"{advertised}\"")]
-    WrongZone {
-        /// The zone of the token.
-        signed_for: String,
-        /// The zone of the peer.
-        advertised: String,
-    },
-    /// It is not for control planes.
-    #[error("token cannot be used to authenticate zone CP (cp is out of token's scope: [{scope}])")]
-    WrongScope {
-        /// What it is for.
-        scope: String,
-    },
-}
-
-impl Rejection {
-    /// One word for metrics, logs and status.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::TooMany { .. } | Self::Malformed { .. } => "malformed",
-            Self::UnknownKey { .. } => "unknown-key",
-            Self::BadSignature => "bad-signature",
-            Self::Expired => "expired",
-            Self::NotYetValid => "not-yet-valid",
-            Self::Revoked => "revoked",
-            Self::WrongZone { .. } => "wrong-zone",
-            Self::WrongScope { .. } => "wrong-scope",
-        }
-    }
-
-    /// Whether the token is good and only not for this: PermissionDenied and not Unauthenticated.
-    pub fn is_permission_denied(&self) -> bool {
-        matches!(self, Self::WrongZone { .. } | Self::WrongScope { .. })
-    }
-}
-
-/// Returns the token of the `authorization` values: exactly one, with or without `Bearer ` in front.
-pub fn bearer<'a>(values: &[&'a str]) -> Result<&'a str, Rejection> {
-    match values {
-        [] => Err(Rejection::Missing),
-        [one] => {
-            let raw = one.strip_prefix("Bearer ").or_else(|| one.strip_prefix("bearer ")).unwrap_or(one);
-            if raw.is_empty() { Err(Rejection::Missing) } else { Ok(raw) }
-        }
-        many => Err(Rejection::TooMany { count: many.len() }),
-    }
-}
-
-/// Verifies a token. The signature comes before every claim; the algorithm follows from the key and never from the token.
+/// Verifies the token of a zone.
 pub fn verify(raw: &str, ring: &KeyRing, now: Timestamp, want: &Want<'_>) -> Result<VerifiedZone, Rejection> {
-    let token = Unverified::read(raw).map_err(|not| Rejection::Malformed { text: not.0 })?;
-    if token.header.contains_key("crit") {
-        return Err(malformed("the header has critical extensions that are not understood"));
-    }
-    let key = match (token.header.get("kid"), want.accept) {
-        (None, Accept::CpToken) => by_serial_claim(&token, ring)?,
-        (None, Accept::ZoneToken) => return Err(malformed("JWT token must have kid header")),
-        (Some(Value::String(kid)), _) => by_kid(&token, kid, ring, want.accept)?,
-        (Some(_), _) => return Err(malformed("JWT token kid header must be a string")),
+    let token = jws::parse(raw)?;
+    let by = match (&token.kid, want.accept) {
+        (Some(kid), accept) => signed_by_kid(&token, kid, &families(&token, accept), ring)?,
+        (None, Accept::CpToken) => signed_by_serial(&token, ring)?,
+        (None, Accept::ZoneToken) => return Err(Rejection::Malformed { text: NO_KID }),
     };
-    let registered = Registered::read(&token.claims).map_err(|what| malformed(&what))?;
-    match registered.timely(now, want.leeway) {
-        Ok(()) => {}
-        Err(Untimely::Expired) => return Err(Rejection::Expired),
-        Err(Untimely::NotYet) => return Err(Rejection::NotYetValid),
+    let is_zone_token = by.key.family == Family::Zone;
+    let proof = proof(&token, by)?;
+    proof.check(ring, now, want.leeway)?;
+    let zone = claims::text(&token.claims, "Zone", BAD_ZONE)?;
+    let scope = if is_zone_token { claims::texts(&token.claims, "Scope", BAD_SCOPE)? } else { None };
+    if zone != want.zone {
+        return Err(Rejection::WrongZone { token: zone.to_owned(), peer: want.zone.to_owned() });
     }
-    if ring.revokes(&key.id.family, registered.id.as_deref()) {
-        return Err(Rejection::Revoked);
+    let zone = ZoneName::parse(zone).ok().ok_or(Rejection::Malformed { text: BAD_ZONE })?;
+    if is_zone_token && !scope.iter().flatten().any(|word| word == Scope::Cp.as_str()) {
+        return Err(Rejection::WrongScope { scope: scope.unwrap_or_default() });
     }
-    let issued_as = match key.id.family {
-        Family::ControlPlane => IssuedAs::ControlPlaneToken { serial: key.id.serial },
-        Family::Zone | Family::User | Family::Dataplane { .. } => IssuedAs::ZoneToken,
-    };
-    if token.header.contains_key("kid") && registered.expires.is_none() {
-        // The documented token without a kid has no times at all; every other one must end some day.
-        return Err(malformed("token has no exp claim"));
+    Ok(VerifiedZone { zone, scope, proof })
+}
+
+/// Verifies the token of a user.
+pub fn verify_user(raw: &str, ring: &KeyRing, now: Timestamp, leeway: Duration) -> Result<VerifiedUser, Rejection> {
+    let (token, proof) = verify_with_kid(raw, ring, now, leeway, Family::User)?;
+    let name = claims::text(&token.claims, "Name", BAD_NAME)?;
+    if name.is_empty() {
+        return Err(Rejection::Malformed { text: BAD_NAME });
     }
-    let signed_for = claims::text(&token.claims, "Zone").map_err(|what| malformed(&what))?;
-    if signed_for != want.zone {
-        return Err(Rejection::WrongZone { signed_for: signed_for.chars().take(63).collect(), advertised: want.zone.to_owned() });
+    let groups = claims::texts(&token.claims, "Groups", BAD_GROUPS)?.unwrap_or_default();
+    Ok(VerifiedUser { name: name.to_owned(), groups, proof })
+}
+
+/// Verifies the token of a dataplane of a mesh. What else binds it is left to the caller.
+pub fn verify_dataplane(
+    raw: &str,
+    ring: &KeyRing,
+    now: Timestamp,
+    mesh: &str,
+    leeway: Duration,
+) -> Result<VerifiedDataplane, Rejection> {
+    let family = Family::Dataplane { mesh: mesh.to_owned() };
+    let (token, proof) = verify_with_kid(raw, ring, now, leeway, family)?;
+    if claims::text(&token.claims, "Mesh", BAD_MESH)? != mesh {
+        return Err(Rejection::Malformed { text: BAD_MESH });
     }
-    if issued_as == IssuedAs::ZoneToken {
-        let scope = claims::texts(&token.claims, "Scope").map_err(|what| malformed(&what))?;
-        if !scope.iter().any(|one| one == "cp") {
-            return Err(Rejection::WrongScope { scope: scope.join(" ").chars().take(128).collect() });
+    let name = token.claims.get("Name").and_then(serde_json::Value::as_str).unwrap_or_default();
+    Ok(VerifiedDataplane { name: name.to_owned(), mesh: mesh.to_owned(), proof })
+}
+
+fn verify_with_kid<'a>(
+    raw: &'a str,
+    ring: &KeyRing,
+    now: Timestamp,
+    leeway: Duration,
+    family: Family,
+) -> Result<(Unverified<'a>, Proof), Rejection> {
+    let token = jws::parse(raw)?;
+    let kid = token.kid.as_deref().ok_or(Rejection::Malformed { text: NO_KID })?;
+    let by = signed_by_kid(&token, kid, &[family], ring)?;
+    let proof = proof(&token, by)?;
+    proof.check(ring, now, leeway)?;
+    Ok((token, proof))
+}
+
+/// The families whose keys a token with a `kid` may be signed with.
+///
+/// Control plane tokens have no `Scope`. One without may still be a zone token, which is then good for nothing: it is
+/// looked at to say so. One with a scope is never checked with a control plane key.
+fn families(token: &Unverified<'_>, accept: Accept) -> Vec<Family> {
+    match accept {
+        Accept::CpToken if !token.claims.contains_key("Scope") => vec![Family::Zone, Family::ControlPlane],
+        Accept::CpToken | Accept::ZoneToken => vec![Family::Zone],
+    }
+}
+
+/// Checks a signature as RS256 with the first key that fits.
+fn signed_by_kid(
+    token: &Unverified<'_>,
+    kid: &str,
+    families: &[Family],
+    ring: &KeyRing,
+) -> Result<SignedBy, Rejection> {
+    if token.algorithm != "RS256" {
+        return Err(Rejection::UnsupportedAlgorithm { found: token.algorithm.clone(), allowed: "RS256" });
+    }
+    let mut rejection = Rejection::BadSignature;
+    for (index, family) in families.iter().enumerate() {
+        match rs256(token, kid, family, ring) {
+            Ok(by) => return Ok(by),
+            // That a key exists and did not sign says more than that another one does not exist.
+            Err(other) if index == 0 || other == Rejection::BadSignature => rejection = other,
+            Err(_) => {}
         }
     }
-    let zone = ZoneName::parse(signed_for).map_err(|wrong| malformed(&format!("Zone {wrong}")))?;
-    Ok(VerifiedZone {
-        zone,
-        fingerprint: key.fingerprint,
-        key: key.id,
-        token_id: registered.id,
-        expires: registered.expires,
-        issued_as,
-    })
+    Err(rejection)
 }
 
-struct Signer {
-    id: KeyId,
-    fingerprint: Fingerprint,
-}
-
-/// A token without `kid`: HS256, with the control plane key whose serial it claims.
-fn by_serial_claim(token: &Unverified<'_>, ring: &KeyRing) -> Result<Signer, Rejection> {
-    if token.header_text("alg") != Some("HS256") {
-        let alg = token.header_text("alg").unwrap_or("").chars().take(32).collect::<String>();
-        return Err(malformed(&format!("unsupported token alg {alg}. Allowed algorithm is HS256 without kid and RS256 with it")));
-    }
-    let serial = token.claims.get("TokenSerialNumber").and_then(Value::as_u64);
-    let serial = serial.ok_or_else(|| malformed("TokenSerialNumber is missing or no number"))?;
-    let id = KeyId { family: Family::ControlPlane, serial };
-    let key = ring.control_plane(serial).ok_or_else(|| unknown(&id))?;
-    if !token.is_hmac(&key.hmac) {
+fn rs256(token: &Unverified<'_>, kid: &str, family: &Family, ring: &KeyRing) -> Result<SignedBy, Rejection> {
+    let unknown = || Rejection::UnknownKey { kid: kid.to_owned(), secret: wanted_secret(family, kid) };
+    let serial = parse_serial(kid).ok_or_else(unknown)?;
+    let key = KeyId { family: family.clone(), serial };
+    let public = match ring.key(&key) {
+        Ok(found) => found.public().ok_or_else(unknown)?,
+        Err(reason) => return Err(reason.rejection(&key)),
+    };
+    if !public.verifies(token.signed, &token.signature) {
         return Err(Rejection::BadSignature);
     }
-    Ok(Signer { id, fingerprint: key.fingerprint })
+    Ok(SignedBy { key, algorithm: Algorithm::Rs256, fingerprint: public.fingerprint.clone() })
 }
 
-/// A token with `kid`: RS256, with the zone token key of that serial, or the control plane key if that is PEM.
-fn by_kid(token: &Unverified<'_>, kid: &str, ring: &KeyRing, accept: Accept) -> Result<Signer, Rejection> {
-    if token.header_text("alg") != Some("RS256") {
-        let alg = token.header_text("alg").unwrap_or("").chars().take(32).collect::<String>();
-        return Err(malformed(&format!("unsupported token alg {alg}. Allowed algorithm is RS256")));
+/// Checks a signature as HS256 with the control plane key that the token names by its serial.
+fn signed_by_serial(token: &Unverified<'_>, ring: &KeyRing) -> Result<SignedBy, Rejection> {
+    match token.algorithm.as_str() {
+        "HS256" => {}
+        "RS256" => return Err(Rejection::Malformed { text: NO_KID }),
+        other => return Err(Rejection::UnsupportedAlgorithm { found: other.to_owned(), allowed: "HS256" }),
     }
-    let shown = || kid.chars().take(64).collect::<String>();
-    let no_key = || Rejection::UnknownKey {
-        text: format!(
-            "there is no signing key with KID {0}. GlobalSecret of name \"zone-token-signing-key-{0}\" is not found. If \
-             signing key was rotated, regenerate the token",
-            shown()
-        ),
-    };
-    let serial = key::serial(kid).ok_or_else(no_key)?;
-    let mut found = false;
-    let families: &[Family] = match accept {
-        Accept::CpToken => &[Family::Zone, Family::ControlPlane],
-        Accept::ZoneToken => &[Family::Zone],
-    };
-    for family in families {
-        let key = match family {
-            Family::ControlPlane => ring.control_plane(serial).and_then(|key| key.rsa.as_ref()),
-            family => ring.rsa(family, serial),
-        };
-        let Some(key) = key else { continue };
-        found = true;
-        if token.is_rsa(key.public()) {
-            return Ok(Signer { id: KeyId { family: family.clone(), serial }, fingerprint: key.fingerprint });
-        }
+    let serial = token.claims.get("TokenSerialNumber").and_then(serde_json::Value::as_u64);
+    let serial = serial.ok_or(Rejection::Malformed { text: NO_SERIAL })?;
+    let key = KeyId { family: Family::ControlPlane, serial };
+    let found = ring.key(&key).map_err(|reason| reason.rejection(&key))?;
+    let hmac = found.hmac().ok_or_else(|| NoKey::Absent.rejection(&key))?;
+    if !hmac.verifies(token.signed, &token.signature) {
+        return Err(Rejection::BadSignature);
     }
-    Err(if found { Rejection::BadSignature } else { no_key() })
+    Ok(SignedBy { key, algorithm: Algorithm::Hs256, fingerprint: hmac.fingerprint.clone() })
 }
 
-fn malformed(text: &str) -> Rejection {
-    Rejection::Malformed { text: text.to_owned() }
-}
-
-fn unknown(id: &KeyId) -> Rejection {
-    Rejection::UnknownKey {
-        text: format!(
-            "there is no signing key with serial number {}. GlobalSecret of name \"{id}\" is not found. If signing key was \
-             rotated, regenerate the token",
-            id.serial
-        ),
-    }
-}
-
-impl VerifiedZone {
-    /// The zone.
-    pub fn zone(&self) -> &ZoneName {
-        &self.zone
-    }
-
-    /// The token's `jti`, if it has one.
-    pub fn token_id(&self) -> Option<&str> {
-        self.token_id.as_deref()
-    }
-
-    /// The key that signed it.
-    pub fn key(&self) -> &KeyId {
-        &self.key
-    }
-
-    /// When it expires, if ever.
-    pub fn expires_at(&self) -> Option<Timestamp> {
-        self.expires
-    }
-
-    /// What kind of token it was.
-    pub fn issued_as(&self) -> IssuedAs {
-        self.issued_as
-    }
-
-    /// Checks a live session against a newer ring, without the token: the key is there and the same, the token is not
-    /// revoked and not expired.
-    pub fn still_good(&self, ring: &KeyRing, now: Timestamp, leeway: Duration) -> Result<(), Rejection> {
-        if ring.fingerprint(&self.key) != Some(self.fingerprint) {
-            return Err(unknown(&self.key));
-        }
-        if ring.revokes(&self.key.family, self.token_id.as_deref()) {
-            return Err(Rejection::Revoked);
-        }
-        if self.expires.is_some_and(|expires| is_expired(expires, now, leeway)) {
-            return Err(Rejection::Expired);
-        }
-        Ok(())
+/// Reads the common claims. Only the oldest form of control plane tokens may be without an end.
+fn proof(token: &Unverified<'_>, by: SignedBy) -> Result<Proof, Rejection> {
+    let registered = Registered::read(&token.claims)?;
+    match (by.algorithm, registered.expires_at) {
+        (Algorithm::Rs256, None) => Err(Rejection::Malformed { text: NO_EXPIRY }),
+        (Algorithm::Rs256, Some(_)) | (Algorithm::Hs256, _) => Ok(Proof { by, registered }),
     }
 }

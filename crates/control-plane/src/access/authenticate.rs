@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{HeaderMap, header::AUTHORIZATION};
 use jiff::Timestamp;
-use tokens::{KeyRing, UserRejection};
+use tokens::{KeyRing, Rejection};
 use tokio::sync::watch;
 
 use super::{Caller, localhost};
@@ -50,7 +50,7 @@ impl Authenticator {
         host: &str,
         headers: &HeaderMap,
         now: Timestamp,
-    ) -> Result<Caller, UserRejection> {
+    ) -> Result<Caller, Rejection> {
         if self.localhost_is_admin && localhost::is_direct(peer.remote.ip(), host, headers) {
             return Ok(Caller::admin());
         }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use model::Resource;
 use prost::Message as _;
-use tokens::{Family, IssueError, KeyId, KeyRing, PemKey, SecretEntry};
+use tokens::{Family, IssueError, KeyRing, PemKey, SecretEntry};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -92,14 +92,8 @@ impl Secrets {
     }
 }
 
-/// Control plane keys have four digits in every text about them.
 fn first_name(family: &Family) -> String {
-    match family {
-        Family::ControlPlane => format!("{}-0001", family.prefix()),
-        Family::Zone | Family::User | Family::Dataplane { .. } => {
-            KeyId { family: family.clone(), serial: 1 }.to_string()
-        }
-    }
+    tokens::signing_key_name(family, 1)
 }
 
 /// Makes a key, which takes tens of milliseconds, beside the executor.

@@ -10,7 +10,7 @@ use http::StatusCode;
 use jiff::SignedDuration;
 use model::{ZoneName, document::Violation, duration};
 use serde::{Deserialize, de::DeserializeOwned};
-use tokens::{DataplaneClaims, IssueError, Scope, Token};
+use tokens::{Claims, IssueError, Scope, Token};
 use tracing::info;
 use uuid::Uuid;
 
@@ -91,16 +91,12 @@ fn dataplane(call: &Call<'_>, caller: &Caller) -> Result<(Token, Subject), ApiEr
         values
     };
     let tags = request.tags.unwrap_or_default().into_iter().map(|(key, values)| (key, sorted(values)));
-    let claims = DataplaneClaims {
-        name: request.name.unwrap_or_default(),
-        mesh,
-        tags: tags.collect(),
-        proxy_type,
-        workload: request.workload.unwrap_or_default(),
-    };
+    let (name, tags, workload) = (request.name.unwrap_or_default(), tags.collect(), request.workload.unwrap_or_default());
+    let claims =
+        Claims::Dataplane { name: &name, mesh: &mesh, tags: &tags, proxy_type: &proxy_type, workload: &workload };
     let ring = call.handles.ring.borrow().clone();
-    let token = tokens::issue_dataplane(&ring, &claims, valid_for, call.handles.clock.now(), Uuid::new_v4());
-    Ok((token.map_err(no_token)?, Subject { name: claims.name, ..Subject::default() }))
+    let token = tokens::issue(&ring, &claims, valid_for, call.handles.clock.now(), Uuid::new_v4());
+    Ok((token.map_err(no_token)?, Subject { name, ..Subject::default() }))
 }
 
 #[derive(Default, Deserialize)]
@@ -217,9 +213,9 @@ fn zone_name(zone: Option<&str>, wrong: &mut Vec<Violation>) -> Option<ZoneName>
 fn scopes(names: &[String], wrong: &mut Vec<Violation>) -> Vec<Scope> {
     let mut scopes = Vec::new();
     for name in names {
-        match Scope::parse(name) {
-            Some(scope) => scopes.push(scope),
-            None => {
+        match name.parse::<Scope>() {
+            Ok(scope) => scopes.push(scope),
+            Err(_unknown) => {
                 let all = Scope::ALL.map(Scope::as_str).join(", ");
                 wrong.push(Violation::new("scope", format!("{name:?} is not one of: {all}")));
             }
@@ -246,10 +242,10 @@ fn validity(text: Option<&str>, wrong: &mut Vec<Violation>) -> Option<Duration> 
 /// A validity that ends beyond all calendars is the caller's fault; a missing or broken key is not.
 fn no_token(error: IssueError) -> ApiError {
     match error {
-        IssueError::BadValidity => {
+        IssueError::BadValidity { .. } | IssueError::NoName | IssueError::TooLong => {
             let violations = vec![Violation::new("validFor", error.to_string())];
             ApiError::Invalid { title: TITLE, violations }
         }
-        IssueError::NoKey { .. } | IssueError::BadKey { .. } => ApiError::Issue(error),
+        _ => ApiError::Issue(error),
     }
 }

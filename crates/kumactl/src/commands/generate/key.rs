@@ -41,10 +41,8 @@ pub(super) fn read_key(path: &str) -> Result<Vec<u8>, Failure> {
 /// Words why a file holds no signing key.
 pub(super) fn bad_key(problem: &tokens::KeyProblem) -> Failure {
     match problem {
-        tokens::KeyProblem::TooSmall { .. } => Failure::Refused(problem.to_string()),
-        tokens::KeyProblem::NotRsa | tokens::KeyProblem::NoSerial { .. } | tokens::KeyProblem::TooShort { .. } => {
-            Failure::refused("provided file is not a PEM-encoded signing key")
-        }
+        tokens::KeyProblem::Size { .. } => Failure::Refused(problem.to_string()),
+        _ => Failure::refused("provided file is not a PEM-encoded signing key"),
     }
 }
 

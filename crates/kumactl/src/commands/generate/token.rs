@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::SignedDuration;
 use model::{ZoneName, duration};
 use serde_json::{Map, Value, json};
-use tokens::{DataplaneClaims, OfflineClaims, OfflineError, Scope};
+use tokens::{Claims, IssueError, Scope};
 use uuid::Uuid;
 
 use super::key::{bad_key, read_key};
@@ -33,9 +33,9 @@ pub(super) fn control_plane(session: &Session<'_>, flags: &Flags) -> Result<(), 
 /// A zone token.
 pub(super) fn zone(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
     let names = flags.list("scope");
-    let scope: Option<Vec<Scope>> = names.iter().map(|name| Scope::parse(name)).collect();
+    let scope: Option<Vec<Scope>> = names.iter().map(|name| name.parse().ok()).collect();
     let Some(scope) = scope else {
-        let wrong: Vec<&String> = names.iter().filter(|name| Scope::parse(name).is_none()).collect();
+        let wrong: Vec<&String> = names.iter().filter(|name| name.parse::<Scope>().is_err()).collect();
         let wrong = wrong.into_iter().map(String::as_str).collect::<Vec<_>>().join(" ");
         let supported = ZONE_SCOPES.join(" ");
         return Err(Failure::Refused(format!("invalid --scope values: [{wrong}] (supported scopes: [{supported}])")));
@@ -47,7 +47,7 @@ pub(super) fn zone(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> 
     }
     let scope = (!scope.is_empty()).then_some(scope);
     match offline_key(flags)? {
-        Some((path, kid)) => sign(session, path, kid, &OfflineClaims::Zone { zone, scope }, valid_for),
+        Some((path, kid)) => sign(session, path, kid, &Claims::Zone { zone: &zone, scope: scope.as_deref() }, valid_for),
         None => {
             let scope = scope.map(|scope| scope.into_iter().map(Scope::as_str).collect::<Vec<_>>());
             let request = json!({"zone": zone.as_str(), "scope": scope, "validFor": text(valid_for)});
@@ -63,7 +63,7 @@ pub(super) fn user(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> 
     match offline_key(flags)? {
         Some((path, kid)) => {
             let valid_for = positive("user", flags)?;
-            sign(session, path, kid, &OfflineClaims::User { name, groups }, valid_for)
+            sign(session, path, kid, &Claims::User { name: &name, groups: groups.as_deref() }, valid_for)
         }
         None => {
             // Zero is left to the server, which says what is wrong with it.
@@ -90,14 +90,14 @@ pub(super) fn dataplane(session: &Session<'_>, flags: &Flags) -> Result<(), Fail
     }
     match offline_key(flags)? {
         Some((path, kid)) => {
-            let claims = DataplaneClaims {
-                name: flags.text("name").to_owned(),
-                mesh: flags.text("mesh").to_owned(),
-                tags: tags.into_iter().map(|(tag, values)| (tag, values.into_iter().collect())).collect(),
-                proxy_type: proxy_type.to_owned(),
-                workload: flags.text("workload").to_owned(),
+            let claims = Claims::Dataplane {
+                name: flags.text("name"),
+                mesh: flags.text("mesh"),
+                tags: &tags,
+                proxy_type,
+                workload: flags.text("workload"),
             };
-            sign(session, path, kid, &OfflineClaims::Dataplane(claims), valid_for)
+            sign(session, path, kid, &claims, valid_for)
         }
         None => {
             let request = json!({
@@ -150,14 +150,14 @@ fn sign(
     session: &Session<'_>,
     path: &str,
     kid: &str,
-    claims: &OfflineClaims,
+    claims: &Claims<'_>,
     valid_for: Duration,
 ) -> Result<(), Failure> {
     let key = read_key(path)?;
     match tokens::sign_offline(&key, kid, claims, valid_for, session.now(), Uuid::new_v4()) {
         Ok(token) => session.printer().data(&token),
-        Err(OfflineError::Key(problem)) => Err(bad_key(&problem)),
-        Err(OfflineError::Issue(error)) => Err(Failure::Refused(error.to_string())),
+        Err(IssueError::BadKeyFile { problem }) => Err(bad_key(&problem)),
+        Err(error) => Err(Failure::Refused(error.to_string())),
     }
 }
 
