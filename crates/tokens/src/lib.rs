@@ -1,1 +1,44 @@
 //! Signs and verifies tokens. Pure: bytes, keys and a time in, an answer out.
+//!
+//! ```text
+//! secrets ──► KeyRing ──► verify ──► VerifiedZone | VerifiedUser | VerifiedDataplane, or a Rejection
+//!                 │
+//!                 └─────► issue  ──► Token, or an IssueError
+//! ```
+//!
+//! Nothing here does IO, asks the time or draws a token id; only the making of keys draws random bytes. What cannot be
+//! read (a key, a list of revoked ids, a claim) never counts as good. Two kinds of token let a zone in:
+//!
+//! * **control plane token**: HS256, no `kid`; the key is named by the claim `TokenSerialNumber`, and its bytes are
+//!   those of the secret, unaltered. Newer ones are RS256 with a `kid`.
+//! * **zone token** with the scope `cp`: RS256, `kid` is the serial of the key.
+
+mod bearer;
+mod claims;
+mod der;
+mod generate;
+mod issue;
+mod jws;
+mod key;
+mod name;
+mod pem;
+mod rejection;
+mod revocation;
+mod ring;
+mod strict_json;
+mod verified;
+mod verify;
+
+pub use bearer::bearer;
+pub use claims::{Claims, Scope, UnknownScope};
+pub use generate::{PemKey, generate_signing_key, public_half};
+pub use issue::{
+    IssueError, Token, issue, issue_control_plane, issue_dataplane, issue_user, issue_zone, sign_offline,
+    sign_offline_control_plane, validity,
+};
+pub use key::{KeyProblem, check_key};
+pub use name::{Family, KeyId, key_name, public_key_name, serial_conflict, signing_key_name};
+pub use rejection::Rejection;
+pub use ring::{KeyRing, KeyState, RingProblem, SecretEntry};
+pub use verified::{IssuedAs, VerifiedDataplane, VerifiedUser, VerifiedZone};
+pub use verify::{Accept, Want, verify, verify_dataplane, verify_user};

@@ -1,0 +1,258 @@
+//! The key ring: all keys that verify now, and the ids that are revoked.
+//!
+//! A ring is built anew from all secrets whenever one of them changes, and never changes afterwards. Keys are parsed
+//! here once, not with each token. It holds no bytes of a secret, only the keys of the provider made of them.
+
+use std::{collections::BTreeMap, fmt};
+
+use thiserror::Error;
+
+use crate::{
+    key::{Key, KeyProblem},
+    name::{Family, KeyId, Role, role},
+    revocation::Revocations,
+};
+
+/// A secret as the store has it: mesh (empty for a global secret), name and decoded data.
+#[derive(Clone, Copy)]
+pub struct SecretEntry<'a> {
+    /// The mesh, or empty.
+    pub mesh: &'a str,
+    /// The name.
+    pub name: &'a str,
+    /// The bytes.
+    pub data: &'a [u8],
+}
+
+/// Something among the secrets that a human must mend.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RingProblem {
+    /// Two secrets have one serial: none of them verifies or signs.
+    #[error("signing keys {names:?} have the same serial number {}, so none of them is used; delete all but one", .id.serial)]
+    SharedSerial {
+        /// The key that both would be.
+        id: KeyId,
+        /// The names.
+        names: Vec<String>,
+    },
+    /// A secret with the name of a key holds none.
+    #[error("secret {name:?} cannot be used: {problem}")]
+    BadKey {
+        /// The mesh, or empty.
+        mesh: String,
+        /// The name.
+        name: String,
+        /// What is wrong.
+        problem: KeyProblem,
+    },
+    /// A list of revoked ids cannot be read: nothing of its family is accepted.
+    #[error("list of revoked tokens {name:?} cannot be read, so no token of its kind is accepted")]
+    UnreadableRevocations {
+        /// The family.
+        family: Family,
+        /// The mesh, or empty.
+        mesh: String,
+        /// The name.
+        name: String,
+    },
+}
+
+/// What a key of a ring can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyState {
+    /// Signs and verifies.
+    Signs,
+    /// Verifies; only the public half is here.
+    Verifies,
+    /// Does nothing: it is no key, or its serial is shared.
+    Broken,
+}
+
+/// All keys that verify now, plus revocations.
+pub struct KeyRing {
+    generation: u64,
+    slots: BTreeMap<KeyId, Slot>,
+    revocations: BTreeMap<Family, Revocations>,
+}
+
+struct Slot {
+    names: Vec<String>,
+    key: Result<Key, KeyProblem>,
+}
+
+/// Why a ring has no key for an id.
+pub(crate) enum NoKey {
+    /// There is no secret for it.
+    Absent,
+    /// There is one, and it cannot be used.
+    Broken { name: String, problem: KeyProblem },
+}
+
+impl KeyRing {
+    /// Builds a ring of all secrets that exist; those with other names are passed over.
+    pub fn build(generation: u64, secrets: &[SecretEntry<'_>]) -> (Self, Vec<RingProblem>) {
+        let mut ring = Self { generation, slots: BTreeMap::new(), revocations: BTreeMap::new() };
+        let mut problems = Vec::new();
+        for secret in secrets {
+            ring.add(secret, &mut problems);
+        }
+        for (id, slot) in &mut ring.slots {
+            if slot.names.len() > 1 {
+                slot.names.sort();
+                slot.key = Err(KeyProblem::SharedSerial { names: slot.names.clone() });
+                problems.push(RingProblem::SharedSerial { id: id.clone(), names: slot.names.clone() });
+            }
+        }
+        (ring, problems)
+    }
+
+    /// A ring that verifies nothing.
+    pub fn empty() -> Self {
+        Self { generation: 0, slots: BTreeMap::new(), revocations: BTreeMap::new() }
+    }
+
+    fn add(&mut self, secret: &SecretEntry<'_>, problems: &mut Vec<RingProblem>) {
+        let Some(role) = role(secret.mesh, secret.name) else { return };
+        let (mesh, name) = (secret.mesh.to_owned(), secret.name.to_owned());
+        if let Role::Revocations(family) = role {
+            if !self.revocations.entry(family.clone()).or_default().add(secret.name, secret.data) {
+                problems.push(RingProblem::UnreadableRevocations { family, mesh, name });
+            }
+            return;
+        }
+        let key = Key::parse(&role, secret.data);
+        if let Err(problem) = &key {
+            problems.push(RingProblem::BadKey { mesh, name: name.clone(), problem: problem.clone() });
+        }
+        let Some(id) = role.key() else { return };
+        match self.slots.get_mut(&id) {
+            Some(slot) => slot.names.push(name),
+            None => drop(self.slots.insert(id, Slot { names: vec![name], key })),
+        }
+    }
+
+    /// The number of the state of the secrets that this ring was built from.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// All keys and what they can do, in order of family and serial.
+    pub fn keys(&self) -> impl Iterator<Item = (&KeyId, KeyState)> {
+        self.slots.iter().map(|(id, slot)| {
+            let state = match &slot.key {
+                Ok(Key::ControlPlane { .. } | Key::Private { .. }) => KeyState::Signs,
+                Ok(Key::Public(_)) => KeyState::Verifies,
+                Err(_) => KeyState::Broken,
+            };
+            (id, state)
+        })
+    }
+
+    /// The highest serial of a family whose private key is, or should be, here: the one that signs.
+    pub fn newest(&self, family: &Family) -> Option<u64> {
+        self.signing(family).map(|(id, _)| id.serial)
+    }
+
+    /// Returns the key, or why there is none.
+    pub(crate) fn key(&self, id: &KeyId) -> Result<&Key, NoKey> {
+        self.slots.get(id).ok_or(NoKey::Absent)?.usable()
+    }
+
+    /// Returns the key that signs for a family.
+    pub(crate) fn signing_key(&self, family: &Family) -> Result<(&KeyId, &Key), NoKey> {
+        let (id, slot) = self.signing(family).ok_or(NoKey::Absent)?;
+        Ok((id, slot.usable()?))
+    }
+
+    fn signing(&self, family: &Family) -> Option<(&KeyId, &Slot)> {
+        let id = |serial| KeyId { family: family.clone(), serial };
+        let slots = self.slots.range(id(0)..=id(u64::MAX));
+        slots.rev().find(|(_, slot)| !matches!(slot.key, Ok(Key::Public(_))))
+    }
+
+    /// The revoked ids of a family, if a list of them exists.
+    pub(crate) fn revocations(&self, family: &Family) -> Option<&Revocations> {
+        self.revocations.get(family)
+    }
+}
+
+impl Slot {
+    fn usable(&self) -> Result<&Key, NoKey> {
+        self.key.as_ref().map_err(|problem| NoKey::Broken { name: self.names.join(", "), problem: problem.clone() })
+    }
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<String> = self.slots.keys().map(ToString::to_string).collect();
+        f.debug_struct("KeyRing").field("generation", &self.generation).field("keys", &keys).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::generate_signing_key;
+
+    fn build(names: &[(&str, &str)]) -> (KeyRing, Vec<RingProblem>) {
+        let key = generate_signing_key();
+        let secrets: Vec<SecretEntry<'_>> =
+            names.iter().map(|(mesh, name)| SecretEntry { mesh, name, data: key.reveal().as_bytes() }).collect();
+        KeyRing::build(7, &secrets)
+    }
+
+    #[test]
+    fn highest_number_signs() {
+        let (ring, problems) = build(&[
+            ("", "zone-token-signing-key-1"),
+            ("", "zone-token-signing-key-2"),
+            ("", "zone-token-signing-key-10"),
+            ("", "zone-token-signing-key-foo"),
+            ("", "zone-token-signing-key"),
+        ]);
+        assert_eq!(ring.newest(&Family::Zone), Some(10));
+        assert_eq!(ring.generation(), 7);
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].to_string().starts_with(r#"secret "zone-token-signing-key-foo" cannot be used: name of"#));
+        let serials: Vec<u64> = ring.keys().map(|(id, _)| id.serial).collect();
+        assert_eq!(serials, [0, 1, 2, 10]);
+    }
+
+    #[test]
+    fn shared_serial_stops_the_key() {
+        let (ring, problems) = build(&[
+            ("", "zone-token-signing-key-2"),
+            ("", "zone-token-signing-key-0002"),
+            ("", "zone-token-signing-key-1"),
+        ]);
+        let id = KeyId { family: Family::Zone, serial: 2 };
+        let names = vec!["zone-token-signing-key-0002".to_owned(), "zone-token-signing-key-2".to_owned()];
+        assert_eq!(problems, [RingProblem::SharedSerial { id: id.clone(), names }]);
+        assert!(ring.key(&id).is_err());
+        assert!(ring.signing_key(&Family::Zone).is_err(), "an older key must not sign instead");
+        assert!(ring.key(&KeyId { serial: 1, ..id }).is_ok());
+    }
+
+    #[test]
+    fn secrets_of_a_mesh_are_keys_of_that_mesh_only() {
+        let (ring, problems) = build(&[
+            ("default", "zone-token-signing-key-1"),
+            ("default", "user-token-signing-key-1"),
+            ("default", "control-plane-signing-key-1"),
+            ("default", "dataplane-token-signing-key-other-1"),
+            ("default", "dataplane-token-signing-key-default-1"),
+            ("", "dataplane-token-signing-key-default-2"),
+        ]);
+        assert_eq!(problems, []);
+        let ids: Vec<KeyId> = ring.keys().map(|(id, _)| id.clone()).collect();
+        assert_eq!(ids, [KeyId { family: Family::Dataplane { mesh: "default".into() }, serial: 1 }]);
+    }
+
+    #[test]
+    fn debug_shows_no_key() {
+        let (ring, _) = build(&[("", "control-plane-signing-key-1")]);
+        let text = format!("{ring:?}");
+        assert_eq!(text, r#"KeyRing { generation: 7, keys: ["control-plane-signing-key-0001"], .. }"#);
+    }
+}

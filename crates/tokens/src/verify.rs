@@ -1,0 +1,190 @@
+//! Verifies tokens.
+//!
+//! Order: shape, kind of signature, key, signature; then the claims: times, revocation, zone, scope. Nothing a token
+//! says is believed before its signature is good, except which key it asks for. The key, never the token, says how a
+//! signature is checked: without `kid` HS256 with the bytes of a control plane key, with `kid` RS256.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use model::ZoneName;
+
+use crate::{
+    KeyRing, Rejection,
+    claims::{self, Registered, Scope},
+    jws::{self, Unverified},
+    name::{Family, KeyId, parse_serial, wanted_secret},
+    ring::NoKey,
+    verified::{Algorithm, Proof, SignedBy, VerifiedDataplane, VerifiedUser, VerifiedZone},
+};
+
+/// Which tokens let a zone in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accept {
+    /// Control plane tokens, and zone tokens with the scope `cp`.
+    CpToken,
+    /// Zone tokens with the scope `cp`.
+    ZoneToken,
+}
+
+/// What a token must be good for.
+#[derive(Clone, Copy, Debug)]
+pub struct Want<'a> {
+    /// The zone that the peer says it is.
+    pub zone: &'a str,
+    /// The kinds of token that are accepted.
+    pub accept: Accept,
+    /// How far clocks may be apart.
+    pub leeway: Duration,
+}
+
+const NO_KID: &str = "JWT token must have kid header";
+const NO_SERIAL: &str =
+    "could not parse token: token has invalid claims: TokenSerialNumber must be the serial number of a signing key";
+const NO_EXPIRY: &str =
+    "could not parse token: token has invalid claims: token is missing required claim: exp claim is required";
+const BAD_ZONE: &str = "could not parse token: token has invalid claims: Zone must be the name of a zone";
+const BAD_SCOPE: &str = "could not parse token: token has invalid claims: Scope must be a list of strings";
+const BAD_NAME: &str = "could not parse token: token has invalid claims: Name must be a string that is not empty";
+const BAD_GROUPS: &str = "could not parse token: token has invalid claims: Groups must be a list of strings";
+const BAD_MESH: &str = "could not parse token: token has invalid claims: Mesh must be the mesh of the signing key";
+
+/// Verifies the token of a zone.
+pub fn verify(raw: &str, ring: &KeyRing, now: Timestamp, want: &Want<'_>) -> Result<VerifiedZone, Rejection> {
+    let token = jws::parse(raw)?;
+    let by = match (&token.kid, want.accept) {
+        (Some(kid), accept) => signed_by_kid(&token, kid, &families(&token, accept), ring)?,
+        (None, Accept::CpToken) => signed_by_serial(&token, ring)?,
+        (None, Accept::ZoneToken) => return Err(Rejection::Malformed { text: NO_KID }),
+    };
+    let is_zone_token = by.key.family == Family::Zone;
+    let proof = proof(&token, by)?;
+    proof.check(ring, now, want.leeway)?;
+    let zone = claims::text(&token.claims, "Zone", BAD_ZONE)?;
+    let scope = if is_zone_token { claims::texts(&token.claims, "Scope", BAD_SCOPE)? } else { None };
+    if zone != want.zone {
+        return Err(Rejection::WrongZone { token: zone.to_owned(), peer: want.zone.to_owned() });
+    }
+    let zone = ZoneName::parse(zone).ok().ok_or(Rejection::Malformed { text: BAD_ZONE })?;
+    if is_zone_token && !scope.iter().flatten().any(|word| word == Scope::Cp.as_str()) {
+        return Err(Rejection::WrongScope { scope: scope.unwrap_or_default() });
+    }
+    Ok(VerifiedZone { zone, scope, proof })
+}
+
+/// Verifies the token of a user.
+pub fn verify_user(raw: &str, ring: &KeyRing, now: Timestamp, leeway: Duration) -> Result<VerifiedUser, Rejection> {
+    let (token, proof) = verify_with_kid(raw, ring, now, leeway, Family::User)?;
+    let name = claims::text(&token.claims, "Name", BAD_NAME)?;
+    if name.is_empty() {
+        return Err(Rejection::Malformed { text: BAD_NAME });
+    }
+    let groups = claims::texts(&token.claims, "Groups", BAD_GROUPS)?.unwrap_or_default();
+    Ok(VerifiedUser { name: name.to_owned(), groups, proof })
+}
+
+/// Verifies the token of a dataplane of a mesh. What else binds it is left to the caller.
+pub fn verify_dataplane(
+    raw: &str,
+    ring: &KeyRing,
+    now: Timestamp,
+    mesh: &str,
+    leeway: Duration,
+) -> Result<VerifiedDataplane, Rejection> {
+    let family = Family::Dataplane { mesh: mesh.to_owned() };
+    let (token, proof) = verify_with_kid(raw, ring, now, leeway, family)?;
+    if claims::text(&token.claims, "Mesh", BAD_MESH)? != mesh {
+        return Err(Rejection::Malformed { text: BAD_MESH });
+    }
+    let name = token.claims.get("Name").and_then(serde_json::Value::as_str).unwrap_or_default();
+    Ok(VerifiedDataplane { name: name.to_owned(), mesh: mesh.to_owned(), proof })
+}
+
+fn verify_with_kid<'a>(
+    raw: &'a str,
+    ring: &KeyRing,
+    now: Timestamp,
+    leeway: Duration,
+    family: Family,
+) -> Result<(Unverified<'a>, Proof), Rejection> {
+    let token = jws::parse(raw)?;
+    let kid = token.kid.as_deref().ok_or(Rejection::Malformed { text: NO_KID })?;
+    let by = signed_by_kid(&token, kid, &[family], ring)?;
+    let proof = proof(&token, by)?;
+    proof.check(ring, now, leeway)?;
+    Ok((token, proof))
+}
+
+/// The families whose keys a token with a `kid` may be signed with.
+///
+/// Control plane tokens have no `Scope`. One without may still be a zone token, which is then good for nothing: it is
+/// looked at to say so. One with a scope is never checked with a control plane key.
+fn families(token: &Unverified<'_>, accept: Accept) -> Vec<Family> {
+    match accept {
+        Accept::CpToken if !token.claims.contains_key("Scope") => vec![Family::Zone, Family::ControlPlane],
+        Accept::CpToken | Accept::ZoneToken => vec![Family::Zone],
+    }
+}
+
+/// Checks a signature as RS256 with the first key that fits.
+fn signed_by_kid(
+    token: &Unverified<'_>,
+    kid: &str,
+    families: &[Family],
+    ring: &KeyRing,
+) -> Result<SignedBy, Rejection> {
+    if token.algorithm != "RS256" {
+        return Err(Rejection::UnsupportedAlgorithm { found: token.algorithm.clone(), allowed: "RS256" });
+    }
+    let mut rejection = Rejection::BadSignature;
+    for (index, family) in families.iter().enumerate() {
+        match rs256(token, kid, family, ring) {
+            Ok(by) => return Ok(by),
+            // That a key exists and did not sign says more than that another one does not exist.
+            Err(other) if index == 0 || other == Rejection::BadSignature => rejection = other,
+            Err(_) => {}
+        }
+    }
+    Err(rejection)
+}
+
+fn rs256(token: &Unverified<'_>, kid: &str, family: &Family, ring: &KeyRing) -> Result<SignedBy, Rejection> {
+    let unknown = || Rejection::UnknownKey { kid: kid.to_owned(), secret: wanted_secret(family, kid) };
+    let serial = parse_serial(kid).ok_or_else(unknown)?;
+    let key = KeyId { family: family.clone(), serial };
+    let public = match ring.key(&key) {
+        Ok(found) => found.public().ok_or_else(unknown)?,
+        Err(reason) => return Err(reason.rejection(&key)),
+    };
+    if !public.verifies(token.signed, &token.signature) {
+        return Err(Rejection::BadSignature);
+    }
+    Ok(SignedBy { key, algorithm: Algorithm::Rs256, fingerprint: public.fingerprint.clone() })
+}
+
+/// Checks a signature as HS256 with the control plane key that the token names by its serial.
+fn signed_by_serial(token: &Unverified<'_>, ring: &KeyRing) -> Result<SignedBy, Rejection> {
+    match token.algorithm.as_str() {
+        "HS256" => {}
+        "RS256" => return Err(Rejection::Malformed { text: NO_KID }),
+        other => return Err(Rejection::UnsupportedAlgorithm { found: other.to_owned(), allowed: "HS256" }),
+    }
+    let serial = token.claims.get("TokenSerialNumber").and_then(serde_json::Value::as_u64);
+    let serial = serial.ok_or(Rejection::Malformed { text: NO_SERIAL })?;
+    let key = KeyId { family: Family::ControlPlane, serial };
+    let found = ring.key(&key).map_err(|reason| reason.rejection(&key))?;
+    let hmac = found.hmac().ok_or_else(|| NoKey::Absent.rejection(&key))?;
+    if !hmac.verifies(token.signed, &token.signature) {
+        return Err(Rejection::BadSignature);
+    }
+    Ok(SignedBy { key, algorithm: Algorithm::Hs256, fingerprint: hmac.fingerprint.clone() })
+}
+
+/// Reads the common claims. Only the oldest form of control plane tokens may be without an end.
+fn proof(token: &Unverified<'_>, by: SignedBy) -> Result<Proof, Rejection> {
+    let registered = Registered::read(&token.claims)?;
+    match (by.algorithm, registered.expires_at) {
+        (Algorithm::Rs256, None) => Err(Rejection::Malformed { text: NO_EXPIRY }),
+        (Algorithm::Rs256, Some(_)) | (Algorithm::Hs256, _) => Ok(Proof { by, registered }),
+    }
+}
