@@ -221,7 +221,7 @@ pub(crate) enum Key {
     /// Signs HS256; verifies HS256, and RS256 if the bytes are a private key in PEM.
     ControlPlane {
         /// The bytes as they are.
-        hmac: HmacKey,
+        hmac: Box<HmacKey>,
         /// The public half of the key that the bytes are in PEM.
         public: Option<RsaPublic>,
     },
@@ -241,7 +241,7 @@ impl Key {
     pub(crate) fn parse(role: &Role, data: &[u8]) -> Result<Self, KeyProblem> {
         match role {
             Role::Signing(id) if id.family == crate::Family::ControlPlane => {
-                let hmac = HmacKey::parse(data)?;
+                let hmac = Box::new(HmacKey::parse(data)?);
                 let public = RsaPrivate::from_pem(data).and_then(|private| private.public()).ok();
                 Ok(Self::ControlPlane { hmac, public })
             }

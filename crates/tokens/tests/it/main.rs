@@ -1,0 +1,18 @@
+//! Tests of tokens through the public interface.
+
+#[cfg(test)]
+mod admission;
+#[cfg(test)]
+mod captures;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod issuing;
+#[cfg(test)]
+mod malformed;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod revocation;
+#[cfg(test)]
+mod sessions;
