@@ -279,7 +279,7 @@ mod tests {
     use crate::{generate_signing_key, public_half};
 
     fn check(name: &str, data: &[u8], expected: Result<(), KeyProblem>) {
-        assert_eq!(check_key(name, data), expected, "{name}");
+        assert_eq!((name, check_key(name, data)), (name, expected));
     }
 
     #[test]

@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     fn check(name: &str, expected: Option<(Family, u64)>) {
-        assert_eq!(key_name(name), expected, "{name:?}");
+        assert_eq!((name, key_name(name)), (name, expected));
     }
 
     fn of_mesh(mesh: &str) -> Family {

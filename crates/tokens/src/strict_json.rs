@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: Option<Value>) {
-        assert_eq!(object(text.as_bytes()).map(Value::Object), expected, "{text}");
+        assert_eq!((text, object(text.as_bytes()).map(Value::Object)), (text, expected));
     }
 
     #[test]
