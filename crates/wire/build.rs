@@ -5,7 +5,17 @@ use std::path::Path;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
     println!("cargo:rerun-if-changed={}", proto.display());
-    let files = ["kuma/mesh/v1alpha1/kds.proto", "kuma/system/v1alpha1/zone_insight.proto", "kuma/system/v1alpha1/zone.proto", "kuma/system/v1alpha1/secret.proto", "kuma/mesh/v1alpha1/dataplane.proto", "kuma/mesh/v1alpha1/dataplane_insight.proto", "kuma/mesh/v1alpha1/mesh.proto", "kuma/mesh/v1alpha1/insights.proto", "kuma/mesh/v1alpha1/zone_proxies.proto"];
+    let files = [
+        "kuma/mesh/v1alpha1/kds.proto",
+        "kuma/system/v1alpha1/zone_insight.proto",
+        "kuma/system/v1alpha1/zone.proto",
+        "kuma/system/v1alpha1/secret.proto",
+        "kuma/mesh/v1alpha1/dataplane.proto",
+        "kuma/mesh/v1alpha1/dataplane_insight.proto",
+        "kuma/mesh/v1alpha1/mesh.proto",
+        "kuma/mesh/v1alpha1/insights.proto",
+        "kuma/mesh/v1alpha1/zone_proxies.proto",
+    ];
     let descriptors = protox::compile(files, [&proto])?;
     tonic_prost_build::configure().build_transport(false).bytes(".").btree_map(".").compile_fds(descriptors)?;
     Ok(())

@@ -108,7 +108,10 @@ fn start_log(options: &LogOptions) -> anyhow::Result<Log> {
     }
     let path = std::path::absolute(&options.log_output_path)?;
     let _broken_pipe = writeln!(std::io::stdout(), "kuma-cp: logs will be stored in \"{}\"", path.display());
-    Log::start(Target::File { path, max_size: options.log_max_size, max_retained: options.log_max_retained_files }, verbosity)
+    Log::start(
+        Target::File { path, max_size: options.log_max_size, max_retained: options.log_max_retained_files },
+        verbosity,
+    )
 }
 
 fn version(detailed: bool) -> String {

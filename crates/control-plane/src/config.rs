@@ -321,7 +321,11 @@ impl Builder {
         let mode = match self.choice("mode", &["global", "zone", "remote", "standalone"]).as_str() {
             "global" => Mode::Global,
             "remote" | "standalone" => {
-                self.remarks.push(format!("`mode: {0}` of {1} is now called `zone`", self.values.text("mode"), self.values.source("mode")));
+                self.remarks.push(format!(
+                    "`mode: {0}` of {1} is now called `zone`",
+                    self.values.text("mode"),
+                    self.values.source("mode")
+                ));
                 self.values.replace("mode", "zone");
                 Mode::Zone
             }
@@ -377,7 +381,8 @@ impl Builder {
             diagnostics_port: self.port("diagnostics.serverPort"),
             skip_mesh_creation: self.values.flag("defaults.skipMeshCreation"),
             skip_hostname_generators: self.values.flag("defaults.SkipHostnameGenerators"),
-            zone_subscription_limit: usize::try_from(self.values.number("metrics.zone.subscriptionLimit")).unwrap_or(10),
+            zone_subscription_limit: usize::try_from(self.values.number("metrics.zone.subscriptionLimit"))
+                .unwrap_or(10),
             compact_finished_subscriptions: self.values.flag("metrics.zone.compactFinishedSubscriptions"),
             enable_dataplane_issuer: self.values.flag("dpServer.authn.dpProxy.dpToken.enableIssuer"),
             enable_zone_issuer: self.values.flag("dpServer.authn.zoneProxy.zoneToken.enableIssuer"),
@@ -394,7 +399,12 @@ impl Builder {
     }
 
     fn bad(&mut self, path: &str, allowed: &str) {
-        self.problems.push(format!("{}: {} is `{}`: {allowed}", self.values.source(path), path, self.values.text(path)));
+        self.problems.push(format!(
+            "{}: {} is `{}`: {allowed}",
+            self.values.source(path),
+            path,
+            self.values.text(path)
+        ));
     }
 
     fn choice(&mut self, path: &'static str, allowed: &[&str]) -> String {
@@ -438,7 +448,8 @@ impl Builder {
             }
         };
         let parsed = url::Url::parse(&text.replacen("grpc", "http", 1));
-        let host = parsed.as_ref().ok().and_then(url::Url::host_str).map(|host| host.trim_matches(['[', ']']).to_owned());
+        let host =
+            parsed.as_ref().ok().and_then(url::Url::host_str).map(|host| host.trim_matches(['[', ']']).to_owned());
         let Some(host) = host.filter(|host| !host.is_empty()) else {
             self.bad(PATH, "it must be `grpcs://<host>:<port>`");
             return None;
@@ -470,7 +481,8 @@ impl Builder {
         if address.is_some_and(|address| address.secure)
             && let Some(path) = &root_ca_file
         {
-            let readable = std::fs::read(path).is_ok_and(|pem| pem.windows(27).any(|text| text == b"-----BEGIN CERTIFICATE-----"));
+            let readable =
+                std::fs::read(path).is_ok_and(|pem| pem.windows(27).any(|text| text == b"-----BEGIN CERTIFICATE-----"));
             if !readable {
                 self.bad("multizone.zone.kds.rootCaFile", "the file must be readable and hold certificates in PEM");
             }

@@ -109,10 +109,8 @@ impl Secrets {
 
     fn ring(&self, generation: u64) -> KeyRing {
         let decoded: Vec<_> = self.current.iter().map(|(key, spec)| (key, secret_data(spec))).collect();
-        let entries: Vec<_> = decoded
-            .iter()
-            .map(|(key, data)| SecretEntry { mesh: &key.mesh, name: &key.name, data })
-            .collect();
+        let entries: Vec<_> =
+            decoded.iter().map(|(key, data)| SecretEntry { mesh: &key.mesh, name: &key.name, data }).collect();
         let (ring, problems) = KeyRing::build(generation, &entries);
         for problem in problems {
             error!(target: "keys", problem = %problem, "a secret that verifies tokens cannot be used");

@@ -71,7 +71,8 @@ impl Common {
             StoreType::Sqlite => {
                 let path = config.work_dir.join(file);
                 // Opening reads the whole file; that is a matter of the start and not of the executor.
-                let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path)).await.context("open the store")?;
+                let opened =
+                    tokio::task::spawn_blocking(move || SqliteStore::open(&path)).await.context("open the store")?;
                 Arc::new(opened?)
             }
         };
@@ -83,7 +84,18 @@ impl Common {
         let identity = ServerIdentity::load(&files)?;
         identity.watch(&tasks);
         let metrics = Metrics::new(metrics_zone, &instance, log.lines());
-        Ok(Self { config, clock, log, tasks, store, identity, metrics, readiness: Readiness::default(), instance, hostname })
+        Ok(Self {
+            config,
+            clock,
+            log,
+            tasks,
+            store,
+            identity,
+            metrics,
+            readiness: Readiness::default(),
+            instance,
+            hostname,
+        })
     }
 
     pub(super) fn wanted(&self) -> Wanted {
@@ -115,7 +127,11 @@ impl Common {
     }
 
     /// The certificate of a port: its own if one is configured, the general one otherwise.
-    pub(super) fn identity_for(&self, tls: &config::Tls, general: &Arc<ServerIdentity>) -> anyhow::Result<Arc<ServerIdentity>> {
+    pub(super) fn identity_for(
+        &self,
+        tls: &config::Tls,
+        general: &Arc<ServerIdentity>,
+    ) -> anyhow::Result<Arc<ServerIdentity>> {
         let (Some(cert), Some(key)) = (&tls.cert_file, &tls.key_file) else { return Ok(Arc::clone(general)) };
         let identity = ServerIdentity::load(&PairFiles { cert: cert.clone(), key: key.clone() })?;
         identity.watch(&self.tasks);
@@ -184,7 +200,11 @@ impl Common {
                 None
             };
             let address = listening(what, &listener)?;
-            if secure { addresses.https = Some(address) } else { addresses.http = Some(address) }
+            if secure {
+                addresses.https = Some(address)
+            } else {
+                addresses.http = Some(address)
+            }
             let serving = serve::serve(listener, tls, api.clone(), self.tasks.clone());
             self.tasks.spawn("rest", OnError::StopProgram, serving);
         }
@@ -236,6 +256,7 @@ fn hostname() -> String {
     let read = std::fs::read_to_string(Path::new("/proc/sys/kernel/hostname"))
         .or_else(|_none| std::fs::read_to_string("/etc/hostname"))
         .unwrap_or_default();
-    let name: String = read.trim().chars().filter(|c| c.is_ascii_alphanumeric() || "-.".contains(*c)).take(63).collect();
+    let name: String =
+        read.trim().chars().filter(|c| c.is_ascii_alphanumeric() || "-.".contains(*c)).take(63).collect();
     if name.is_empty() { "localhost".to_owned() } else { name }
 }

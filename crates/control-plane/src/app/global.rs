@@ -152,7 +152,9 @@ impl ThroughZones {
             self.insights.last_config(zone).and_then(|config| serde_json::from_str(&config).ok()).unwrap_or_default();
         let kubernetes = config.pointer("/store/type").and_then(serde_json::Value::as_str) == Some("kubernetes");
         match label(labels::NAMESPACE) {
-            Some(namespace) if kubernetes && !proxy.key.name.starts_with(zone.as_str()) => format!("{display}.{namespace}"),
+            Some(namespace) if kubernetes && !proxy.key.name.starts_with(zone.as_str()) => {
+                format!("{display}.{namespace}")
+            }
             _ => display,
         }
     }

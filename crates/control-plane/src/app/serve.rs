@@ -32,7 +32,12 @@ pub(super) async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpL
 }
 
 /// Serves REST until the program stops.
-pub(super) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, api: Api, tasks: Tasks) -> anyhow::Result<()> {
+pub(super) async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    api: Api,
+    tasks: Tasks,
+) -> anyhow::Result<()> {
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let permit = Arc::clone(&connections).acquire_owned().await.context("connection permits")?;

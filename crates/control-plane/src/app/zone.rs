@@ -30,7 +30,9 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
         Some(zone) => Side::FederatedZone(zone.as_str().to_owned()),
         None => Side::LoneZone(name.as_str().to_owned()),
     };
-    bootstrap::zone(store, &side, &common.wanted(), clock.now()).await.context("make what a zone control plane needs")?;
+    bootstrap::zone(store, &side, &common.wanted(), clock.now())
+        .await
+        .context("make what a zone control plane needs")?;
     let keys = common.keys().await;
     let mut addresses = Addresses::default();
     common.serve_rest(side, &keys, Arc::new(NoZones), &mut addresses).await?;
@@ -60,9 +62,9 @@ fn connection(common: &Common) -> anyhow::Result<Option<Options>> {
     }
     let token = match (&config.zone.token_path, &config.zone.token_inline) {
         (Some(path), _) => TokenSource::File(path.clone()),
-        (None, Some(inline)) => {
-            TokenSource::Inline(Token::new(inline.reveal()).context("multizone.zone.kds.auth.tokenInline holds no token")?)
-        }
+        (None, Some(inline)) => TokenSource::Inline(
+            Token::new(inline.reveal()).context("multizone.zone.kds.auth.tokenInline holds no token")?,
+        ),
         (None, None) => TokenSource::None,
     };
     let target = Target { host: address.host.clone(), port: address.port };

@@ -10,7 +10,8 @@ use super::{
 };
 
 /// In these sections of a file an unknown key is a mistake that must not pass.
-const STRICT_SECTIONS: &[&str] = &["mode", "general", "store", "apiServer", "multizone", "access", "diagnostics", "kmesh"];
+const STRICT_SECTIONS: &[&str] =
+    &["mode", "general", "store", "apiServer", "multizone", "access", "diagnostics", "kmesh"];
 /// The same for variables with these prefixes.
 const STRICT_PREFIXES: &[&str] = &["KUMA_MULTIZONE_", "KUMA_STORE_", "KMESH_"];
 /// A file of a few kilobytes is usual; nothing of a megabyte is a configuration.
@@ -146,7 +147,10 @@ impl Merging {
             return Err(self.problems);
         }
         if !self.without_effect.is_empty() {
-            self.remarks.push(format!("settings of parts that are not here have no effect: {}", self.without_effect.join(", ")));
+            self.remarks.push(format!(
+                "settings of parts that are not here have no effect: {}",
+                self.without_effect.join(", ")
+            ));
         }
         if !self.unknown.is_empty() {
             self.remarks.push(format!("unknown settings are ignored: {}", self.unknown.join(", ")));
@@ -190,7 +194,8 @@ fn find_path(key: &str) -> Found {
 }
 
 fn find_variable(variable: &str) -> Found {
-    let by_variable = |name: &str| SETTINGS.iter().find(|setting| !setting.variable.is_empty() && setting.variable == name);
+    let by_variable =
+        |name: &str| SETTINGS.iter().find(|setting| !setting.variable.is_empty() && setting.variable == name);
     if let Some(setting) = by_variable(variable) {
         return Found::Setting(setting, false);
     }
@@ -228,8 +233,12 @@ fn new_name<'a>(setting: &'a Setting, source: &Source) -> &'a str {
 fn nearest(name: &str) -> String {
     let plain = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     let wanted = plain(name);
-    let known = SETTINGS.iter().flat_map(|setting| [setting.path, setting.variable]).chain(FORMER.iter().map(|(old, _)| *old));
-    known.filter(|known| !known.is_empty()).find(|known| plain(known) == wanted).map_or_else(String::new, |known| format!("; did you mean `{known}`?"))
+    let known =
+        SETTINGS.iter().flat_map(|setting| [setting.path, setting.variable]).chain(FORMER.iter().map(|(old, _)| *old));
+    known
+        .filter(|known| !known.is_empty())
+        .find(|known| plain(known) == wanted)
+        .map_or_else(String::new, |known| format!("; did you mean `{known}`?"))
 }
 
 /// Every leaf of a document with its path. Lists are leaves; so are empty sections, which say nothing.
@@ -255,7 +264,9 @@ fn text_of(setting: &Setting, value: &Value) -> Result<String, String> {
         (Value::Array(_), Form::Keys) => Ok(String::new()),
         (Value::Array(_) | Value::Object(_), _) => Err(format!("{} must be one value", setting.path)),
         (Value::String(text), _) => Ok(text.clone()),
-        (Value::Bool(_) | Value::Number(_), Form::List | Form::Keys) => Err(format!("{} must be a list of texts", setting.path)),
+        (Value::Bool(_) | Value::Number(_), Form::List | Form::Keys) => {
+            Err(format!("{} must be a list of texts", setting.path))
+        }
         (Value::Bool(flag), _) => Ok(flag.to_string()),
         (Value::Number(number), _) => Ok(number.to_string()),
         (Value::Null, _) => Ok(String::new()),

@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{settings::{FORMER, SETTINGS}, *};
+use super::{
+    settings::{FORMER, SETTINGS},
+    *,
+};
 
 fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -62,7 +65,14 @@ fn every_generation_of_the_names_works_and_is_told() {
     assert!(remarks[0].0.contains("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE"), "the new name is told: {remarks:?}");
     let (config, _) = good("kmesh:\n  multizone:\n    global:\n      kds:\n        auth:\n          type: none\n", &[]);
     assert_eq!(config.global.auth.kind, AuthType::None);
-    let (config, _) = good("", &[("KUMA_MODE", "remote"), ("KUMA_MULTIZONE_REMOTE_ZONE", "west"), ("KUMA_MULTIZONE_REMOTE_GLOBAL_ADDRESS", "grpcs://g:5685")]);
+    let (config, _) = good(
+        "",
+        &[
+            ("KUMA_MODE", "remote"),
+            ("KUMA_MULTIZONE_REMOTE_ZONE", "west"),
+            ("KUMA_MULTIZONE_REMOTE_GLOBAL_ADDRESS", "grpcs://g:5685"),
+        ],
+    );
     assert_eq!(config.federated_zone().map(ToString::to_string), Some("west".to_owned()));
     let (config, _) = good("multizone:\n  remote:\n    zone: east\n    globalAddress: grpcs://g\n", &[]);
     assert_eq!(config.zone_name.as_str(), "east");
@@ -84,7 +94,11 @@ fn two_names_must_agree() {
 
 #[test]
 fn unknown_keys_of_our_sections_refuse_and_others_are_listed_once() {
-    bad("multizone:\n  global:\n    kds:\n      auht: {type: none}\n", &[], &["kuma-cp.yaml", "multizone.global.kds.auht.type"]);
+    bad(
+        "multizone:\n  global:\n    kds:\n      auht: {type: none}\n",
+        &[],
+        &["kuma-cp.yaml", "multizone.global.kds.auht.type"],
+    );
     bad("apiServer:\n  http:\n    Port: 1\n", &[], &["did you mean `apiServer.http.port`?"]);
     bad("", &[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYP", "none")], &["KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYP"]);
     bad("", &[("KMESH_MULTIZONE_ANYTHING", "x")], &["KMESH_MULTIZONE_ANYTHING"]);
@@ -97,7 +111,8 @@ fn unknown_keys_of_our_sections_refuse_and_others_are_listed_once() {
 
 #[test]
 fn settings_of_parts_that_are_not_here_are_listed_in_one_line() {
-    let file = "mode: global\ndnsServer:\n  domain: other\nxdsServer:\n  nackBackoff: 7s\nexperimental:\n  deltaXds: true\n";
+    let file =
+        "mode: global\ndnsServer:\n  domain: other\nxdsServer:\n  nackBackoff: 7s\nexperimental:\n  deltaXds: true\n";
     let (config, remarks) = good(file, &[]);
     assert_eq!(remarks.len(), 1, "{remarks:?}");
     for name in ["dnsServer.domain", "xdsServer.nackBackoff", "experimental.deltaXds"] {
@@ -155,7 +170,10 @@ fn the_token_file_wins_over_the_token_with_one_line() {
 fn secrets_are_never_shown() {
     let (config, _) = good(
         "",
-        &[("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_INLINE", "very-secret"), ("KUMA_STORE_POSTGRES_PASSWORD", "also-secret")],
+        &[
+            ("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_INLINE", "very-secret"),
+            ("KUMA_STORE_POSTGRES_PASSWORD", "also-secret"),
+        ],
     );
     assert!(!config.display_json().contains("secret\"") && !config.display_json().contains("very-secret"));
     assert!(!format!("{config:?}").contains("very-secret"));
@@ -177,15 +195,32 @@ fn the_shown_configuration_has_the_recorded_defaults() {
     let shown: Value = serde_json::from_str(config.display_json()).unwrap();
     // What the recording set for its run, what autoconfiguration fills in there, and what is deliberately ours.
     let differs = [
-        "general.tlsCertFile", "general.tlsKeyFile", "general.workDir", "store.type", "apiServer.https.tlsCertFile",
-        "apiServer.https.tlsKeyFile", "multizone.global.kds.tlsEnabled", "multizone.global.kds.tlsCertFile",
-        "multizone.global.kds.tlsKeyFile", "diagnostics.tlsCertFile", "diagnostics.tlsKeyFile", "interCp.catalog.instanceAddress",
-        "interCp.catalog.instanceVersion", "monitoringAssignmentServer.tlsCertFile", "monitoringAssignmentServer.tlsKeyFile",
-        "dpServer.tlsCertFile", "dpServer.tlsKeyFile", "dpServer.authn.dpProxy.type", "dpServer.authn.zoneProxy.type",
-        "bootstrapServer.params.xdsPort", "runtime.universal.spire.socketPath", "store.postgres.password",
+        "general.tlsCertFile",
+        "general.tlsKeyFile",
+        "general.workDir",
+        "store.type",
+        "apiServer.https.tlsCertFile",
+        "apiServer.https.tlsKeyFile",
+        "multizone.global.kds.tlsEnabled",
+        "multizone.global.kds.tlsCertFile",
+        "multizone.global.kds.tlsKeyFile",
+        "diagnostics.tlsCertFile",
+        "diagnostics.tlsKeyFile",
+        "interCp.catalog.instanceAddress",
+        "interCp.catalog.instanceVersion",
+        "monitoringAssignmentServer.tlsCertFile",
+        "monitoringAssignmentServer.tlsKeyFile",
+        "dpServer.tlsCertFile",
+        "dpServer.tlsKeyFile",
+        "dpServer.authn.dpProxy.type",
+        "dpServer.authn.zoneProxy.type",
+        "bootstrapServer.params.xdsPort",
+        "runtime.universal.spire.socketPath",
+        "store.postgres.password",
     ];
     for setting in SETTINGS.iter().filter(|setting| !differs.contains(&setting.path)) {
-        let at = |document: &Value| setting.path.split('.').try_fold(document.clone(), |value, key| value.get(key).cloned());
+        let at =
+            |document: &Value| setting.path.split('.').try_fold(document.clone(), |value, key| value.get(key).cloned());
         let Some(theirs) = at(&recorded) else { continue };
         let ours = at(&shown).unwrap_or(Value::Null);
         let empty = |value: &Value| value.is_null() || *value == serde_json::json!([]) || *value == "";

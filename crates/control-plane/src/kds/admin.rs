@@ -205,12 +205,22 @@ macro_rules! answer {
     };
 }
 
-answer!(XdsConfigResponse, Operation::ConfigDump, xds_config_response::Result::Config, xds_config_response::Result::Error);
+answer!(
+    XdsConfigResponse,
+    Operation::ConfigDump,
+    xds_config_response::Result::Config,
+    xds_config_response::Result::Error
+);
 answer!(StatsResponse, Operation::Stats, stats_response::Result::Stats, stats_response::Result::Error);
 answer!(ClustersResponse, Operation::Clusters, clusters_response::Result::Clusters, clusters_response::Result::Error);
 
 /// Serves one admin stream until it ends.
-pub(crate) async fn serve<A: Answer>(port: Arc<Port>, mut guard: StreamGuard, mut inbound: Streaming<A>, frames: Frames) {
+pub(crate) async fn serve<A: Answer>(
+    port: Arc<Port>,
+    mut guard: StreamGuard,
+    mut inbound: Streaming<A>,
+    frames: Frames,
+) {
     let zone = guard.caller().zone().clone();
     let (id, mut questions) = port.asker.opened(&zone, A::OPERATION);
     if port.ensure_zone(&zone).await.is_ok() {
@@ -247,7 +257,15 @@ pub(crate) async fn serve<A: Answer>(port: Arc<Port>, mut guard: StreamGuard, mu
 }
 
 fn encode(request_id: String, question: Question) -> Bytes {
-    let Question { operation, kind: resource_type, mesh: resource_mesh, name: resource_name, json, include_eds, used_only } = question;
+    let Question {
+        operation,
+        kind: resource_type,
+        mesh: resource_mesh,
+        name: resource_name,
+        json,
+        include_eds,
+        used_only,
+    } = question;
     let format = if json { AdminOutputFormat::Json } else { AdminOutputFormat::Text }.into();
     match operation {
         Operation::ConfigDump => {

@@ -48,8 +48,13 @@ impl Applier {
         let mut rejected = Vec::new();
         let mut valid = plan.clone();
         valid.resources.retain(|received| {
-            let violations =
-                model::validate::spec(plan.kind, &received.name.name, &received.name.mesh, &received.labels, &received.spec);
+            let violations = model::validate::spec(
+                plan.kind,
+                &received.name.name,
+                &received.name.mesh,
+                &received.labels,
+                &received.spec,
+            );
             if violations.is_empty() {
                 return true;
             }

@@ -156,8 +156,8 @@ pub(crate) fn incoming(message: DeltaDiscoveryResponse) -> Result<Incoming, Malf
     let kind = Kind::by_name(&kind_name);
     let mut resources = Vec::with_capacity(message.resources.len());
     for (index, resource) in message.resources.into_iter().enumerate() {
-        let received = received(kind, resource)
-            .map_err(|what| Malformed::Resource { kind: kind_name.clone(), index, what })?;
+        let received =
+            received(kind, resource).map_err(|what| Malformed::Resource { kind: kind_name.clone(), index, what })?;
         resources.push(received);
     }
     let removed = message.removed_resources.iter().map(|entry| WireName::parse(entry)).collect();
@@ -169,7 +169,8 @@ fn received(kind: Option<Kind>, resource: Resource) -> Result<Received, String> 
     if any.type_url != KUMA_RESOURCE {
         return Err(format!("its type is `{}` and not `{KUMA_RESOURCE}`", clip(&any.type_url)));
     }
-    let kuma = KumaResource::decode(any.value.as_slice()).map_err(|broken| format!("it cannot be decoded: {broken}"))?;
+    let kuma =
+        KumaResource::decode(any.value.as_slice()).map_err(|broken| format!("it cannot be decoded: {broken}"))?;
     let meta = kuma.meta.ok_or("it has no `meta`")?;
     if meta.name.is_empty() {
         return Err("it has no name".to_owned());

@@ -124,7 +124,8 @@ impl Stream<'_> {
             self.provider = Some(Provider { sender, world, kinds: 0 });
         }
         let Some(provider) = &mut self.provider else { return Ok(()) };
-        let reaction = provider.sender.on_request(request).map_err(|broken| Status::invalid_argument(broken.to_string()))?;
+        let reaction =
+            provider.sender.on_request(request).map_err(|broken| Status::invalid_argument(broken.to_string()))?;
         match reaction {
             Reaction::Subscribed { .. } => {
                 provider.kinds += 1;

@@ -33,14 +33,16 @@ pub(crate) fn later(zone: &str) -> Node {
 
 /// Reads what a peer says of itself; what is missing or of another type is empty.
 pub(crate) fn peer(metadata: &Struct) -> Peer {
-    let text = |fields: &BTreeMap<String, Value>, key: &str| match fields.get(key).and_then(|value| value.kind.as_ref()) {
+    let text = |fields: &BTreeMap<String, Value>, key: &str| match fields.get(key).and_then(|value| value.kind.as_ref())
+    {
         Some(Kind::StringValue(text)) => text.clone(),
         _ => String::new(),
     };
-    let nested = |fields: &BTreeMap<String, Value>, key: &str| match fields.get(key).and_then(|value| value.kind.as_ref()) {
-        Some(Kind::StructValue(object)) => object.fields.clone(),
-        _ => BTreeMap::new(),
-    };
+    let nested =
+        |fields: &BTreeMap<String, Value>, key: &str| match fields.get(key).and_then(|value| value.kind.as_ref()) {
+            Some(Kind::StructValue(object)) => object.fields.clone(),
+            _ => BTreeMap::new(),
+        };
     let build = nested(&nested(&metadata.fields, "version"), "kumaCp");
     let features = match metadata.fields.get("features").and_then(|value| value.kind.as_ref()) {
         Some(Kind::ListValue(list)) => list

@@ -133,7 +133,10 @@ mod tests {
     use prost::Message as _;
     use wire::kuma::mesh::v1alpha1::{
         Dataplane, DataplaneInsight, DiscoverySubscription, ZoneIngress,
-        dataplane::{Networking, networking::{Gateway, Inbound}},
+        dataplane::{
+            Networking,
+            networking::{Gateway, Inbound},
+        },
     };
 
     use super::*;
@@ -149,12 +152,16 @@ mod tests {
         let patched = without_generations(&spec).unwrap();
         assert!(patched.ends_with(UNKNOWN));
         let read = DataplaneInsight::decode(patched).unwrap();
-        assert_eq!(read.subscriptions.iter().map(|one| (one.id.as_str(), one.generation)).collect::<Vec<_>>(), [("a", 0), ("a", 0)]);
+        assert_eq!(
+            read.subscriptions.iter().map(|one| (one.id.as_str(), one.generation)).collect::<Vec<_>>(),
+            [("a", 0), ("a", 0)]
+        );
     }
 
     #[test]
     fn zone_tags_follow_the_connection_and_not_the_payload() {
-        let tags = |zone: &str| [("kuma.io/zone".to_owned(), zone.to_owned()), ("app".to_owned(), "x".to_owned())].into();
+        let tags =
+            |zone: &str| [("kuma.io/zone".to_owned(), zone.to_owned()), ("app".to_owned(), "x".to_owned())].into();
         let networking = Networking {
             gateway: Some(Gateway { tags: tags("other"), ..Default::default() }),
             inbound: vec![Inbound { tags: tags("west"), port: 80, ..Default::default() }],
@@ -177,7 +184,13 @@ mod tests {
 
     #[test]
     fn garbage_is_refused() {
-        for garbage in [&[0xff][..], &[0x0a, 0x05, 1], &[0x0b], &[0x08], &[0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]] {
+        for garbage in [
+            &[0xff][..],
+            &[0x0a, 0x05, 1],
+            &[0x0b],
+            &[0x08],
+            &[0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+        ] {
             assert_eq!(without_generations(garbage), Err(NotProtobuf), "{garbage:?}");
         }
     }

@@ -140,7 +140,11 @@ impl Port {
     }
 
     /// Answers one call.
-    pub(crate) async fn call(self: Arc<Self>, connection: Connection, request: http::Request<Incoming>) -> http::Response<Body> {
+    pub(crate) async fn call(
+        self: Arc<Self>,
+        connection: Connection,
+        request: http::Request<Incoming>,
+    ) -> http::Response<Body> {
         let rpc = Rpc::of(request.uri().path());
         let now = self.clock.now();
         let authenticated = match auth::authenticate(request.headers(), &self.auth, &self.keys.ring(), now) {
@@ -191,12 +195,19 @@ impl Port {
                 })
                 .await
             }
-            Rpc::Admin(Operation::ConfigDump) => self.stream(guard, request, crate::kds::admin::serve::<XdsConfigResponse>).await,
-            Rpc::Admin(Operation::Stats) => self.stream(guard, request, crate::kds::admin::serve::<StatsResponse>).await,
-            Rpc::Admin(Operation::Clusters) => self.stream(guard, request, crate::kds::admin::serve::<ClustersResponse>).await,
+            Rpc::Admin(Operation::ConfigDump) => {
+                self.stream(guard, request, crate::kds::admin::serve::<XdsConfigResponse>).await
+            }
+            Rpc::Admin(Operation::Stats) => {
+                self.stream(guard, request, crate::kds::admin::serve::<StatsResponse>).await
+            }
+            Rpc::Admin(Operation::Clusters) => {
+                self.stream(guard, request, crate::kds::admin::serve::<ClustersResponse>).await
+            }
             Rpc::HealthCheck => {
-                let mut grpc = Grpc::new(tonic_prost::ProstCodec::<ZoneHealthCheckResponse, ZoneHealthCheckRequest>::default())
-                    .accept_compressed(CompressionEncoding::Gzip);
+                let mut grpc =
+                    Grpc::new(tonic_prost::ProstCodec::<ZoneHealthCheckResponse, ZoneHealthCheckRequest>::default())
+                        .accept_compressed(CompressionEncoding::Gzip);
                 grpc.unary(HealthCheck { port: Arc::clone(&self), zone: guard.caller().zone().clone() }, request).await
             }
         }
@@ -235,7 +246,12 @@ impl Port {
         grpc.streaming(service, request).await
     }
 
-    async fn refuse(&self, connection: Connection, headers: &http::HeaderMap, refusal: Refusal) -> http::Response<Body> {
+    async fn refuse(
+        &self,
+        connection: Connection,
+        headers: &http::HeaderMap,
+        refusal: Refusal,
+    ) -> http::Response<Body> {
         self.metrics.refused(refusal.reason);
         if let Logged::Yes { suppressed } = self.throttle.failed(connection.peer.ip()).await {
             let claimed = headers.get("client-id").and_then(|value| value.to_str().ok()).unwrap_or("");

@@ -186,9 +186,8 @@ impl Builder {
     fn set_zone(&mut self, key: &Key, zone: Option<&Resource>) {
         use prost::Message as _;
         use wire::kuma::system::v1alpha1::Zone;
-        let disabled = zone.is_some_and(|zone| {
-            Zone::decode(zone.spec.clone()).is_ok_and(|zone| zone.enabled == Some(false))
-        });
+        let disabled =
+            zone.is_some_and(|zone| Zone::decode(zone.spec.clone()).is_ok_and(|zone| zone.enabled == Some(false)));
         let changed =
             if disabled { self.zones_disabled.insert(key.name.clone()) } else { self.zones_disabled.remove(&key.name) };
         if changed {

@@ -69,7 +69,8 @@ async fn metrics(State(diagnostics): State<Arc<Diagnostics>>) -> Response {
 
 fn shown(levels: &BTreeMap<String, Verbosity>) -> Response {
     let components: BTreeMap<_, _> = levels.iter().map(|(logger, level)| (logger, level.to_string())).collect();
-    ([(header::CONTENT_TYPE, "application/json")], json!({ "components": components }).to_string() + "\n").into_response()
+    ([(header::CONTENT_TYPE, "application/json")], json!({ "components": components }).to_string() + "\n")
+        .into_response()
 }
 
 async fn levels(State(diagnostics): State<Arc<Diagnostics>>) -> Response {
@@ -89,12 +90,16 @@ struct SetLevel {
 }
 
 async fn set_level(State(diagnostics): State<Arc<Diagnostics>>, body: Bytes) -> Response {
-    let Ok(wanted) = serde_json::from_slice::<SetLevel>(&body) else { return refused(StatusCode::BAD_REQUEST, "invalid request body") };
+    let Ok(wanted) = serde_json::from_slice::<SetLevel>(&body) else {
+        return refused(StatusCode::BAD_REQUEST, "invalid request body");
+    };
     match diagnostics.levels.set(&wanted.component, &wanted.level) {
         Ok(()) => StatusCode::OK.into_response(),
         Err(error @ LevelError::Unknown(_)) => refused(StatusCode::BAD_REQUEST, &format!("invalid log level: {error}")),
         Err(error @ LevelError::TooMany) => refused(StatusCode::TOO_MANY_REQUESTS, &error.to_string()),
-        Err(error @ (LevelError::NoName | LevelError::BadName(_))) => refused(StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(error @ (LevelError::NoName | LevelError::BadName(_))) => {
+            refused(StatusCode::BAD_REQUEST, &error.to_string())
+        }
     }
 }
 
@@ -131,14 +136,19 @@ mod tests {
 
     fn diagnostics() -> Diagnostics {
         let log = Log::quiet();
-        Diagnostics { readiness: Readiness::default(), metrics: Metrics::new("Global", "host-1", log.lines()), levels: log.levels().clone() }
+        Diagnostics {
+            readiness: Readiness::default(),
+            metrics: Metrics::new("Global", "host-1", log.lines()),
+            levels: log.levels().clone(),
+        }
     }
 
     async fn ask(router: &Router, method: &str, path: &str, body: &str) -> (u16, String, String) {
         let request = Request::builder().method(method).uri(path).body(Body::from(body.to_owned())).unwrap();
         let response = router.clone().oneshot(request).await.unwrap();
         let status = response.status().as_u16();
-        let kind = response.headers().get("content-type").map_or(String::new(), |kind| kind.to_str().unwrap().to_owned());
+        let kind =
+            response.headers().get("content-type").map_or(String::new(), |kind| kind.to_str().unwrap().to_owned());
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, kind, String::from_utf8(body.to_vec()).unwrap())
     }
@@ -151,7 +161,11 @@ mod tests {
         let mut compared = 0;
         for line in lines.lines() {
             let line: Value = serde_json::from_str(line).unwrap();
-            let (Some(method), Some(path), Some(status)) = (line["method"].as_str(), line["path"].as_str(), line["status"].as_u64()) else { continue };
+            let (Some(method), Some(path), Some(status)) =
+                (line["method"].as_str(), line["path"].as_str(), line["status"].as_u64())
+            else {
+                continue;
+            };
             // Fixed differences: profiles are not served here, and the metrics are our own.
             if path.starts_with("/debug") {
                 continue;
@@ -160,8 +174,16 @@ mod tests {
             assert_eq!(u64::from(got), status, "{} {method} {path}: {body}", line["name"]);
             let recorded = line["responseBody"].as_str().unwrap_or_default();
             if path == "/metrics" {
-                assert_eq!(kind, line["responseHeaders"]["content-type"][0].as_str().or_else(|| line["responseHeaders"]["content-type"].as_str()).unwrap());
-            } else if let (Ok(ours), Ok(theirs)) = (serde_json::from_str::<Value>(&body), serde_json::from_str::<Value>(recorded)) {
+                assert_eq!(
+                    kind,
+                    line["responseHeaders"]["content-type"][0]
+                        .as_str()
+                        .or_else(|| line["responseHeaders"]["content-type"].as_str())
+                        .unwrap()
+                );
+            } else if let (Ok(ours), Ok(theirs)) =
+                (serde_json::from_str::<Value>(&body), serde_json::from_str::<Value>(recorded))
+            {
                 assert_eq!(ours, theirs, "{}", line["name"]);
             } else {
                 assert_eq!(body.trim_end(), recorded.trim_end(), "{}", line["name"]);

@@ -69,7 +69,9 @@ impl KdsMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Metrics {
             responses: Family::default(),
-            response_bytes: Family::new_with_constructor(|| Histogram::new((0..16).map(|power| 1024.0 * f64::from(1 << power)))),
+            response_bytes: Family::new_with_constructor(|| {
+                Histogram::new((0..16).map(|power| 1024.0 * f64::from(1 << power)))
+            }),
             requests: Family::default(),
             nacks: Family::default(),
             rewrites: Family::default(),
@@ -80,13 +82,33 @@ impl KdsMetrics {
             streams: Gauge::default(),
         };
         registry.register("kds_delta_responses_sent", "Responses sent, by type", metrics.responses.clone());
-        registry.register("kds_delta_responses_sent_bytes", "Size of responses sent, in bytes", metrics.response_bytes.clone());
-        registry.register("kds_delta_requests_received", "Acknowledgements and rejections received", metrics.requests.clone());
+        registry.register(
+            "kds_delta_responses_sent_bytes",
+            "Size of responses sent, in bytes",
+            metrics.response_bytes.clone(),
+        );
+        registry.register(
+            "kds_delta_requests_received",
+            "Acknowledgements and rejections received",
+            metrics.requests.clone(),
+        );
         registry.register("kds_nack", "Responses that a zone rejected", metrics.nacks.clone());
-        registry.register("kds_zone_attribution_rewrites", "Zone tags corrected to the zone of the connection", metrics.rewrites.clone());
+        registry.register(
+            "kds_zone_attribution_rewrites",
+            "Zone tags corrected to the zone of the connection",
+            metrics.rewrites.clone(),
+        );
         registry.register("kds_type_too_large", "Times a type did not fit into one message", metrics.too_large.clone());
-        registry.register("kds_auth", "Calls of the KDS port by result of their authentication", metrics.authentications.clone());
-        registry.register("kds_auth_streams_closed", "Live streams closed by the global control plane", metrics.sessions_closed.clone());
+        registry.register(
+            "kds_auth",
+            "Calls of the KDS port by result of their authentication",
+            metrics.authentications.clone(),
+        );
+        registry.register(
+            "kds_auth_streams_closed",
+            "Live streams closed by the global control plane",
+            metrics.sessions_closed.clone(),
+        );
         registry.register("kds_zone_active_connections", "Open sync streams of a zone", metrics.connections.clone());
         registry.register("kds_delta_streams_active", "Open streams of the KDS port", metrics.streams.clone());
         Self(Arc::new(metrics))

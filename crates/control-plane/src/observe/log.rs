@@ -4,8 +4,8 @@
 //! 2021-02-24T14:30:38.596+0100	INFO	kds.auth	message	{"key": "value", "n": 1}
 //! ```
 
-mod file;
 mod fields;
+mod file;
 mod levels;
 
 use std::{
@@ -51,7 +51,9 @@ impl Log {
         let log = Self { levels: Levels::new(verbosity), lines: LogLines::default() };
         let sink = match target {
             Target::Stderr => Sink::Stderr,
-            Target::File { path, max_size, max_retained } => Sink::File(Mutex::new(file::Rotated::open(path, max_size, max_retained)?)),
+            Target::File { path, max_size, max_retained } => {
+                Sink::File(Mutex::new(file::Rotated::open(path, max_size, max_retained)?))
+            }
         };
         let layer = Console { log: log.clone(), clock: Clock::system(), sink };
         tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer))?;
@@ -146,9 +148,9 @@ fn line(clock: &Clock, level: &str, target: &str, fields: &fields::Fields) -> St
 pub fn failed_start(reason: &str) {
     let mut fields = fields::Fields::default();
     fields.set_message(reason);
-    let _broken_pipe = std::io::stderr().lock().write_all(line(&Clock::system(), "ERROR", "kuma-cp.run", &fields).as_bytes());
+    let _broken_pipe =
+        std::io::stderr().lock().write_all(line(&Clock::system(), "ERROR", "kuma-cp.run", &fields).as_bytes());
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -167,7 +169,12 @@ mod tests {
         let parts: Vec<_> = line.trim_end().split('\t').collect();
         assert_eq!(
             parts[1..],
-            ["INFO", "kds.auth", "Remote CP successfully authenticated using Control Plane Token", r#"{"tokenSerialNumber": 1, "zone": "cluster-2"}"#]
+            [
+                "INFO",
+                "kds.auth",
+                "Remote CP successfully authenticated using Control Plane Token",
+                r#"{"tokenSerialNumber": 1, "zone": "cluster-2"}"#
+            ]
         );
         assert!(parts[0].starts_with("2021-02-24T"), "{}", parts[0]);
         assert_eq!(parts[0].split_once('.').map(|(_, rest)| rest.len() >= 4), Some(true), "milliseconds: {}", parts[0]);

@@ -38,7 +38,12 @@ impl Readiness {
     /// Whether all parts are ready, and a line for each trouble.
     pub fn report(&self) -> (bool, String) {
         let state = self.lock();
-        let waiting: Vec<_> = state.parts.iter().filter(|(_, ready)| !**ready).map(|(part, _)| format!("{part}: not ready yet\n")).collect();
+        let waiting: Vec<_> = state
+            .parts
+            .iter()
+            .filter(|(_, ready)| !**ready)
+            .map(|(part, _)| format!("{part}: not ready yet\n"))
+            .collect();
         let troubles = state.troubles.iter().map(|(part, reason)| format!("{part}: {reason}\n"));
         (waiting.is_empty(), waiting.iter().cloned().chain(troubles).collect())
     }

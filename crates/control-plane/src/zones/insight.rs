@@ -121,7 +121,9 @@ impl Insights {
     /// Counts a response that was sent.
     pub fn sent(&self, zone: &ZoneName, subscription: &str, kind: &str) {
         let now = self.shared.clock.now();
-        self.change(zone, false, |insight| record::count(insight, subscription, kind, now, |stats| stats.responses_sent += 1));
+        self.change(zone, false, |insight| {
+            record::count(insight, subscription, kind, now, |stats| stats.responses_sent += 1)
+        });
     }
 
     /// Counts a response that was acknowledged.

@@ -9,14 +9,20 @@ use crate::{
     keys::Keys,
     observe::kds_metrics::KdsMetrics,
     tasks::Tasks,
-    zones::registry::{Closed, CloseReason, Registry},
+    zones::registry::{CloseReason, Closed, Registry},
 };
 
 /// How often the gauges follow the registry.
 const GAUGES: Duration = Duration::from_secs(1);
 
 /// Sweeps until the program stops.
-pub async fn run(registry: Registry, keys: Keys, clock: Clock, metrics: KdsMetrics, tasks: Tasks) -> anyhow::Result<()> {
+pub async fn run(
+    registry: Registry,
+    keys: Keys,
+    clock: Clock,
+    metrics: KdsMetrics,
+    tasks: Tasks,
+) -> anyhow::Result<()> {
     let mut ring = keys.subscribe();
     let mut changes = registry.changes();
     loop {

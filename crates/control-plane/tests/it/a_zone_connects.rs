@@ -14,7 +14,15 @@ fn a_zone_connects_and_both_directions_sync() {
 
     let line = world.global.line(&["kds.auth", "Remote CP successfully authenticated using Control Plane Token"]);
     let fields = line.split('\t').collect::<Vec<_>>();
-    assert_eq!(fields[1..], ["INFO", "kds.auth", "Remote CP successfully authenticated using Control Plane Token", r#"{"tokenSerialNumber": 1, "zone": "west"}"#]);
+    assert_eq!(
+        fields[1..],
+        [
+            "INFO",
+            "kds.auth",
+            "Remote CP successfully authenticated using Control Plane Token",
+            r#"{"tokenSerialNumber": 1, "zone": "west"}"#
+        ]
+    );
 
     let mesh = wait_for(http, "/meshes/payments");
     assert_eq!(mesh["labels"]["kuma.io/origin"], "global");
@@ -44,7 +52,11 @@ fn sync_name(world: &World, display: &str) -> String {
     let list = testkit::program::eventually(
         "the Dataplane is on global",
         || client::get(world.http(), "/meshes/default/dataplanes"),
-        |list| list["items"].as_array().is_some_and(|items| items.iter().any(|one| one["labels"]["kuma.io/display-name"] == display)),
+        |list| {
+            list["items"]
+                .as_array()
+                .is_some_and(|items| items.iter().any(|one| one["labels"]["kuma.io/display-name"] == display))
+        },
     );
     list["items"][0]["name"].as_str().unwrap().to_owned()
 }
@@ -59,7 +71,8 @@ fn zones_see_each_other_only_where_kinds_flow_across() {
         "labels": {"kuma.io/origin": "zone"},
         "spec": {"ports": [{"port": 80, "targetPort": 8080, "appProtocol": "http"}], "selector": {"dataplaneLabels": {"matchLabels": {"app": "backend"}}}},
     });
-    let (status, body) = client::ask(west.address("http"), "PUT", "/meshes/default/meshservices/backend", Some(&service));
+    let (status, body) =
+        client::ask(west.address("http"), "PUT", "/meshes/default/meshservices/backend", Some(&service));
     assert_eq!(status, 201, "{body}");
     let hashed = model_free_name(&world);
     let there = wait_for(east.address("http"), &format!("/meshes/default/meshservices/{hashed}"));

@@ -30,7 +30,8 @@ fn a_validity_adds_the_registered_claims() {
 #[test]
 fn a_zone_token_names_its_key_and_scope() {
     let world = World::new(&[]);
-    let token = world.kumactl.ok(&["generate", "zone-token", "--zone", "west", "--scope", "cp", "--valid-for", "720h"], "");
+    let token =
+        world.kumactl.ok(&["generate", "zone-token", "--zone", "west", "--scope", "cp", "--valid-for", "720h"], "");
     let (header, payload) = decode(&token);
     assert_eq!(header, r#"{"alg":"RS256","kid":"1","typ":"JWT"}"#);
     assert!(payload.starts_with(r#"{"Zone":"west","Scope":["cp"],"exp":"#), "{payload}");

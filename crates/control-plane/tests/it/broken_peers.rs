@@ -1,7 +1,10 @@
 //! Peers that are authenticated and broken: their stream ends with an error status, and nothing else does.
 
 use prost::Message as _;
-use testkit::{client, kds::{Call, Ended, Peer}};
+use testkit::{
+    client,
+    kds::{Call, Ended, Peer},
+};
 use tokio::net::TcpStream;
 use wire::{
     envoy::{
@@ -35,17 +38,31 @@ fn node(zone: &str) -> Option<Node> {
 
 fn first(zone: &str, kind: &str) -> Vec<u8> {
     let subscribe = vec!["*".to_owned()];
-    DeltaDiscoveryRequest { node: node(zone), type_url: kind.to_owned(), resource_names_subscribe: subscribe, ..Default::default() }.encode_to_vec()
+    DeltaDiscoveryRequest {
+        node: node(zone),
+        type_url: kind.to_owned(),
+        resource_names_subscribe: subscribe,
+        ..Default::default()
+    }
+    .encode_to_vec()
 }
 
 fn resource(name: &str, spec: Option<prost_types::Any>) -> Resource {
-    let kuma = KumaResource { meta: Some(Meta { name: name.to_owned(), mesh: "default".to_owned(), ..Default::default() }), spec, status: None };
-    let any = prost_types::Any { type_url: "type.googleapis.com/kuma.mesh.v1alpha1.KumaResource".to_owned(), value: kuma.encode_to_vec() };
+    let kuma = KumaResource {
+        meta: Some(Meta { name: name.to_owned(), mesh: "default".to_owned(), ..Default::default() }),
+        spec,
+        status: None,
+    };
+    let any = prost_types::Any {
+        type_url: "type.googleapis.com/kuma.mesh.v1alpha1.KumaResource".to_owned(),
+        value: kuma.encode_to_vec(),
+    };
     Resource { name: format!("{name}.default"), version: "1".to_owned(), resource: Some(any) }
 }
 
 fn response(kind: &str, resources: Vec<Resource>) -> Vec<u8> {
-    DeltaDiscoveryResponse { type_url: kind.to_owned(), nonce: "1".to_owned(), resources, ..Default::default() }.encode_to_vec()
+    DeltaDiscoveryResponse { type_url: kind.to_owned(), nonce: "1".to_owned(), resources, ..Default::default() }
+        .encode_to_vec()
 }
 
 fn run(test: impl Future<Output = ()>) {
@@ -77,7 +94,10 @@ fn a_broken_message_ends_its_stream_and_nothing_else() {
             is_error(&call.ended().await);
         }
         let text = |value: &str| Some(prost_types::Any { type_url: String::new(), value: value.as_bytes().to_vec() });
-        let foreign = Some(prost_types::Any { type_url: "type.googleapis.com/kuma.mesh.v1alpha1.Mesh".to_owned(), value: Vec::new() });
+        let foreign = Some(prost_types::Any {
+            type_url: "type.googleapis.com/kuma.mesh.v1alpha1.Mesh".to_owned(),
+            value: Vec::new(),
+        });
         for message in [
             response("MeshTimeout", vec![resource("a", None)]),
             response("MeshTimeout", vec![resource("a", text(""))]),
@@ -96,7 +116,12 @@ fn a_broken_message_ends_its_stream_and_nothing_else() {
         }
         // The first stream of the same connection lives: a change reaches it.
         world.apply("type: Mesh\nname: later\n");
-        let acknowledge = DeltaDiscoveryRequest { node: node("west"), type_url: "Mesh".to_owned(), response_nonce: "1".to_owned(), ..Default::default() };
+        let acknowledge = DeltaDiscoveryRequest {
+            node: node("west"),
+            type_url: "Mesh".to_owned(),
+            response_nonce: "1".to_owned(),
+            ..Default::default()
+        };
         healthy.send(&acknowledge.encode_to_vec());
         let message = healthy.next().await.expect("the healthy stream lives");
         let changed = DeltaDiscoveryResponse::decode(message).unwrap();
@@ -113,7 +138,10 @@ fn a_zone_cannot_plant_what_it_was_not_asked_for() {
         for kind in ["Secret", "GlobalSecret", "Mesh", "Zone", "Config"] {
             let mut call = open(&connection, UP, "west", &token);
             assert!(call.next().await.is_some());
-            let spec = Some(prost_types::Any { type_url: "type.googleapis.com/kuma.system.v1alpha1.Secret".to_owned(), value: Vec::new() });
+            let spec = Some(prost_types::Any {
+                type_url: "type.googleapis.com/kuma.system.v1alpha1.Secret".to_owned(),
+                value: Vec::new(),
+            });
             call.send(&response(kind, vec![resource("control-plane-signing-key-0009", spec)]));
             is_error(&call.ended().await);
         }
@@ -134,15 +162,28 @@ fn every_rpc_stands_behind_the_authentication() {
         let connection = peer(&world).await;
         for method in &methods {
             let mut bare = connection.open(method, &[]);
-            assert_eq!(bare.ended().await, Ended { code: 3, message: "\"client-id\" is not present in metadata".to_owned() }, "{method}");
+            assert_eq!(
+                bare.ended().await,
+                Ended { code: 3, message: "\"client-id\" is not present in metadata".to_owned() },
+                "{method}"
+            );
             let mut anonymous = connection.open(method, &[("client-id", "west")]);
             assert_eq!(anonymous.ended().await.code, 16, "{method}");
-            let mut twice = connection.open(method, &[("client-id", "west"), ("authorization", &token), ("authorization", &token)]);
+            let mut twice =
+                connection.open(method, &[("client-id", "west"), ("authorization", &token), ("authorization", &token)]);
             let ended = twice.ended().await;
-            assert_eq!((ended.code, ended.message.as_str()), (16, "authorization header has 2 values. Expected 1 value"), "{method}");
+            assert_eq!(
+                (ended.code, ended.message.as_str()),
+                (16, "authorization header has 2 values. Expected 1 value"),
+                "{method}"
+            );
             let mut other = open(&connection, method, "east", &token);
             let ended = other.ended().await;
-            assert_eq!((ended.code, ended.message.as_str()), (7, "token is signed for \"west\" zone, but connected CP advertised as \"east\""), "{method}");
+            assert_eq!(
+                (ended.code, ended.message.as_str()),
+                (7, "token is signed for \"west\" zone, but connected CP advertised as \"east\""),
+                "{method}"
+            );
         }
         let mut ping = open(&connection, PING, "west", &format!("Bearer {token}"));
         ping.send(&[]);
@@ -181,7 +222,9 @@ fn a_flood_of_refused_calls_leaves_the_global_as_it_was() {
                     let mut calls: Vec<_> = peers
                         .iter()
                         .enumerate()
-                        .map(|(index, peer)| open(peer, DOWN, &format!("flood-{batch}-{index}"), "eyJhbGciOiJIUzI1NiJ9.e30.AAAA"))
+                        .map(|(index, peer)| {
+                            open(peer, DOWN, &format!("flood-{batch}-{index}"), "eyJhbGciOiJIUzI1NiJ9.e30.AAAA")
+                        })
                         .collect();
                     for call in &mut calls {
                         assert_eq!(call.ended().await.code, 16);
@@ -196,7 +239,15 @@ fn a_flood_of_refused_calls_leaves_the_global_as_it_was() {
         let after = memory();
         assert!(after < before + 8 * 1024, "memory went from {before} to {after} KiB");
         world.apply("type: Mesh\nname: meanwhile\n");
-        healthy.send(&DeltaDiscoveryRequest { node: node("west"), type_url: "Mesh".to_owned(), response_nonce: "1".to_owned(), ..Default::default() }.encode_to_vec());
+        healthy.send(
+            &DeltaDiscoveryRequest {
+                node: node("west"),
+                type_url: "Mesh".to_owned(),
+                response_nonce: "1".to_owned(),
+                ..Default::default()
+            }
+            .encode_to_vec(),
+        );
         assert!(healthy.next().await.is_some(), "the good zone is served");
     });
     let lines = world.global.text().lines().filter(|line| line.contains("Zone CP refused")).count();

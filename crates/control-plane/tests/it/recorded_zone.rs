@@ -32,7 +32,8 @@ struct Recording {
 
 fn recording(folder: &str) -> Option<Recording> {
     let lines = captures::kds(folder)?;
-    let on_stream = lines.iter().filter(|line| line["event"] == "message" && line["conn"] == 1 && line["method"] == PATH);
+    let on_stream =
+        lines.iter().filter(|line| line["event"] == "message" && line["conn"] == 1 && line["method"] == PATH);
     let mut recording = Recording { first_requests: Vec::new(), first_responses: BTreeMap::new() };
     for line in on_stream {
         let bytes = STANDARD.decode(line["base64"].as_str().unwrap_or_default()).unwrap();
@@ -52,7 +53,10 @@ fn recording(folder: &str) -> Option<Recording> {
 
 /// Plays the zone against a global without authentication and TLS, as it was recorded; returns the first responses.
 fn play(recording: &Recording) -> BTreeMap<String, DeltaDiscoveryResponse> {
-    let world = World::new(&[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "none"), ("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "false")]);
+    let world = World::new(&[
+        ("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "none"),
+        ("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "false"),
+    ]);
     // What the recorded global was given before the zone came.
     world.apply("type: Mesh\nname: default\n");
     world.apply("type: MeshTimeout\nmesh: default\nname: t1\nspec:\n  to:\n  - targetRef: {kind: Mesh}\n    default: {idleTimeout: 1h, connectionTimeout: 3s}\n");

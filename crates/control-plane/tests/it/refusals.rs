@@ -32,7 +32,12 @@ fn a_zone_without_a_good_token_is_refused_with_the_reason() {
     }
     let (_, metrics) = client::ask(world.global.address("diagnostics"), "GET", "/metrics", None);
     for reason in ["missing", "wrong-zone", "malformed"] {
-        assert!(metrics.lines().any(|line| line.starts_with("kds_auth_total{") && line.contains(&format!("reason=\"{reason}\""))), "{reason} in {metrics}");
+        assert!(
+            metrics
+                .lines()
+                .any(|line| line.starts_with("kds_auth_total{") && line.contains(&format!("reason=\"{reason}\""))),
+            "{reason} in {metrics}"
+        );
     }
     assert!(!metrics.contains("zone_name=\"west\""), "no label from an unverified name");
 }
@@ -43,7 +48,16 @@ fn another_authority_or_host_name_is_refused_and_gets_no_token() {
     let token = world.token_file("west");
     let (cert, key) = (text(&world.path("other.crt")), text(&world.path("other.key")));
     world.kumactl.ok(
-        &["generate", "tls-certificate", "--type=server", "--hostname=localhost", "--cert-file", &cert, "--key-file", &key],
+        &[
+            "generate",
+            "tls-certificate",
+            "--type=server",
+            "--hostname=localhost",
+            "--cert-file",
+            &cert,
+            "--key-file",
+            &key,
+        ],
         "",
     );
     let path = "KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH";
@@ -64,7 +78,13 @@ fn another_authority_or_host_name_is_refused_and_gets_no_token() {
 fn a_token_never_goes_over_plain_text() {
     let world = World::new(&[]);
     let token = world.token_file("west");
-    let zone = world.zone("west", &[("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH", &token), ("KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS", "grpc://localhost:1")]);
+    let zone = world.zone(
+        "west",
+        &[
+            ("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH", &token),
+            ("KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS", "grpc://localhost:1"),
+        ],
+    );
     let (status, log) = zone.ended();
     assert_eq!(status.code(), Some(1));
     assert!(log.contains("grpcs"), "{log}");

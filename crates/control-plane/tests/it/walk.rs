@@ -12,7 +12,9 @@ fn the_documented_walk_works_as_it_is_written() {
     let secrets = world.kumactl.ok(&["get", "global-secrets"], "");
     let mut lines = secrets.lines();
     assert!(lines.next().is_some_and(|header| header.split_whitespace().eq(["NAME", "AGE"])), "{secrets}");
-    for name in ["admin-user-token", "control-plane-signing-key-0001", "user-token-signing-key-1", "zone-token-signing-key-1"] {
+    for name in
+        ["admin-user-token", "control-plane-signing-key-0001", "user-token-signing-key-1", "zone-token-signing-key-1"]
+    {
         assert!(secrets.lines().any(|line| line.split_whitespace().next() == Some(name)), "{name} in {secrets}");
     }
 
@@ -74,7 +76,16 @@ fn the_documented_walk_works_as_it_is_written() {
     // Own CA.
     let (cert, key) = (text(&world.path("tls.crt")), text(&world.path("tls.key")));
     world.kumactl.ok(
-        &["generate", "tls-certificate", "--type=server", "--hostname=localhost", "--cert-file", &cert, "--key-file", &key],
+        &[
+            "generate",
+            "tls-certificate",
+            "--type=server",
+            "--hostname=localhost",
+            "--cert-file",
+            &cert,
+            "--key-file",
+            &key,
+        ],
         "",
     );
     world.global.terminate();
@@ -83,7 +94,10 @@ fn the_documented_walk_works_as_it_is_written() {
     world.global.again();
     world.global.address("kds");
     let token = world.token_file("west");
-    let own = [("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH", token.as_str()), ("KUMA_MULTIZONE_ZONE_KDS_ROOT_CA_FILE", cert.as_str())];
+    let own = [
+        ("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH", token.as_str()),
+        ("KUMA_MULTIZONE_ZONE_KDS_ROOT_CA_FILE", cert.as_str()),
+    ];
     let zone = world.zone("west", &own);
     zone.line(&["connected to the global control plane"]);
     world.wait_online("west");

@@ -32,7 +32,9 @@ impl World {
         let kumactl = Kumactl::beside(KUMA_CP, folder.path());
         let world = Self { folder, global, kumactl };
         let address = format!("http://{}", world.http());
-        world.kumactl.ok(&["config", "control-planes", "add", "--name", "test", "--address", &address, "--overwrite"], "");
+        world
+            .kumactl
+            .ok(&["config", "control-planes", "add", "--name", "test", "--address", &address, "--overwrite"], "");
         world
     }
 
@@ -125,7 +127,8 @@ pub(crate) fn text(path: &Path) -> String {
 
 /// Waits until a control plane has a resource at `path`; returns it.
 pub(crate) fn wait_for(address: SocketAddr, path: &str) -> Value {
-    let (_, body) = eventually(&format!("GET {path}"), || client::ask(address, "GET", path, None), |(status, _)| *status == 200);
+    let (_, body) =
+        eventually(&format!("GET {path}"), || client::ask(address, "GET", path, None), |(status, _)| *status == 200);
     serde_json::from_str(&body).unwrap()
 }
 

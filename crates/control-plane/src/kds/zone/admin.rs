@@ -101,7 +101,10 @@ async fn ask<A: Ask>(session: &Session, message: &A) -> Result<Bytes, String> {
     let networking = dataplane.networking.unwrap_or_default();
     let port = networking.admin.map_or(0, |admin| admin.port);
     let fault = |what: String| format!("unable to send GET to config_dump: {what}");
-    let port = u16::try_from(port).ok().filter(|port| *port != 0).ok_or_else(|| fault("the proxy has no admin port".to_owned()))?;
+    let port = u16::try_from(port)
+        .ok()
+        .filter(|port| *port != 0)
+        .ok_or_else(|| fault("the proxy has no admin port".to_owned()))?;
     let path = message.envoy_path();
     let envoy = get(&networking.address, port, &path);
     let answered = tokio::time::timeout(ENVOY_DEADLINE, envoy).await;
@@ -165,7 +168,11 @@ impl Ask for StatsRequest {
 
     fn envoy_path(&self) -> String {
         let json = if self.format == i32::from(AdminOutputFormat::Json) { "format=json&" } else { "" };
-        if self.used_only { format!("/stats?{json}usedonly=") } else { format!("/stats?{json}").trim_end_matches(['?', '&']).to_owned() }
+        if self.used_only {
+            format!("/stats?{json}usedonly=")
+        } else {
+            format!("/stats?{json}").trim_end_matches(['?', '&']).to_owned()
+        }
     }
 
     fn answer(&self, answer: Result<Bytes, String>) -> Bytes {

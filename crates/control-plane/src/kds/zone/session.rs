@@ -102,9 +102,15 @@ impl Ended {
     /// What an operator can do about it.
     pub(super) fn advice(&self) -> &'static str {
         match self {
-            Self::NoToken(_) => "write a token of this zone into the file: kumactl generate control-plane-token --zone=<zone>",
-            Self::Dial(DialError::Tls { .. }) => "check KUMA_MULTIZONE_ZONE_KDS_ROOT_CA_FILE and the host name in KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS",
-            Self::Dial(_) | Self::Lost { .. } => "check that the global control plane is up and its port can be reached from here",
+            Self::NoToken(_) => {
+                "write a token of this zone into the file: kumactl generate control-plane-token --zone=<zone>"
+            }
+            Self::Dial(DialError::Tls { .. }) => {
+                "check KUMA_MULTIZONE_ZONE_KDS_ROOT_CA_FILE and the host name in KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS"
+            }
+            Self::Dial(_) | Self::Lost { .. } => {
+                "check that the global control plane is up and its port can be reached from here"
+            }
             Self::Rpc { status, .. } => match status.code() {
                 Code::Unauthenticated | Code::PermissionDenied => {
                     "generate a new token for this zone (kumactl generate control-plane-token --zone=<zone>) and write it into the token file; no restart is needed"

@@ -18,7 +18,11 @@ pub(super) struct Rotated {
 
 impl Rotated {
     pub(super) fn open(path: PathBuf, max_megabytes: u64, max_retained: usize) -> anyhow::Result<Self> {
-        let file = File::options().create(true).append(true).open(&path).with_context(|| format!("open the log file `{}`", path.display()))?;
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .with_context(|| format!("open the log file `{}`", path.display()))?;
         let written = file.metadata().map_or(0, |metadata| metadata.len());
         Ok(Self { path, file, written, max_bytes: max_megabytes.max(1) * 1024 * 1024, max_retained })
     }
@@ -68,7 +72,10 @@ mod tests {
         for _ in 0..5 {
             log.write(&line);
         }
-        let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         assert_eq!(names, ["log", "log.1", "log.2"]);
         assert_eq!(fs::metadata(path).unwrap().len(), 1024 * 1024);

@@ -122,7 +122,8 @@ fn check_name(name: &str) -> Result<(), LevelError> {
     if name.is_empty() {
         return Err(LevelError::NoName);
     }
-    let good = name.len() <= LONGEST_NAME && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/:".contains(&byte));
+    let good =
+        name.len() <= LONGEST_NAME && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/:".contains(&byte));
     if good { Ok(()) } else { Err(LevelError::BadName(name.chars().take(LONGEST_NAME).collect())) }
 }
 

@@ -91,7 +91,8 @@ fn dataplane(call: &Call<'_>, caller: &Caller) -> Result<(Token, Subject), ApiEr
         values
     };
     let tags = request.tags.unwrap_or_default().into_iter().map(|(key, values)| (key, sorted(values)));
-    let (name, tags, workload) = (request.name.unwrap_or_default(), tags.collect(), request.workload.unwrap_or_default());
+    let (name, tags, workload) =
+        (request.name.unwrap_or_default(), tags.collect(), request.workload.unwrap_or_default());
     let claims =
         Claims::Dataplane { name: &name, mesh: &mesh, tags: &tags, proxy_type: &proxy_type, workload: &workload };
     let ring = call.handles.ring.borrow().clone();

@@ -67,7 +67,11 @@ pub(super) fn subscribe(insight: &mut ZoneInsight, id: &str, instance: &str, tok
         id: id.to_owned(),
         global_instance_id: instance.to_owned(),
         connect_time: time(now),
-        status: Some(KdsSubscriptionStatus { last_update_time: time(now), total: Some(KdsServiceStats::default()), ..Default::default() }),
+        status: Some(KdsSubscriptionStatus {
+            last_update_time: time(now),
+            total: Some(KdsServiceStats::default()),
+            ..Default::default()
+        }),
         version: Some(Version { kuma_cp: Some(KumaCpVersion::default()) }),
         auth_token_provided: token_provided,
         ..KdsSubscription::default()
@@ -218,9 +222,15 @@ mod tests {
 
     #[test]
     fn compatibility_is_two_minor_versions_of_the_same_major() {
-        for (version, expected) in
-            [("3.0.0", true), ("3.2.1", true), ("3.3.0", false), ("2.14.3", false), ("3.0.0-preview.1", true), ("x", true), ("", false)]
-        {
+        for (version, expected) in [
+            ("3.0.0", true),
+            ("3.2.1", true),
+            ("3.3.0", false),
+            ("2.14.3", false),
+            ("3.0.0-preview.1", true),
+            ("x", true),
+            ("", false),
+        ] {
             assert_eq!(compatible(version), expected, "{version}");
         }
     }

@@ -37,11 +37,8 @@ impl Operator {
     fn ring(&self) -> Arc<KeyRing> {
         let names: Vec<_> = self.keys.keys().map(|serial| format!("control-plane-signing-key-{serial:04}")).collect();
         let list = self.revoked.iter().cloned().collect::<Vec<_>>().join(",");
-        let mut secrets: Vec<_> = names
-            .iter()
-            .zip(self.keys.values())
-            .map(|(name, data)| SecretEntry { mesh: "", name, data })
-            .collect();
+        let mut secrets: Vec<_> =
+            names.iter().zip(self.keys.values()).map(|(name, data)| SecretEntry { mesh: "", name, data }).collect();
         secrets.push(SecretEntry { mesh: "", name: "control-plane-token-revocations", data: list.as_bytes() });
         let (ring, problems) = KeyRing::build(self.generation, &secrets);
         assert!(problems.is_empty());
@@ -58,7 +55,8 @@ impl Operator {
         let serial = *self.keys.keys().next_back()?;
         let valid = Duration::from_secs(valid_for);
         let token =
-            tokens::issue_control_plane(&self.ring(), &zone(zone_name), Some(valid), self.now, uuid::Uuid::new_v4()).unwrap();
+            tokens::issue_control_plane(&self.ring(), &zone(zone_name), Some(valid), self.now, uuid::Uuid::new_v4())
+                .unwrap();
         Some(Issued {
             raw: token.reveal().to_owned(),
             zone: zone_name,
@@ -71,15 +69,30 @@ impl Operator {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Issue { zone: usize, valid_for: u64 },
+    Issue {
+        zone: usize,
+        valid_for: u64,
+    },
     /// Verify now, enter later: the ring may have changed in between.
-    Verify { token: usize },
-    Enter { verdict: usize },
-    Leave { stream: usize },
+    Verify {
+        token: usize,
+    },
+    Enter {
+        verdict: usize,
+    },
+    Leave {
+        stream: usize,
+    },
     AddKey,
-    DeleteKey { nth: usize },
-    Revoke { token: usize },
-    Pass { seconds: i64 },
+    DeleteKey {
+        nth: usize,
+    },
+    Revoke {
+        token: usize,
+    },
+    Pass {
+        seconds: i64,
+    },
     Sweep,
 }
 

@@ -47,7 +47,9 @@ pub(super) fn zone(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> 
     }
     let scope = (!scope.is_empty()).then_some(scope);
     match offline_key(flags)? {
-        Some((path, kid)) => sign(session, path, kid, &Claims::Zone { zone: &zone, scope: scope.as_deref() }, valid_for),
+        Some((path, kid)) => {
+            sign(session, path, kid, &Claims::Zone { zone: &zone, scope: scope.as_deref() }, valid_for)
+        }
         None => {
             let scope = scope.map(|scope| scope.into_iter().map(Scope::as_str).collect::<Vec<_>>());
             let request = json!({"zone": zone.as_str(), "scope": scope, "validFor": text(valid_for)});
@@ -146,13 +148,7 @@ fn offline_key(flags: &Flags) -> Result<Option<(&str, &str)>, Failure> {
     }
 }
 
-fn sign(
-    session: &Session<'_>,
-    path: &str,
-    kid: &str,
-    claims: &Claims<'_>,
-    valid_for: Duration,
-) -> Result<(), Failure> {
+fn sign(session: &Session<'_>, path: &str, kid: &str, claims: &Claims<'_>, valid_for: Duration) -> Result<(), Failure> {
     let key = read_key(path)?;
     match tokens::sign_offline(&key, kid, claims, valid_for, session.now(), Uuid::new_v4()) {
         Ok(token) => session.printer().data(&token),
