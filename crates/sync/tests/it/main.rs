@@ -1,6 +1,6 @@
 //! The two machines among themselves on a bad network, and against what real peers said.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 #![expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 
 mod captures;

@@ -166,7 +166,7 @@ impl Link {
         if !request.nonce.is_empty()
             && let Some(unanswered) = self.unanswered.get_mut(kind)
         {
-            *unanswered -= 1;
+            *unanswered = unanswered.saturating_sub(1);
         }
         self.sender.on_request(request).unwrap();
     }
@@ -187,7 +187,7 @@ impl Link {
     /// The consumer asks again, as one that has heard nothing for long.
     fn ask_again(&mut self, kind: &str) {
         *self.repeated.entry(kind.to_owned()).or_default() += 1;
-        let again = DeltaRequest { kind: kind.to_owned(), subscribe: vec!["*".to_owned()], ..DeltaRequest::default() };
+        let again = self.receiver.repeat().into_iter().find(|request| request.kind == kind).unwrap();
         self.requests.entry(kind.to_owned()).or_default().push_back(again);
     }
 }
