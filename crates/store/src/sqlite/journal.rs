@@ -98,6 +98,11 @@ impl Journal {
     }
 
     #[cfg(test)]
+    pub(super) fn execute(&self, sql: &str) {
+        self.connection.execute_batch(sql).unwrap();
+    }
+
+    #[cfg(test)]
     pub(super) fn limit_pages(&mut self, pages: i64) {
         self.pages = Some(pages);
         self.connection.pragma_update(None, "max_page_count", pages).unwrap();

@@ -211,6 +211,31 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_that_fails_halfway_leaves_nothing_in_the_transaction_of_others() {
+        let folder = TempDir::new().unwrap();
+        let (mut writer, file) = writer(&folder);
+        assert!(writer.write(&[put("stolen", 10)])[0].is_ok());
+        writer.journal.execute("DELETE FROM resources WHERE name = 'stolen'");
+        let mut half = put("half", 10);
+        half.writes.extend(delete("stolen").writes);
+        let results = writer.write(&[put("before", 10), half, put("after", 10)]);
+        assert!(results[0].is_ok() && results[2].is_ok(), "{results:?}");
+        assert!(matches!(results[1], Err(StoreError::Corrupt { .. })), "{results:?}");
+        assert_eq!(names(&writer.hub.index()), ["after", "before", "stolen"]);
+        assert_eq!(names_after_restart(writer, &file), ["after", "before"]);
+    }
+
+    #[test]
+    fn after_a_failed_transaction_the_file_is_opened_anew() {
+        let folder = TempDir::new().unwrap();
+        let (mut writer, _file) = writer(&folder);
+        // this limit is one of the connection
+        writer.journal.execute("PRAGMA max_page_count = 10; SELECT 1;");
+        assert!(is_unavailable(&writer.write(&[put("large", 100_000)])[0]));
+        assert!(writer.write(&[put("large", 100_000)])[0].is_ok());
+    }
+
+    #[test]
     fn a_failed_write_that_is_in_the_file_after_all_is_told() {
         let folder = TempDir::new().unwrap();
         let (mut writer, _file) = writer(&folder);
