@@ -22,6 +22,10 @@ mod rest_replay;
 #[cfg(test)]
 mod rest_rules;
 #[cfg(test)]
+mod shutdown;
+#[cfg(test)]
 mod walk;
+#[cfg(test)]
+mod walls;
 #[cfg(test)]
 mod world;
