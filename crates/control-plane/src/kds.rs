@@ -16,6 +16,7 @@ mod convert;
 mod global_to_zone;
 pub(crate) mod listener;
 mod node;
+mod outbound;
 mod patch;
 pub mod port;
 pub mod snapshots;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use model::{Key, Kind, SpecForm};
 use prost::Message as _;
 use store::{Event, Kinds, ResourceStore, Stored, Watch};
@@ -62,6 +62,10 @@ async fn follow(
         let Some(event) = event else { anyhow::bail!("the store's watch of secrets ended") };
         let before = secrets.revision;
         secrets.take(event);
+        // What is ready together makes one ring: each one parses every key.
+        while let Some(Some(event)) = watch.next().now_or_never() {
+            secrets.take(event);
+        }
         if secrets.complete && secrets.revision != before {
             generation += 1;
             sender.send_replace(Arc::new(secrets.ring(generation)));

@@ -117,7 +117,7 @@ impl Receiver {
         if rejected.is_empty() {
             return answer;
         }
-        DeltaRequest { error: Some(rejected.join("\n")), subscribe: everything(), ..answer }
+        DeltaRequest { error: Some(bounded(rejected.join("\n"))), subscribe: everything(), ..answer }
     }
 }
 
@@ -138,6 +138,20 @@ impl Lane {
     fn answer(&self, nonce: &str) -> DeltaRequest {
         DeltaRequest { kind: self.kind.name.to_owned(), nonce: nonce.to_owned(), ..DeltaRequest::default() }
     }
+}
+
+/// A rejection is text for people; one that does not fit into a message would end the stream.
+fn bounded(mut text: String) -> String {
+    const LONGEST: usize = 64 * 1024;
+    if text.len() > LONGEST {
+        let mut end = LONGEST;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push_str("\n…");
+    }
+    text
 }
 
 fn everything() -> Vec<String> {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use async_trait::async_trait;
 use bytes::Bytes;
-use model::{Resource, ZoneName, labels};
+use model::{Kind, Resource, ZoneName, labels};
+use store::Kinds;
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
@@ -69,6 +70,9 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
         OnError::StopProgram,
         sweeper::run(registry.clone(), keys.clone(), clock.clone(), metrics.clone(), tasks.clone()),
     );
+    let zones = store.watch(Kinds::Only(vec![Kind::ZONE]));
+    let deleted = sweeper::deleted_zones(registry.clone(), insights.clone(), metrics.clone(), zones, tasks.clone());
+    tasks.spawn("deleted-zones", OnError::StopProgram, deleted);
     tasks.spawn("gauges", OnError::Log, sweeper::gauges(registry.clone(), metrics, tasks.clone()));
 
     let admin = Arc::new(ThroughZones { asker: port.asker.clone(), insights });

@@ -55,12 +55,13 @@ impl Running {
             if !zones.is_empty() {
                 info!(target: "kuma-cp.run", zones = zones.len(), "telling the connected zones that this control plane stops");
             }
-            // Spread over a fifth of the grace time, so that they do not all come back in one instant.
-            let pause =
-                grace.checked_div(u32::try_from(zones.len()).unwrap_or(u32::MAX).max(1)).unwrap_or_default() / 5;
-            for zone in zones {
-                registry.close_zone(&zone, &CloseReason::Draining);
-                tokio::time::sleep(pause).await;
+            // In a hundred portions over a fifth of the grace time, so that they do not all come back in one instant.
+            let portion = zones.len().div_ceil(100).max(1);
+            for zones in zones.chunks(portion) {
+                for zone in zones {
+                    registry.close_zone(zone, &CloseReason::Draining);
+                }
+                tokio::time::sleep(grace / 500).await;
             }
         }
         self.tasks.stop();

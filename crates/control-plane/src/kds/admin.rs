@@ -14,7 +14,7 @@ use model::ZoneName;
 use prost::Message as _;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 use tracing::{debug, info};
 use wire::kuma::mesh::v1alpha1::{
     AdminOutputFormat, ClustersRequest, ClustersResponse, StatsRequest, StatsResponse, XdsConfigRequest,
@@ -22,7 +22,11 @@ use wire::kuma::mesh::v1alpha1::{
 };
 
 use crate::{
-    kds::{convert, global_to_zone::Frames, port::Port},
+    kds::{
+        convert,
+        outbound::{Frames, NotSent},
+        port::Port,
+    },
     zones::registry::StreamGuard,
 };
 
@@ -241,21 +245,23 @@ pub(crate) async fn serve<A: Answer>(
                         debug!(target: "kds.global", zone = %zone, "an answer came that nobody waits for");
                     }
                 }
-                // The peer's own zones half-close admin streams and expect OK; they do not rely on them.
-                Ok(None) => break None,
-                Err(_gone) => break None,
+                Ok(None) => break Some(Status::unavailable("the zone closed its side of the stream")),
+                Err(status) if matches!(status.code(), tonic::Code::Cancelled | tonic::Code::Unknown) => break None,
+                Err(status) => break Some(convert::inbound_status(status)),
             },
             // A newer stream of the zone took the questions over: this one stays, its zone may not be ready to lose it.
             Some((id, question)) = questions.recv() => {
-                if frames.send(Ok(encode(id, question))).await.is_err() {
-                    break None;
+                match frames.send(encode(id, question)) {
+                    Ok(()) => {}
+                    Err(NotSent::Gone) => break None,
+                    Err(NotSent::Full) => break Some(Status::resource_exhausted("the zone does not read its questions")),
                 }
             }
         }
     };
     port.asker.closed(&zone, A::OPERATION, id);
     if let Some(status) = ended {
-        let _peer_gone = frames.send(Err(status)).await;
+        frames.end(status);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Takes in what a peer provided: validate, compare with what is here, write in one batch, say what was rejected.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,7 +11,7 @@ use std::{
 use model::{Key, Kind, labels};
 use store::{Batch, Precondition, Query, ResourceStore, StoreError, Stored, Write};
 use sync::{Change, Outcome, Plan, Received, Side, WireName};
-use tracing::info;
+use tracing::{debug, info};
 
 use crate::{clock::Clock, kds::patch};
 
@@ -49,9 +49,10 @@ impl Applier {
     }
 
     /// Applies a plan. The error is the store's: the stream cannot go on; what is rejected is in the outcome.
-    pub(crate) async fn apply(&self, plan: &Plan) -> Result<Outcome, StoreError> {
-        let mut plan = self.mapped(plan.clone());
+    pub(crate) async fn apply(&self, plan: Plan) -> Result<Outcome, StoreError> {
         let mut rejected = Vec::new();
+        let mut plan = self.mapped(plan, &mut rejected);
+        let unusable: BTreeSet<WireName> = std::mem::take(&mut plan.invalid).into_iter().collect();
         let (valid, invalid) = std::mem::take(&mut plan.resources).into_iter().partition(|received| {
             let name = &received.name;
             let violations =
@@ -59,7 +60,7 @@ impl Applier {
             if !violations.is_empty() {
                 rejected.push(model::validate::join(&violations));
             }
-            violations.is_empty()
+            violations.is_empty() && !unusable.contains(name)
         });
         plan.resources = valid;
         plan.invalid = invalid.into_iter().map(|received: Received| received.name).collect();
@@ -82,9 +83,7 @@ impl Applier {
                     Err(error) => return Err(error),
                 }
             }
-            for change in &reconciled.changes {
-                log(change);
-            }
+            summarise(plan.kind, &reconciled.changes);
             rejected.extend(reconciled.rejected);
             break;
         }
@@ -97,7 +96,7 @@ impl Applier {
     }
 
     /// On global nothing of a zone is believed that says where it comes from (contract: kds 7.4).
-    fn mapped(&self, mut plan: Plan) -> Plan {
+    fn mapped(&self, mut plan: Plan, rejected: &mut Vec<String>) -> Plan {
         let Origin::Zone { name, prefix_names } = &self.origin else { return plan };
         for received in &mut plan.resources {
             sync::received_by_global(received, name, *prefix_names);
@@ -109,9 +108,12 @@ impl Applier {
                 "ZoneIngress" | "ZoneEgress" => patch::with_string(&received.spec, 1, name),
                 _ => continue,
             };
-            // What is no protobuf message at all fails its validation next.
-            if let Ok(spec) = spec {
-                received.spec = spec;
+            match spec {
+                Ok(spec) => received.spec = spec,
+                Err(broken) => {
+                    rejected.push(format!("spec: {broken}"));
+                    plan.invalid.push(received.name.clone());
+                }
             }
         }
         if *prefix_names {
@@ -164,14 +166,21 @@ fn write(change: &Change, local: &BTreeMap<Key, Stored>) -> Write {
     }
 }
 
-fn log(change: &Change) {
-    match change {
-        Change::Create(resource) => {
-            info!(target: "kds-delta-client", kind = resource.key.kind.name, name = resource.key.name, mesh = resource.key.mesh, "creating a new resource from upstream");
-        }
-        Change::Update(_) => {}
-        Change::Delete(key) => {
-            info!(target: "kds-delta-client", kind = key.kind.name, name = key.name, mesh = key.mesh, "deleting a resource since it's no longer available in the upstream");
-        }
+/// One line a batch: a peer decides how many resources it sends, and must not decide how long the log gets.
+fn summarise(kind: Kind, changes: &[Change]) {
+    let count = |which: fn(&Change) -> bool| changes.iter().filter(|change| which(change)).count();
+    let created = count(|change| matches!(change, Change::Create(_)));
+    let deleted = count(|change| matches!(change, Change::Delete(_)));
+    if created + deleted > 0 {
+        let kind = kind.name;
+        info!(target: "kds-delta-client", kind, created, updated = changes.len() - created - deleted, deleted, "resources changed by upstream");
+    }
+    for change in changes {
+        let (what, key) = match change {
+            Change::Create(resource) => ("created", &resource.key),
+            Change::Update(resource) => ("updated", &resource.key),
+            Change::Delete(key) => ("deleted", key),
+        };
+        debug!(target: "kds-delta-client", what, kind = key.kind.name, name = key.name, mesh = key.mesh, "resource changed by upstream");
     }
 }

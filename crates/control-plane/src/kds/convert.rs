@@ -218,6 +218,16 @@ pub(crate) fn close_status(reason: &CloseReason) -> Status {
         CloseReason::Replaced { .. } => Status::aborted(reason.to_string()),
         CloseReason::Draining => Status::unavailable(reason.to_string()),
         CloseReason::ZoneDeleted => Status::not_found(reason.to_string()),
+        CloseReason::TooManyStreams => Status::resource_exhausted(reason.to_string()),
+    }
+}
+
+/// The status that ends a stream whose peer sent what could not be received; too large has the code of the contract
+/// (kds 1.4), whichever library measured it.
+pub(crate) fn inbound_status(status: Status) -> Status {
+    match status.code() {
+        tonic::Code::OutOfRange => Status::resource_exhausted(status.message()),
+        _ => status,
     }
 }
 

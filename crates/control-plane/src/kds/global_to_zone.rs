@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use sync::{Audience, Features, Reaction, Sender};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 use wire::envoy::service::discovery::v3::DeltaDiscoveryRequest;
@@ -13,6 +12,7 @@ use crate::{
     kds::{
         convert::{self, clip},
         node,
+        outbound::{Frames, NotSent},
         port::Port,
         snapshots::World,
     },
@@ -22,14 +22,8 @@ use crate::{
     },
 };
 
-/// Responses that may wait for a slow peer. One unacknowledged response a kind bounds what is put in here, so a send
-/// never has to wait for the peer to read.
-pub(crate) const FRAMES: usize = 160;
 /// Kinds that one stream may ask for; a real zone asks for 45.
 const KINDS: usize = 128;
-
-/// The receiving end of a stream's frames.
-pub(crate) type Frames = mpsc::Sender<Result<Bytes, Status>>;
 
 /// Serves the stream until it ends, then tells the peer why.
 pub(crate) async fn serve(
@@ -41,7 +35,7 @@ pub(crate) async fn serve(
 ) {
     let zone = guard.caller().zone().clone();
     if let Err(status) = port.ensure_zone(&zone).await {
-        let _peer_gone = frames.send(Err(status)).await;
+        frames.end(status);
         return;
     }
     port.insights.stream_opened(&zone, StreamName::GlobalToZone);
@@ -52,7 +46,7 @@ pub(crate) async fn serve(
     match status {
         Some(status) => {
             info!(target: "kds.global", zone = %zone, code = ?status.code(), reason = %clip(status.message()), "GlobalToZoneSync ended by global");
-            let _peer_gone = frames.send(Err(status)).await;
+            frames.end(status);
         }
         None => info!(target: "kds.global", zone = %zone, "GlobalToZoneSync ended by the zone"),
     }
@@ -70,6 +64,8 @@ struct Provider {
     sender: Sender,
     world: watch::Receiver<Arc<World>>,
     kinds: usize,
+    /// Names carry their hash.
+    hashed: bool,
 }
 
 impl Stream<'_> {
@@ -89,7 +85,7 @@ impl Stream<'_> {
                     // A half-closed stream stays open and silent at a real global; end it, so that the zone comes back.
                     Ok(None) => return Some(Status::unavailable("the zone closed its side of the stream")),
                     Err(status) if matches!(status.code(), tonic::Code::Cancelled | tonic::Code::Unknown) => return None,
-                    Err(status) => return Some(status),
+                    Err(status) => return Some(convert::inbound_status(status)),
                 },
                 () = changed(&mut self.provider) => {}
             }
@@ -121,7 +117,8 @@ impl Stream<'_> {
             for snapshot in world.borrow_and_update().snapshots() {
                 sender.on_snapshot(Arc::clone(snapshot));
             }
-            self.provider = Some(Provider { sender, world, kinds: 0 });
+            let hashed = features.contains(Features::HASH_SUFFIX);
+            self.provider = Some(Provider { sender, world, kinds: 0, hashed });
         }
         let Some(provider) = &mut self.provider else { return Ok(()) };
         let reaction =
@@ -155,19 +152,19 @@ impl Stream<'_> {
         let limit = self.port.max_message_size;
         loop {
             // Room for the frame first: a peer that does not read must not make the sender forget a response.
-            let room = match frames.try_reserve() {
+            let room = match frames.reserve() {
                 Ok(room) => room,
-                Err(mpsc::error::TrySendError::Closed(())) => return Err(None),
-                Err(mpsc::error::TrySendError::Full(())) => {
+                Err(NotSent::Gone) => return Err(None),
+                Err(NotSent::Full) => {
                     return Err(Some(Status::resource_exhausted("the zone does not read its responses")));
                 }
             };
             let Some(response) = provider.sender.next_within(limit) else { break };
-            let frame = self.port.frame(&response);
+            let frame = self.port.frame(&response, provider.hashed);
             self.port.metrics.sent(&response.kind, frame.len());
             self.port.insights.sent(&zone, self.subscription, &response.kind);
             debug!(target: "kds.global", zone = %zone, kind = response.kind, nonce = response.nonce, changed = response.changed.len(), removed = response.removed.len(), "sent");
-            room.send(Ok(frame));
+            room.send(frame);
         }
         for too_large in provider.sender.take_too_large() {
             self.port.metrics.too_large(zone.as_str(), &too_large.kind);

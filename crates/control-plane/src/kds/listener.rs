@@ -1,6 +1,10 @@
 //! Accepts connections of the KDS port: TLS with a deadline, HTTP/2 with keepalive, one task a connection.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use hyper::{body::Incoming, service::service_fn};
@@ -21,6 +25,8 @@ use crate::{
 
 /// A peer that has not finished its TLS handshake by then is dropped.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+/// A connection on which nobody has proved who they are by then is dropped.
+const PROOF_DEADLINE: Duration = Duration::from_secs(15);
 /// HTTP/2 pings: the peer's own figures (contract: kds 1.4).
 const KEEPALIVE: Duration = Duration::from_secs(15);
 /// Streams of one connection; a proxy in front may carry many zones over one.
@@ -38,11 +44,11 @@ pub(crate) async fn serve(
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_AT_ONCE));
     let mut next = 0;
     loop {
-        let permit = Arc::clone(&handshakes).acquire_owned().await.context("handshake permits")?;
-        let accepted = tokio::select! {
+        let (permit, accepted) = tokio::select! {
             () = tasks.stopping() => return Ok(()),
-            accepted = listener.accept() => accepted,
+            both = async { (Arc::clone(&handshakes).acquire_owned().await, listener.accept().await) } => both,
         };
+        let permit = permit.context("handshake permits")?;
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -53,7 +59,7 @@ pub(crate) async fn serve(
             }
         };
         next += 1;
-        let connection = Connection { id: ConnectionId(next), peer };
+        let connection = Connection { id: ConnectionId(next), peer, proven: Arc::default() };
         let (port, tls, owner) = (Arc::clone(&port), tls.clone(), tasks.clone());
         tasks.spawn("kds-connection", OnError::Log, async move {
             let secured = tokio::time::timeout(HANDSHAKE_DEADLINE, secure(stream, tls)).await;
@@ -82,8 +88,9 @@ async fn secure(stream: TcpStream, tls: Option<TlsAcceptor>) -> std::io::Result<
 
 async fn connection_task(io: Box<dyn Io>, connection: Connection, port: Arc<Port>, tasks: Tasks) {
     let peer: SocketAddr = connection.peer;
+    let proven = Arc::clone(&connection.proven);
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let (port, connection) = (Arc::clone(&port), connection);
+        let (port, connection) = (Arc::clone(&port), connection.clone());
         async move { Ok::<_, std::convert::Infallible>(port.call(connection, request).await) }
     });
     let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
@@ -94,8 +101,18 @@ async fn connection_task(io: Box<dyn Io>, connection: Connection, port: Arc<Port
         .max_header_list_size(64 * 1024)
         .serve_connection(TokioIo::new(io), service);
     tokio::pin!(serving);
+    let unproven = async {
+        tokio::time::sleep(PROOF_DEADLINE).await;
+        if proven.load(Ordering::Relaxed) {
+            std::future::pending().await
+        }
+    };
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
+        () = unproven => {
+            debug!(target: "kds", peer = %peer, "nobody proved who they are, connection dropped");
+            return;
+        }
         () = tasks.stopping() => {
             serving.as_mut().graceful_shutdown();
             serving.await

@@ -7,6 +7,9 @@ use wire::{envoy::config::core::v3::Node, kuma::system::v1alpha1::KumaCpVersion}
 
 use crate::zones::insight::Peer;
 
+/// A longer configuration is not kept; a real one has 10 KB.
+const LARGEST_CONFIG: usize = 256 * 1024;
+
 /// Returns the node of first requests. `zone` is the zone's name, in both directions.
 pub(crate) fn first(zone: &str, us: &Peer) -> Node {
     let version = [
@@ -56,17 +59,24 @@ pub(crate) fn peer(metadata: &Struct) -> Peer {
         _ => Vec::new(),
     };
     Peer {
-        instance: text(&metadata.fields, "control-plane-id"),
+        instance: short(text(&metadata.fields, "control-plane-id")),
         version: KumaCpVersion {
-            version: text(&build, "version"),
-            git_tag: text(&build, "gitTag"),
-            git_commit: text(&build, "gitCommit"),
-            build_date: text(&build, "buildDate"),
+            version: short(text(&build, "version")),
+            git_tag: short(text(&build, "gitTag")),
+            git_commit: short(text(&build, "gitCommit")),
+            build_date: short(text(&build, "buildDate")),
             kuma_cp_global_compatible: false,
         },
-        config: text(&metadata.fields, "config"),
+        config: Some(text(&metadata.fields, "config"))
+            .filter(|config| config.len() <= LARGEST_CONFIG)
+            .unwrap_or_default(),
         features,
     }
+}
+
+/// Names and versions of a peer are kept for as long as it is known: no longer than any real one.
+fn short(text: String) -> String {
+    if text.len() <= 256 { text } else { text.chars().take(256).collect() }
 }
 
 fn text(value: &str) -> Value {

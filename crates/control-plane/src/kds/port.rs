@@ -6,7 +6,10 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,8 +20,7 @@ use prost::Message as _;
 use store::{Precondition, ResourceStore, StoreError};
 use sync::{DeltaResponse, Features, Step};
 use tokens::IssuedAs;
-use tokio::sync::{OnceCell, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::OnceCell;
 use tonic::{
     Request, Response, Status, Streaming,
     body::Body,
@@ -40,8 +42,8 @@ use crate::{
         admin::{Asker, Operation},
         auth::{self, Refusal},
         codec::Frames as FrameCodec,
-        convert,
-        global_to_zone::{self, FRAMES, Frames},
+        convert, global_to_zone,
+        outbound::Frames,
         snapshots::{Provider, Snapshots},
         throttle::{Logged, Throttle},
         zone_to_global,
@@ -57,10 +59,12 @@ use crate::{
 };
 
 /// One accepted connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
     pub(crate) peer: SocketAddr,
+    /// Somebody on it proved who they are.
+    pub(crate) proven: Arc<AtomicBool>,
 }
 
 /// Everything the handlers of the port need.
@@ -81,7 +85,8 @@ pub struct Port {
     pub(crate) tasks: Tasks,
     hashed: Snapshots,
     plain: OnceCell<Snapshots>,
-    frames: Mutex<BTreeMap<String, LastFrames>>,
+    /// By population and kind: the two lines of snapshots count their generations apart.
+    frames: Mutex<BTreeMap<(bool, &'static str), LastFrames>>,
     throttle: Throttle,
 }
 
@@ -152,7 +157,7 @@ impl Port {
         let now = self.clock.now();
         let authenticated = match auth::authenticate(request.headers(), &self.auth, &self.keys.ring(), now) {
             Ok(authenticated) => authenticated,
-            Err(refusal) => return self.refuse(connection, request.headers(), refusal).await,
+            Err(refusal) => return self.refuse(&connection, request.headers(), refusal).await,
         };
         let Some(rpc) = rpc else {
             return Status::unimplemented("this port speaks KDS only").into_http();
@@ -169,6 +174,7 @@ impl Port {
             Err(reason) => return convert::close_status(&reason).into_http(),
         };
         self.metrics.authenticated();
+        connection.proven.store(true, Ordering::Relaxed);
         if guard.opens_session() {
             log_session(guard.caller());
         }
@@ -236,14 +242,14 @@ impl Port {
             let start = start.take();
             async move {
                 let Some((port, guard, serve)) = start else { return Err(Status::internal("a stream starts once")) };
-                let (frames, outbound) = mpsc::channel(FRAMES);
+                let (frames, outbound) = Frames::new();
                 let tasks = port.tasks.clone();
                 let serving = serve(port, guard, request.into_inner(), frames);
                 tasks.spawn("kds-stream", OnError::Log, async move {
                     serving.await;
                     Ok(())
                 });
-                Ok(Response::new(ReceiverStream::new(outbound)))
+                Ok(Response::new(outbound))
             }
         });
         grpc.streaming(service, request).await
@@ -251,16 +257,20 @@ impl Port {
 
     async fn refuse(
         &self,
-        connection: Connection,
+        connection: &Connection,
         headers: &http::HeaderMap,
         refusal: Refusal,
     ) -> http::Response<Body> {
         self.metrics.refused(refusal.reason);
         if let Logged::Yes { suppressed } = self.throttle.failed(connection.peer.ip()).await {
-            let claimed = headers.get("client-id").and_then(|value| value.to_str().ok()).unwrap_or("");
+            // Only what is a zone name is shown: a token in the wrong header must not end in the log.
+            let claimed = headers.get("client-id").and_then(|value| value.to_str().ok());
+            let claimed = claimed
+                .and_then(|claimed| ZoneName::parse(claimed).ok())
+                .map_or_else(String::new, |zone| zone.to_string());
             info!(
                 target: "kds.auth",
-                zone = %convert::clip(claimed),
+                zone = claimed,
                 reason = refusal.reason,
                 peer = %connection.peer,
                 detail = %convert::clip(refusal.status.message()),
@@ -307,11 +317,13 @@ impl Port {
         self.plain.get_or_init(|| Snapshots::start(provider, &self.store, &self.tasks)).await.clone()
     }
 
-    /// The bytes of a response; one encoding serves all zones that make the same step.
-    pub(crate) fn frame(&self, response: &DeltaResponse) -> Bytes {
-        let Some(step) = response.step else { return convert::response_frame(response, "global") };
+    /// The bytes of a response; one encoding serves all zones with the same names that make the same step.
+    pub(crate) fn frame(&self, response: &DeltaResponse, hashed: bool) -> Bytes {
+        let (Some(step), Some(kind)) = (response.step, Kind::by_name(&response.kind)) else {
+            return convert::response_frame(response, "global");
+        };
         let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = frames.entry(response.kind.clone()).or_default();
+        let known = frames.entry((hashed, kind.name)).or_default();
         if let Some((_, frame)) = known.iter().flatten().find(|(made, _)| *made == step) {
             return frame.clone();
         }

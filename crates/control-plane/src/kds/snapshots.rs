@@ -219,7 +219,8 @@ impl Builder {
         for (kind, (upserts, mut removals)) in changes {
             let Some(snapshot) = self.kinds.get_mut(kind) else { continue };
             // A name that moved from one resource to another is an update.
-            removals.retain(|name| !upserts.iter().any(|entry| entry.name == *name));
+            let moved: BTreeSet<&WireName> = upserts.iter().map(|entry| &entry.name).collect();
+            removals.retain(|name| !moved.contains(name));
             *snapshot = Arc::new(snapshot.with_changes(upserts, &removals));
         }
         World { kinds: self.kinds.clone() }

@@ -14,7 +14,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use model::ZoneName;
 use rand::Rng as _;
 use store::ResourceStore;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 use tracing::{info, warn};
 
 pub use self::{
@@ -52,6 +52,9 @@ pub struct Options {
     /// Labels with these prefixes are not sent.
     pub skip_prefixes: Vec<String>,
 }
+
+/// A global that has not served the zone by then is not waited for: something in between may hold the connection open.
+const ACCEPTED_WITHIN: Duration = Duration::from_secs(30);
 
 type Running = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
@@ -134,11 +137,13 @@ impl Keeper {
         mut token: Option<Token>,
     ) -> (Ended, Option<Token>) {
         let mut up = false;
+        let mut patience = Instant::now() + ACCEPTED_WITHIN;
         // The newest token that was tried: one that was refused is not tried again until the file changes.
         let mut tried = token.clone();
         loop {
             tokio::select! {
                 ended = running.as_mut() => return (ended, token),
+                () = tokio::time::sleep_until(patience), if !up => return (Ended::Silent, token),
                 Ok(()) = &mut accepted, if !up => {
                     up = true;
                     self.link.set(LinkState::Connected { since: self.clock.now() });
@@ -154,9 +159,14 @@ impl Keeper {
                             // The old connection is gone anyway: all hope is on the new one.
                             info!(target: "kds.zone", reason = %clip(&ended.to_string()), "the connection with the old token ended");
                             (running, accepted, token, up) = (candidate, candidate_accepted, newer, false);
+                            patience = Instant::now() + ACCEPTED_WITHIN;
+                            self.link.set(ended.state());
                         }
                         ended = candidate.as_mut() => {
                             warn!(target: "kds.zone", reason = %clip(&ended.to_string()), "the new token was not accepted, keeping the connection with the old one");
+                        }
+                        () = tokio::time::sleep(ACCEPTED_WITHIN) => {
+                            warn!(target: "kds.zone", "the connection with the new token is not served, keeping the one with the old token");
                         }
                         Ok(()) = &mut candidate_accepted => {
                             (running, token, up) = (candidate, newer, true);

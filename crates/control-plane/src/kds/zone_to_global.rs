@@ -12,8 +12,8 @@ use crate::{
     kds::{
         apply::{Applier, Origin},
         convert::{self, clip},
-        global_to_zone::Frames,
         node,
+        outbound::{Frames, NotSent},
         port::Port,
     },
     zones::{insight::StreamName, registry::StreamGuard},
@@ -38,7 +38,7 @@ pub(crate) async fn serve(
     match ended {
         Some(status) => {
             info!(target: "kds.global", zone = %zone, code = ?status.code(), reason = %clip(status.message()), "ZoneToGlobalSync ended by global");
-            let _peer_gone = frames.send(Err(status)).await;
+            frames.end(status);
         }
         None => info!(target: "kds.global", zone = %zone, "ZoneToGlobalSync ended by the zone"),
     }
@@ -62,8 +62,8 @@ async fn run(
     );
     for request in receiver.first_requests() {
         let frame = convert::request_frame(request, node::first(zone.as_str(), &port.us));
-        if frames.send(Ok(frame)).await.is_err() {
-            return None;
+        if let Err(not_sent) = frames.send(frame) {
+            return unread(not_sent);
         }
     }
     loop {
@@ -76,7 +76,7 @@ async fn run(
             Ok(Some(message)) => message,
             Ok(None) => return Some(Status::unavailable("the zone closed its side of the stream")),
             Err(status) if matches!(status.code(), tonic::Code::Cancelled | tonic::Code::Unknown) => return None,
-            Err(status) => return Some(status),
+            Err(status) => return Some(convert::inbound_status(status)),
         };
         let incoming = match convert::incoming(message) {
             Ok(incoming) => incoming,
@@ -88,7 +88,7 @@ async fn run(
             Err(broken) => return Some(Status::invalid_argument(broken.to_string())),
         };
         // Taking in what came must not be cut in half by a close; it is bounded by the store's answer.
-        let outcome = match applier.apply(&plan).await {
+        let outcome = match applier.apply(plan).await {
             Ok(outcome) => outcome,
             Err(error) => {
                 warn!(target: "kds.global", zone = %zone, kind, error = %error, "cannot store what the zone reports");
@@ -100,8 +100,16 @@ async fn run(
         }
         port.metrics.attribution_rewrites(&kind, applier.take_rewrites());
         let answer = receiver.applied(&kind, &nonce, outcome);
-        if frames.send(Ok(convert::request_frame(answer, node::later(zone.as_str())))).await.is_err() {
-            return None;
+        if let Err(not_sent) = frames.send(convert::request_frame(answer, node::later(zone.as_str()))) {
+            return unread(not_sent);
         }
+    }
+}
+
+/// What a frame that could not be sent means for the stream.
+fn unread(not_sent: NotSent) -> Option<Status> {
+    match not_sent {
+        NotSent::Gone => None,
+        NotSent::Full => Some(Status::resource_exhausted("the zone does not read its answers")),
     }
 }

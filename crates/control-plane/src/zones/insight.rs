@@ -11,19 +11,23 @@ use std::{
     time::Duration,
 };
 
+use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use model::{Key, Kind, Labels, Resource, ZoneName};
 use prost::Message as _;
 pub use record::{Peer, StreamName};
 use store::{Precondition, Query, ResourceStore, StoreError};
 use tokio::sync::Notify;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use wire::kuma::system::v1alpha1::ZoneInsight;
 
 use crate::{
     clock::Clock,
     tasks::{OnError, Tasks},
 };
+
+/// Insights that are written at once.
+const FLUSHED_AT_ONCE: usize = 128;
 
 /// How the insights are kept.
 #[derive(Clone, Debug)]
@@ -61,6 +65,8 @@ struct Live {
     dirty: bool,
     /// Must not wait for the interval.
     urgent: bool,
+    /// The subscriptions whose streams are open, oldest first.
+    open: Vec<String>,
 }
 
 impl Insights {
@@ -80,7 +86,10 @@ impl Insights {
                 continue;
             };
             let dirty = record::end_open_subscriptions(&mut insight, clock.now());
-            zones.insert(zone, Live { insight, created: Some(resource.created), dirty, urgent: dirty });
+            zones.insert(
+                zone,
+                Live { insight, created: Some(resource.created), dirty, urgent: dirty, open: Vec::new() },
+            );
         }
         let shared = Shared {
             options,
@@ -106,9 +115,10 @@ impl Insights {
     pub fn subscribe(&self, zone: &ZoneName, token_provided: bool) -> String {
         let id = uuid::Uuid::new_v4().to_string();
         let (now, options) = (self.shared.clock.now(), &self.shared.options);
-        self.change(zone, true, |insight| {
-            record::subscribe(insight, &id, &options.instance, token_provided, now);
-            record::keep_last(insight, options.subscription_limit, options.compact_finished);
+        self.change_live(zone, true, |live| {
+            record::subscribe(&mut live.insight, &id, &options.instance, token_provided, now);
+            record::keep_last(&mut live.insight, options.subscription_limit, options.compact_finished);
+            live.open.push(id.clone());
         });
         id
     }
@@ -142,10 +152,19 @@ impl Insights {
         });
     }
 
-    /// Ends a subscription.
+    /// Ends a subscription. If an older stream of the zone is still open, its subscription is open again: a new
+    /// connection that died must not make a connected zone look away.
     pub fn unsubscribe(&self, zone: &ZoneName, subscription: &str) {
         let now = self.shared.clock.now();
-        self.change(zone, true, |insight| record::unsubscribe(insight, subscription, now));
+        self.change_live(zone, true, |live| {
+            record::unsubscribe(&mut live.insight, subscription, now);
+            live.open.retain(|open| open != subscription);
+            if let Some(open) = live.open.last()
+                && !record::online(&live.insight)
+            {
+                record::reopen(&mut live.insight, open);
+            }
+        });
     }
 
     /// Notes a ping.
@@ -170,9 +189,13 @@ impl Insights {
     }
 
     fn change(&self, zone: &ZoneName, urgent: bool, change: impl FnOnce(&mut ZoneInsight)) {
+        self.change_live(zone, urgent, |live| change(&mut live.insight));
+    }
+
+    fn change_live(&self, zone: &ZoneName, urgent: bool, change: impl FnOnce(&mut Live)) {
         let mut zones = self.lock();
         let live = zones.entry(zone.clone()).or_default();
-        change(&mut live.insight);
+        change(live);
         live.dirty = true;
         live.urgent |= urgent;
         drop(zones);
@@ -206,22 +229,29 @@ impl Insights {
             .filter(|(_, live)| live.dirty && (live.urgent || !urgent_only))
             .map(|(zone, _)| zone.clone())
             .collect();
-        for zone in due {
-            let Some(resource) = self.take(&zone) else { continue };
-            match self.shared.store.put(resource, Precondition::Any).await {
-                Ok(_) => {}
-                Err(StoreError::NotFound { .. }) => {
-                    // The zone was deleted; its insight goes with it.
-                    info!(target: "zones", zone = %zone, "the zone is gone, its insight too");
-                    self.lock().remove(&zone);
-                }
-                Err(error) => {
-                    warn!(target: "zones", zone = %zone, error = %error, "cannot write the insight of a zone, will try again");
-                    if let Some(live) = self.lock().get_mut(&zone) {
-                        live.dirty = true;
-                    }
+        // Together, so that the store commits them together.
+        stream::iter(due).for_each_concurrent(FLUSHED_AT_ONCE, |zone| self.flush_zone(zone)).await;
+    }
+
+    async fn flush_zone(&self, zone: ZoneName) {
+        let Some(resource) = self.take(&zone) else { return };
+        match self.shared.store.put(resource, Precondition::Any).await {
+            Ok(_) => {}
+            // The zone is not there: deleted a moment ago, or about to be made. It is written with its next change.
+            Err(StoreError::NotFound { .. }) => debug!(target: "zones", zone = %zone, "no zone to keep an insight of"),
+            Err(error) => {
+                warn!(target: "zones", zone = %zone, error = %error, "cannot write the insight of a zone, will try again");
+                if let Some(live) = self.lock().get_mut(&zone) {
+                    live.dirty = true;
                 }
             }
+        }
+    }
+
+    /// Forgets a zone that was deleted.
+    pub fn forget(&self, zone: &ZoneName) {
+        if self.lock().remove(zone).is_some() {
+            info!(target: "zones", zone = %zone, "the zone is gone, its insight too");
         }
     }
 

@@ -6,7 +6,7 @@
 //! zone and token, however many TCP connections a proxy spreads them over.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -33,7 +33,12 @@ pub enum CloseReason {
     Draining,
     /// The zone was deleted.
     ZoneDeleted,
+    /// The zone has more streams open than any real one.
+    TooManyStreams,
 }
+
+/// Streams of one zone at once: six are usual, twice that during a change of token.
+const STREAMS_OF_A_ZONE: usize = 64;
 
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,6 +47,7 @@ impl fmt::Display for CloseReason {
             Self::Replaced { by } => write!(f, "another instance of this zone connected: `{by}`"),
             Self::Draining => f.write_str("stream unavailable: the global control plane is stopping"),
             Self::ZoneDeleted => f.write_str("the zone was deleted"),
+            Self::TooManyStreams => write!(f, "the zone has {STREAMS_OF_A_ZONE} streams open already"),
         }
     }
 }
@@ -95,13 +101,20 @@ struct State {
     streams: BTreeMap<StreamId, Live>,
     /// How many streams each session has: (zone, token identity).
     sessions: BTreeMap<(ZoneName, String), usize>,
+    /// The streams of each zone.
+    by_zone: BTreeMap<ZoneName, BTreeSet<StreamId>>,
+    /// Which instance of a zone a connection belongs to, once it said so.
+    instances: BTreeMap<(ZoneName, ConnectionId), String>,
+    /// When each token expires that a stream stands on.
+    expiries: BTreeSet<(Timestamp, StreamId)>,
     changed: watch::Sender<u64>,
+    /// The earliest expiry, for the sweeper: it is not woken by streams that expire later.
+    earliest: watch::Sender<Option<Timestamp>>,
 }
 
 struct Live {
     caller: ZoneCaller,
     connection: ConnectionId,
-    instance: Option<String>,
     method: &'static str,
     close: watch::Sender<Option<CloseReason>>,
 }
@@ -115,7 +128,11 @@ impl Registry {
             draining: false,
             streams: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            by_zone: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            expiries: BTreeSet::new(),
             changed: watch::Sender::new(0),
+            earliest: watch::Sender::new(None),
         };
         Self { state: Arc::new(Mutex::new(state)), leeway }
     }
@@ -131,6 +148,10 @@ impl Registry {
         {
             verified.still_good(&state.ring, now, self.leeway).map_err(CloseReason::Refused)?;
         }
+        let zone = arrival.caller.zone().clone();
+        if state.by_zone.get(&zone).is_some_and(|streams| streams.len() >= STREAMS_OF_A_ZONE) {
+            return Err(CloseReason::TooManyStreams);
+        }
         state.next += 1;
         let id = StreamId(state.next);
         let (close, closed) = watch::channel(None);
@@ -140,15 +161,17 @@ impl Registry {
             *streams += 1;
             *streams == 1
         });
-        let live = Live {
-            caller: arrival.caller.clone(),
-            connection: arrival.connection,
-            instance: None,
-            method: arrival.method,
-            close,
-        };
+        let live =
+            Live { caller: arrival.caller.clone(), connection: arrival.connection, method: arrival.method, close };
         state.streams.insert(id, live);
-        state.changed.send_modify(|count| *count += 1);
+        state.by_zone.entry(zone).or_default().insert(id);
+        if let Some(expiry) = expiry(&arrival.caller) {
+            state.expiries.insert((expiry, id));
+            state.tell_earliest();
+        }
+        if !arrival.unary {
+            state.changed.send_modify(|count| *count += 1);
+        }
         drop(state);
         Ok(StreamGuard { id, registry: self.clone(), caller: arrival.caller, session, closed, opens_session })
     }
@@ -178,21 +201,21 @@ impl Registry {
         else {
             return Vec::new();
         };
-        for live in state.streams.values_mut() {
-            if live.connection == connection && *live.caller.zone() == zone {
-                live.instance = Some(instance.to_owned());
-            }
-        }
-        state.close_where(|live| {
-            let other = live.instance.as_deref().is_some_and(|known| known != instance);
-            (*live.caller.zone() == zone && live.connection != connection && other)
-                .then(|| CloseReason::Replaced { by: instance.to_owned() })
-        })
+        // Streams of the connection that come later belong to the instance too.
+        state.instances.insert((zone.clone(), connection), instance.to_owned());
+        let others: BTreeSet<ConnectionId> = state
+            .instances
+            .range((zone.clone(), ConnectionId(0))..=(zone.clone(), ConnectionId(u64::MAX)))
+            .filter(|(_, known)| *known != instance)
+            .map(|((_, connection), _)| *connection)
+            .collect();
+        let reason = CloseReason::Replaced { by: instance.to_owned() };
+        state.close_of(&zone, |live| others.contains(&live.connection).then(|| reason.clone()))
     }
 
     /// Closes all streams of a zone.
     pub fn close_zone(&self, zone: &ZoneName, reason: &CloseReason) -> Vec<Closed> {
-        self.lock().close_where(|live| (live.caller.zone() == zone).then(|| reason.clone()))
+        self.lock().close_of(zone, |_live| Some(reason.clone()))
     }
 
     /// Refuses new streams and returns the zones that are connected, so that they can be told one after the other.
@@ -205,20 +228,14 @@ impl Registry {
         zones
     }
 
-    /// When the first live token expires, leeway included.
-    pub fn next_expiry(&self) -> Option<Timestamp> {
-        let leeway = SignedDuration::try_from(self.leeway).unwrap_or(SignedDuration::ZERO);
-        let state = self.lock();
-        state
-            .streams
-            .values()
-            .filter(|live| live.close.borrow().is_none())
-            .filter_map(|live| match &live.caller {
-                ZoneCaller::Verified(verified) => verified.expires_at(),
-                ZoneCaller::Unverified(_) => None,
-            })
-            .filter_map(|expiry| expiry.checked_add(leeway).ok())
-            .min()
+    /// When the first token expires that a stream stands on, leeway included; tells when that becomes earlier or later.
+    pub fn earliest_expiry(&self) -> watch::Receiver<Option<Timestamp>> {
+        self.lock().earliest.subscribe()
+    }
+
+    /// How long past its expiry a token is good.
+    pub fn leeway(&self) -> SignedDuration {
+        SignedDuration::try_from(self.leeway).unwrap_or(SignedDuration::ZERO)
     }
 
     /// Tells when streams come and go.
@@ -245,16 +262,68 @@ impl Registry {
 
 impl State {
     fn close_where(&mut self, verdict: impl Fn(&Live) -> Option<CloseReason>) -> Vec<Closed> {
+        let ids: Vec<StreamId> = self.streams.keys().copied().collect();
+        self.close(ids, verdict)
+    }
+
+    fn close_of(&mut self, zone: &ZoneName, verdict: impl Fn(&Live) -> Option<CloseReason>) -> Vec<Closed> {
+        let ids: Vec<StreamId> = self.by_zone.get(zone).into_iter().flatten().copied().collect();
+        self.close(ids, verdict)
+    }
+
+    fn close(&mut self, ids: Vec<StreamId>, verdict: impl Fn(&Live) -> Option<CloseReason>) -> Vec<Closed> {
         let mut closed = Vec::new();
-        for live in self.streams.values() {
+        for id in ids {
+            let Some(live) = self.streams.get(&id) else { continue };
             if live.close.borrow().is_some() {
                 continue;
             }
             let Some(reason) = verdict(live) else { continue };
             live.close.send_replace(Some(reason.clone()));
             closed.push(Closed { zone: live.caller.zone().clone(), method: live.method, reason });
+            if let Some(expiry) = expiry(&live.caller) {
+                // It is closed: its expiry is nobody's business any more.
+                self.expiries.remove(&(expiry, id));
+            }
         }
+        self.tell_earliest();
         closed
+    }
+
+    fn remove(&mut self, id: StreamId) {
+        let Some(live) = self.streams.remove(&id) else { return };
+        let zone = live.caller.zone();
+        if let Some(expiry) = expiry(&live.caller) {
+            self.expiries.remove(&(expiry, id));
+        }
+        if let Some(streams) = self.by_zone.get_mut(zone) {
+            streams.remove(&id);
+            let last_of_connection =
+                !streams.iter().any(|id| self.streams.get(id).is_some_and(|other| other.connection == live.connection));
+            if streams.is_empty() {
+                self.by_zone.remove(zone);
+            }
+            if last_of_connection {
+                self.instances.remove(&(zone.clone(), live.connection));
+            }
+        }
+        self.tell_earliest();
+    }
+
+    fn tell_earliest(&self) {
+        let earliest = self.expiries.first().map(|(expiry, _)| *expiry);
+        self.earliest.send_if_modified(|known| {
+            let differs = *known != earliest;
+            *known = earliest;
+            differs
+        });
+    }
+}
+
+fn expiry(caller: &ZoneCaller) -> Option<Timestamp> {
+    match caller {
+        ZoneCaller::Verified(verified) => verified.expires_at(),
+        ZoneCaller::Unverified(_) => None,
     }
 }
 
@@ -297,7 +366,7 @@ impl StreamGuard {
 impl Drop for StreamGuard {
     fn drop(&mut self) {
         let mut state = self.registry.lock();
-        state.streams.remove(&self.id);
+        state.remove(self.id);
         if let Some(session) = &self.session
             && let Some(count) = state.sessions.get_mut(session)
         {
@@ -306,7 +375,9 @@ impl Drop for StreamGuard {
                 state.sessions.remove(session);
             }
         }
-        state.changed.send_modify(|count| *count += 1);
+        if self.session.is_some() {
+            state.changed.send_modify(|count| *count += 1);
+        }
     }
 }
 

@@ -1,7 +1,12 @@
 //! Enforces keys on live streams: sweeps the registry when the ring changes and when a token expires.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use model::ZoneName;
+use store::{Event, Watch};
+use tokio::sync::watch;
 use tracing::info;
 
 use crate::{
@@ -9,9 +14,14 @@ use crate::{
     keys::Keys,
     observe::kds_metrics::KdsMetrics,
     tasks::Tasks,
-    zones::registry::{CloseReason, Closed, Registry},
+    zones::{
+        insight::Insights,
+        registry::{CloseReason, Closed, Registry},
+    },
 };
 
+/// How often the clock is looked at while a token is about to expire: it may have been set, or the machine slept.
+const LOOK: Duration = Duration::from_secs(10);
 /// How often the gauges follow the registry.
 const GAUGES: Duration = Duration::from_secs(1);
 
@@ -24,33 +34,98 @@ pub async fn run(
     tasks: Tasks,
 ) -> anyhow::Result<()> {
     let mut ring = keys.subscribe();
-    let mut changes = registry.changes();
+    let mut earliest = registry.earliest_expiry();
     loop {
-        let now = clock.now();
-        // Reading the ring marks it as seen before the sweep: a change after this line wakes the loop again.
+        // Reading marks as seen before the sweep: a change after these lines wakes the loop again.
         let current = Arc::clone(&ring.borrow_and_update());
-        changes.mark_unchanged();
-        for closed in registry.sweep(&current, now) {
+        let expiry = *earliest.borrow_and_update();
+        for closed in registry.sweep(&current, clock.now()) {
             report(&closed, &metrics);
         }
-        let expiry = registry.next_expiry();
-        let expired = async {
-            match expiry {
-                // One millisecond later, so that the sweep finds it expired and not about to be.
-                Some(at) => {
-                    let wait = Duration::try_from(at.duration_since(clock.now())).unwrap_or(Duration::ZERO);
-                    tokio::time::sleep(wait + Duration::from_millis(1)).await;
-                }
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             () = tasks.stopping() => return Ok(()),
             // The ring's owner ends first when the program stops.
             changed = ring.changed() => if changed.is_err() { return Ok(()) },
-            // A new stream may expire earlier than the ones before.
-            changed = changes.changed() => if changed.is_err() { return Ok(()) },
-            () = expired => {}
+            () = until(expiry, &mut earliest, &registry, &clock) => {}
+        }
+    }
+}
+
+/// Resolves when the earliest token has expired; follows the registry meanwhile, without sweeping for every stream.
+async fn until(
+    mut expiry: Option<Timestamp>,
+    earliest: &mut watch::Receiver<Option<Timestamp>>,
+    registry: &Registry,
+    clock: &Clock,
+) {
+    loop {
+        let due = expiry.and_then(|expiry| expiry.checked_add(registry.leeway()).ok());
+        let expired = async {
+            let Some(due) = due else { return std::future::pending().await };
+            // In small steps: the clock may be set, or the machine may sleep.
+            while let Ok(wait) = Duration::try_from(due.duration_since(clock.now())) {
+                if wait.is_zero() {
+                    break;
+                }
+                tokio::time::sleep(wait.min(LOOK)).await;
+            }
+        };
+        tokio::select! {
+            () = expired => return,
+            changed = earliest.changed() => {
+                if changed.is_err() {
+                    return std::future::pending().await;
+                }
+                expiry = *earliest.borrow_and_update();
+            }
+        }
+    }
+}
+
+/// Ends the streams of zones that are deleted, and forgets what was known of them.
+pub async fn deleted_zones(
+    registry: Registry,
+    insights: Insights,
+    metrics: KdsMetrics,
+    mut zones: Watch,
+    tasks: Tasks,
+) -> anyhow::Result<()> {
+    let mut known = BTreeSet::new();
+    let mut picture = BTreeSet::new();
+    loop {
+        let event = tokio::select! {
+            () = tasks.stopping() => return Ok(()),
+            event = zones.next() => event,
+        };
+        let gone = match event {
+            None => return Ok(()),
+            Some(Event::Init) => {
+                picture.clear();
+                continue;
+            }
+            Some(Event::InitApply(stored)) => {
+                picture.insert(stored.resource.key.name.clone());
+                continue;
+            }
+            Some(Event::InitDone) => {
+                let gone = known.difference(&picture).cloned().collect();
+                known = std::mem::take(&mut picture);
+                gone
+            }
+            Some(Event::Apply(stored)) => {
+                known.insert(stored.resource.key.name.clone());
+                continue;
+            }
+            Some(Event::Delete { key, .. }) => {
+                known.remove(&key.name);
+                vec![key.name]
+            }
+        };
+        for zone in gone.iter().filter_map(|name: &String| ZoneName::parse(name).ok()) {
+            for closed in registry.close_zone(&zone, &CloseReason::ZoneDeleted) {
+                report(&closed, &metrics);
+            }
+            insights.forget(&zone);
         }
     }
 }
@@ -74,7 +149,8 @@ fn report(closed: &Closed, metrics: &KdsMetrics) {
         CloseReason::Replaced { .. } => "replaced",
         CloseReason::Draining => "draining",
         CloseReason::ZoneDeleted => "zone-deleted",
+        CloseReason::TooManyStreams => "too-many-streams",
     };
     metrics.closed(reason);
-    info!(target: "kds.auth", zone = %closed.zone, method = closed.method, reason, detail = %closed.reason, "closed a live stream: its token is good no more");
+    info!(target: "kds.auth", zone = %closed.zone, method = closed.method, reason, detail = %closed.reason, "closed a live stream");
 }

@@ -44,8 +44,8 @@ use crate::{
         apply::{Applier, Origin},
         codec::Frames,
         convert::{self, clip},
-        global_to_zone::FRAMES,
         node,
+        outbound::FRAMES,
         snapshots::Snapshots,
     },
     zones::insight::Peer,
@@ -53,6 +53,8 @@ use crate::{
 
 /// How often the zone pings when global names no interval (contract: kds 8.2).
 const PING: Duration = Duration::from_secs(300);
+/// A global that does not answer a ping by then is gone.
+const PING_DEADLINE: Duration = Duration::from_secs(15);
 
 /// Everything one connection needs.
 pub(super) struct Session {
@@ -73,6 +75,8 @@ pub(super) enum Ended {
     NoToken(String),
     /// There was no connection.
     Dial(DialError),
+    /// There was a connection, and nothing came.
+    Silent,
     /// An RPC ended.
     Rpc {
         /// Which.
@@ -94,7 +98,7 @@ pub(super) enum Ended {
 impl Ended {
     pub(super) fn lasted(&self) -> Duration {
         match self {
-            Self::NoToken(_) | Self::Dial(_) => Duration::ZERO,
+            Self::NoToken(_) | Self::Dial(_) | Self::Silent => Duration::ZERO,
             Self::Rpc { lasted, .. } | Self::Lost { lasted, .. } => *lasted,
         }
     }
@@ -108,7 +112,7 @@ impl Ended {
             Self::Dial(DialError::Tls { .. }) => {
                 "check KUMA_MULTIZONE_ZONE_KDS_ROOT_CA_FILE and the host name in KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS"
             }
-            Self::Dial(_) | Self::Lost { .. } => {
+            Self::Dial(_) | Self::Lost { .. } | Self::Silent => {
                 "check that the global control plane is up and its port can be reached from here"
             }
             Self::Rpc { status, .. } => match status.code() {
@@ -130,6 +134,7 @@ impl fmt::Display for Ended {
         match self {
             Self::NoToken(reason) => f.write_str(reason),
             Self::Dial(error) => error.fmt(f),
+            Self::Silent => f.write_str("the connection stands, but the global control plane sends nothing"),
             Self::Rpc { method, status, .. } => match status.code() {
                 Code::Unauthenticated | Code::PermissionDenied => {
                     write!(f, "the global control plane refused this zone: {}", status.message())
@@ -157,9 +162,9 @@ impl Session {
                 cause: lost.err().map_or_else(|| "closed by the other side".to_owned(), |error| chain(&error)),
                 lasted: start.elapsed(),
             },
-            status = self.ping(channel.clone(), &accepted) => rpc("HealthCheck")(status),
+            status = self.ping(channel.clone()) => rpc("HealthCheck")(status),
             status = self.consume(channel.clone(), &accepted) => rpc("GlobalToZoneSync")(status),
-            status = self.provide(channel.clone(), &accepted) => rpc("ZoneToGlobalSync")(status),
+            status = self.provide(channel.clone()) => rpc("ZoneToGlobalSync")(status),
             status = admin::serve(&self, channel.clone()) => rpc("GlobalKDSService")(status),
         }
     }
@@ -186,7 +191,7 @@ impl Session {
     }
 
     /// Pings at once and then at the interval that global names. Never ends while global answers.
-    async fn ping(&self, channel: Channel, accepted: &Accepted) -> Status {
+    async fn ping(&self, channel: Channel) -> Status {
         let mut grpc = Grpc::with_origin(channel, self.dialer.origin());
         let mut interval = PING;
         loop {
@@ -199,9 +204,9 @@ impl Session {
             }
             let codec = tonic_prost::ProstCodec::<ZoneHealthCheckRequest, ZoneHealthCheckResponse>::default();
             let path = PathAndQuery::from_static("/kuma.mesh.v1alpha1.GlobalKDSService/HealthCheck");
-            match grpc.unary(request, path, codec).await {
+            let answered = tokio::time::timeout(PING_DEADLINE, grpc.unary(request, path, codec)).await;
+            match answered.unwrap_or_else(|_elapsed| Err(Status::deadline_exceeded("no answer to the ping"))) {
                 Ok(response) => {
-                    accepted.tell();
                     let asked = response.into_inner().interval.and_then(|interval| Duration::try_from(interval).ok());
                     interval = asked.filter(|asked| !asked.is_zero()).unwrap_or(interval);
                 }
@@ -245,7 +250,7 @@ impl Session {
                 Ok(plan) => plan,
                 Err(broken) => return Status::invalid_argument(broken.to_string()),
             };
-            let outcome = match applier.apply(&plan).await {
+            let outcome = match applier.apply(plan).await {
                 Ok(outcome) => outcome,
                 Err(error) => return Status::unavailable(format!("cannot store {kind}: {error}")),
             };
@@ -260,7 +265,7 @@ impl Session {
     }
 
     /// ZoneToGlobalSync: global asks, this zone provides what it made itself.
-    async fn provide(&self, channel: Channel, accepted: &Accepted) -> Status {
+    async fn provide(&self, channel: Channel) -> Status {
         let (frames, outbound) = mpsc::channel::<Bytes>(FRAMES);
         let path = "/kuma.mesh.v1alpha1.KDSSyncService/ZoneToGlobalSync";
         let mut inbound = match self.open::<DeltaDiscoveryRequest>(channel, path, outbound).await {
@@ -281,7 +286,6 @@ impl Session {
                         Ok(message) => message,
                         Err(status) => return status,
                     };
-                    accepted.tell();
                     let request = match convert::request(message, self.zone.as_str()) {
                         Ok((request, _node)) => request,
                         Err(malformed) => return convert::malformed_status(&malformed),
@@ -354,7 +358,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Told once: global accepted this zone.
+/// Told once, with the first response on GlobalToZoneSync: global accepted this zone and serves it.
 struct Accepted(Mutex<Option<oneshot::Sender<()>>>);
 
 impl Accepted {

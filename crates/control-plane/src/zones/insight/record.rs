@@ -123,6 +123,13 @@ pub(super) fn unsubscribe(insight: &mut ZoneInsight, id: &str, now: Timestamp) {
     }
 }
 
+/// Takes an end back: the stream of the subscription is open.
+pub(super) fn reopen(insight: &mut ZoneInsight, id: &str) {
+    if let Some(subscription) = find(insight, id) {
+        subscription.disconnect_time = None;
+    }
+}
+
 /// Ends every open subscription; returns whether there was one.
 pub(super) fn end_open_subscriptions(insight: &mut ZoneInsight, now: Timestamp) -> bool {
     let mut ended = false;

@@ -208,7 +208,9 @@ proptest! {
         }
         drop(streams);
         prop_assert!(registry.open().is_empty(), "streams that ended leave nothing behind");
-        prop_assert!(registry.lock().sessions.is_empty());
+        let state = registry.lock();
+        prop_assert!(state.sessions.is_empty() && state.by_zone.is_empty());
+        prop_assert!(state.instances.is_empty() && state.expiries.is_empty());
     }
 }
 
@@ -272,4 +274,51 @@ fn a_draining_registry_admits_nobody() {
     assert_eq!(registry.drain(), [zone("west")]);
     assert_eq!(registry.admit(unverified("east", 2), now).err(), Some(CloseReason::Draining));
     assert!(stays.closed.borrow().is_none());
+}
+
+#[test]
+fn streams_of_the_older_instance_that_come_late_are_ended_too() {
+    let registry = empty();
+    let now = Timestamp::UNIX_EPOCH;
+    let first = registry.admit(unverified("west", 1), now).unwrap();
+    assert!(registry.identify(first.id(), "host-1").is_empty());
+    let late = registry.admit(unverified("west", 1), now).unwrap();
+    let newer = registry.admit(unverified("west", 2), now).unwrap();
+    assert_eq!(registry.identify(newer.id(), "host-2").len(), 2);
+    assert!(late.closed.borrow().is_some());
+}
+
+#[test]
+fn a_zone_cannot_open_streams_without_end() {
+    let registry = empty();
+    let now = Timestamp::UNIX_EPOCH;
+    let streams: Vec<_> = (0..STREAMS_OF_A_ZONE).map(|_| registry.admit(unverified("west", 1), now).unwrap()).collect();
+    assert_eq!(registry.admit(unverified("west", 1), now).err(), Some(CloseReason::TooManyStreams));
+    assert!(registry.admit(unverified("east", 1), now).is_ok());
+    drop(streams);
+    assert!(registry.admit(unverified("west", 1), now).is_ok());
+}
+
+#[test]
+fn the_sweeper_learns_of_the_earliest_expiry() {
+    let start = Timestamp::from_second(1_700_000_000).unwrap();
+    let operator =
+        Operator { keys: BTreeMap::from([(1, vec![7; 32])]), revoked: BTreeSet::new(), generation: 1, now: start };
+    let registry = Registry::new(operator.ring(), LEEWAY);
+    let earliest = registry.earliest_expiry();
+    let arrive = |seconds| {
+        let token = operator.issue("west", seconds).unwrap();
+        let want = Want { zone: "west", accept: Accept::CpToken, leeway: LEEWAY };
+        let verified = tokens::verify(&token.raw, &operator.ring(), start, &want).unwrap();
+        let arrival = Arrival { caller: ZoneCaller::Verified(verified), ..unverified("west", 1) };
+        (registry.admit(Arrival { ring_generation: 1, ..arrival }, start).unwrap(), token.expires)
+    };
+    let (late, late_expiry) = arrive(1000);
+    assert_eq!(*earliest.borrow(), Some(late_expiry));
+    let (soon, soon_expiry) = arrive(10);
+    assert_eq!(*earliest.borrow(), Some(soon_expiry));
+    drop(soon);
+    assert_eq!(*earliest.borrow(), Some(late_expiry));
+    drop(late);
+    assert_eq!(*earliest.borrow(), None);
 }

@@ -1,0 +1,91 @@
+//! The global under measurement: a process of its own, so that its memory and CPU are its own.
+
+use std::{net::SocketAddr, path::Path, sync::Arc};
+
+use anyhow::{Context as _, ensure};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use control_plane::{
+    clock::Clock,
+    tls::{Alpn, ClientTrust},
+};
+use model::ZoneName;
+use serde_json::json;
+use tempfile::TempDir;
+use testkit::{client, program::ControlPlane};
+use tokens::{KeyRing, SecretEntry};
+use tokio_rustls::TlsConnector;
+
+pub(crate) struct Global {
+    program: ControlPlane,
+    http: SocketAddr,
+    pub(crate) kds: SocketAddr,
+    pub(crate) connector: TlsConnector,
+    ring: KeyRing,
+    _folder: TempDir,
+    _trust: Arc<ClientTrust>,
+}
+
+impl Global {
+    pub(crate) fn start(exe: &Path) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let work = folder.path().join("global");
+        let exe = exe.to_str().context("the path of kuma-cp")?;
+        let work_text = work.to_str().context("a temporary folder")?;
+        let program = ControlPlane::start(exe, &[("KUMA_MODE", "global"), ("KUMA_GENERAL_WORK_DIR", work_text)], &[]);
+        let (http, kds) = (program.address("http"), program.address("kds"));
+        let kds = SocketAddr::new([127, 0, 0, 1].into(), kds.port());
+        let trust = ClientTrust::from_file(work.join("kuma-cp.crt"), Clock::system())?;
+        let connector = TlsConnector::from(trust.client_config(Alpn::H2)?);
+        let secret = client::get(http, "/global-secrets/control-plane-signing-key-0001");
+        let data =
+            STANDARD.decode(secret.get("data").and_then(serde_json::Value::as_str).context("the signing key")?)?;
+        let entry = SecretEntry { mesh: "", name: "control-plane-signing-key-0001", data: &data };
+        let ring = KeyRing::build(1, &[entry]).0;
+        Ok(Self { program, http, kds, connector, ring, _folder: folder, _trust: trust })
+    }
+
+    pub(crate) fn token(&self, zone: &str) -> anyhow::Result<String> {
+        let zone = ZoneName::parse(zone)?;
+        let token = tokens::issue_control_plane(&self.ring, &zone, None, Clock::system().now(), uuid::Uuid::new_v4())?;
+        Ok(token.reveal().to_owned())
+    }
+
+    pub(crate) fn add_policies(&self, count: usize) -> anyhow::Result<()> {
+        for index in 0..count {
+            self.put_policy(&format!("policy-{index}"), "5s")?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn change_policy(&self) -> anyhow::Result<()> {
+        self.put_policy("policy-0", "7s")
+    }
+
+    fn put_policy(&self, name: &str, timeout: &str) -> anyhow::Result<()> {
+        let policy = json!({
+            "type": "MeshTimeout", "mesh": "default", "name": name,
+            "spec": {"targetRef": {"kind": "Mesh"}, "to": [{"targetRef": {"kind": "Mesh"}, "default": {
+                "connectionTimeout": timeout, "idleTimeout": "1h", "http": {"requestTimeout": "15s", "streamIdleTimeout": "30m"}
+            }}]},
+        });
+        let path = format!("/meshes/default/meshtimeouts/{name}");
+        let (status, body) = client::ask(self.http, "PUT", &path, Some(&policy));
+        ensure!(status == 200 || status == 201, "PUT {path}: {status} {body}");
+        Ok(())
+    }
+
+    /// Resident memory.
+    pub(crate) fn memory_kib(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.program.id()))?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).context("VmRSS")?;
+        Ok(line.split_whitespace().nth(1).context("a number")?.parse()?)
+    }
+
+    /// CPU time so far. A tick of the kernel is 10 ms.
+    pub(crate) fn cpu_ms(&self) -> anyhow::Result<u64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.program.id()))?;
+        let fields: Vec<&str> = stat.rsplit_once(')').context("stat")?.1.split_whitespace().collect();
+        let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok()).context("a counter");
+        Ok((ticks(11)? + ticks(12)?) * 10)
+    }
+}

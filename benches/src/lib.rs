@@ -1,1 +1,0 @@
-//! Measured claims: load tools and benchmarks.
