@@ -22,6 +22,9 @@ const ONLINE: &str = "global; zone-1 online with proxies dp-1 (connected) and dp
 const STOPPED: &str = "global; zone-1 stopped 12 s ago; zone east never connected";
 const FEDERATED: &str = "federated zone zone-1";
 
+/// What a zone acknowledged is written down soon.
+const FLUSH: (&str, &str) = ("KUMA_MULTIZONE_GLOBAL_KDS_ZONE_INSIGHT_FLUSH_INTERVAL", "200ms");
+
 /// Commands of which no run may be open.
 const FINISHED: [&str; 6] = ["config", "get", "apply", "delete", "generate", "version"];
 
@@ -93,7 +96,7 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        let world = World::new(&[]);
+        let world = World::new(&[FLUSH]);
         let folder = tempfile::tempdir().unwrap();
         let exe = std::path::Path::new(KUMA_CP).with_file_name("kumactl");
         let player = Player::new(exe, folder.path());
@@ -192,7 +195,7 @@ impl Stage {
 
     /// A zone of a global that has nothing else.
     fn federate(&mut self) {
-        self.world = World::new(&[]);
+        self.world = World::new(&[FLUSH]);
         self.point_at_global();
         let zone = start_zone_1(&self.world);
         wait_for(zone.address("http"), "/meshes/default");
@@ -207,7 +210,6 @@ fn start_zone_1(world: &World) -> ControlPlane {
     let settings = [("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH", token.as_str()), ("KUMA_STORE_TYPE", "memory")];
     let zone = world.zone("zone-1", &settings);
     world.wait_online("zone-1");
-    // What a zone acknowledged is written down now and then.
     let total = || {
         client::get(world.http(), "/zones/zone-1/_overview")["zoneInsight"]["subscriptions"][0]["status"]["total"]
             .clone()

@@ -1,5 +1,5 @@
-//! Plays the recorded runs that need no real control plane. The others are played by the program's own tests, with
-//! the same player (`testkit::kumactl_replay`).
+//! Plays the recorded runs that need no real control plane. All of the short list is played against a
+//! real one by the tests of the control plane, with the same player (`testkit::kumactl_replay`).
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
