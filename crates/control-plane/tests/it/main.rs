@@ -12,6 +12,7 @@ mod b_a_token_is_issued;
 mod broken_peers;
 mod c_a_key_is_deleted;
 mod d_a_policy_changes;
+#[cfg(test)]
 mod kumactl_replay;
 mod recorded_zone;
 mod refusals;
