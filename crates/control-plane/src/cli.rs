@@ -1,6 +1,11 @@
 //! The command line of `kuma-cp` (contract: rest-and-cli 5.1).
 
-use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    ffi::OsString,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -75,7 +80,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             let _broken_pipe = std::io::stdout().write_all(version(detailed).as_bytes());
             ExitCode::SUCCESS
         }
-        Command::Run { config_file } => match control_plane(config_file, &cli.log) {
+        Command::Run { config_file } => match control_plane(config_file.as_deref(), &cli.log) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 let text = format!("{error:#}");
@@ -87,8 +92,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn control_plane(config_file: Option<PathBuf>, options: &LogOptions) -> anyhow::Result<()> {
-    let (config, remarks) = Config::load(config_file.as_deref())?;
+fn control_plane(config_file: Option<&Path>, options: &LogOptions) -> anyhow::Result<()> {
+    let (config, remarks) = Config::load(config_file)?;
     let log = start_log(options)?;
     for remark in remarks {
         tracing::warn!(target: "kuma-cp.config", "{}", remark.0);

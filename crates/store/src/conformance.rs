@@ -30,24 +30,24 @@ pub struct Subject {
     store: Option<Shared>,
     reopen: Option<Box<dyn FnMut() -> Shared + Send>>,
     /// Dropped after the store.
-    kept: Option<Box<dyn Send>>,
+    _kept: Option<Box<dyn Send>>,
 }
 
 impl Subject {
     /// Returns a subject that stays open.
     pub fn open(store: impl ResourceStore) -> Self {
-        Self { store: Some(Arc::new(store)), reopen: None, kept: None }
+        Self { store: Some(Arc::new(store)), reopen: None, _kept: None }
     }
 
     /// Keeps something that the store needs, like its folder.
     pub fn keeping(self, kept: impl Send + 'static) -> Self {
-        Self { kept: Some(Box::new(kept)), ..self }
+        Self { _kept: Some(Box::new(kept)), ..self }
     }
 
     /// Returns a subject that is closed and opened between the steps of each case.
     pub fn reopened<S: ResourceStore>(mut open: impl FnMut() -> S + Send + 'static) -> Self {
         let mut reopen = move || -> Shared { Arc::new(open()) };
-        Self { store: Some(reopen()), reopen: Some(Box::new(reopen)), kept: None }
+        Self { store: Some(reopen()), reopen: Some(Box::new(reopen)), _kept: None }
     }
 
     /// The store.

@@ -71,11 +71,9 @@ impl Feed {
         self.filled.notify_one();
     }
 
-    /// Forgets what is queued.
-    pub(crate) fn clear(&self) {
-        let mut queue = self.lock();
-        queue.events.clear();
-        queue.overflowed = false;
+    /// Takes events again after an overflow; nothing was queued since.
+    pub(crate) fn resume(&self) {
+        self.lock().overflowed = false;
     }
 
     /// Ends the watch after what is queued.

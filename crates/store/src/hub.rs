@@ -70,10 +70,10 @@ impl Hub {
         Watcher::new(Arc::downgrade(self), feed, start).into_stream()
     }
 
-    /// Returns the present index for a watcher that fell behind, and empties its queue: what was in it is in the index.
+    /// Returns the present index for a watcher that fell behind, and queues what comes after it.
     pub(crate) fn rejoin(&self, feed: &Feed) -> Index {
         let state = self.read();
-        feed.clear();
+        feed.resume();
         state.index.clone()
     }
 

@@ -29,6 +29,7 @@ pub(crate) struct Index {
 
 impl Index {
     /// Returns the version of the last batch.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn version(&self) -> Version {
         Version(self.version)
     }

@@ -56,6 +56,8 @@ struct Lane {
     initial: bool,
     /// What is here already, as `<name>.<mesh>` and version: then the first response only says what differs.
     initial_versions: BTreeMap<String, String>,
+    /// The nonce that was answered last.
+    answered: String,
 }
 
 impl Receiver {
@@ -76,13 +78,15 @@ impl Receiver {
 
     /// The requests that open the stream: one a kind, for everything.
     pub fn first_requests(&self) -> Vec<DeltaRequest> {
-        let first = |lane: &Lane| DeltaRequest {
-            kind: lane.kind.name.to_owned(),
-            subscribe: everything(),
-            initial_versions: lane.initial_versions.clone(),
-            ..DeltaRequest::default()
-        };
-        self.lanes.values().map(first).collect()
+        self.lanes.values().map(Lane::first_request).collect()
+    }
+
+    /// What to say when the stream has been silent for long: the last ACK of each kind again, or its first request.
+    ///
+    /// A real provider that lost its watch sends what is due then; one that did not says nothing new (contract: kds 13.1).
+    pub fn repeat(&self) -> Vec<DeltaRequest> {
+        let again = |lane: &Lane| if lane.initial { lane.first_request() } else { lane.answer(&lane.answered) };
+        self.lanes.values().map(again).collect()
     }
 
     /// Takes a response; returns what it wants done.
@@ -103,20 +107,36 @@ impl Receiver {
 
     /// Answers a response: an ACK, or a NACK with the reasons.
     pub fn applied(&mut self, kind: &str, nonce: &str, outcome: Outcome) -> DeltaRequest {
+        let Outcome { rejected } = outcome;
         if let Some(lane) = self.lanes.get_mut(kind) {
             lane.initial = false;
+            lane.initial_versions.clear();
+            nonce.clone_into(&mut lane.answered);
         }
         let answer = DeltaRequest { kind: kind.to_owned(), nonce: nonce.to_owned(), ..DeltaRequest::default() };
-        if outcome.rejected.is_empty() {
+        if rejected.is_empty() {
             return answer;
         }
-        DeltaRequest { error: Some(outcome.rejected.join("\n")), subscribe: everything(), ..answer }
+        DeltaRequest { error: Some(rejected.join("\n")), subscribe: everything(), ..answer }
     }
 }
 
 impl Lane {
     fn new(kind: Kind) -> Self {
-        Self { kind, initial: true, initial_versions: BTreeMap::new() }
+        Self { kind, initial: true, initial_versions: BTreeMap::new(), answered: String::new() }
+    }
+
+    fn first_request(&self) -> DeltaRequest {
+        DeltaRequest {
+            kind: self.kind.name.to_owned(),
+            subscribe: everything(),
+            initial_versions: self.initial_versions.clone(),
+            ..DeltaRequest::default()
+        }
+    }
+
+    fn answer(&self, nonce: &str) -> DeltaRequest {
+        DeltaRequest { kind: self.kind.name.to_owned(), nonce: nonce.to_owned(), ..DeltaRequest::default() }
     }
 }
 
@@ -169,6 +189,15 @@ mod tests {
             assert_eq!(request.subscribe, everything());
         }
         assert_eq!(requests.len(), 2);
+    }
+
+    #[test]
+    fn a_silent_stream_is_asked_again_with_the_last_ack_or_the_first_request() {
+        let mut receiver = Receiver::new(vec![Kind::MESH, Kind::SECRET]);
+        receiver.applied("Mesh", "7", Outcome { rejected: vec!["spec: bad".to_owned()] });
+        let [mesh, secret] = receiver.repeat().try_into().unwrap();
+        assert_eq!((mesh.nonce.as_str(), mesh.error, mesh.subscribe.len()), ("7", None, 0));
+        assert_eq!(secret, receiver.first_requests()[1]);
     }
 
     #[test]

@@ -64,6 +64,7 @@ mod tests {
         let by_name = r#"{"targetRef":{"kind":"MeshService","name":"a","namespace":"ns"}}"#;
         let elsewhere = r#"{"targetRef":{"kind":"MeshService","labels":{"kuma.io/display-name":"a","k8s.kuma.io/namespace":"other"}}}"#;
         let more_labels = r#"{"targetRef":{"kind":"MeshService","labels":{"kuma.io/display-name":"a","team":"x"}}}"#;
+        let unnamed = r#"{"targetRef":{"kind":"MeshService","labels":{"k8s.kuma.io/namespace":"ns"}}}"#;
         let mesh = r#"{"targetRef":{"kind":"Mesh"}}"#;
         check(&format!("[{producer}]"), None, Role::System);
         check("[]", Some("ns"), Role::WorkloadOwner);
@@ -71,6 +72,7 @@ mod tests {
         check(&format!("[{by_name}]"), Some("ns"), Role::Producer);
         check(&format!("[{elsewhere}]"), Some("ns"), Role::Consumer);
         check(&format!("[{more_labels}]"), Some("ns"), Role::Consumer);
+        check(&format!("[{unnamed}]"), Some("ns"), Role::Consumer);
         check(&format!("[{mesh}]"), Some("ns"), Role::Consumer);
         check(&format!("[{producer},{mesh}]"), Some("ns"), Role::Mixed);
         assert_eq!(policy_role(b"garbage", Some("ns")), Role::WorkloadOwner);

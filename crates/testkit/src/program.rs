@@ -22,6 +22,8 @@ pub struct ControlPlane {
     child: Child,
     log: Arc<Log>,
     reader: Option<JoinHandle<()>>,
+    /// What earlier processes of it logged.
+    earlier: String,
 }
 
 #[derive(Default)]
@@ -51,7 +53,7 @@ impl ControlPlane {
             arguments.iter().map(|text| (*text).to_owned()).collect()
         };
         let (child, log, reader) = spawn(Path::new(exe), &all, &arguments);
-        Self { exe: exe.into(), settings: all, arguments, child, log, reader: Some(reader) }
+        Self { exe: exe.into(), settings: all, arguments, child, log, reader: Some(reader), earlier: String::new() }
     }
 
     /// The id of the process.
@@ -85,8 +87,8 @@ impl ControlPlane {
     /// Starts again after [`ControlPlane::terminate`] or [`ControlPlane::kill`].
     pub fn again(&mut self) {
         let (child, log, reader) = spawn(&self.exe, &self.settings, &self.arguments);
-        let earlier = std::mem::replace(&mut self.log, log);
-        drop(earlier);
+        self.earlier.push_str(&self.text());
+        self.log = log;
         self.child = child;
         self.reader = Some(reader);
     }
@@ -194,8 +196,20 @@ impl ControlPlane {
 
 impl Drop for ControlPlane {
     fn drop(&mut self) {
+        if !std::thread::panicking() {
+            no_secret_in(&self.earlier);
+            no_secret_in(&self.text());
+        }
         let _already_dead = self.child.kill();
         let _status = self.child.wait();
+    }
+}
+
+/// Panics if a log holds what only secrets begin with: a token, a PEM key, or either of them in base64. Every log of
+/// every program that a test starts is checked.
+fn no_secret_in(log: &str) {
+    for mark in ["eyJ", "ZXlK", "-----BEGIN", "LS0tLS1CRUdJ", "MIIEo", "MIIEp"] {
+        assert!(!log.contains(mark), "a log line holds a secret ({mark}…):\n{log}");
     }
 }
 

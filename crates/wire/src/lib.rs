@@ -1,5 +1,12 @@
 //! gRPC and protobuf code generated from `proto/`. Nothing is written by hand here.
-#![expect(missing_docs, clippy::all, unused_qualifications, reason = "generated code")]
+#![expect(
+    missing_docs,
+    clippy::all,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    unused_qualifications,
+    reason = "generated code"
+)]
 
 /// Envoy's delta discovery.
 pub mod envoy {

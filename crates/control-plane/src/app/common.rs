@@ -185,6 +185,7 @@ impl Common {
             ring: keys.subscribe(),
             admin,
             settings,
+            readiness: self.readiness.clone(),
         });
         for (port, what, secure) in [(&server.http, "http", false), (&server.https, "https", true)] {
             if !port.enabled {

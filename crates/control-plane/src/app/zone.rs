@@ -87,7 +87,7 @@ async fn follow(link: Link, readiness: Readiness, tasks: Tasks) -> anyhow::Resul
         readiness.trouble("global", state.borrow_and_update().trouble());
         tokio::select! {
             () = tasks.stopping() => return Ok(()),
-            changed = state.changed() => changed?,
+            changed = state.changed() => if changed.is_err() { return Ok(()) },
         }
     }
 }

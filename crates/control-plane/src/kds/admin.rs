@@ -107,6 +107,9 @@ pub enum AskError {
     Late,
 }
 
+/// Where a stream takes its questions from: request id and question.
+type Questions = mpsc::Sender<(String, Question)>;
+
 /// Asks zones. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Asker {
@@ -117,7 +120,7 @@ pub struct Asker {
 struct State {
     next: u64,
     /// The newest stream of each zone and operation.
-    streams: BTreeMap<(ZoneName, Operation), (u64, mpsc::Sender<(String, Question)>)>,
+    streams: BTreeMap<(ZoneName, Operation), (u64, Questions)>,
     waiting: BTreeMap<String, oneshot::Sender<Result<Bytes, String>>>,
 }
 

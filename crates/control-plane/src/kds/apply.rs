@@ -1,13 +1,16 @@
 //! Takes in what a peer provided: validate, compare with what is here, write in one batch, say what was rejected.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use model::{Key, Kind, Resource, labels};
-use store::{Batch, Precondition, Query, ResourceStore, StoreError, Write};
-use sync::{Change, Outcome, Plan, Side};
+use model::{Key, Kind, labels};
+use store::{Batch, Precondition, Query, ResourceStore, StoreError, Stored, Write};
+use sync::{Change, Outcome, Plan, Received, Side, WireName};
 use tracing::info;
 
 use crate::{clock::Clock, kds::patch};
@@ -34,6 +37,9 @@ pub(crate) struct Applier {
     rewrites: AtomicU64,
 }
 
+/// How often a batch is planned anew because somebody wrote meanwhile.
+const ATTEMPTS: u32 = 5;
+
 /// Where a Dataplane carries zone tags: of its gateway, and of its inbounds (2.x).
 const DATAPLANE_TAGS: &[&[u32]] = &[&[1, 3, 1], &[1, 1, 2]];
 
@@ -44,43 +50,43 @@ impl Applier {
 
     /// Applies a plan. The error is the store's: the stream cannot go on; what is rejected is in the outcome.
     pub(crate) async fn apply(&self, plan: &Plan) -> Result<Outcome, StoreError> {
-        let plan = self.mapped(plan.clone());
+        let mut plan = self.mapped(plan.clone());
         let mut rejected = Vec::new();
-        let mut valid = plan.clone();
-        valid.resources.retain(|received| {
-            let violations = model::validate::spec(
-                plan.kind,
-                &received.name.name,
-                &received.name.mesh,
-                &received.labels,
-                &received.spec,
-            );
-            if violations.is_empty() {
-                return true;
+        let (valid, invalid) = std::mem::take(&mut plan.resources).into_iter().partition(|received| {
+            let name = &received.name;
+            let violations =
+                model::validate::received(plan.kind, &name.name, &name.mesh, &received.labels, &received.spec);
+            if !violations.is_empty() {
+                rejected.push(model::validate::join(&violations));
             }
-            let texts: Vec<_> = violations.iter().map(|one| format!("{}: {}", one.field, one.reason)).collect();
-            rejected.push(texts.join("; "));
-            false
+            violations.is_empty()
         });
-        valid.invalid = plan
-            .resources
-            .iter()
-            .filter(|received| !valid.resources.iter().any(|kept| kept.name == received.name))
-            .map(|received| received.name.clone())
-            .collect();
-        let local = self.local(&plan).await?;
+        plan.resources = valid;
+        plan.invalid = invalid.into_iter().map(|received: Received| received.name).collect();
         let (side, owner) = match &self.origin {
             Origin::Global => (Side::Zone, None),
             Origin::Zone { name, .. } => (Side::Global { zone: name }, Some(Key::global(Kind::ZONE, name.as_str()))),
         };
-        let reconciled = sync::reconcile(plan.kind, &local, &valid, side, self.clock.now(), owner.as_ref());
-        rejected.extend(reconciled.rejected);
-        if !reconciled.changes.is_empty() {
+        for attempt in 1.. {
+            let local = self.local(&plan).await?;
+            let resources: Vec<_> = local.values().map(|stored| Arc::clone(&stored.resource)).collect();
+            let reconciled = sync::reconcile(plan.kind, &resources, &plan, side, self.clock.now(), owner.as_ref());
+            let writes: Vec<Write> = reconciled.changes.iter().map(|change| write(change, &local)).collect();
+            if !writes.is_empty() {
+                match self.store.apply(Batch { writes }).await {
+                    Ok(_) => {}
+                    // Somebody wrote between the look and the batch: look again.
+                    Err(
+                        StoreError::Conflict { .. } | StoreError::AlreadyExists { .. } | StoreError::NotFound { .. },
+                    ) if attempt < ATTEMPTS => continue,
+                    Err(error) => return Err(error),
+                }
+            }
             for change in &reconciled.changes {
                 log(change);
             }
-            let writes = reconciled.changes.into_iter().map(write).collect();
-            self.store.apply(Batch { writes }).await?;
+            rejected.extend(reconciled.rejected);
+            break;
         }
         Ok(Outcome { rejected })
     }
@@ -117,48 +123,44 @@ impl Applier {
     }
 
     /// What is here of the kind: all of it for a first response, which is authoritative; later what is mentioned.
-    async fn local(&self, plan: &Plan) -> Result<Vec<Arc<Resource>>, StoreError> {
+    async fn local(&self, plan: &Plan) -> Result<BTreeMap<Key, Stored>, StoreError> {
+        let mut local = BTreeMap::new();
+        let mut mentioned: Vec<&WireName> = plan.resources.iter().map(|received| &received.name).collect();
         if plan.initial {
             let mut query = Query::all(plan.kind);
             if let Origin::Zone { name, .. } = &self.origin {
                 query.labels.insert(labels::ZONE.to_owned(), name.clone());
             }
-            let mut local: Vec<_> = self.store.list(&query).await?.items.into_iter().map(|one| one.resource).collect();
-            if matches!(self.origin, Origin::Zone { .. }) {
-                // A name that is taken by something that is not the zone's own must be seen too.
-                for received in &plan.resources {
-                    let key = key(plan.kind, &received.name);
-                    if !local.iter().any(|one| one.key == key)
-                        && let Some(stored) = self.store.get(&key).await?
-                    {
-                        local.push(stored.resource);
-                    }
-                }
-            }
-            return Ok(local);
+            let items = self.store.list(&query).await?.items;
+            local.extend(items.into_iter().map(|stored| (stored.resource.key.clone(), stored)));
+        } else {
+            mentioned.extend(&plan.removed);
         }
-        let mentioned = plan.resources.iter().map(|received| &received.name).chain(&plan.removed);
-        let mut local: Vec<Arc<Resource>> = Vec::new();
+        // A name that is taken by something that is not the peer's own must be seen too.
         for name in mentioned {
-            if let Some(stored) = self.store.get(&key(plan.kind, name)).await?
-                && !local.iter().any(|one| one.key == stored.resource.key)
+            let key = key(plan.kind, name);
+            if !local.contains_key(&key)
+                && let Some(stored) = self.store.get(&key).await?
             {
-                local.push(stored.resource);
+                local.insert(key, stored);
             }
         }
         Ok(local)
     }
 }
 
-fn key(kind: Kind, name: &sync::WireName) -> Key {
+fn key(kind: Kind, name: &WireName) -> Key {
     Key { kind, mesh: name.mesh.clone(), name: name.name.clone() }
 }
 
-fn write(change: Change) -> Write {
+/// The write of a change, on the condition that what is here is still what was looked at.
+fn write(change: &Change, local: &BTreeMap<Key, Stored>) -> Write {
+    let seen = |key: &Key| local.get(key).map_or(Precondition::Absent, |stored| Precondition::Version(stored.version));
     match change {
-        Change::Create(resource) => Write::Put { resource, expect: Precondition::Any },
-        Change::Update(resource) => Write::Put { resource, expect: Precondition::Any },
-        Change::Delete(key) => Write::Delete { key, expect: Precondition::Any },
+        Change::Create(resource) | Change::Update(resource) => {
+            Write::Put { resource: resource.clone(), expect: seen(&resource.key) }
+        }
+        Change::Delete(key) => Write::Delete { key: key.clone(), expect: Precondition::Any },
     }
 }
 

@@ -66,3 +66,97 @@ fn client_id(headers: &HeaderMap) -> Result<ZoneName, Refusal> {
     let text = value.to_str().unwrap_or_default();
     ZoneName::parse(text).map_err(|wrong| refuse(format!("\"client-id\" is no zone name: {wrong}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
+
+    fn auth(kind: AuthType) -> GlobalAuth {
+        GlobalAuth { kind, leeway: Duration::from_secs(30), enable_issuer: true }
+    }
+
+    fn ring() -> KeyRing {
+        let entry = tokens::SecretEntry { mesh: "", name: "control-plane-signing-key-0001", data: KEY };
+        KeyRing::build(1, &[entry]).0
+    }
+
+    fn call(headers: &[(&'static str, &[u8])], kind: AuthType) -> Result<Authenticated, Refusal> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, HeaderValue::from_bytes(value).unwrap());
+        }
+        authenticate(&map, &auth(kind), &ring(), Timestamp::UNIX_EPOCH)
+    }
+
+    fn token(zone: &str) -> String {
+        let zone = ZoneName::parse(zone).unwrap();
+        let token =
+            tokens::issue_control_plane(&ring(), &zone, None, Timestamp::UNIX_EPOCH, uuid::Uuid::nil()).unwrap();
+        token.reveal().to_owned()
+    }
+
+    #[test]
+    fn a_good_token_names_the_zone() {
+        let token = token("west");
+        let bearer = format!("Bearer {token}");
+        for value in [token.as_bytes(), bearer.as_bytes()] {
+            let who = call(&[("client-id", b"west"), ("authorization", value)], AuthType::CpToken).unwrap();
+            assert!(matches!(&who.caller, ZoneCaller::Verified(verified) if verified.zone().as_str() == "west"));
+        }
+    }
+
+    #[test]
+    fn every_missing_or_foreign_proof_has_its_code() {
+        let west = token("west");
+        let code = |headers: &[(&'static str, &[u8])]| call(headers, AuthType::CpToken).unwrap_err().status.code();
+        assert_eq!(code(&[]), tonic::Code::InvalidArgument);
+        assert_eq!(code(&[("client-id", b"Bad_Name")]), tonic::Code::InvalidArgument);
+        assert_eq!(code(&[("client-id", b"west")]), tonic::Code::Unauthenticated);
+        assert_eq!(code(&[("client-id", b"west"), ("authorization", b"")]), tonic::Code::Unauthenticated);
+        assert_eq!(code(&[("client-id", b"east"), ("authorization", west.as_bytes())]), tonic::Code::PermissionDenied);
+        let only_zone_tokens = call(&[("client-id", b"west"), ("authorization", west.as_bytes())], AuthType::ZoneToken);
+        assert_eq!(only_zone_tokens.unwrap_err().status.code(), tonic::Code::Unauthenticated);
+    }
+
+    #[test]
+    fn without_authentication_the_zone_is_whom_it_says() {
+        let who = call(&[("client-id", b"west")], AuthType::None).unwrap();
+        assert!(matches!(who.caller, ZoneCaller::Unverified(zone) if zone.as_str() == "west"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Any bytes that may stand in a header: a refusal with a text, no panic, never a caller.
+        #[test]
+        fn generated_headers_are_refused(
+            zone in proptest::collection::vec(prop_oneof![0x20..0x7fu8, 0x80..=0xffu8], 0..80),
+            raw in proptest::collection::vec(prop_oneof![0x20..0x7fu8, 0x80..=0xffu8], 0..200),
+            known_zone in any::<bool>(),
+        ) {
+            let zone: &[u8] = if known_zone { b"west" } else { &zone };
+            let refusal = call(&[("client-id", zone), ("authorization", &raw)], AuthType::CpToken);
+            let refusal = refusal.expect_err("garbage is no proof");
+            prop_assert!(!refusal.status.message().is_empty());
+            prop_assert!(!refusal.reason.is_empty());
+        }
+
+        /// A good token with one byte changed.
+        #[test]
+        fn a_changed_token_is_refused(index in any::<usize>(), byte in 0x21..0x7fu8) {
+            let mut raw = token("west").into_bytes();
+            let index = index % raw.len();
+            prop_assume!(raw[index] != byte);
+            raw[index] = byte;
+            // The last character of base64 carries unused bits; strict decoding refuses those too.
+            prop_assert!(call(&[("client-id", b"west"), ("authorization", &raw)], AuthType::CpToken).is_err());
+        }
+    }
+}

@@ -181,12 +181,10 @@ fn received(kind: Option<Kind>, resource: Resource) -> Result<Received, String> 
             serde_json::from_slice::<serde::de::IgnoredAny>(&spec.value)
                 .map_err(|broken| format!("its spec is no JSON: {broken}"))?;
         }
-        Some(SpecForm::Proto(message)) => {
-            if spec.type_url.strip_prefix(TYPE_PREFIX) != Some(message) {
-                return Err(format!("its spec is `{}` and not `{message}`", clip(&spec.type_url)));
-            }
+        Some(SpecForm::Proto(message)) if spec.type_url.strip_prefix(TYPE_PREFIX) != Some(message) => {
+            return Err(format!("its spec is `{}` and not `{message}`", clip(&spec.type_url)));
         }
-        None => {}
+        Some(SpecForm::Proto(_)) | None => {}
     }
     let status = kuma.status.map(|status| Bytes::from(status.value)).filter(|status| !status.is_empty());
     if let Some(status) = &status {

@@ -81,9 +81,12 @@ pub struct Port {
     pub(crate) tasks: Tasks,
     hashed: Snapshots,
     plain: OnceCell<Snapshots>,
-    frames: Mutex<BTreeMap<String, [Option<(Step, Bytes)>; 2]>>,
+    frames: Mutex<BTreeMap<String, LastFrames>>,
     throttle: Throttle,
 }
+
+/// The frames of the last two steps of a kind: zones that connect, and zones that follow.
+type LastFrames = [Option<(Step, Bytes)>; 2];
 
 /// What a [`Port`] is made of.
 pub struct Parts {

@@ -1,7 +1,7 @@
 //! The console log (contract: rest-and-cli 5.4): one line an event, tab-separated.
 //!
 //! ```text
-//! 2021-02-24T14:30:38.596+0100	INFO	kds.auth	message	{"key": "value", "n": 1}
+//! 2021-02-24T14:30:38.596+0100<tab>INFO<tab>kds.auth<tab>message<tab>{"key": "value", "n": 1}
 //! ```
 
 mod fields;

@@ -48,6 +48,11 @@ impl Readiness {
         (waiting.is_empty(), waiting.iter().cloned().chain(troubles).collect())
     }
 
+    /// What troubles each part that is in trouble.
+    pub fn troubles(&self) -> BTreeMap<&'static str, String> {
+        self.lock().troubles.clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -27,6 +27,7 @@ use super::{
 use crate::{
     access::{Access, Authenticator, Caller, Peer, Transport},
     clock::Clock,
+    observe::readiness::Readiness,
     resources::Resources,
 };
 
@@ -49,6 +50,8 @@ pub struct Handles {
     pub admin: Arc<dyn EnvoyAdmin>,
     /// The settings.
     pub settings: Settings,
+    /// What troubles this control plane, for its index.
+    pub readiness: Readiness,
 }
 
 /// The REST API. Cheap to clone; one for all listeners.

@@ -46,9 +46,10 @@ pub async fn run(
         };
         tokio::select! {
             () = tasks.stopping() => return Ok(()),
-            changed = ring.changed() => changed?,
+            // The ring's owner ends first when the program stops.
+            changed = ring.changed() => if changed.is_err() { return Ok(()) },
             // A new stream may expire earlier than the ones before.
-            changed = changes.changed() => changed?,
+            changed = changes.changed() => if changed.is_err() { return Ok(()) },
             () = expired => {}
         }
     }
@@ -61,7 +62,7 @@ pub async fn gauges(registry: Registry, metrics: KdsMetrics, tasks: Tasks) -> an
         metrics.open(&registry.open());
         tokio::select! {
             () = tasks.stopping() => return Ok(()),
-            changed = changes.changed() => changed?,
+            changed = changes.changed() => if changed.is_err() { return Ok(()) },
         }
         tokio::time::sleep(GAUGES).await;
     }

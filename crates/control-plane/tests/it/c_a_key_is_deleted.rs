@@ -33,6 +33,11 @@ fn deleting_a_key_closes_its_sessions_and_a_new_token_brings_the_zone_back() {
     assert_eq!(client::ask(http, "GET", "/meshes/default", None).0, 200);
     let (_, ready) = client::ask(east.address("diagnostics"), "GET", "/ready", None);
     assert!(ready.contains("refused"), "/ready says why: {ready}");
+    let index = client::get(http, "/");
+    assert!(
+        index["troubles"]["global"].as_str().is_some_and(|why| why.contains("refused")),
+        "the index says why: {index}"
+    );
 
     let mark = world.global.mark();
     world.token_file("east");

@@ -1,20 +1,19 @@
 //! The tests of the whole program: one binary, one module a subject.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "tests run real processes and wait for them with real time"
-)]
-
-mod world;
-
+#[cfg(test)]
 mod a_zone_connects;
+#[cfg(test)]
 mod b_a_token_is_issued;
+#[cfg(test)]
 mod broken_peers;
+#[cfg(test)]
 mod c_a_key_is_deleted;
+#[cfg(test)]
 mod d_a_policy_changes;
 #[cfg(test)]
 mod kumactl_replay;
+#[cfg(test)]
 mod recorded_zone;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod rest_access;
@@ -24,4 +23,11 @@ mod rest_log;
 mod rest_replay;
 #[cfg(test)]
 mod rest_rules;
+#[cfg(test)]
+mod shutdown;
+#[cfg(test)]
 mod walk;
+#[cfg(test)]
+mod walls;
+#[cfg(test)]
+mod world;

@@ -3,6 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use control_plane::{
+    clock::Clock,
+    tls::{Alpn, ClientTrust},
+};
 use prost::Message as _;
 use serde_json::Value;
 use testkit::{captures, kds::Peer};
@@ -51,12 +55,20 @@ fn recording(folder: &str) -> Option<Recording> {
     Some(recording)
 }
 
-/// Plays the zone against a global without authentication and TLS, as it was recorded; returns the first responses.
-fn play(recording: &Recording) -> BTreeMap<String, DeltaDiscoveryResponse> {
-    let world = World::new(&[
-        ("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "none"),
-        ("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "false"),
-    ]);
+/// How the recorded zone reaches our global.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    /// As it was recorded: plain text, nothing to prove.
+    Recorded,
+    /// Over verified TLS, with a token put into its headers.
+    Authenticated,
+}
+
+/// Plays the zone against a global; returns the first responses.
+fn play(recording: &Recording, way: Way) -> BTreeMap<String, DeltaDiscoveryResponse> {
+    let recorded =
+        [("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "none"), ("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "false")];
+    let world = World::new(if way == Way::Recorded { &recorded } else { &[] });
     // What the recorded global was given before the zone came.
     world.apply("type: Mesh\nname: default\n");
     world.apply("type: MeshTimeout\nmesh: default\nname: t1\nspec:\n  to:\n  - targetRef: {kind: Mesh}\n    default: {idleTimeout: 1h, connectionTimeout: 3s}\n");
@@ -65,8 +77,13 @@ fn play(recording: &Recording) -> BTreeMap<String, DeltaDiscoveryResponse> {
     let address = world.global.address("kds");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let peer = Peer::over(TcpStream::connect(address).await.unwrap()).await;
-        let mut call = peer.open(PATH, HEADERS);
+        let (peer, token) = match way {
+            Way::Recorded => (Peer::over(TcpStream::connect(address).await.unwrap()).await, None),
+            Way::Authenticated => (over_tls(&world).await, Some(world.token("zone-1"))),
+        };
+        let token = token.as_deref().map(|token| ("authorization", token));
+        let headers: Vec<_> = HEADERS.iter().copied().chain(token).collect();
+        let mut call = peer.open(PATH, &headers);
         for request in &recording.first_requests {
             call.send(request);
         }
@@ -92,7 +109,7 @@ fn play(recording: &Recording) -> BTreeMap<String, DeltaDiscoveryResponse> {
 fn a_recorded_2_14_zone_gets_its_first_full_sync() {
     let Some(recording) = recording("global-2.14.3+zone-2.14.3") else { return };
     assert_eq!(recording.first_requests.len(), 45);
-    let responses = play(&recording);
+    let responses = play(&recording, Way::Recorded);
     let asked: BTreeSet<_> = recording.first_responses.keys().cloned().collect();
     assert_eq!(responses.keys().cloned().collect::<BTreeSet<_>>(), asked, "every type is answered, empty ones too");
     for (kind, response) in &responses {
@@ -119,12 +136,34 @@ fn a_recorded_2_14_zone_gets_its_first_full_sync() {
 fn a_recorded_3_0_zone_gets_the_recorded_versions() {
     let Some(recording) = recording("global-3.0-preview+zone-3.0-preview") else { return };
     assert_eq!(recording.first_requests.len(), 29);
-    let responses = play(&recording);
+    let responses = play(&recording, Way::Recorded);
     for kind in ["Mesh", "HostnameGenerator", "MeshCircuitBreaker", "MeshRetry"] {
         let ours: BTreeMap<_, _> =
             responses[kind].resources.iter().map(|one| (one.name.clone(), one.version.clone())).collect();
         assert_eq!(ours, recording.first_responses[kind], "{kind}: same content, so the same bytes and the same hash");
     }
+}
+
+async fn over_tls(world: &World) -> Peer {
+    let trust = ClientTrust::from_file(world.ca(), Clock::system()).unwrap();
+    let config = trust.client_config(Alpn::H2).unwrap();
+    let tcp = TcpStream::connect(world.global.address("kds")).await.unwrap();
+    let tls = tokio_rustls::TlsConnector::from(config).connect("localhost".try_into().unwrap(), tcp).await.unwrap();
+    Peer::over(tls).await
+}
+
+#[test]
+fn a_recorded_zone_gets_the_same_over_tls_with_a_token() {
+    let Some(recording) = recording("global-2.14.3+zone-2.14.3") else { return };
+    let plain = play(&recording, Way::Recorded);
+    let proven = play(&recording, Way::Authenticated);
+    let names = |responses: &BTreeMap<String, DeltaDiscoveryResponse>| {
+        let of = |response: &DeltaDiscoveryResponse| {
+            response.resources.iter().map(|one| one.name.clone()).collect::<BTreeSet<_>>()
+        };
+        responses.iter().map(|(kind, response)| (kind.clone(), of(response))).collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(names(&plain), names(&proven));
 }
 
 #[test]

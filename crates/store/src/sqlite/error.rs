@@ -70,5 +70,7 @@ pub(super) fn while_running(cause: &rusqlite::Error) -> StoreError {
 
 /// Returns whether the content of the file is at fault, not the disk or the moment.
 pub(super) fn is_corruption(cause: &rusqlite::Error) -> bool {
-    matches!(cause.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+    // rows that are not there although they were read, or written, before
+    matches!(cause, rusqlite::Error::StatementChangedRows(_))
+        || matches!(cause.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }

@@ -1,6 +1,7 @@
 //! The file: its schema, and transactions that are whole or not there.
 
 use std::{
+    mem,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -48,6 +49,9 @@ const META_VERSION: &str = "version";
 pub(super) struct Journal {
     path: PathBuf,
     connection: Connection,
+    /// A limit that stands for a full disk, also after the file was opened anew.
+    #[cfg(test)]
+    pages: Option<i64>,
 }
 
 impl Journal {
@@ -60,7 +64,13 @@ impl Journal {
             ReadError::Corrupt(detail) => OpenError::Corrupt { path: path.to_owned(), detail },
             ReadError::Sqlite(cause) => failed(cause),
         })?;
-        Ok((Self { path: path.to_owned(), connection }, index))
+        let journal = Self {
+            path: path.to_owned(),
+            connection,
+            #[cfg(test)]
+            pages: None,
+        };
+        Ok((journal, index))
     }
 
     /// Starts a transaction; dropping it undoes it.
@@ -76,15 +86,25 @@ impl Journal {
     pub(super) fn reopen(&mut self) -> Result<Index, StoreError> {
         // the old connection must let go of the file before the new one can have it
         let nowhere = Connection::open_in_memory().map_err(|cause| error::while_running(&cause))?;
-        drop(std::mem::replace(&mut self.connection, nowhere));
+        drop(mem::replace(&mut self.connection, nowhere));
         let (journal, index) =
             Self::open(&self.path).map_err(|cause| StoreError::Unavailable { detail: chain(&cause) })?;
-        *self = journal;
+        self.connection = journal.connection;
+        #[cfg(test)]
+        if let Some(pages) = self.pages {
+            self.limit_pages(pages);
+        }
         Ok(index)
     }
 
     #[cfg(test)]
-    pub(super) fn limit_pages(&self, pages: i64) {
+    pub(super) fn execute(&self, sql: &str) {
+        self.connection.execute_batch(sql).unwrap();
+    }
+
+    #[cfg(test)]
+    pub(super) fn limit_pages(&mut self, pages: i64) {
+        self.pages = Some(pages);
         self.connection.pragma_update(None, "max_page_count", pages).unwrap();
     }
 }
@@ -212,4 +232,26 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::sqlite::place;
+
+    #[test]
+    fn every_commit_is_flushed_to_the_disk() {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("store.db");
+        place::prepare(&file).unwrap();
+        let (journal, _) = Journal::open(&file).unwrap();
+        let number =
+            |pragma: &str| journal.connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).unwrap();
+        let text =
+            |pragma: &str| journal.connection.pragma_query_value(None, pragma, |row| row.get::<_, String>(0)).unwrap();
+        assert_eq!((text("journal_mode"), number("synchronous")), ("wal".to_owned(), 2));
+        assert_eq!(number("busy_timeout"), 5000);
+    }
 }

@@ -17,7 +17,16 @@ use super::{OpenError, place::FILE_MODE};
 /// Holds the lock of a store file as long as it lives.
 #[derive(Debug)]
 pub(super) struct Held {
-    _file: File,
+    file: File,
+}
+
+/// Closing alone is not enough: a child process that is just being started has the file open for a moment, too.
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Err(cause) = self.file.unlock() {
+            tracing::warn!(target: "store", error = %cause, "the lock of the store was not freed");
+        }
+    }
 }
 
 /// Takes the lock of the store at `path`, or says who has it.
@@ -43,11 +52,30 @@ pub(super) fn hold(path: &Path) -> Result<Held, OpenError> {
     if let Err(cause) = writeln!(file, "{}", process::id()) {
         tracing::warn!(target: "store", path = %lock_path.display(), error = %cause, "lock file does not name this process");
     }
-    Ok(Held { _file: file })
+    Ok(Held { file })
 }
 
 fn lock_path(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(".lock");
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn the_lock_is_free_at_once_whoever_else_has_the_file_open() {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("store.db");
+        let held = hold(&file).unwrap();
+        // as a child process has it between fork and exec
+        let _inherited = held.file.try_clone().unwrap();
+        assert!(matches!(hold(&file), Err(OpenError::InUse { .. })));
+        drop(held);
+        hold(&file).unwrap();
+    }
 }

@@ -226,12 +226,3 @@ async fn nobody_else_writes_to_an_open_store() {
         })
         .unwrap_err();
 }
-
-#[tokio::test]
-async fn every_commit_is_flushed_to_the_disk() {
-    let folder = TempDir::new().unwrap();
-    let file = folder.path().join("store.db");
-    drop(SqliteStore::open(&file).unwrap());
-    let mode: String = Connection::open(&file).unwrap().query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
-    assert_eq!(mode, "wal");
-}

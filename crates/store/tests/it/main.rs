@@ -1,5 +1,7 @@
 //! The promise of the crate, kept by each backend.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "all of this is tests")]
+
 mod conformance;
 mod crash;
 mod disk;

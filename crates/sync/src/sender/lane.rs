@@ -105,7 +105,7 @@ impl Lane {
         if !self.answer_due && (unchanged || nothing_yet) {
             return None;
         }
-        if self.too_large == Some((current.generation(), limit)) {
+        if self.sent.is_none() && self.too_large == Some((current.generation(), limit)) {
             return None;
         }
         let difference = self.difference(current, audience);
@@ -135,7 +135,6 @@ impl Lane {
         self.initial_versions.clear();
         self.sent = Some(Arc::clone(current));
         self.exact = true;
-        self.too_large = None;
         self.respond(kind, difference, for_all.then_some(step), step)
     }
 

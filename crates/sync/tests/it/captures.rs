@@ -1,6 +1,10 @@
 //! Finds and reads the recordings of real peers.
 
-use std::{env, fs, io::Read as _, path::PathBuf};
+use std::{
+    env, fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use flate2::read::GzDecoder;
 use serde_json::Value;
@@ -33,10 +37,11 @@ pub(crate) fn streams() -> Vec<Recorded> {
     let mut folders: Vec<PathBuf> =
         entries.map(|entry| entry.unwrap().path().join("kds.jsonl.gz")).filter(|file| file.is_file()).collect();
     folders.sort();
-    folders.iter().flat_map(|file| read(file)).collect()
+    folders.iter().flat_map(read).collect()
 }
 
-fn read(file: &PathBuf) -> Vec<Recorded> {
+fn read(file: impl AsRef<Path>) -> Vec<Recorded> {
+    let file = file.as_ref();
     let folder = file.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
     let mut text = String::new();
     GzDecoder::new(fs::File::open(file).unwrap()).read_to_string(&mut text).unwrap();

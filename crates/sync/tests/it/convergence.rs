@@ -27,7 +27,7 @@ fn runner() -> TestRunner {
 }
 
 /// One thing that happens.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     GlobalPut { kind: usize, name: usize, content: u8 },
     GlobalDelete { kind: usize, name: usize },

@@ -28,7 +28,7 @@ impl LinkState {
         match self {
             Self::Connecting => Some("connecting to the global control plane".to_owned()),
             Self::Connected { .. } => None,
-            Self::Down { reason, advice } if advice.is_empty() => Some(reason.clone()),
+            Self::Down { reason, advice: "" } => Some(reason.clone()),
             Self::Down { reason, advice } => Some(format!("{reason}; {advice}")),
         }
     }

@@ -16,7 +16,7 @@ use crate::{
 /// `GET /`: for everyone, without a look at who they are.
 pub(crate) async fn index(call: &Call<'_>) -> Result<Response, ApiError> {
     let settings = &call.handles.settings;
-    let index = json!({
+    let mut index = json!({
         "basedOnKuma": about::BASED_ON_KUMA,
         "clusterId": cluster_id(call).await?,
         "gui": "",
@@ -25,6 +25,11 @@ pub(crate) async fn index(call: &Call<'_>) -> Result<Response, ApiError> {
         "product": about::PRODUCT,
         "version": about::VERSION,
     });
+    // A zone that global refuses, or that cannot reach it, says so where people look first.
+    let troubles = call.handles.readiness.troubles();
+    if let (false, Some(members)) = (troubles.is_empty(), index.as_object_mut()) {
+        members.insert("troubles".to_owned(), json!(troubles));
+    }
     Ok(answer::json(StatusCode::OK, &index))
 }
 

@@ -68,6 +68,7 @@ impl World {
         let on = !issuers_off;
         let (ring, receiver) = watch::channel(Arc::new(KeyRing::build(0, &[]).0));
         let api = Api::new(Handles {
+            readiness: control_plane::observe::readiness::Readiness::default(),
             store: store.clone(),
             clock: clock.clone(),
             resources: Resources::new(store.clone(), clock.clone(), access.clone(), rules),

@@ -1,0 +1,59 @@
+//! The walls of the house, read from what cargo knows: who may depend on whom, and that there is one TLS provider.
+
+use std::{collections::BTreeSet, process::Command};
+
+/// The names of all packages that a package depends on for this machine, at any depth; without tests' dependencies.
+fn dependencies(package: &str) -> BTreeSet<String> {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--package", package, "--edges", "normal", "--prefix", "none", "--locked", "--offline"])
+        .args(["--manifest-path", manifest])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8(output.stdout).unwrap();
+    let names = tree.lines().filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != package).map(str::to_owned).collect()
+}
+
+fn apart(package: &str, forbidden: &[&str]) {
+    let dependencies = dependencies(package);
+    assert!(dependencies.len() > 1, "{package} depends on something: the tree was read");
+    for name in forbidden {
+        assert!(!dependencies.contains(*name), "{package} must not depend on {name}");
+    }
+}
+
+#[test]
+fn the_pure_crates_know_no_runtime_network_or_database() {
+    let io = ["tokio", "hyper", "tonic", "axum", "rustls", "rusqlite", "ureq", "notify", "tracing-subscriber"];
+    for package in ["model", "tokens", "sync"] {
+        apart(package, &io);
+    }
+}
+
+#[test]
+fn dependencies_point_down_and_never_sideways() {
+    apart("model", &["tokens", "sync", "store", "wire", "control-plane", "kumactl"]);
+    for (package, others) in [
+        ("tokens", ["sync", "store", "wire", "control-plane", "kumactl"]),
+        ("sync", ["tokens", "store", "wire", "control-plane", "kumactl"]),
+        ("store", ["tokens", "sync", "wire", "control-plane", "kumactl"]),
+        ("wire", ["tokens", "sync", "store", "control-plane", "kumactl"]),
+    ] {
+        apart(package, &others);
+    }
+    apart("kumactl", &["control-plane", "store", "sync", "wire", "tokio", "axum", "rusqlite"]);
+    apart("control-plane", &["kumactl", "testkit"]);
+}
+
+#[test]
+fn there_is_one_tls_provider() {
+    for package in ["control-plane", "kumactl"] {
+        let dependencies = dependencies(package);
+        assert!(dependencies.contains("aws-lc-rs"));
+        for other in ["ring", "openssl", "native-tls"] {
+            assert!(!dependencies.contains(other), "{package} pulls in {other} beside aws-lc-rs");
+        }
+    }
+}
