@@ -1,11 +1,9 @@
-//! Plays the recorded runs that need no real control plane. The others are played by the program's own tests, with
-//! the same player (`testkit::kumactl_replay`).
-
-use std::collections::BTreeMap;
+//! Plays the recorded runs that need no real control plane. All of the short list is played against a
+//! real one by the tests of the control plane, with the same player (`testkit::kumactl_replay`).
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use testkit::kumactl_replay::{DIFFERENCES, Line, Player, lines};
+use testkit::kumactl_replay::{Differences, Line, Player, lines};
 
 use crate::server::{Request, Server, nobody};
 
@@ -80,15 +78,13 @@ fn recorded_runs_come_out_the_same() {
         })
     };
     let (ours, remote, zone) = (start(), start(), start());
-    let mut expected: BTreeMap<(usize, String), &str> = BTreeMap::new();
+    let listed = Differences::read();
     let mut problems = Vec::new();
     let mut played = 0;
     let mut state = String::new();
     let mut canned_server = start();
     for line in lines.iter().filter(|line| !line.needs_control_plane()) {
-        let is_alone = line.state.starts_with("no server")
-            || line.state.starts_with("global")
-            || line.state.starts_with("federated");
+        let is_alone = !line.has_canned_server();
         // The longer list is for states that need nothing but a few fixed answers.
         if is_alone && !line.is_core {
             continue;
@@ -115,22 +111,14 @@ fn recorded_runs_come_out_the_same() {
         }
         canned_server.take();
         played += 1;
-        let known = |what: &str| DIFFERENCES.iter().any(|(number, known, _)| (*number, *known) == (line.number, what));
-        for (number, what, why) in DIFFERENCES.iter().filter(|(number, ..)| *number == line.number) {
-            expected.insert((*number, (*what).to_owned()), why);
-        }
         let differences = if records { recorder.play(line) } else { player.play(line) };
-        for difference in differences {
-            expected.remove(&(line.number, difference.what.clone()));
-            if !known(&difference.what) {
-                problems.push(format!("{:?}: {difference:#?}", line.args));
-            }
-        }
+        problems.extend(listed.stale(line.number, &differences));
+        let unknown = differences.iter().filter(|one| !listed.knows(line.number, &one.what));
+        problems.extend(unknown.map(|one| format!("{:?}: {one:#?}", line.args)));
         if !line.requests.is_empty() {
             problems.extend(compare_requests(line, &canned_server.take()));
         }
     }
-    problems.extend(expected.into_iter().map(|(entry, why)| format!("no longer different: {entry:?} ({why})")));
     assert!(problems.is_empty(), "{} problems in {played} runs:\n{}", problems.len(), problems.join("\n"));
     assert!(played > 100, "only {played} runs were played");
 }

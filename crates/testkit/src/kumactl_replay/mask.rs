@@ -1,13 +1,16 @@
-//! Hides what differs from run to run: times, ages, ids, keys, tokens.
+//! Hides what differs from run to run: times, ages, ids, counters, keys, tokens.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
+
+const COUNTERS: &str = "TOTAL UPDATES";
 
 /// Hides what differs from run to run.
 pub fn mask(text: &str) -> String {
     let mut masked = String::new();
     let mut lines = text.split('\n').peekable();
     let mut in_key = false;
+    let mut counters = None;
     while let Some(line) = lines.next() {
         if line.starts_with("-----BEGIN ") {
             in_key = true;
@@ -20,12 +23,21 @@ pub fn mask(text: &str) -> String {
             in_key = !line.starts_with("-----END ");
             continue;
         }
-        masked += &words(line);
+        // Below its title, a counter stands where the title begins.
+        counters = if line.is_empty() { None } else { line.find(COUNTERS).or(counters) };
+        masked += &words(&counters.map_or_else(|| line.to_owned(), |place| uncounted(line, place)));
         if lines.peek().is_some() {
             masked.push('\n');
         }
     }
     masked
+}
+
+/// Hides the counter that begins at this place. Nothing counted is not hidden.
+fn uncounted(line: &str, place: usize) -> String {
+    let Some((before, rest)) = line.split_at_checked(place) else { return line.to_owned() };
+    let after = rest.trim_start_matches(|character: char| character.is_ascii_digit());
+    if after.len() == rest.len() || rest.starts_with("0 ") { line.to_owned() } else { format!("{before}COUNT{after}") }
 }
 
 /// Masks word by word. Columns are parted by three blanks or more, their widths depend on ages.
@@ -98,6 +110,13 @@ mod tests {
     fn ages_and_widths_are_hidden() {
         check("NAME   AGE\neast   4d\n", "NAME   AGE\neast   AGE\n");
         check("NAME        AGE\neast      12s\n", "NAME   AGE\neast   AGE\n");
+    }
+
+    #[test]
+    fn counters_are_hidden_and_zero_is_not() {
+        let masked = "NAME   TOTAL UPDATES   TOTAL ERRORS\neast   COUNT   7\nwest   0   0\n";
+        check("NAME   TOTAL UPDATES   TOTAL ERRORS\neast   29              7\nwest   0               0\n", masked);
+        check("a      29   1\n", "a   29   1\n");
     }
 
     #[test]
