@@ -58,9 +58,11 @@ impl Running {
             // Spread over a fifth of the grace time, so that they do not all come back in one instant.
             let pause =
                 grace.checked_div(u32::try_from(zones.len()).unwrap_or(u32::MAX).max(1)).unwrap_or_default() / 5;
-            for zone in zones {
-                registry.close_zone(&zone, &CloseReason::Draining);
-                tokio::time::sleep(pause).await;
+            for (at, zone) in zones.iter().enumerate() {
+                if at > 0 {
+                    tokio::time::sleep(pause).await;
+                }
+                registry.close_zone(zone, &CloseReason::Draining);
             }
         }
         self.tasks.stop();
