@@ -75,5 +75,5 @@ fn report(closed: &Closed, metrics: &KdsMetrics) {
         CloseReason::ZoneDeleted => "zone-deleted",
     };
     metrics.closed(reason);
-    info!(target: "kds.auth", zone = %closed.zone, method = closed.method, reason, detail = %closed.reason, "closed a live stream: its token is good no more");
+    info!(target: "kds.auth", zone = %closed.zone, method = closed.method, reason, detail = %closed.reason, "closed a live stream: its token is no longer valid");
 }
