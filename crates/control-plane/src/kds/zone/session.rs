@@ -116,7 +116,7 @@ impl Ended {
                     "generate a new token for this zone (kumactl generate control-plane-token --zone=<zone>) and write it into the file that KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH names, it is read without a restart; a token in KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_INLINE needs one"
                 }
                 Code::Unknown | Code::Internal | Code::Unimplemented => {
-                    "check that KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS names the KDS port of a global control plane (5685), not another one of its ports"
+                    "check that the global control plane is up, and that KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS names its KDS port (5685)"
                 }
                 _ => "",
             },
