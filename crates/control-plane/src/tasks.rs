@@ -4,8 +4,11 @@ use std::{future::Future, time::Duration};
 
 use anyhow::anyhow;
 use tokio::sync::watch;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{error, info};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
+use tracing::{debug, error, info};
 
 /// What the end of a task with an error does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +55,10 @@ impl Tasks {
             };
             let Err(cause) = ended else { return };
             match on_error {
+                // What it worked with went away before it saw that it should stop.
+                OnError::StopProgram if owner.stop.is_cancelled() => {
+                    debug!(target: "tasks", task = name, error = %format!("{cause:#}"), "task ended with an error while stopping");
+                }
                 OnError::Log => info!(target: "tasks", task = name, error = %format!("{cause:#}"), "task ended with an error"),
                 OnError::StopProgram => {
                     error!(target: "tasks", task = name, error = %format!("{cause:#}"), "a part that cannot be missed failed, stopping");
@@ -68,6 +75,12 @@ impl Tasks {
     /// Asks all tasks to stop.
     pub fn stop(&self) {
         self.stop.cancel();
+    }
+
+    /// Asks all tasks to stop when the guard is dropped, unless it is disarmed: tasks should hear of a start that failed
+    /// before what they work with goes away.
+    pub fn stop_on_drop(&self) -> DropGuard {
+        self.stop.clone().drop_guard()
     }
 
     /// Resolves when tasks should stop. Cancel safe.
@@ -89,5 +102,30 @@ impl Tasks {
     /// Why the program stops by itself, if a task that cannot be missed failed.
     pub fn failure(&self) -> Option<String> {
         self.failure.borrow().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_failure_before_the_stop_is_a_failure_of_the_program() {
+        let tasks = Tasks::new();
+        tasks.spawn("part", OnError::StopProgram, async { Err(anyhow!("broken")) });
+        tasks.stopping().await;
+        let stopping = tasks.clone();
+        tasks.spawn("other", OnError::StopProgram, async move {
+            stopping.stopping().await;
+            Err(anyhow!("channel closed"))
+        });
+        assert!(tasks.finished(Duration::from_secs(5)).await);
+        assert_eq!(tasks.failure().as_deref(), Some("part: broken"));
+
+        let tasks = Tasks::new();
+        tasks.stop();
+        tasks.spawn("part", OnError::StopProgram, async { Err(anyhow!("channel closed")) });
+        assert!(tasks.finished(Duration::from_secs(5)).await);
+        assert_eq!(tasks.failure(), None);
     }
 }

@@ -39,6 +39,7 @@ use crate::{
 pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) -> anyhow::Result<Running> {
     let common = Common::start(config, clock, log, tasks, "Global", "global.db").await?;
     let Common { config, clock, tasks, store, identity, .. } = &common;
+    let starting = tasks.stop_on_drop();
     bootstrap::global(store, &common.wanted(), clock.now()).await.context("make what a global control plane needs")?;
     let keys = common.keys().await;
     let registry = Registry::new(keys.ring(), config.global.auth.leeway);
@@ -92,6 +93,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     tasks.spawn("kds", OnError::StopProgram, crate::kds::listener::serve(listener, tls, port, tasks.clone()));
     common.serve_diagnostics(&mut addresses).await?;
     info!(target: "kuma-cp.run", mode = "global", version = crate::about::VERSION, instance = %common.instance, "started");
+    let _serves = starting.disarm();
     Ok(Running { tasks: tasks.clone(), addresses, registry: Some(registry) })
 }
 

@@ -26,6 +26,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     let file = format!("zone-{name}.db");
     let common = Common::start(config, clock, log, tasks, name.as_str(), &file).await?;
     let Common { config, clock, tasks, store, .. } = &common;
+    let starting = tasks.stop_on_drop();
     let side = match config.federated_zone() {
         Some(zone) => Side::FederatedZone(zone.as_str().to_owned()),
         None => Side::LoneZone(name.as_str().to_owned()),
@@ -44,6 +45,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     }
     common.serve_diagnostics(&mut addresses).await?;
     info!(target: "kuma-cp.run", mode = "zone", zone = %name, version = crate::about::VERSION, instance = %common.instance, "started");
+    let _serves = starting.disarm();
     Ok(Running { tasks: tasks.clone(), addresses, registry: None })
 }
 

@@ -123,7 +123,11 @@ impl Merging {
             let Some(setting) = SETTINGS.iter().find(|setting| setting.path == path) else { continue };
             names.sort_by_key(|one| one.former);
             for one in names.iter().filter(|one| one.former) {
-                self.remarks.push(format!("{} has a new name: {}", one.source, new_name(setting, &one.source)));
+                self.remarks.push(format!(
+                    "{} has a new name, {}; the old one works too",
+                    one.source,
+                    new_name(setting, &one.source)
+                ));
             }
             let Some((first, rest)) = names.split_first() else { continue };
             if let Some(other) = rest.iter().find(|other| other.text.trim() != first.text.trim()) {
@@ -229,7 +233,10 @@ fn new_name<'a>(setting: &'a Setting, source: &Source) -> &'a str {
     }
 }
 
-/// A hint for a name that is off by its case or its separators.
+/// How many letters a name may be off to be taken for a slip.
+const SLIP: usize = 2;
+
+/// A hint for a name that is off by its case, its separators or a letter or two.
 fn nearest(name: &str) -> String {
     let plain = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     let wanted = plain(name);
@@ -237,8 +244,29 @@ fn nearest(name: &str) -> String {
         SETTINGS.iter().flat_map(|setting| [setting.path, setting.variable]).chain(FORMER.iter().map(|(old, _)| *old));
     known
         .filter(|known| !known.is_empty())
-        .find(|known| plain(known) == wanted)
-        .map_or_else(String::new, |known| format!("; did you mean `{known}`?"))
+        .map(|known| (distance(&plain(known), &wanted), known))
+        .filter(|(distance, _)| *distance <= SLIP)
+        .min_by_key(|(distance, _)| *distance)
+        .map_or_else(String::new, |(_, known)| format!("; did you mean `{known}`?"))
+}
+
+/// How many letters have to be put in, left out or changed to make one text of the other; a lower bound if that is many.
+fn distance(one: &str, other: &str) -> usize {
+    let lengths = one.len().abs_diff(other.len());
+    if lengths > SLIP {
+        return lengths;
+    }
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, letter) in one.bytes().enumerate() {
+        let mut left = at + 1;
+        let mut next = vec![left];
+        for ((wanted, diagonal), above) in other.bytes().zip(&row).zip(row.iter().skip(1)) {
+            left = (diagonal + usize::from(letter != wanted)).min(above + 1).min(left + 1);
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
 }
 
 /// Every leaf of a document with its path. Lists are leaves; so are empty sections, which say nothing.

@@ -97,10 +97,14 @@ fn unknown_keys_of_our_sections_refuse_and_others_are_listed_once() {
     bad(
         "multizone:\n  global:\n    kds:\n      auht: {type: none}\n",
         &[],
-        &["kuma-cp.yaml", "multizone.global.kds.auht.type"],
+        &["kuma-cp.yaml", "multizone.global.kds.auht.type", "did you mean `multizone.global.kds.auth.type`?"],
     );
     bad("apiServer:\n  http:\n    Port: 1\n", &[], &["did you mean `apiServer.http.port`?"]);
-    bad("", &[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYP", "none")], &["KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYP"]);
+    bad(
+        "",
+        &[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYP", "none")],
+        &["did you mean `KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE`?"],
+    );
     bad("", &[("KMESH_MULTIZONE_ANYTHING", "x")], &["KMESH_MULTIZONE_ANYTHING"]);
     bad("kmesh:\n  multizone:\n    zone:\n      konnect: {cpId: x}\n", &[], &["Konnect"]);
     bad("", &[("KMESH_MULTIZONE_ZONE_KONNECT_CP_ID", "x")], &["Konnect"]);

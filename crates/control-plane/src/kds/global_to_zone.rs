@@ -45,7 +45,7 @@ pub(crate) async fn serve(
     port.insights.unsubscribe(&zone, &subscription);
     match status {
         Some(status) => {
-            info!(target: "kds.global", zone = %zone, code = ?status.code(), reason = %clip(status.message()), "GlobalToZoneSync ended by global");
+            info!(target: "kds.global", zone = %zone, code = ?status.code(), reason = %clip(status.message()), "GlobalToZoneSync ended");
             frames.end(status);
         }
         None => info!(target: "kds.global", zone = %zone, "GlobalToZoneSync ended by the zone"),

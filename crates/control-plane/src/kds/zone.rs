@@ -101,7 +101,7 @@ impl Keeper {
             warn!(
                 target: "kds.zone",
                 reason = %clip(&ended.to_string()),
-                advice = ended.advice(),
+                advice = Some(ended.advice()).filter(|advice| !advice.is_empty()),
                 retryIn = %format_args!("{:.1}s", pause.as_secs_f64()),
                 "not connected to the global control plane; this zone keeps serving what it has"
             );

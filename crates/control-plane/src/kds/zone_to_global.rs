@@ -37,7 +37,7 @@ pub(crate) async fn serve(
     };
     match ended {
         Some(status) => {
-            info!(target: "kds.global", zone = %zone, code = ?status.code(), reason = %clip(status.message()), "ZoneToGlobalSync ended by global");
+            info!(target: "kds.global", zone = %zone, code = ?status.code(), reason = %clip(status.message()), "ZoneToGlobalSync ended");
             frames.end(status);
         }
         None => info!(target: "kds.global", zone = %zone, "ZoneToGlobalSync ended by the zone"),

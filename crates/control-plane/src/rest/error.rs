@@ -131,6 +131,16 @@ impl Problem {
 }
 
 impl ApiError {
+    /// What was wrong, for the log.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Denied(denied) => denied.to_string(),
+            Self::Issue(error) => error.to_string(),
+            Self::Invalid { violations, .. } => model::validate::join(violations),
+            other => format!("{other:?}"),
+        }
+    }
+
     /// Returns the answer to the request.
     pub(crate) fn into_response(self) -> Response {
         if matches!(self, Self::Unreadable) {

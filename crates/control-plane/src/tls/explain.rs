@@ -114,7 +114,11 @@ impl HandshakeProblem {
             CertificateError::UnknownIssuer => Self::UnknownCa { host, roots },
             CertificateError::NotValidForName => Self::WrongName { host, names: "other names".to_owned() },
             CertificateError::NotValidForNameContext { presented, .. } => {
-                let names = if presented.is_empty() { "no name at all".to_owned() } else { presented.join(", ") };
+                let names = if presented.is_empty() {
+                    "no name at all".to_owned()
+                } else {
+                    presented.iter().map(|name| plain(name)).collect::<Vec<_>>().join(", ")
+                };
                 Self::WrongName { host, names }
             }
             CertificateError::Expired => Self::Expired { host, since: "a time in the past".to_owned() },
@@ -129,6 +133,12 @@ impl HandshakeProblem {
             other => Self::BadCertificate { host, detail: other.to_string() },
         }
     }
+}
+
+/// A name of a certificate as people write it; the TLS library gives `DnsName("localhost")`.
+fn plain(name: &str) -> String {
+    let inner = name.split_once('(').and_then(|(_kind, rest)| rest.strip_suffix(')')).unwrap_or(name);
+    format!("`{}`", inner.trim_matches('"'))
 }
 
 /// Walks the chain of causes; an `io::Error` hides what it wraps from `source`.

@@ -139,7 +139,11 @@ pub async fn gauges(registry: Registry, metrics: KdsMetrics, tasks: Tasks) -> an
             () = tasks.stopping() => return Ok(()),
             changed = changes.changed() => if changed.is_err() { return Ok(()) },
         }
-        tokio::time::sleep(GAUGES).await;
+        // The wait must not hold up a control plane that stops.
+        tokio::select! {
+            () = tasks.stopping() => return Ok(()),
+            () = tokio::time::sleep(GAUGES) => {}
+        }
     }
 }
 

@@ -111,7 +111,10 @@ fn generate() -> Command {
     let control_plane_token =
         leaf("control-plane-token", "Generate a token that a zone control plane shows to the global one.", &[])
             .arg(zone())
-            .arg(valid_for());
+            .arg(span(
+                "valid-for",
+                "how long the token will be valid (for example \"24h\"); without it, until its signing key is deleted",
+            ));
     let dataplane_token = leaf("dataplane-token", "Generate Dataplane Token.", &[])
         .arg(text("name", "name of the Dataplane"))
         .arg(mesh())

@@ -105,6 +105,17 @@ fn control_plane_token_is_asked_for_and_printed_bare() {
 }
 
 #[test]
+fn a_control_plane_without_signing_keys_gets_a_hint() {
+    let problem = json!({"status": 404, "title": "Signing Key not found", "detail": "none"});
+    let server = Server::start(move |request| arctos(request).unwrap_or_else(|| (404, problem.to_string())));
+    let shown = run(home_of(&server).path(), &["generate", "control-plane-token", "--zone=west"], "");
+    assert_eq!((shown.status.code(), text(&shown.stdout).as_str()), (Some(1), ""));
+    let said = text(&shown.stderr);
+    assert!(said.starts_with("Hint: tokens for zones are made by the global control plane"), "{said}");
+    assert!(said.contains("Signing Key not found (none)"), "{said}");
+}
+
+#[test]
 fn zone_token_takes_three_scopes_and_no_other() {
     let server = Server::start(|request| arctos(request).unwrap_or_else(|| (200, "tok".to_owned())));
     let home = home_of(&server);

@@ -11,7 +11,7 @@ use crate::StoreError;
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// Another process works with the file.
-    #[error("store `{}` is in use by process {holder}", .path.display())]
+    #[error("store `{}` is in use by process {holder}: stop that one first, or work in another directory", .path.display())]
     InUse {
         /// The file.
         path: PathBuf,

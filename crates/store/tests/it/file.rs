@@ -84,7 +84,14 @@ fn a_second_process_is_refused_and_told_who_has_the_file() {
     let file = folder.path().join("store.db");
     let store = SqliteStore::open(&file).unwrap();
     let second = Child::start("open", &file);
-    assert_eq!(second.line(), format!("store `{}` is in use by process {}", file.display(), std::process::id()));
+    assert_eq!(
+        second.line(),
+        format!(
+            "store `{}` is in use by process {}: stop that one first, or work in another directory",
+            file.display(),
+            std::process::id()
+        )
+    );
     second.finish();
     drop(store);
     let mut holder = Child::start("open", &file);

@@ -117,7 +117,10 @@ impl Ended {
             }
             Self::Rpc { status, .. } => match status.code() {
                 Code::Unauthenticated | Code::PermissionDenied => {
-                    "generate a new token for this zone (kumactl generate control-plane-token --zone=<zone>) and write it into the token file; no restart is needed"
+                    "generate a new token for this zone (kumactl generate control-plane-token --zone=<zone>) and write it into the file that KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH names, it is read without a restart; a token in KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_INLINE needs one"
+                }
+                Code::Unknown | Code::Internal | Code::Unimplemented => {
+                    "check that the global control plane is up, and that KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS names its KDS port (5685)"
                 }
                 _ => "",
             },
@@ -355,7 +358,11 @@ fn chain(error: &dyn std::error::Error) -> String {
         text.push_str(&error.to_string());
         cause = error.source();
     }
-    text
+    // The TLS library ends some texts with a link into its manual for programmers.
+    match text.split_once(": https://docs.rs/") {
+        Some((plain, _link)) => plain.to_owned(),
+        None => text,
+    }
 }
 
 /// Told once, with the first response on GlobalToZoneSync: global accepted this zone and serves it.

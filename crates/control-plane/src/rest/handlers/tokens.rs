@@ -44,7 +44,7 @@ pub(super) async fn issue(call: &Call<'_>, caller: &Caller, kind: TokenKind) -> 
             Ok(answer::with_type(StatusCode::OK, "text/plain", token.reveal().to_owned()))
         }
         Err(error) => {
-            info!(target: "api-server", %caller, token = ?kind, reason = ?error, "token not issued");
+            info!(target: "api-server", %caller, token = ?kind, reason = error.reason(), "token not issued");
             Err(error)
         }
     }

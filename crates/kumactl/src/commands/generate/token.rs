@@ -16,8 +16,12 @@ use crate::{
     session::Session,
 };
 
+const TOKENS_OF_CONTROL_PLANES: &str = "/tokens/control-plane";
 const SCOPE_HINT: &str = "Hint: without --scope the token admits nobody as a zone control plane; add --scope=cp, or use \
                           `kumactl generate control-plane-token`";
+
+const NO_KEY_HINT: &str = "Hint: tokens for zones are made by the global control plane, which holds the signing keys: if this is \
+                           one, add a key with `kumactl generate signing-key` and `kumactl apply`";
 
 /// A token that a zone control plane shows to the global one.
 pub(super) fn control_plane(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
@@ -27,7 +31,7 @@ pub(super) fn control_plane(session: &Session<'_>, flags: &Flags) -> Result<(), 
         let valid_for = positive("control plane", flags)?;
         request.insert("validFor".to_owned(), text(valid_for).into());
     }
-    issue(session, "control plane", "/tokens/control-plane", &Value::Object(request))
+    issue(session, "control plane", TOKENS_OF_CONTROL_PLANES, &Value::Object(request))
 }
 
 /// A zone token.
@@ -162,6 +166,9 @@ fn issue(session: &Session<'_>, what: &str, route: &str, request: &Value) -> Res
     let tried = format!("failed to generate a {what} token");
     let answer = session.ask(Ask::other(Method::Post, route).with_body(&body));
     let answer = answer.map_err(|trouble| trouble.within(&format!("{tried}: could not execute the request")))?;
+    if answer.status == 404 && route == TOKENS_OF_CONTROL_PLANES {
+        session.printer().note(NO_KEY_HINT);
+    }
     let answer = answer.accept(&[200]).map_err(|error| error.within(&tried))?;
     session.printer().data(&answer.body)
 }
