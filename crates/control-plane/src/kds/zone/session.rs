@@ -117,7 +117,7 @@ impl Ended {
             }
             Self::Rpc { status, .. } => match status.code() {
                 Code::Unauthenticated | Code::PermissionDenied => {
-                    "generate a new token for this zone (kumactl generate control-plane-token --zone=<zone>) and write it into the file that KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH names, it is read without a restart; a token in KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_INLINE needs one"
+                    "generate a new token for this zone (kumactl generate control-plane-token --zone=<zone>; zone-token --zone=<zone> --scope=cp if the global takes zone tokens only) and write it into the file that KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH names, it is read without a restart; a token in KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_INLINE needs one"
                 }
                 Code::Unknown | Code::Internal | Code::Unimplemented => {
                     "check that the global control plane is up, and that KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS names its KDS port (5685)"
