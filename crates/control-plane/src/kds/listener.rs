@@ -59,7 +59,7 @@ pub(crate) async fn serve(
             }
         };
         next += 1;
-        let connection = Connection { id: ConnectionId(next), peer, proven: Arc::default() };
+        let connection = Connection { id: ConnectionId(next), peer, proven: Arc::default(), refused: Arc::default() };
         let (port, tls, owner) = (Arc::clone(&port), tls.clone(), tasks.clone());
         tasks.spawn("kds-connection", OnError::Log, async move {
             let secured = tokio::time::timeout(HANDSHAKE_DEADLINE, secure(stream, tls)).await;

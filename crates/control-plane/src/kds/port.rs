@@ -65,6 +65,8 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// Somebody on it proved who they are.
     pub(crate) proven: Arc<AtomicBool>,
+    /// A refusal on it was logged: a zone opens six RPCs, and one line says it all.
+    pub(crate) refused: Arc<AtomicBool>,
 }
 
 /// Everything the handlers of the port need.
@@ -262,7 +264,9 @@ impl Port {
         refusal: Refusal,
     ) -> http::Response<Body> {
         self.metrics.refused(refusal.reason);
-        if let Logged::Yes { suppressed } = self.throttle.failed(connection.peer.ip()).await {
+        let logged = self.throttle.failed(connection.peer.ip()).await;
+        let first_here = !connection.refused.swap(true, Ordering::Relaxed);
+        if let (Logged::Yes { suppressed }, true) = (logged, first_here) {
             // Only what is a zone name is shown: a token in the wrong header must not end in the log.
             let claimed = headers.get("client-id").and_then(|value| value.to_str().ok());
             let claimed = claimed

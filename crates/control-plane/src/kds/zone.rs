@@ -146,6 +146,8 @@ impl Keeper {
                 () = tokio::time::sleep_until(patience), if !up => return (Ended::Silent, token),
                 Ok(()) = &mut accepted, if !up => {
                     up = true;
+                    // What failed before this connection says nothing about the next one.
+                    self.backoff = Backoff::default();
                     self.link.set(LinkState::Connected { since: self.clock.now() });
                     info!(target: "kds.zone", zone = %self.options.zone, global = %self.options.dialer.target(), "connected to the global control plane");
                 }

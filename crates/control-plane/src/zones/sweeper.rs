@@ -1,6 +1,10 @@
 //! Enforces keys on live streams: sweeps the registry when the ring changes and when a token expires.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
@@ -39,9 +43,7 @@ pub async fn run(
         // Reading marks as seen before the sweep: a change after these lines wakes the loop again.
         let current = Arc::clone(&ring.borrow_and_update());
         let expiry = *earliest.borrow_and_update();
-        for closed in registry.sweep(&current, clock.now()) {
-            report(&closed, &metrics);
-        }
+        report(&registry.sweep(&current, clock.now()), &metrics);
         tokio::select! {
             () = tasks.stopping() => return Ok(()),
             // The ring's owner ends first when the program stops.
@@ -122,9 +124,7 @@ pub async fn deleted_zones(
             }
         };
         for zone in gone.iter().filter_map(|name: &String| ZoneName::parse(name).ok()) {
-            for closed in registry.close_zone(&zone, &CloseReason::ZoneDeleted) {
-                report(&closed, &metrics);
-            }
+            report(&registry.close_zone(&zone, &CloseReason::ZoneDeleted), &metrics);
             insights.forget(&zone);
         }
     }
@@ -147,14 +147,27 @@ pub async fn gauges(registry: Registry, metrics: KdsMetrics, tasks: Tasks) -> an
     }
 }
 
-fn report(closed: &Closed, metrics: &KdsMetrics) {
-    let reason = match &closed.reason {
+/// One line for the streams of a zone that end together.
+fn report(closed: &[Closed], metrics: &KdsMetrics) {
+    let mut together: BTreeMap<(&ZoneName, &'static str), Vec<&Closed>> = BTreeMap::new();
+    for stream in closed {
+        let reason = word(&stream.reason);
+        metrics.closed(reason);
+        together.entry((&stream.zone, reason)).or_default().push(stream);
+    }
+    for ((zone, reason), streams) in together {
+        let detail = streams.first().map(|stream| stream.reason.to_string()).unwrap_or_default();
+        let methods: Vec<&str> = streams.iter().map(|stream| stream.method).collect();
+        info!(target: "kds.auth", zone = %zone, reason, detail, streams = methods.join(" "), "closed live streams");
+    }
+}
+
+fn word(reason: &CloseReason) -> &'static str {
+    match reason {
         CloseReason::Refused(rejection) => rejection.reason(),
         CloseReason::Replaced { .. } => "replaced",
         CloseReason::Draining => "draining",
         CloseReason::ZoneDeleted => "zone-deleted",
         CloseReason::TooManyStreams => "too-many-streams",
-    };
-    metrics.closed(reason);
-    info!(target: "kds.auth", zone = %closed.zone, method = closed.method, reason, detail = %closed.reason, "closed a live stream");
+    }
 }

@@ -23,7 +23,7 @@ fn deleting_a_key_closes_its_sessions_and_a_new_token_brings_the_zone_back() {
     let mark = world.global.mark();
     let west_mark = west.mark();
     world.kumactl.ok(&["delete", "global-secret", "control-plane-signing-key-0001"], "");
-    world.global.line_after(mark, &["closed a live stream", r#""zone": "east""#, "unknown-key"]);
+    world.global.line_after(mark, &["closed live streams", r#""zone": "east""#, "unknown-key"]);
     world.wait_offline("east");
     east.line(&["not connected to the global control plane", "keeps serving"]);
     assert!(world.online("west"));
@@ -59,7 +59,7 @@ fn revoking_a_token_closes_its_session_only() {
     let list = base64_of(&format!("some-other-id, {id}\r\n"));
     let mark = world.global.mark();
     world.apply(&format!("type: GlobalSecret\nname: control-plane-token-revocations\ndata: {list}\n"));
-    world.global.line_after(mark, &["closed a live stream", r#""zone": "west""#, "revoked"]);
+    world.global.line_after(mark, &["closed live streams", r#""zone": "west""#, "revoked"]);
     world.wait_offline("west");
     assert!(world.online("east"));
     west.line(&["refused this zone", "revoked"]);
@@ -74,7 +74,7 @@ fn a_token_that_expires_ends_its_session() {
     let file = world.file("west.token", &token);
     let west = world.zone("west", &[("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH", &file)]);
     world.global.line(&["successfully authenticated", r#""zone": "west""#]);
-    world.global.line(&["closed a live stream", r#""zone": "west""#, "expired"]);
+    world.global.line(&["closed live streams", r#""zone": "west""#, "expired"]);
     west.line(&["refused this zone", "expired"]);
     world.token_file("west");
     world.wait_online("west");
