@@ -1,0 +1,315 @@
+//! From the merged values to a [`Config`]: reads each one as what it is, and collects every problem before it gives up.
+
+use std::path::PathBuf;
+
+use zeroize::Zeroizing;
+
+use super::{
+    Access, Allowed, ApiPort, ApiServer, AuthType, Config, ConfigError, GlobalAddress, GlobalAuth, GlobalKds, Mode,
+    Remark, SecretText, StoreType, Tls, ZoneKds, values::Values,
+};
+
+/// Builds the configuration. `home` is the folder of the user, for the default work directory.
+pub(super) fn config(values: Values, remarks: Vec<String>, home: &str) -> Result<(Config, Vec<Remark>), ConfigError> {
+    let mut builder = Builder { values, remarks, problems: Vec::new() };
+    match builder.build(home) {
+        Some(config) if builder.problems.is_empty() => Ok((config, builder.remarks.into_iter().map(Remark).collect())),
+        _ => Err(ConfigError(builder.problems)),
+    }
+}
+
+/// Turns values into a configuration, collecting all problems.
+struct Builder {
+    values: Values,
+    remarks: Vec<String>,
+    problems: Vec<String>,
+}
+
+impl Builder {
+    fn build(&mut self, home: &str) -> Option<Config> {
+        let mode = match self.choice("mode", &["global", "zone", "remote", "standalone"]).as_str() {
+            "global" => Mode::Global,
+            "remote" | "standalone" => {
+                self.remarks.push(format!(
+                    "`mode: {0}` of {1} is now called `zone`",
+                    self.values.text("mode"),
+                    self.values.source("mode")
+                ));
+                self.values.replace("mode", "zone");
+                Mode::Zone
+            }
+            _ => Mode::Zone,
+        };
+        if self.values.text("environment") != "universal" {
+            self.bad("environment", "allowed is `universal`; this program does not run inside the Kubernetes API");
+        }
+        let store = match self.values.text("store.type") {
+            "sqlite" => StoreType::Sqlite,
+            "memory" => StoreType::Memory,
+            "postgres" | "kubernetes" => {
+                self.bad("store.type", "this store does not exist here yet; allowed are `sqlite` and `memory`");
+                StoreType::Sqlite
+            }
+            _ => {
+                self.bad("store.type", "allowed are `sqlite` and `memory`");
+                StoreType::Sqlite
+            }
+        };
+        if self.values.text("access.type") != "static" {
+            self.bad("access.type", "allowed is `static`");
+        }
+        if self.values.text("apiServer.authn.type") != "tokens" {
+            self.bad("apiServer.authn.type", "allowed is `tokens`");
+        }
+        if self.values.text("general.workDir").is_empty() {
+            let folder = if home.is_empty() { ".kuma".to_owned() } else { format!("{home}/.kuma") };
+            self.values.replace("general.workDir", &folder);
+        }
+        let zone_name = self.zone_name();
+        let global_address = self.global_address();
+        let zone = self.zone_kds(global_address.as_ref());
+        let general_tls = self.tls("general");
+        let global = self.global_kds();
+        let api_server = self.api_server();
+        let access = self.access();
+        let config = Config {
+            mode,
+            work_dir: PathBuf::from(self.values.text("general.workDir")),
+            general_tls,
+            base_backoff: self.values.duration("general.resilientComponentBaseBackoff"),
+            max_backoff: self.values.duration("general.resilientComponentMaxBackoff"),
+            store,
+            unsafe_delete: self.values.flag("store.unsafeDelete"),
+            api_server,
+            global,
+            zone_name: zone_name?,
+            global_address,
+            zone,
+            disable_origin_label_validation: self.values.flag("multizone.zone.disableOriginLabelValidation"),
+            access,
+            diagnostics_port: self.port("diagnostics.serverPort"),
+            skip_mesh_creation: self.values.flag("defaults.skipMeshCreation"),
+            skip_hostname_generators: self.values.flag("defaults.SkipHostnameGenerators"),
+            zone_subscription_limit: usize::try_from(self.values.number("metrics.zone.subscriptionLimit"))
+                .unwrap_or(10),
+            compact_finished_subscriptions: self.values.flag("metrics.zone.compactFinishedSubscriptions"),
+            enable_dataplane_issuer: self.values.flag("dpServer.authn.dpProxy.dpToken.enableIssuer"),
+            enable_zone_issuer: self.values.flag("dpServer.authn.zoneProxy.zoneToken.enableIssuer"),
+            shown: self.values.shown().to_string(),
+        };
+        if config.mode == Mode::Zone && config.global_address.is_none() {
+            self.remarks.push(
+                "this is a zone without a global control plane; set KUMA_MODE=global to make it a global, or \
+                 KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS to join one"
+                    .to_owned(),
+            );
+        }
+        Some(config)
+    }
+
+    fn bad(&mut self, path: &str, allowed: &str) {
+        self.problems.push(format!(
+            "{}: {} is `{}`: {allowed}",
+            self.values.source(path),
+            path,
+            self.values.text(path)
+        ));
+    }
+
+    fn choice(&mut self, path: &'static str, allowed: &[&str]) -> String {
+        let value = self.values.text(path).to_owned();
+        if !allowed.contains(&value.as_str()) {
+            let list: Vec<_> = allowed.iter().map(|one| format!("`{one}`")).collect();
+            self.bad(path, &format!("allowed are {}", list.join(", ")));
+        }
+        value
+    }
+
+    fn port(&mut self, path: &'static str) -> u16 {
+        u16::try_from(self.values.number(path)).unwrap_or_else(|_too_large| {
+            self.bad(path, "a port is a number from 0 to 65535; 0 lets the system choose");
+            0
+        })
+    }
+
+    fn file(&self, path: &str) -> Option<PathBuf> {
+        let text = self.values.text(path);
+        (!text.is_empty()).then(|| PathBuf::from(text))
+    }
+
+    fn zone_name(&mut self) -> Option<model::ZoneName> {
+        let name = model::ZoneName::parse(self.values.text("multizone.zone.name"));
+        name.map_err(|wrong| self.bad("multizone.zone.name", &wrong.to_string())).ok()
+    }
+
+    fn global_address(&mut self) -> Option<GlobalAddress> {
+        const PATH: &str = "multizone.zone.globalAddress";
+        let text = self.values.text(PATH).to_owned();
+        if text.is_empty() {
+            return None;
+        }
+        let secure = match text.split_once("://") {
+            Some(("grpcs", _)) => true,
+            Some(("grpc", _)) => false,
+            _ => {
+                self.bad(PATH, "it must begin with `grpcs://` (TLS) or `grpc://` (plain text)");
+                return None;
+            }
+        };
+        let parsed = url::Url::parse(&text.replacen("grpc", "http", 1));
+        let host =
+            parsed.as_ref().ok().and_then(url::Url::host_str).map(|host| host.trim_matches(['[', ']']).to_owned());
+        let Some(host) = host.filter(|host| !host.is_empty()) else {
+            self.bad(PATH, "it must be `grpcs://<host>:<port>`");
+            return None;
+        };
+        // 5685 is the documented port; a real zone would dial 443 or 80 without one.
+        let explicit = text.rsplit_once(':').and_then(|(_, port)| port.trim_end_matches('/').parse().ok());
+        let port = parsed.ok().and_then(|url| url.port()).or(explicit).unwrap_or(5685);
+        Some(GlobalAddress { secure, host, port })
+    }
+
+    fn zone_kds(&mut self, address: Option<&GlobalAddress>) -> ZoneKds {
+        let inline = self.values.text("multizone.zone.kds.auth.tokenInline").to_owned();
+        let token_path = self.file("multizone.zone.kds.auth.tokenPath");
+        if !inline.is_empty() && token_path.is_some() {
+            self.remarks.push(
+                "both a token and a token file are set (multizone.zone.kds.auth.tokenInline and tokenPath): the file is used".to_owned(),
+            );
+        }
+        if address.is_some_and(|address| !address.secure) && (!inline.is_empty() || token_path.is_some()) {
+            self.bad(
+                "multizone.zone.globalAddress",
+                "a token must not travel in plain text. Use grpcs scheme: `grpcs://<host>:5685`",
+            );
+        }
+        if token_path.as_ref().is_some_and(|path| path.components().any(|part| part.as_os_str() == "..")) {
+            self.bad("multizone.zone.kds.auth.tokenPath", "`..` is not allowed in the path of the token file");
+        }
+        let root_ca_file = self.file("multizone.zone.kds.rootCaFile");
+        if address.is_some_and(|address| address.secure)
+            && let Some(path) = &root_ca_file
+        {
+            let readable =
+                std::fs::read(path).is_ok_and(|pem| pem.windows(27).any(|text| text == b"-----BEGIN CERTIFICATE-----"));
+            if !readable {
+                self.bad("multizone.zone.kds.rootCaFile", "the file must be readable and hold certificates in PEM");
+            }
+        }
+        ZoneKds {
+            root_ca_file,
+            tls_skip_verify: self.values.flag("multizone.zone.kds.tlsSkipVerify"),
+            max_msg_size: self.message_size("multizone.zone.kds.maxMsgSize"),
+            skip_prefixes: self.values.list("multizone.zone.kds.labels.skipPrefixes"),
+            token_inline: (!inline.is_empty() && token_path.is_none()).then(|| SecretText(Zeroizing::new(inline))),
+            token_path,
+        }
+    }
+
+    fn message_size(&mut self, path: &'static str) -> usize {
+        let size = usize::try_from(self.values.number(path)).unwrap_or(0);
+        if size < 1024 {
+            self.bad(path, "a message must be allowed at least 1024 bytes");
+        }
+        size
+    }
+
+    fn tls(&mut self, section: &str) -> Tls {
+        let path = |name: &str| format!("{section}.{name}");
+        let (cert, key) = (self.file(&path("tlsCertFile")), self.file(&path("tlsKeyFile")));
+        if cert.is_some() != key.is_some() {
+            self.problems.push(format!("{section}: tlsCertFile and tlsKeyFile must be set together"));
+        }
+        for name in ["tlsMinVersion", "tlsMaxVersion"] {
+            if !["", "TLSv1_2", "TLSv1_3"].contains(&self.values.text(&path(name))) {
+                self.bad(&path(name), "allowed are `TLSv1_2` and `TLSv1_3`");
+            }
+        }
+        Tls {
+            cert_file: cert,
+            key_file: key,
+            min_version: self.values.text(&path("tlsMinVersion")).to_owned(),
+            max_version: self.values.text(&path("tlsMaxVersion")).to_owned(),
+            cipher_suites: self.values.list(&path("tlsCipherSuites")),
+        }
+    }
+
+    fn global_kds(&mut self) -> GlobalKds {
+        let kind = match self.values.text("multizone.global.kds.auth.type") {
+            "none" => AuthType::None,
+            "cpToken" => AuthType::CpToken,
+            "zoneToken" => AuthType::ZoneToken,
+            "konnect" => {
+                self.bad("multizone.global.kds.auth.type", "`konnect` is a service of Kong's and does not exist here; allowed are `cpToken`, `zoneToken` and `none`");
+                AuthType::CpToken
+            }
+            _ => {
+                self.bad("multizone.global.kds.auth.type", "allowed are `cpToken`, `zoneToken` and `none`");
+                AuthType::CpToken
+            }
+        };
+        let flush = self.values.duration("multizone.global.kds.zoneInsightFlushInterval");
+        if flush.is_zero() {
+            self.bad("multizone.global.kds.zoneInsightFlushInterval", "it must be greater than zero");
+        }
+        GlobalKds {
+            grpc_port: self.port("multizone.global.kds.grpcPort"),
+            tls_enabled: self.values.flag("multizone.global.kds.tlsEnabled"),
+            tls: self.tls("multizone.global.kds"),
+            max_msg_size: self.message_size("multizone.global.kds.maxMsgSize"),
+            zone_insight_flush_interval: flush,
+            health_poll_interval: self.values.duration("multizone.global.kds.zoneHealthCheck.pollInterval"),
+            skip_prefixes: self.values.list("multizone.global.kds.labels.skipPrefixes"),
+            auth: GlobalAuth {
+                kind,
+                leeway: self.values.duration("multizone.global.kds.auth.leeway"),
+                enable_issuer: self.values.flag("multizone.global.kds.auth.zoneToken.enableIssuer"),
+            },
+        }
+    }
+
+    fn api_port(&mut self, section: &'static str, port: &'static str) -> ApiPort {
+        let interface = format!("{section}.interface");
+        if self.values.text(&interface).parse::<std::net::IpAddr>().is_err() {
+            self.bad(&interface, "it must be an IP address of this machine, like `0.0.0.0` or `127.0.0.1`");
+        }
+        ApiPort {
+            enabled: self.values.flag(&format!("{section}.enabled")),
+            interface: self.values.text(&interface).to_owned(),
+            port: self.port(port),
+        }
+    }
+
+    fn api_server(&mut self) -> ApiServer {
+        ApiServer {
+            read_only: self.values.flag("apiServer.readOnly"),
+            http: self.api_port("apiServer.http", "apiServer.http.port"),
+            https: self.api_port("apiServer.https", "apiServer.https.port"),
+            https_tls: self.tls("apiServer.https"),
+            localhost_is_admin: self.values.flag("apiServer.authn.localhostIsAdmin"),
+            bootstrap_admin_token: self.values.flag("apiServer.authn.tokens.bootstrapAdminToken"),
+            enable_user_issuer: self.values.flag("apiServer.authn.tokens.enableIssuer"),
+            use_secrets: self.values.flag("apiServer.authn.tokens.validator.useSecrets"),
+            base_path: self.values.text("apiServer.basePath").to_owned(),
+            cors_allowed_domains: self.values.list("apiServer.corsAllowedDomains"),
+        }
+    }
+
+    fn access(&mut self) -> Access {
+        let allowed = |name: &str| Allowed {
+            users: self.values.list(&format!("access.static.{name}.users")),
+            groups: self.values.list(&format!("access.static.{name}.groups")),
+        };
+        Access {
+            admin_resources: allowed("adminResources"),
+            generate_dp_token: allowed("generateDpToken"),
+            generate_user_token: allowed("generateUserToken"),
+            generate_zone_token: allowed("generateZoneToken"),
+            generate_cp_token: allowed("generateCpToken"),
+            view_config_dump: allowed("viewConfigDump"),
+            view_stats: allowed("viewStats"),
+            view_clusters: allowed("viewClusters"),
+            control_plane_metadata: allowed("controlPlaneMetadata"),
+        }
+    }
+}
