@@ -14,6 +14,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 pub use self::values::Source;
+use crate::access::Access;
 
 /// What a control plane is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,38 +146,6 @@ pub struct ApiPort {
     pub interface: String,
     /// The port; 0 lets the system choose.
     pub port: u16,
-}
-
-/// Who may do one thing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Allowed {
-    /// These users.
-    pub users: Vec<String>,
-    /// These groups.
-    pub groups: Vec<String>,
-}
-
-/// The static access rules.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Access {
-    /// Read and write secrets.
-    pub admin_resources: Allowed,
-    /// Issue dataplane tokens.
-    pub generate_dp_token: Allowed,
-    /// Issue user tokens.
-    pub generate_user_token: Allowed,
-    /// Issue zone and control plane tokens.
-    pub generate_zone_token: Allowed,
-    /// Issue control plane tokens, beside those above.
-    pub generate_cp_token: Allowed,
-    /// See a proxy's configuration.
-    pub view_config_dump: Allowed,
-    /// See a proxy's statistics.
-    pub view_stats: Allowed,
-    /// See a proxy's clusters.
-    pub view_clusters: Allowed,
-    /// See this configuration.
-    pub control_plane_metadata: Allowed,
 }
 
 /// The REST API.

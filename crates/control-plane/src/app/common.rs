@@ -17,7 +17,6 @@ use wire::kuma::system::v1alpha1::KumaCpVersion;
 use super::{parts::Addresses, serve};
 use crate::{
     about,
-    access::{Access, Allowed},
     bootstrap::Wanted,
     clock::Clock,
     config::{self, Config, StoreType},
@@ -154,7 +153,7 @@ impl Common {
         addresses: &mut Addresses,
     ) -> anyhow::Result<()> {
         let server = &self.config.api_server;
-        let access = Arc::new(access(&self.config.access));
+        let access = Arc::new(self.config.access.clone());
         let rules = Rules {
             side,
             read_only: server.read_only,
@@ -235,21 +234,6 @@ pub(super) fn listening(what: &str, listener: &TcpListener) -> anyhow::Result<So
     let address = listener.local_addr().context("the address of a listener")?;
     info!(target: "kuma-cp.run", what, address = %address, "listening");
     Ok(address)
-}
-
-fn access(rules: &config::Access) -> Access {
-    let allowed = |rule: &config::Allowed| Allowed { users: rule.users.clone(), groups: rule.groups.clone() };
-    Access {
-        admin_resources: allowed(&rules.admin_resources),
-        generate_dp_token: allowed(&rules.generate_dp_token),
-        generate_user_token: allowed(&rules.generate_user_token),
-        generate_zone_token: allowed(&rules.generate_zone_token),
-        generate_cp_token: allowed(&rules.generate_cp_token),
-        view_config_dump: allowed(&rules.view_config_dump),
-        view_stats: allowed(&rules.view_stats),
-        view_clusters: allowed(&rules.view_clusters),
-        control_plane_metadata: allowed(&rules.control_plane_metadata),
-    }
 }
 
 /// The name of this machine, as far as it says.

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 use super::{
-    Access, Allowed, ApiPort, ApiServer, AuthType, Config, ConfigError, GlobalAddress, GlobalAuth, GlobalKds, Mode,
-    Remark, SecretText, StoreType, Tls, ZoneKds, values::Values,
+    ApiPort, ApiServer, AuthType, Config, ConfigError, GlobalAddress, GlobalAuth, GlobalKds, Mode, Remark, SecretText,
+    StoreType, Tls, ZoneKds, values::Values,
 };
+use crate::access::{Access, Allowed};
 
 /// Builds the configuration. `home` is the folder of the user, for the default work directory.
 pub(super) fn config(values: Values, remarks: Vec<String>, home: &str) -> Result<(Config, Vec<Remark>), ConfigError> {

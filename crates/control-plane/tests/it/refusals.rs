@@ -2,7 +2,7 @@
 
 use testkit::client;
 
-use crate::world::{World, text};
+use crate::world::World;
 
 /// Starts a zone that must be refused; returns what the zone and global said.
 fn refused(world: &World, settings: &[(&str, &str)]) -> String {
@@ -46,20 +46,7 @@ fn a_zone_without_a_good_token_is_refused_with_the_reason() {
 fn another_authority_or_host_name_is_refused_and_gets_no_token() {
     let world = World::new(&[]);
     let token = world.token_file("west");
-    let (cert, key) = (text(&world.path("other.crt")), text(&world.path("other.key")));
-    world.kumactl.ok(
-        &[
-            "generate",
-            "tls-certificate",
-            "--type=server",
-            "--hostname=localhost",
-            "--cert-file",
-            &cert,
-            "--key-file",
-            &key,
-        ],
-        "",
-    );
+    let (cert, _key) = world.certificate("other");
     let path = "KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH";
     let line = refused(&world, &[(path, &token), ("KUMA_MULTIZONE_ZONE_KDS_ROOT_CA_FILE", &cert)]);
     assert!(line.contains("no token was sent"), "{line}");

@@ -2,7 +2,7 @@
 
 use testkit::client;
 
-use crate::world::{KUMA_CP, World, decode, text};
+use crate::world::{KUMA_CP, World, decode};
 
 #[test]
 fn the_documented_walk_works_as_it_is_written() {
@@ -74,20 +74,7 @@ fn the_documented_walk_works_as_it_is_written() {
     drop(zone);
 
     // Own CA.
-    let (cert, key) = (text(&world.path("tls.crt")), text(&world.path("tls.key")));
-    world.kumactl.ok(
-        &[
-            "generate",
-            "tls-certificate",
-            "--type=server",
-            "--hostname=localhost",
-            "--cert-file",
-            &cert,
-            "--key-file",
-            &key,
-        ],
-        "",
-    );
+    let (cert, key) = world.certificate("tls");
     world.global.terminate();
     world.global.set("KUMA_MULTIZONE_GLOBAL_KDS_TLS_CERT_FILE", &cert);
     world.global.set("KUMA_MULTIZONE_GLOBAL_KDS_TLS_KEY_FILE", &key);

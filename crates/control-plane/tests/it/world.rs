@@ -58,6 +58,15 @@ impl World {
         text(&path)
     }
 
+    /// A new certificate for `localhost`, made by kumactl: its file and the file of its key.
+    pub(crate) fn certificate(&self, name: &str) -> (String, String) {
+        let (cert, key) = (text(&self.path(&format!("{name}.crt"))), text(&self.path(&format!("{name}.key"))));
+        let files = ["--cert-file", &cert, "--key-file", &key];
+        self.kumactl
+            .ok(&[&["generate", "tls-certificate", "--type=server", "--hostname=localhost"], &files[..]].concat(), "");
+        (cert, key)
+    }
+
     /// Issues a control plane token with kumactl.
     pub(crate) fn token(&self, zone: &str) -> String {
         self.kumactl.ok(&["generate", "control-plane-token", &format!("--zone={zone}")], "")
