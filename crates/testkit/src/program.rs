@@ -296,3 +296,27 @@ pub fn eventually<T: std::fmt::Debug>(what: &str, mut ask: impl FnMut() -> T, sa
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::no_secret_in;
+
+    #[test]
+    fn names_and_numbers_of_keys_are_no_secrets() {
+        no_secret_in(
+            r#"INFO kds.auth {"tokenSerialNumber": 1, "zone": "west", "key": "control-plane-signing-key-0001"}"#,
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "a log line holds a secret")]
+    fn a_token_in_a_log_is_found() {
+        no_secret_in(r#"WARN kds.auth {"authorization": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"}"#);
+    }
+
+    #[test]
+    #[should_panic(expected = "a log line holds a secret")]
+    fn a_key_in_a_log_is_found() {
+        no_secret_in("DEBUG store -----BEGIN RSA PRIVATE KEY-----");
+    }
+}
