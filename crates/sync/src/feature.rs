@@ -19,15 +19,23 @@ impl Features {
     pub const PRODUCER_POLICY_FLOW: Self = Self(8);
     /// Policies may omit their top-level target reference.
     pub const OPTIONAL_TOP_LEVEL_TARGET_REF: Self = Self(16);
-    /// Every feature.
+    /// Ours: the consumer's `initial_resource_versions` are honoured, and sent back by a peer that has it too.
+    pub const INITIAL_VERSIONS: Self = Self(32);
+    /// Ours: a first response may come in parts, so that a kind of any size fits.
+    pub const PARTS: Self = Self(64);
+    /// What real peers have.
     pub const ALL: Self = Self(31);
+    /// What our own two ends have beside that; a real peer ignores the names.
+    pub const OURS: Self = Self(96);
 
-    const NAMES: [(&'static str, Self); 5] = [
+    const NAMES: [(&'static str, Self); 7] = [
         ("zone-token", Self::ZONE_TOKEN),
         ("hash-suffix", Self::HASH_SUFFIX),
         ("hg-mz-selector", Self::HG_MZ_SELECTOR),
         ("producer-policy-flow", Self::PRODUCER_POLICY_FLOW),
         ("optional-top-level-target-ref", Self::OPTIONAL_TOP_LEVEL_TARGET_REF),
+        ("initial-resource-versions", Self::INITIAL_VERSIONS),
+        ("responses-in-parts", Self::PARTS),
     ];
 
     /// Reads names; unknown ones are ignored.
@@ -68,5 +76,8 @@ mod tests {
         assert_eq!(Features::from_names(names.into_iter().rev().chain(["unknown"])), Features::ALL);
         assert_eq!(Features::ALL.names().collect::<Vec<_>>(), names);
         assert!(!Features::NONE.contains(Features::HASH_SUFFIX));
+        let ours = ["initial-resource-versions", "responses-in-parts"];
+        assert_eq!(Features::OURS.names().collect::<Vec<_>>(), ours);
+        assert!(!Features::ALL.contains(Features::PARTS), "a real peer gets nothing in parts");
     }
 }

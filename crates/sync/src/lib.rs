@@ -28,6 +28,6 @@ pub use receiver::{Outcome, Plan, ProtocolError, Receiver};
 pub use reconcile::{Change, Reconciled, Side, reconcile};
 pub use role::{Role, policy_role};
 pub use scope::{Passage, from_global, from_zone};
-pub use sender::{Audience, Reaction, RequestError, Sender, TooLarge};
+pub use sender::{Audience, Reaction, RequestError, Sender, SizeNotice};
 pub use snapshot::{Entry, Snapshot};
 pub use wire_name::WireName;

@@ -33,6 +33,8 @@ pub struct DeltaResponse {
     pub changed: Vec<Arc<Entry>>,
     /// Removed resources.
     pub removed: Vec<WireName>,
+    /// More of the first response follows: what is not named yet is not gone. Only towards peers that take parts.
+    pub more: bool,
     /// Names the response if it is the same for every zone that makes this step: one encoded frame serves all.
     pub step: Option<Step>,
 }
@@ -57,6 +59,8 @@ pub struct Incoming {
     pub resources: Vec<Received>,
     /// Removed resources.
     pub removed: Vec<WireName>,
+    /// More of the first response follows.
+    pub more: bool,
 }
 
 /// One resource as a consumer reads it.

@@ -1,6 +1,6 @@
 //! The consumer's end of one stream: asks for its kinds, takes responses of those and of no other, answers each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::Kind;
 use thiserror::Error;
@@ -34,6 +34,8 @@ pub struct Plan {
     pub removed: Vec<WireName>,
     /// What the caller found invalid: neither created, nor updated, nor deleted.
     pub invalid: Vec<WireName>,
+    /// What earlier parts of a first response named: it is not gone.
+    pub named_before: BTreeSet<WireName>,
 }
 
 /// What became of a plan.
@@ -58,6 +60,10 @@ struct Lane {
     initial_versions: BTreeMap<String, String>,
     /// The nonce that was answered last.
     answered: String,
+    /// What the parts of an unfinished first response named so far.
+    named: BTreeSet<WireName>,
+    /// The response that waits for its answer is a part, and not the last one.
+    more: bool,
 }
 
 impl Receiver {
@@ -85,23 +91,32 @@ impl Receiver {
     ///
     /// A real provider that lost its watch sends what is due then; one that did not says nothing new (contract: kds 13.1).
     pub fn repeat(&self) -> Vec<DeltaRequest> {
-        let again = |lane: &Lane| if lane.initial { lane.first_request() } else { lane.answer(&lane.answered) };
+        let again =
+            |lane: &Lane| if lane.answered.is_empty() { lane.first_request() } else { lane.answer(&lane.answered) };
         self.lanes.values().map(again).collect()
     }
 
     /// Takes a response; returns what it wants done.
-    pub fn on_response(&self, response: Incoming) -> Result<Plan, ProtocolError> {
-        let Some(lane) = self.lanes.get(response.kind.as_str()) else {
+    pub fn on_response(&mut self, response: Incoming) -> Result<Plan, ProtocolError> {
+        let Some(lane) = self.lanes.get_mut(response.kind.as_str()) else {
             return Err(ProtocolError::NotAskedFor { kind: response.kind });
         };
         // Of several resources under one name the last one counts.
         let by_name: BTreeMap<_, _> = response.resources.into_iter().map(|one| (one.name.clone(), one)).collect();
+        lane.more = response.more && lane.initial;
+        for name in &response.removed {
+            lane.named.remove(name);
+        }
+        if lane.more {
+            lane.named.extend(by_name.keys().cloned());
+        }
         Ok(Plan {
             kind: lane.kind,
-            initial: lane.initial && lane.initial_versions.is_empty(),
+            initial: lane.initial && lane.initial_versions.is_empty() && !lane.more,
             resources: by_name.into_values().collect(),
             removed: response.removed,
             invalid: Vec::new(),
+            named_before: if lane.more { BTreeSet::new() } else { std::mem::take(&mut lane.named) },
         })
     }
 
@@ -109,8 +124,10 @@ impl Receiver {
     pub fn applied(&mut self, kind: &str, nonce: &str, outcome: Outcome) -> DeltaRequest {
         let Outcome { rejected } = outcome;
         if let Some(lane) = self.lanes.get_mut(kind) {
-            lane.initial = false;
-            lane.initial_versions.clear();
+            if !lane.more {
+                lane.initial = false;
+                lane.initial_versions = BTreeMap::new();
+            }
             nonce.clone_into(&mut lane.answered);
         }
         let answer = DeltaRequest { kind: kind.to_owned(), nonce: nonce.to_owned(), ..DeltaRequest::default() };
@@ -123,7 +140,14 @@ impl Receiver {
 
 impl Lane {
     fn new(kind: Kind) -> Self {
-        Self { kind, initial: true, initial_versions: BTreeMap::new(), answered: String::new() }
+        Self {
+            kind,
+            initial: true,
+            initial_versions: BTreeMap::new(),
+            answered: String::new(),
+            named: BTreeSet::new(),
+            more: false,
+        }
     }
 
     fn first_request(&self) -> DeltaRequest {
@@ -168,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_was_not_asked_for_is_refused() {
-        let receiver = Receiver::new(vec![Kind::DATAPLANE]);
+        let mut receiver = Receiver::new(vec![Kind::DATAPLANE]);
         assert!(receiver.on_response(response("Dataplane")).is_ok());
         for kind in ["Secret", "NoSuchKind", ""] {
             assert_eq!(receiver.on_response(response(kind)), Err(ProtocolError::NotAskedFor { kind: kind.to_owned() }));
@@ -186,7 +210,7 @@ mod tests {
     #[test]
     fn with_initial_versions_the_first_response_deletes_nothing_by_silence() {
         let versions = BTreeMap::from([("default.".to_owned(), "1".to_owned())]);
-        let receiver =
+        let mut receiver =
             Receiver::new(vec![Kind::MESH, Kind::SECRET]).with_initial_versions(Kind::MESH, versions.clone());
         assert!(!receiver.on_response(response("Mesh")).unwrap().initial);
         assert!(receiver.on_response(response("Secret")).unwrap().initial, "nothing was said of this kind");
@@ -225,6 +249,35 @@ mod tests {
         let incoming = Incoming { resources: vec![one("1"), one("2")], ..response("Mesh") };
         let plan = Receiver::new(vec![Kind::MESH]).on_response(incoming).unwrap();
         assert_eq!(plan.resources, [one("2")]);
+    }
+
+    #[test]
+    fn the_last_part_of_a_first_response_deletes_what_no_part_named() {
+        let one = |name: &str| Received {
+            name: WireName::parse(name),
+            labels: model::Labels::new(),
+            spec: "{}".into(),
+            status: None,
+        };
+        let mut receiver = Receiver::new(vec![Kind::MESH]);
+        let first = Incoming { resources: vec![one("a."), one("b.")], more: true, ..response("Mesh") };
+        let plan = receiver.on_response(first).unwrap();
+        assert!(!plan.initial, "what a part does not name is not gone");
+        receiver.applied("Mesh", "1", Outcome::default());
+        let second = Incoming {
+            resources: vec![one("c.")],
+            removed: vec![WireName::parse("a.")],
+            more: true,
+            ..response("Mesh")
+        };
+        assert!(!receiver.on_response(second).unwrap().initial);
+        receiver.applied("Mesh", "2", Outcome::default());
+        let plan = receiver.on_response(response("Mesh")).unwrap();
+        assert!(plan.initial);
+        assert_eq!(plan.named_before, [WireName::parse("b."), WireName::parse("c.")].into());
+        receiver.applied("Mesh", "3", Outcome::default());
+        let later = receiver.on_response(Incoming { more: true, ..response("Mesh") }).unwrap();
+        assert!(!later.initial && later.named_before.is_empty());
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub fn reconcile(
         local.iter().map(|one| ((one.key.mesh.as_str(), one.key.name.as_str()), one)).collect();
     let mut result = Reconciled::default();
     let mut updates = Vec::new();
-    let mut mentioned: BTreeSet<(&str, &str)> = plan.invalid.iter().map(parts).collect();
+    let mut mentioned: BTreeSet<(&str, &str)> = plan.invalid.iter().chain(&plan.named_before).map(parts).collect();
     for received in &plan.resources {
         mentioned.insert(parts(&received.name));
         if !in_scope_of_response(kind, received, side) {

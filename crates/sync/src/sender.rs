@@ -15,6 +15,7 @@ use crate::{
     feature::Features,
     message::{DeltaRequest, DeltaResponse},
     snapshot::{Entry, Snapshot},
+    wire_name::WireName,
 };
 
 /// Who listens: decides what is visible.
@@ -24,6 +25,9 @@ pub struct Audience {
     pub zone: String,
     /// The features it has.
     pub features: Features,
+    /// It drops a batch whole when it rejects one resource of it, and takes the next one for a first response if that
+    /// was the first: zones before 2.9.4 (contract: kds 11.1).
+    pub drops_rejected_batches: bool,
 }
 
 impl Audience {
@@ -89,13 +93,23 @@ pub enum RequestError {
     },
 }
 
-/// Something that does not fit into one message.
+/// What fits into a message, or does not any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TooLarge {
-    /// The type.
-    pub kind: String,
-    /// How large the message would be, in bytes.
-    pub bytes: usize,
+pub enum SizeNotice {
+    /// Something does not fit into one message and is not sent.
+    TooLarge {
+        /// The type.
+        kind: String,
+        /// The resource that is too large by itself; without one it is the type as a whole.
+        resource: Option<WireName>,
+        /// How large the message would be, in bytes.
+        bytes: usize,
+    },
+    /// Everything of the type that did not fit does now.
+    Fits {
+        /// The type.
+        kind: String,
+    },
 }
 
 /// A consumer may say what it has of so many resources of one kind.
@@ -111,7 +125,7 @@ pub struct Sender {
     audience: Audience,
     snapshots: BTreeMap<String, Arc<Snapshot>>,
     lanes: BTreeMap<String, Lane>,
-    too_large: Vec<TooLarge>,
+    notices: Vec<SizeNotice>,
 }
 
 impl Sender {
@@ -120,7 +134,7 @@ impl Sender {
     /// Give it the snapshots of all kinds before it is asked what to send: a kind without a snapshot counts as empty, and
     /// an empty first response deletes everything at the other end.
     pub fn new(audience: Audience) -> Self {
-        Self { audience, snapshots: BTreeMap::new(), lanes: BTreeMap::new(), too_large: Vec::new() }
+        Self { audience, snapshots: BTreeMap::new(), lanes: BTreeMap::new(), notices: Vec::new() }
     }
 
     /// Takes a request.
@@ -143,7 +157,7 @@ impl Sender {
             self.lanes.insert(kind.clone(), lane);
             return Ok(Reaction::Subscribed { kind });
         };
-        lane.answered();
+        lane.answered(error.is_some());
         lane.widen(subscribe);
         if lane.names() > NAMES {
             return Err(RequestError::TooManyNames { limit: NAMES });
@@ -170,20 +184,20 @@ impl Sender {
 
     /// Returns the next response to send now, of at most about `limit` bytes; `None` until something happens.
     pub fn next_within(&mut self, limit: usize) -> Option<DeltaResponse> {
-        let Self { audience, snapshots, lanes, too_large } = self;
+        let Self { audience, snapshots, lanes, notices } = self;
         for (kind, lane) in lanes.iter_mut().filter(|(_, lane)| !lane.in_flight()) {
             // A kind that is unknown here, or not provided, is an empty one.
             let current = snapshots.get(kind).cloned().unwrap_or_else(|| Arc::new(Snapshot::empty(kind.as_str())));
-            if let Some(response) = lane.next(kind, &current, audience, limit, too_large) {
+            if let Some(response) = lane.next(kind, &current, audience, limit, notices) {
                 return Some(response);
             }
         }
         None
     }
 
-    /// Returns what did not fit since the last call.
-    pub fn take_too_large(&mut self) -> Vec<TooLarge> {
-        std::mem::take(&mut self.too_large)
+    /// Returns what was found not to fit, or to fit again, since the last call.
+    pub fn take_size_notices(&mut self) -> Vec<SizeNotice> {
+        std::mem::take(&mut self.notices)
     }
 }
 

@@ -33,7 +33,7 @@ fn received(name: &str, pairs: &[(&str, &str)], spec: &str) -> Received {
 fn plan(kind_name: &str, initial: bool, resources: Vec<Received>, removed: &[&str]) -> Plan {
     let removed =
         removed.iter().map(|name| WireName { mesh: "default".to_owned(), name: (*name).to_owned() }).collect();
-    Plan { kind: kind(kind_name), initial, resources, removed, invalid: Vec::new() }
+    Plan { kind: kind(kind_name), initial, resources, removed, invalid: Vec::new(), named_before: BTreeSet::new() }
 }
 
 fn run(local: &[Arc<Resource>], plan: &Plan, side: Side<'_>) -> Reconciled {

@@ -5,10 +5,12 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use imbl::ordmap::DiffItem;
 
-use super::{Audience, TooLarge};
+use super::{Audience, SizeNotice};
 use crate::{
+    feature::Features,
     message::{DeltaResponse, Step},
     snapshot::{Entry, Snapshot},
     wire_name::WireName,
@@ -31,10 +33,27 @@ pub(super) struct Lane {
     in_flight: bool,
     /// Answer even if there is nothing to say.
     answer_due: bool,
+    /// The first response came in parts so far, and its last one is still to come.
+    unfinished: bool,
+    /// Resources that fit into no message: they count as sent, or they would be tried for ever.
+    withheld: BTreeSet<WireName>,
     /// The generation, and the limit, that was found too large for a first response.
     too_large: Option<(u64, usize)>,
     /// How many responses were parts of a change.
     parts: u64,
+    /// For a consumer that drops a batch whole when it rejects it: what it has then.
+    before: Option<Before>,
+    /// The generation that such a consumer rejected: it is not tried again.
+    rejected: Option<u64>,
+}
+
+/// What a consumer had before a response.
+#[derive(Debug)]
+struct Before {
+    sent: Option<Arc<Snapshot>>,
+    exact: bool,
+    /// The generation of the response.
+    generation: u64,
 }
 
 impl Lane {
@@ -47,8 +66,12 @@ impl Lane {
             exact: true,
             in_flight: false,
             answer_due,
+            unfinished: false,
+            withheld: BTreeSet::new(),
             too_large: None,
             parts: 0,
+            before: None,
+            rejected: None,
         }
     }
 
@@ -63,8 +86,13 @@ impl Lane {
     }
 
     /// Takes any later request: each of them releases the next response.
-    pub(super) fn answered(&mut self) {
+    pub(super) fn answered(&mut self, rejected: bool) {
         self.in_flight = false;
+        if let Some(before) = self.before.take().filter(|_| rejected) {
+            self.sent = before.sent;
+            self.exact = before.exact;
+            self.rejected = Some(before.generation);
+        }
     }
 
     /// Takes a first request that came again: it is answered again.
@@ -98,56 +126,75 @@ impl Lane {
         current: &Arc<Snapshot>,
         audience: &Audience,
         limit: usize,
-        too_large: &mut Vec<TooLarge>,
+        notices: &mut Vec<SizeNotice>,
     ) -> Option<DeltaResponse> {
-        let unchanged = self.exact && self.sent.as_ref().is_some_and(|sent| sent.generation() == current.generation());
+        let generation = current.generation();
+        let ends_parts = self.unfinished && self.withheld.is_empty();
+        let unchanged = self.exact && self.sent.as_ref().is_some_and(|sent| sent.generation() == generation);
         let nothing_yet = self.sent.is_none() && current.entries().is_empty() && self.initial_versions.is_empty();
-        if !self.answer_due && (unchanged || nothing_yet) {
+        let nothing = unchanged || nothing_yet || self.rejected == Some(generation);
+        if !self.answer_due && !ends_parts && nothing {
             return None;
         }
-        if self.sent.is_none() && self.too_large == Some((current.generation(), limit)) {
+        if self.sent.is_none() && self.too_large == Some((generation, limit)) {
             return None;
         }
-        let difference = self.difference(current, audience);
-        if difference.is_empty() && !self.answer_due {
+        let base = self.sent.clone().unwrap_or_else(|| Arc::new(self.said_to_have(kind, current)));
+        let difference = self.difference(&base, current, audience);
+        if difference.is_empty() && !self.answer_due && !ends_parts {
             // Nothing of it is for this zone.
             self.sent = Some(Arc::clone(current));
             self.exact = true;
             return None;
         }
+        if audience.drops_rejected_batches {
+            self.before = Some(Before { sent: self.sent.clone(), exact: self.exact, generation });
+        }
         let bytes = difference.bytes() + ENVELOPE;
         if bytes <= limit {
-            return Some(self.whole(kind, current, difference));
+            return Some(self.whole(kind, current, difference, notices));
         }
-        if self.sent.is_none() {
+        if self.sent.is_none() && !audience.features.contains(Features::PARTS) {
             // A first response is authoritative: a part of it would delete the rest at the other end. Said once.
-            if self.too_large.replace((current.generation(), limit)).is_none() {
-                too_large.push(TooLarge { kind: kind.to_owned(), bytes });
+            if self.too_large.replace((generation, limit)).is_none() {
+                notices.push(SizeNotice::TooLarge { kind: kind.to_owned(), resource: None, bytes });
             }
             return None;
         }
-        self.part(kind, current, difference, limit, too_large)
+        self.part(kind, &base, current, difference, limit, notices)
     }
 
-    fn whole(&mut self, kind: &str, current: &Arc<Snapshot>, difference: Difference) -> DeltaResponse {
-        let step = Step { from: self.sent.as_ref().map(|sent| sent.generation()), to: current.generation() };
-        let for_all = self.exact && !difference.hidden && self.names.is_none() && self.initial_versions.is_empty();
-        self.initial_versions.clear();
-        self.sent = Some(Arc::clone(current));
-        self.exact = true;
-        self.respond(kind, difference, for_all.then_some(step), step)
-    }
-
-    /// Later responses only say what changed, so a large change may come in parts.
-    fn part(
+    fn whole(
         &mut self,
         kind: &str,
         current: &Arc<Snapshot>,
         difference: Difference,
+        notices: &mut Vec<SizeNotice>,
+    ) -> DeltaResponse {
+        let step = Step { from: self.sent.as_ref().map(|sent| sent.generation()), to: current.generation() };
+        let for_all = self.exact && !difference.hidden && self.names.is_none() && self.initial_versions.is_empty();
+        self.initial_versions = BTreeMap::new();
+        self.sent = Some(Arc::clone(current));
+        self.exact = true;
+        let fitted = self.too_large.take().is_some();
+        let response = self.respond(kind, difference, for_all.then_some(step), step, notices);
+        if fitted {
+            notices.push(SizeNotice::Fits { kind: kind.to_owned() });
+        }
+        response
+    }
+
+    /// Later responses only say what changed, so a large change may come in parts; a first one may towards a peer that
+    /// takes parts.
+    fn part(
+        &mut self,
+        kind: &str,
+        base: &Snapshot,
+        current: &Arc<Snapshot>,
+        difference: Difference,
         limit: usize,
-        too_large: &mut Vec<TooLarge>,
+        notices: &mut Vec<SizeNotice>,
     ) -> Option<DeltaResponse> {
-        let sent = self.sent.clone()?;
         let mut part = Difference { hidden: true, ..Difference::default() };
         let mut room = limit.saturating_sub(ENVELOPE);
         let mut fits = |bytes: usize| {
@@ -159,26 +206,50 @@ impl Lane {
         let mut known = Vec::new();
         for entry in difference.changed {
             if entry.payload.len() + ENVELOPE > limit {
-                // It will never fit: it counts as known until it changes, or it would be tried for ever.
-                too_large.push(TooLarge { kind: kind.to_owned(), bytes: entry.payload.len() });
+                let (resource, bytes) = (Some(entry.name.clone()), entry.payload.len());
+                notices.push(SizeNotice::TooLarge { kind: kind.to_owned(), resource, bytes });
+                self.withheld.insert(entry.name.clone());
                 known.push((*entry).clone());
             } else if fits(entry.payload.len()) {
                 known.push((*entry).clone());
                 part.changed.push(entry);
             }
         }
-        self.sent = Some(Arc::new(sent.with_changes(known, &part.removed)));
+        let step = Step { from: self.sent.as_ref().map(|sent| sent.generation()), to: current.generation() };
+        self.unfinished |= self.sent.is_none();
+        self.initial_versions = BTreeMap::new();
+        self.sent = Some(Arc::new(base.with_changes(known, &part.removed)));
         self.exact = false;
         if part.is_empty() && !self.answer_due {
             return None;
         }
-        let step = Step { from: Some(sent.generation()), to: current.generation() };
-        Some(self.respond(kind, part, None, step))
+        let response = self.respond(kind, part, None, step, notices);
+        Some(response)
     }
 
-    fn respond(&mut self, kind: &str, difference: Difference, shared: Option<Step>, step: Step) -> DeltaResponse {
+    fn respond(
+        &mut self,
+        kind: &str,
+        difference: Difference,
+        shared: Option<Step>,
+        step: Step,
+        notices: &mut Vec<SizeNotice>,
+    ) -> DeltaResponse {
         self.in_flight = true;
         self.answer_due = false;
+        self.rejected = None;
+        if !self.withheld.is_empty() {
+            let said = difference.changed.iter().map(|entry| &entry.name).chain(&difference.removed);
+            said.for_each(|name| {
+                self.withheld.remove(name);
+            });
+            if self.withheld.is_empty() {
+                notices.push(SizeNotice::Fits { kind: kind.to_owned() });
+            }
+        }
+        // While something is withheld the consumer must not take its absence for a deletion.
+        let more = self.unfinished && !(self.exact && self.withheld.is_empty());
+        self.unfinished = more;
         let from = step.from.map_or_else(|| "0".to_owned(), |from| (from + 1).to_string());
         let nonce = if self.exact {
             format!("{from}.{}", step.to + 1)
@@ -191,7 +262,8 @@ impl Lane {
             nonce,
             changed: difference.changed,
             removed: difference.removed,
-            step: shared,
+            more,
+            step: shared.filter(|_| !more),
         }
     }
 
@@ -199,34 +271,29 @@ impl Lane {
         self.names.as_ref().is_none_or(|names| names.contains(name))
     }
 
-    fn difference(&self, current: &Snapshot, audience: &Audience) -> Difference {
+    fn difference(&self, base: &Snapshot, current: &Snapshot, audience: &Audience) -> Difference {
         let visible =
             |entry: &Entry| audience.sees(entry) && (self.names.is_none() || self.lists(&entry.name.to_string()));
-        match &self.sent {
-            None => self.first_difference(current, visible),
-            Some(sent) => later_difference(sent, current, visible),
-        }
+        difference(base, current, visible)
     }
 
-    /// Everything, less what the consumer has already; and what it has that is gone.
-    fn first_difference(&self, current: &Snapshot, visible: impl Fn(&Entry) -> bool) -> Difference {
-        let mut difference = Difference::default();
-        for entry in current.entries().values() {
-            let known =
-                || self.initial_versions.get(&entry.name.to_string()).is_some_and(|version| *version == entry.version);
-            if !visible(entry) {
-                difference.hidden = true;
-            } else if self.initial_versions.is_empty() || !known() {
-                difference.changed.push(Arc::clone(entry));
+    /// What the consumer has before its first response, if it is to be believed. Only its word for a version is known;
+    /// where that is the present one, the resource is the present one.
+    fn said_to_have(&self, kind: &str, current: &Snapshot) -> Snapshot {
+        let entry = |(name, version): (&String, &String)| {
+            let name = WireName::parse(name);
+            match current.entries().get(&name).filter(|entry| entry.version == *version) {
+                Some(entry) => (**entry).clone(),
+                None => Entry {
+                    name,
+                    version: version.clone(),
+                    payload: Bytes::new(),
+                    origin_zone: None,
+                    needs: Features::NONE,
+                },
             }
-        }
-        for known in self.initial_versions.keys().filter(|known| self.lists(known)) {
-            let name = WireName::parse(known);
-            if !current.entries().get(&name).is_some_and(|entry| visible(entry)) {
-                difference.removed.push(name);
-            }
-        }
-        difference
+        };
+        Snapshot::empty(kind).with_changes(self.initial_versions.iter().map(entry).collect(), &[])
     }
 }
 
@@ -235,7 +302,7 @@ fn asks_for_everything(names: &[String]) -> bool {
 }
 
 /// What changed from one generation to another; what both share is skipped without a look.
-fn later_difference(sent: &Snapshot, current: &Snapshot, visible: impl Fn(&Entry) -> bool) -> Difference {
+fn difference(sent: &Snapshot, current: &Snapshot, visible: impl Fn(&Entry) -> bool) -> Difference {
     let mut difference = Difference::default();
     for item in sent.entries().diff(current.entries()) {
         let (name, old, new) = match item {

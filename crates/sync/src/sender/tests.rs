@@ -18,7 +18,7 @@ fn entry(name: &str, version: &str) -> Entry {
 }
 
 fn audience() -> Audience {
-    Audience { zone: "west".to_owned(), features: Features::HASH_SUFFIX }
+    Audience { zone: "west".to_owned(), features: Features::HASH_SUFFIX, drops_rejected_batches: false }
 }
 
 fn ask(kind: &str) -> DeltaRequest {
@@ -222,9 +222,9 @@ fn a_first_response_that_does_not_fit_is_not_sent_in_part() {
         Some("L".to_owned()),
         "the others still come"
     );
-    assert_eq!(stream.sender.take_too_large().len(), 1);
+    assert_eq!(stream.sender.take_size_notices().len(), 1);
     assert_eq!(stream.sender.next_within(300), None);
-    assert!(stream.sender.take_too_large().is_empty(), "said once");
+    assert!(stream.sender.take_size_notices().is_empty(), "said once");
     stream.change(Vec::new(), &["b"]);
     assert_eq!(names(&stream.sender.next_within(400).unwrap()), ["a@1"], "it heals when the content shrinks");
 }
@@ -255,7 +255,7 @@ fn an_entry_that_never_fits_is_left_out_and_said() {
     let huge = Entry { payload: Bytes::from(vec![0; 5000]), ..entry("huge", "1") };
     stream.change(vec![huge, entry("small", "1")], &[]);
     assert_eq!(names(&stream.sender.next_within(600).unwrap()), ["small@1"]);
-    assert_eq!(stream.sender.take_too_large().len(), 1);
+    assert_eq!(stream.sender.take_size_notices().len(), 1);
 }
 
 #[test]
@@ -325,8 +325,8 @@ fn a_kind_that_stays_too_large_is_said_once() {
     assert_eq!(stream.sender.next_within(300), None);
     stream.change(vec![entry("a", "2")], &[]);
     assert_eq!(stream.sender.next_within(300), None);
-    let said = stream.sender.take_too_large();
-    assert_eq!(said, [TooLarge { kind: "K".to_owned(), bytes: 456 }]);
+    let said = stream.sender.take_size_notices();
+    assert_eq!(said, [SizeNotice::TooLarge { kind: "K".to_owned(), resource: None, bytes: 456 }]);
     let first = stream.sender.next_within(500).unwrap();
     assert_eq!(names(&first), ["a@2", "b@1"], "a higher limit is tried at once");
     stream.sender.on_request(ask("K")).unwrap();
@@ -410,4 +410,102 @@ fn a_frame_that_hides_something_is_not_shared() {
     stream.ack(&third);
     stream.change(vec![entry("a", "4")], &[]);
     assert!(stream.next().unwrap().step.is_some());
+}
+
+/// A stream of our own zone: it takes a first response in parts.
+fn own_zone(entries: Vec<Entry>) -> Stream {
+    let features = Features::HASH_SUFFIX | Features::OURS;
+    let audience = Audience { features, ..audience() };
+    let mut stream = Stream { sender: Sender::new(audience), snapshot: Snapshot::empty("K") };
+    stream.change(entries, &[]);
+    stream
+}
+
+#[test]
+fn a_first_response_of_any_size_comes_in_parts_to_a_zone_of_ours() {
+    let mut stream = own_zone((0..8).map(|index| entry(&format!("e{index}"), "1")).collect());
+    stream.sender.on_request(ask("K")).unwrap();
+    let mut said = Vec::new();
+    loop {
+        let part = stream.sender.next_within(600).unwrap();
+        said.extend(names(&part));
+        stream.ack(&part);
+        if !part.more {
+            break;
+        }
+        assert!(said.len() <= 8, "the last part says that it is the last one");
+    }
+    assert_eq!(said.len(), 8);
+    assert_eq!(stream.sender.next_within(600), None);
+    assert!(stream.sender.take_size_notices().is_empty());
+}
+
+#[test]
+fn the_end_of_the_parts_is_said_even_when_nothing_is_left_to_say() {
+    let mut stream = own_zone((0..8).map(|index| entry(&format!("e{index}"), "1")).collect());
+    stream.sender.on_request(ask("K")).unwrap();
+    let part = stream.sender.next_within(600).unwrap();
+    assert!(part.more);
+    let rest: Vec<String> = (part.changed.len()..8).map(|index| format!("e{index}")).collect();
+    stream.change(Vec::new(), &rest.iter().map(String::as_str).collect::<Vec<_>>());
+    stream.ack(&part);
+    let end = stream.sender.next_within(600).unwrap();
+    assert_eq!((end.more, end.changed.len(), end.removed.len()), (false, 0, 0));
+}
+
+#[test]
+fn what_never_fits_keeps_the_parts_open_until_it_does() {
+    let huge = Entry { payload: Bytes::from(vec![0; 5000]), ..entry("huge", "1") };
+    let mut stream = own_zone(vec![huge, entry("small", "1")]);
+    stream.sender.on_request(ask("K")).unwrap();
+    let part = stream.sender.next_within(600).unwrap();
+    assert_eq!((names(&part), part.more), (vec!["small@1".to_owned()], true));
+    assert!(
+        matches!(&stream.sender.take_size_notices()[..], [SizeNotice::TooLarge { resource: Some(name), .. }] if name.name == "huge")
+    );
+    stream.ack(&part);
+    assert_eq!(stream.sender.next_within(600), None, "absence of the large one must not look like a deletion");
+    stream.change(vec![entry("huge", "2")], &[]);
+    let end = stream.sender.next_within(600).unwrap();
+    assert_eq!((names(&end), end.more), (vec!["huge@2".to_owned()], false));
+    assert_eq!(stream.sender.take_size_notices(), [SizeNotice::Fits { kind: "K".to_owned() }]);
+}
+
+#[test]
+fn removals_by_initial_versions_may_come_in_parts_too() {
+    let known = |index: usize| (format!("e{index}.default"), "1".to_owned());
+    let mut stream = own_zone(vec![entry("e0", "1")]);
+    let initial_versions = (0..60).map(known).collect();
+    stream.sender.on_request(DeltaRequest { initial_versions, ..ask("K") }).unwrap();
+    let mut removed = 0;
+    loop {
+        let part = stream.sender.next_within(400).unwrap();
+        assert!(part.changed.is_empty(), "it has the one that is there");
+        removed += part.removed.len();
+        stream.ack(&part);
+        if !part.more {
+            break;
+        }
+    }
+    assert_eq!(removed, 59);
+}
+
+#[test]
+fn a_zone_before_2_9_4_that_rejects_gets_all_of_it_again_with_the_next_change() {
+    let audience = Audience { drops_rejected_batches: true, ..audience() };
+    let mut stream = Stream { sender: Sender::new(audience), snapshot: Snapshot::empty("K") };
+    stream.change(vec![entry("good", "1"), entry("bad", "1")], &[]);
+    let first = stream.ask();
+    let nack = |response: &DeltaResponse| DeltaRequest { error: Some("bad".to_owned()), ..ack(response) };
+    stream.sender.on_request(nack(&first)).unwrap();
+    assert_eq!(stream.next(), None, "not before something changes");
+    stream.change(vec![entry("bad", "2")], &[]);
+    let again = stream.next().unwrap();
+    assert_eq!(names(&again), ["bad@2", "good@1"], "it still takes the next response for a first one");
+    stream.ack(&again);
+    stream.change(vec![entry("bad", "3"), entry("other", "1")], &[]);
+    let second = stream.next().unwrap();
+    stream.sender.on_request(nack(&second)).unwrap();
+    stream.change(vec![entry("bad", "4")], &[]);
+    assert_eq!(names(&stream.next().unwrap()), ["bad@4", "other@1"], "what went down with the batch");
 }

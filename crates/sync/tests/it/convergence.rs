@@ -323,7 +323,8 @@ fn parts_of_large_changes_converge() {
     let change = (vec((0..12_u8, 0..4_u8, 0..400_usize), 0..8), vec(0..12_u8, 0..4), 0..4_usize);
     runner()
         .run(&vec(change, 1..20), |changes| {
-            let audience = Audience { zone: "west".to_owned(), features: Features::NONE };
+            let audience =
+                Audience { zone: "west".to_owned(), features: Features::NONE, drops_rejected_batches: false };
             let mut sender = Sender::new(audience);
             let mut snapshot = Snapshot::empty("K");
             let mut has: BTreeMap<String, String> = BTreeMap::new();

@@ -99,7 +99,16 @@ impl Link {
         let response = self.responses.get_mut(kind).and_then(VecDeque::pop_front)?;
         let versions = response.changed.iter().map(|entry| (entry.name.clone(), entry.version.clone())).collect();
         let resources = response.changed.iter().map(|entry| decode(&entry.payload)).collect();
-        Some((Incoming { kind: response.kind, nonce: response.nonce, resources, removed: response.removed }, versions))
+        Some((
+            Incoming {
+                kind: response.kind,
+                nonce: response.nonce,
+                resources,
+                removed: response.removed,
+                more: response.more,
+            },
+            versions,
+        ))
     }
 
     pub(crate) fn answer(&mut self, kind: &str, nonce: &str, rejected: Vec<String>) {

@@ -163,9 +163,17 @@ impl World {
                 consumer = consumer.with_initial_versions(Kind::by_name(kind).unwrap(), versions.clone());
             }
         }
-        let down = Link::new(Audience { zone: zone.name.clone(), features: zone.features }, snapshots, consumer);
+        let down = Link::new(
+            Audience { zone: zone.name.clone(), features: zone.features, drops_rejected_batches: false },
+            snapshots,
+            consumer,
+        );
         let global = Receiver::new(kinds().filter(|kind| kind.flow.zone_to_global()).collect());
-        let up = Link::new(Audience { zone: String::new(), features: Features::ALL }, &zone.snapshots, global);
+        let up = Link::new(
+            Audience { zone: String::new(), features: Features::ALL, drops_rejected_batches: false },
+            &zone.snapshots,
+            global,
+        );
         zone.connection = Some(Connection { down, up });
     }
 

@@ -47,7 +47,8 @@ struct Lane {
 
 impl Lane {
     fn new(kind: &str) -> Self {
-        let sender = Sender::new(Audience { zone: String::new(), features: Features::ALL });
+        let sender =
+            Sender::new(Audience { zone: String::new(), features: Features::ALL, drops_rejected_batches: false });
         Self { kind: kind.to_owned(), sender, snapshot: Snapshot::empty(kind), waiting: false }
     }
 
@@ -131,6 +132,7 @@ fn incoming(body: &Value) -> Incoming {
         nonce: text(&body["nonce"]),
         resources: body["resources"].as_array().into_iter().flatten().map(received).collect(),
         removed: strings(&body["removedResources"]).iter().map(|entry| WireName::parse(entry)).collect(),
+        more: false,
     }
 }
 
