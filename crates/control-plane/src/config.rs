@@ -101,8 +101,12 @@ pub struct GlobalKds {
     pub max_msg_size: usize,
     /// How often counters of zones are written.
     pub zone_insight_flush_interval: Duration,
+    /// How long a zone may take to answer a response before that is told.
+    pub msg_send_timeout: Duration,
     /// How often zones shall ping; zero leaves it to them.
     pub health_poll_interval: Duration,
+    /// A zone that has not pinged for so long is taken for gone; zero switches that off.
+    pub health_timeout: Duration,
     /// Labels with these prefixes are not sent.
     pub skip_prefixes: Vec<String>,
     /// How zones authenticate.
@@ -118,6 +122,8 @@ pub struct ZoneKds {
     pub tls_skip_verify: bool,
     /// The largest message, in bytes.
     pub max_msg_size: usize,
+    /// How long global may take to answer a response, and how long a stream of a real one may be silent.
+    pub msg_send_timeout: Duration,
     /// Labels with these prefixes are not sent.
     pub skip_prefixes: Vec<String>,
     /// The token.

@@ -21,5 +21,6 @@ mod patch;
 pub mod port;
 pub mod snapshots;
 mod throttle;
+mod unanswered;
 pub mod zone;
 mod zone_to_global;

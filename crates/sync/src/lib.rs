@@ -9,6 +9,7 @@
 //! time or knows protobuf: payloads are bytes that the caller encoded.
 
 mod feature;
+mod legacy;
 mod mapping;
 mod message;
 mod naming;
@@ -21,11 +22,12 @@ mod snapshot;
 mod wire_name;
 
 pub use feature::Features;
+pub use legacy::fields_of_2x;
 pub use mapping::{Outgoing, received_by_global, to_global, to_zone};
 pub use message::{DeltaRequest, DeltaResponse, Incoming, Received, Step};
 pub use naming::hashed_name;
 pub use receiver::{Outcome, Plan, ProtocolError, Receiver};
-pub use reconcile::{Change, Reconciled, Side, reconcile};
+pub use reconcile::{Change, Reconciled, Side, in_scope, reconcile};
 pub use role::{Role, policy_role};
 pub use scope::{Passage, from_global, from_zone};
 pub use sender::{Audience, Reaction, RequestError, Sender, SizeNotice};

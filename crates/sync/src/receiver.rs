@@ -82,6 +82,11 @@ impl Receiver {
         self
     }
 
+    /// The kinds that it asks for.
+    pub fn kinds(&self) -> Vec<Kind> {
+        self.lanes.values().map(|lane| lane.kind).collect()
+    }
+
     /// The requests that open the stream: one a kind, for everything.
     pub fn first_requests(&self) -> Vec<DeltaRequest> {
         self.lanes.values().map(Lane::first_request).collect()
@@ -94,6 +99,13 @@ impl Receiver {
         let again =
             |lane: &Lane| if lane.answered.is_empty() { lane.first_request() } else { lane.answer(&lane.answered) };
         self.lanes.values().map(again).collect()
+    }
+
+    /// A request that every provider answers, with nothing if nothing differs: the first one of a kind that was answered
+    /// before. `None` while nothing was.
+    pub fn probe(&self) -> Option<DeltaRequest> {
+        let lane = self.lanes.values().find(|lane| !lane.initial)?;
+        Some(DeltaRequest { initial_versions: BTreeMap::new(), ..lane.first_request() })
     }
 
     /// Takes a response; returns what it wants done.
@@ -236,6 +248,9 @@ mod tests {
         let [mesh, secret] = receiver.repeat().try_into().unwrap();
         assert_eq!((mesh.nonce.as_str(), mesh.error, mesh.subscribe.len()), ("7", None, 0));
         assert_eq!(secret, receiver.first_requests()[1]);
+        let probe = receiver.probe().unwrap();
+        assert_eq!((probe.kind.as_str(), probe.nonce.as_str()), ("Mesh", ""), "what was answered once will be again");
+        assert_eq!(Receiver::new(vec![Kind::MESH]).probe(), None);
     }
 
     #[test]

@@ -91,8 +91,8 @@ fn parts(name: &WireName) -> (&str, &str) {
     (&name.mesh, &name.name)
 }
 
-/// Whether a resource that is here may be touched.
-fn in_scope(kind: Kind, here: &Resource, side: Side<'_>) -> bool {
+/// Whether a resource that is here may be touched: it came from the other side.
+pub fn in_scope(kind: Kind, here: &Resource, side: Side<'_>) -> bool {
     let label = |key: &str| here.labels.get(key).map(String::as_str);
     match side {
         Side::Zone => !kind.flow.provided_by_zone() || label(labels::ORIGIN) == Some(labels::ORIGIN_GLOBAL),

@@ -31,7 +31,7 @@ use crate::{
     rest::{Api, EnvoyAdmin, Handles, Issuers, Settings},
     tasks::{OnError, Tasks},
     tls::{Alpn, ClientCerts, PairFiles, Protocols, ServerIdentity, self_signed},
-    zones::insight::Peer,
+    zones::insight::{self, Insights, Peer},
 };
 
 /// The parts that global and zone share.
@@ -110,6 +110,18 @@ impl Common {
         Keys::start(&self.store, &self.tasks).await
     }
 
+    /// The insights of the zones that this end knows: on a zone, of itself.
+    pub(super) async fn insights(&self) -> anyhow::Result<Insights> {
+        let options = insight::Options {
+            flush_interval: self.config.global.zone_insight_flush_interval,
+            subscription_limit: self.config.zone_subscription_limit,
+            compact_finished: self.config.compact_finished_subscriptions,
+            instance: self.instance.clone(),
+        };
+        let started = Insights::start(&self.store, &self.clock, options, &self.tasks).await;
+        started.context("read the insights of zones")
+    }
+
     /// What this end says of itself on KDS. The version is the one that peers compare.
     pub(super) fn us(&self, config: String) -> Peer {
         Peer {
@@ -121,7 +133,7 @@ impl Common {
                 ..KumaCpVersion::default()
             },
             config,
-            features: Features::ALL.names().map(str::to_owned).collect(),
+            features: (Features::ALL | Features::OURS).names().map(str::to_owned).collect(),
         }
     }
 

@@ -29,11 +29,7 @@ use crate::{
     rest::{AdminError, AdminRequest, EnvoyAdmin},
     tasks::{OnError, Tasks},
     tls::Alpn,
-    zones::{
-        insight::{Insights, Options},
-        registry::Registry,
-        sweeper,
-    },
+    zones::{insight::Insights, registry::Registry, sweeper},
 };
 
 pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) -> anyhow::Result<Running> {
@@ -44,13 +40,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     let keys = common.keys().await;
     let registry = Registry::new(keys.ring(), config.global.auth.leeway);
     let metrics = common.metrics.register(KdsMetrics::register);
-    let insight_options = Options {
-        flush_interval: config.global.zone_insight_flush_interval,
-        subscription_limit: config.zone_subscription_limit,
-        compact_finished: config.compact_finished_subscriptions,
-        instance: common.instance.clone(),
-    };
-    let insights = Insights::start(store, clock, insight_options, tasks).await.context("read the insights of zones")?;
+    let insights = common.insights().await?;
     let port = Port::start(Parts {
         store: Arc::clone(store),
         clock: clock.clone(),
@@ -61,6 +51,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
         us: common.us(String::new()),
         max_message_size: config.global.max_msg_size,
         auth: config.global.auth.clone(),
+        msg_send_timeout: config.global.msg_send_timeout,
         health_interval: config.global.health_poll_interval,
         skip_prefixes: config.global.skip_prefixes.clone(),
         tasks: tasks.clone(),

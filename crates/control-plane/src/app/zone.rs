@@ -13,7 +13,7 @@ use crate::{
     bootstrap,
     clock::Clock,
     config::Config,
-    kds::zone::{self, Dialer, Link, Options, Target, Token, TokenSource, Trust},
+    kds::zone::{self, Dialer, LegacyPolicies, Link, Options, Reports, Target, Token, TokenSource, Trust},
     observe::{log::Log, readiness::Readiness},
     resources::Side,
     rest::NoZones,
@@ -37,7 +37,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     let keys = common.keys().await;
     let mut addresses = Addresses::default();
     common.serve_rest(side, &keys, Arc::new(NoZones), &mut addresses).await?;
-    if let Some(options) = connection(&common)? {
+    if let Some(options) = connection(&common).await? {
         let link = Link::default();
         tasks.spawn("link", OnError::Log, follow(link.clone(), common.readiness.clone(), tasks.clone()));
         let running = zone::run(options, Arc::clone(store), clock.clone(), link, tasks.clone());
@@ -50,7 +50,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
 }
 
 /// What the connection to global needs, if there is a global.
-fn connection(common: &Common) -> anyhow::Result<Option<Options>> {
+async fn connection(common: &Common) -> anyhow::Result<Option<Options>> {
     let Common { config, clock, tasks, .. } = common;
     let Some(address) = &config.global_address else { return Ok(None) };
     let trust = match (address.secure, config.zone.tls_skip_verify, &config.zone.root_ca_file) {
@@ -79,6 +79,11 @@ fn connection(common: &Common) -> anyhow::Result<Option<Options>> {
         base_backoff: config.base_backoff,
         max_backoff: config.max_backoff,
         skip_prefixes: config.zone.skip_prefixes.clone(),
+        patience: config.zone.msg_send_timeout,
+        reports: Reports {
+            insights: common.insights().await?,
+            policies: Arc::new(LegacyPolicies::new(common.readiness.clone())),
+        },
     }))
 }
 

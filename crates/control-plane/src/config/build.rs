@@ -1,6 +1,6 @@
 //! From the merged values to a [`Config`]: reads each one as what it is, and collects every problem before it gives up.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use zeroize::Zeroizing;
 
@@ -170,6 +170,14 @@ impl Builder {
         Some(GlobalAddress { secure, host, port })
     }
 
+    fn send_timeout(&mut self, key: &str) -> Duration {
+        let timeout = self.values.duration(key);
+        if timeout.is_zero() {
+            self.bad(key, "it must be greater than zero");
+        }
+        timeout
+    }
+
     fn zone_kds(&mut self, address: Option<&GlobalAddress>) -> ZoneKds {
         let inline = self.values.text("multizone.zone.kds.auth.tokenInline").to_owned();
         let token_path = self.file("multizone.zone.kds.auth.tokenPath");
@@ -201,6 +209,7 @@ impl Builder {
             root_ca_file,
             tls_skip_verify: self.values.flag("multizone.zone.kds.tlsSkipVerify"),
             max_msg_size: self.message_size("multizone.zone.kds.maxMsgSize"),
+            msg_send_timeout: self.send_timeout("multizone.zone.kds.msgSendTimeout"),
             skip_prefixes: self.values.list("multizone.zone.kds.labels.skipPrefixes"),
             token_inline: (!inline.is_empty() && token_path.is_none()).then(|| SecretText(Zeroizing::new(inline))),
             token_path,
@@ -253,13 +262,23 @@ impl Builder {
         if flush.is_zero() {
             self.bad("multizone.global.kds.zoneInsightFlushInterval", "it must be greater than zero");
         }
+        let poll = self.values.duration("multizone.global.kds.zoneHealthCheck.pollInterval");
+        let timeout = self.values.duration("multizone.global.kds.zoneHealthCheck.timeout");
+        if poll.is_zero() != timeout.is_zero() {
+            self.bad(
+                "multizone.global.kds.zoneHealthCheck.timeout",
+                "pollInterval and timeout go together: set both, or none of them",
+            );
+        }
         GlobalKds {
             grpc_port: self.port("multizone.global.kds.grpcPort"),
             tls_enabled: self.values.flag("multizone.global.kds.tlsEnabled"),
             tls: self.tls("multizone.global.kds"),
             max_msg_size: self.message_size("multizone.global.kds.maxMsgSize"),
             zone_insight_flush_interval: flush,
-            health_poll_interval: self.values.duration("multizone.global.kds.zoneHealthCheck.pollInterval"),
+            msg_send_timeout: self.send_timeout("multizone.global.kds.msgSendTimeout"),
+            health_poll_interval: poll,
+            health_timeout: timeout,
             skip_prefixes: self.values.list("multizone.global.kds.labels.skipPrefixes"),
             auth: GlobalAuth {
                 kind,

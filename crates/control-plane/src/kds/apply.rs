@@ -10,10 +10,13 @@ use std::{
 
 use model::{Key, Kind, labels};
 use store::{Batch, Precondition, Query, ResourceStore, StoreError, Stored, Write};
-use sync::{Change, Outcome, Plan, Received, Side, WireName};
+use sync::{Change, Outcome, Plan, Received, Receiver, Side, WireName};
 use tracing::{debug, info};
 
-use crate::{clock::Clock, kds::patch};
+use crate::{
+    clock::Clock,
+    kds::{convert::version_of_received, patch},
+};
 
 /// Where the responses come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +43,9 @@ pub(crate) struct Applier {
 /// How often a batch is planned anew because somebody wrote meanwhile.
 const ATTEMPTS: u32 = 5;
 
+/// Room for the `node` of a first request, whose metadata holds the configuration.
+const LARGEST_NODE: usize = 512 * 1024;
+
 /// Where a Dataplane carries zone tags: of its gateway, and of its inbounds (2.x).
 const DATAPLANE_TAGS: &[&[u32]] = &[&[1, 3, 1], &[1, 1, 2]];
 
@@ -64,9 +70,10 @@ impl Applier {
         });
         plan.resources = valid;
         plan.invalid = invalid.into_iter().map(|received: Received| received.name).collect();
-        let (side, owner) = match &self.origin {
-            Origin::Global => (Side::Zone, None),
-            Origin::Zone { name, .. } => (Side::Global { zone: name }, Some(Key::global(Kind::ZONE, name.as_str()))),
+        let side = self.side();
+        let owner = match &self.origin {
+            Origin::Global => None,
+            Origin::Zone { name, .. } => Some(Key::global(Kind::ZONE, name.as_str())),
         };
         for attempt in 1.. {
             let local = self.local(&plan).await?;
@@ -88,6 +95,48 @@ impl Applier {
             break;
         }
         Ok(Outcome { rejected })
+    }
+
+    /// Lets the receiver say what is here of each kind already, so that the peer sends the difference only. A kind whose
+    /// list would not fit into one request is asked for as a whole.
+    pub(crate) async fn with_versions(
+        &self,
+        mut receiver: Receiver,
+        max_message_size: usize,
+    ) -> Result<Receiver, StoreError> {
+        // What an earlier connection still had on the way into the store is there after this.
+        self.store.apply(Batch { writes: Vec::new() }).await?;
+        for kind in receiver.kinds() {
+            let side = self.side();
+            let items = self.store.list(&self.of_the_peer(kind)).await?.items;
+            let mut versions = BTreeMap::new();
+            for stored in items.iter().filter(|stored| sync::in_scope(kind, &stored.resource, side)) {
+                let key = &stored.resource.key;
+                let name = WireName { mesh: key.mesh.clone(), name: key.name.clone() };
+                versions.insert(name.to_string(), version_of_received(&stored.resource, side));
+            }
+            let bytes: usize = versions.iter().map(|(name, version)| name.len() + version.len() + 12).sum();
+            if bytes + LARGEST_NODE <= max_message_size {
+                receiver = receiver.with_initial_versions(kind, versions);
+            }
+        }
+        Ok(receiver)
+    }
+
+    fn side(&self) -> Side<'_> {
+        match &self.origin {
+            Origin::Global => Side::Zone,
+            Origin::Zone { name, .. } => Side::Global { zone: name },
+        }
+    }
+
+    /// What may have come from the peer.
+    fn of_the_peer(&self, kind: Kind) -> Query {
+        let mut query = Query::all(kind);
+        if let Origin::Zone { name, .. } = &self.origin {
+            query.labels.insert(labels::ZONE.to_owned(), name.clone());
+        }
+        query
     }
 
     /// How many zone tags had to be corrected since the last call.
@@ -129,11 +178,7 @@ impl Applier {
         let mut local = BTreeMap::new();
         let mut mentioned: Vec<&WireName> = plan.resources.iter().map(|received| &received.name).collect();
         if plan.initial {
-            let mut query = Query::all(plan.kind);
-            if let Origin::Zone { name, .. } = &self.origin {
-                query.labels.insert(labels::ZONE.to_owned(), name.clone());
-            }
-            let items = self.store.list(&query).await?.items;
+            let items = self.store.list(&self.of_the_peer(plan.kind)).await?.items;
             local.extend(items.into_iter().map(|stored| (stored.resource.key.clone(), stored)));
         } else {
             mentioned.extend(&plan.removed);

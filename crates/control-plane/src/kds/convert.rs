@@ -1,11 +1,11 @@
 //! Generated messages into `sync` messages and back, and verdicts into gRPC status codes. The only place for both.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use model::{Kind, SpecForm};
+use model::{Kind, Labels, SpecForm};
 use prost::Message as _;
 use prost_types::Any;
 use sha2::{Digest as _, Sha256};
-use sync::{DeltaRequest, DeltaResponse, Entry, Incoming, Outgoing, Received, WireName};
+use sync::{DeltaRequest, DeltaResponse, Entry, Incoming, Outgoing, Received, Side, WireName};
 use thiserror::Error;
 use tokens::Rejection;
 use tonic::Status;
@@ -23,6 +23,8 @@ use crate::zones::registry::CloseReason;
 /// The type of every `Any` inside a resource (contract: kds 4.3).
 const KUMA_RESOURCE: &str = "type.googleapis.com/kuma.mesh.v1alpha1.KumaResource";
 const TYPE_PREFIX: &str = "type.googleapis.com/";
+/// What stands in `system_version_info`, which real peers leave empty, while more of a first response follows.
+const MORE: &str = "more";
 
 /// What a peer sent that cannot be understood: the stream ends with this text.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -55,36 +57,41 @@ pub(crate) enum Malformed {
 
 /// Encodes one resource: once, for all zones. The payload is the finished `resources` field of a response.
 pub(crate) fn entry(kind: Kind, outgoing: Outgoing) -> Entry {
-    let spec = match kind.spec {
-        SpecForm::Proto(message) => Any { type_url: format!("{TYPE_PREFIX}{message}"), value: outgoing.spec.to_vec() },
-        SpecForm::Json => Any { type_url: String::new(), value: outgoing.spec.to_vec() },
-    };
-    let kuma = KumaResource {
-        meta: Some(Meta {
-            name: outgoing.name.name.clone(),
-            mesh: outgoing.name.mesh.clone(),
-            version: String::new(),
-            labels: outgoing.labels,
-        }),
-        spec: Some(spec),
-        status: outgoing.status.map(|status| Any { type_url: String::new(), value: status.to_vec() }),
-    };
-    let bytes = kuma.encode_to_vec();
+    let Outgoing { name, labels, spec, status, origin_zone, needs } = outgoing;
+    let bytes = kuma_resource(kind, &name, labels, spec, status).encode_to_vec();
     let version = hex(&Sha256::digest(&bytes));
     let resource = Resource {
         version: version.clone(),
         resource: Some(Any { type_url: KUMA_RESOURCE.to_owned(), value: bytes }),
-        name: outgoing.name.to_string(),
+        name: name.to_string(),
     };
     let mut payload = BytesMut::with_capacity(resource.encoded_len() + 8);
     prost::encoding::message::encode(2, &resource, &mut payload);
-    Entry {
-        name: outgoing.name,
-        version,
-        payload: payload.freeze(),
-        origin_zone: outgoing.origin_zone,
-        needs: outgoing.needs,
-    }
+    Entry { name, version, payload: payload.freeze(), origin_zone, needs }
+}
+
+/// The version that something stored here came with, computed from what is stored: the same bytes, so the same hash.
+///
+/// A zone keeps a status of its own, so what came from global carried the empty one.
+pub(crate) fn version_of_received(resource: &model::Resource, side: Side<'_>) -> String {
+    let key = &resource.key;
+    let name = WireName { mesh: key.mesh.clone(), name: key.name.clone() };
+    let status = match side {
+        Side::Zone => key.kind.empty_status.map(|empty| Bytes::from_static(empty.as_bytes())),
+        Side::Global { .. } => resource.status.clone(),
+    };
+    let kuma = kuma_resource(key.kind, &name, resource.labels.clone(), resource.spec.clone(), status);
+    hex(&Sha256::digest(kuma.encode_to_vec()))
+}
+
+fn kuma_resource(kind: Kind, name: &WireName, labels: Labels, spec: Bytes, status: Option<Bytes>) -> KumaResource {
+    let spec = match kind.spec {
+        SpecForm::Proto(message) => Any { type_url: format!("{TYPE_PREFIX}{message}"), value: spec.to_vec() },
+        SpecForm::Json => Any { type_url: String::new(), value: spec.to_vec() },
+    };
+    let meta = Meta { name: name.name.clone(), mesh: name.mesh.clone(), version: String::new(), labels };
+    let status = status.map(|status| Any { type_url: String::new(), value: status.to_vec() });
+    KumaResource { meta: Some(meta), spec: Some(spec), status }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -99,6 +106,7 @@ fn hex(bytes: &[u8]) -> String {
 /// Encodes a response by joining what was encoded before.
 pub(crate) fn response_frame(response: &DeltaResponse, identifier: &str) -> Bytes {
     let tail = DeltaDiscoveryResponse {
+        system_version_info: if response.more { MORE.to_owned() } else { String::new() },
         type_url: response.kind.clone(),
         nonce: response.nonce.clone(),
         removed_resources: response.removed.iter().map(WireName::to_string).collect(),
@@ -161,7 +169,8 @@ pub(crate) fn incoming(message: DeltaDiscoveryResponse) -> Result<Incoming, Malf
         resources.push(received);
     }
     let removed = message.removed_resources.iter().map(|entry| WireName::parse(entry)).collect();
-    Ok(Incoming { kind: kind_name, nonce: message.nonce, resources, removed })
+    let more = message.system_version_info == MORE;
+    Ok(Incoming { kind: kind_name, nonce: message.nonce, resources, removed, more })
 }
 
 fn received(kind: Option<Kind>, resource: Resource) -> Result<Received, String> {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use sync::{Audience, Features, Reaction, Sender};
-use tokio::sync::watch;
+use sync::{Audience, Features, Reaction, Sender, SizeNotice};
+use tokio::{sync::watch, time::Instant};
 use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 use wire::envoy::service::discovery::v3::DeltaDiscoveryRequest;
@@ -15,6 +15,7 @@ use crate::{
         outbound::{Frames, NotSent},
         port::Port,
         snapshots::World,
+        unanswered::Unanswered,
     },
     zones::{
         insight::StreamName,
@@ -40,7 +41,8 @@ pub(crate) async fn serve(
     }
     port.insights.stream_opened(&zone, StreamName::GlobalToZone);
     let subscription = port.insights.subscribe(&zone, token_provided);
-    let mut stream = Stream { port: &port, guard: &mut guard, subscription: &subscription, provider: None };
+    let unanswered = Unanswered::new(port.msg_send_timeout);
+    let mut stream = Stream { port: &port, guard: &mut guard, subscription: &subscription, provider: None, unanswered };
     let status = stream.run(&mut inbound, &frames).await;
     port.insights.unsubscribe(&zone, &subscription);
     match status {
@@ -58,6 +60,7 @@ struct Stream<'a> {
     subscription: &'a str,
     /// Known after the first request: its features decide what the zone sees.
     provider: Option<Provider>,
+    unanswered: Unanswered,
 }
 
 struct Provider {
@@ -88,6 +91,7 @@ impl Stream<'_> {
                     Err(status) => return Some(convert::inbound_status(status)),
                 },
                 () = changed(&mut self.provider) => {}
+                () = self.unanswered.overdue() => self.report_overdue(),
             }
             if let Err(status) = self.send(frames) {
                 return status;
@@ -112,7 +116,8 @@ impl Stream<'_> {
             let features = Features::from_names(peer.features.iter().map(String::as_str));
             let snapshots = self.port.snapshots(features).await;
             let mut world = snapshots.subscribe();
-            let audience = Audience { zone: zone.as_str().to_owned(), features };
+            let drops_rejected_batches = node::drops_rejected_batches(&peer.version.version);
+            let audience = Audience { zone: zone.as_str().to_owned(), features, drops_rejected_batches };
             let mut sender = Sender::new(audience);
             for snapshot in world.borrow_and_update().snapshots() {
                 sender.on_snapshot(Arc::clone(snapshot));
@@ -123,6 +128,11 @@ impl Stream<'_> {
         let Some(provider) = &mut self.provider else { return Ok(()) };
         let reaction =
             provider.sender.on_request(request).map_err(|broken| Status::invalid_argument(broken.to_string()))?;
+        match &reaction {
+            Reaction::Acknowledged { kind, .. } | Reaction::Rejected { kind, .. } => self.answered(kind),
+            Reaction::Subscribed { .. } | Reaction::Repeated { .. } => {}
+        }
+        let Some(provider) = &mut self.provider else { return Ok(()) };
         match reaction {
             Reaction::Subscribed { .. } => {
                 provider.kinds += 1;
@@ -137,7 +147,7 @@ impl Stream<'_> {
             }
             Reaction::Rejected { kind, nonce, reason } => {
                 self.port.metrics.rejected(zone.as_str(), &kind, &reason);
-                self.port.insights.rejected(&zone, self.subscription, &kind);
+                self.port.insights.rejected(&zone, self.subscription, &kind, &reason);
                 warn!(target: "kds.global", zone = %zone, kind, nonce, reason = %clip(&reason), "the zone rejected a response; what was not rejected is in force there");
             }
             Reaction::Repeated { .. } => {}
@@ -163,14 +173,46 @@ impl Stream<'_> {
             let frame = self.port.frame(&response, provider.hashed);
             self.port.metrics.sent(&response.kind, frame.len());
             self.port.insights.sent(&zone, self.subscription, &response.kind);
+            self.unanswered.sent(&response.kind, Instant::now());
             debug!(target: "kds.global", zone = %zone, kind = response.kind, nonce = response.nonce, changed = response.changed.len(), removed = response.removed.len(), "sent");
             room.send(frame);
         }
-        for too_large in provider.sender.take_too_large() {
-            self.port.metrics.too_large(zone.as_str(), &too_large.kind);
-            warn!(target: "kds.global", zone = %zone, kind = too_large.kind, bytes = too_large.bytes, limit, "a type does not fit into one message and is not sent; the other types are");
+        for notice in provider.sender.take_size_notices() {
+            self.port.insights.sized(&zone, &notice, limit);
+            match notice {
+                SizeNotice::TooLarge { kind, resource, bytes } => {
+                    self.port.metrics.too_large(zone.as_str(), &kind);
+                    let resource = resource.map(|name| name.to_string());
+                    warn!(target: "kds.global", zone = %zone, kind, resource, bytes, limit, "a type does not fit into one message and is not sent; the other types are");
+                }
+                SizeNotice::Fits { kind } => {
+                    info!(target: "kds.global", zone = %zone, kind, "a type that was too large for one message fits again");
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Says once that a zone does not answer: it may be stuck, or the network in between.
+    fn report_overdue(&mut self) {
+        let zone = self.guard.caller().zone();
+        let limit = self.unanswered.limit();
+        let since = self.port.clock.now().checked_sub(limit).ok();
+        for kind in self.unanswered.report(Instant::now()) {
+            self.port.metrics.unacknowledged(zone.as_str(), &kind);
+            self.port.insights.unacknowledged(zone, &kind, since);
+            warn!(target: "kds.global", zone = %zone, kind, seconds = limit.as_secs(), "the zone does not acknowledge a response; changes of this type wait until it does");
+        }
+    }
+
+    fn answered(&mut self, kind: &str) {
+        let Some(answered) = self.unanswered.answered(kind, Instant::now()) else { return };
+        self.port.metrics.delivered(answered.took);
+        if answered.reported {
+            let zone = self.guard.caller().zone();
+            self.port.insights.unacknowledged(zone, kind, None);
+            info!(target: "kds.global", zone = %zone, kind, seconds = answered.took.as_secs(), "the zone acknowledged a response at last");
+        }
     }
 }
 

@@ -74,6 +74,13 @@ pub(crate) fn peer(metadata: &Struct) -> Peer {
     }
 }
 
+/// Whether a zone of this version drops a whole batch when it rejects one resource of it: before 2.9.4 (contract: kds 11.1).
+pub(crate) fn drops_rejected_batches(version: &str) -> bool {
+    let mut numbers = version.split(['.', '-', '+']).map(|part| part.parse::<u32>().ok());
+    let (Some(Some(major)), Some(Some(minor))) = (numbers.next(), numbers.next()) else { return false };
+    (major, minor, numbers.next().flatten().unwrap_or_default()) < (2, 9, 4)
+}
+
 /// Names and versions of a peer are kept for as long as it is known: no longer than any real one.
 fn short(text: String) -> String {
     if text.len() <= 256 { text } else { text.chars().take(256).collect() }
@@ -106,6 +113,23 @@ mod tests {
         let node = first("west", &us);
         assert_eq!(node.id, "west");
         assert_eq!(peer(&node.metadata.unwrap()), us);
+    }
+
+    #[test]
+    fn only_zones_before_2_9_4_drop_whole_batches() {
+        for (version, expected) in [
+            ("2.9.3", true),
+            ("2.9.0", true),
+            ("2.8.7", true),
+            ("2.9.4", false),
+            ("2.10.0", false),
+            ("2.14.3", false),
+            ("3.0.0-preview.1", false),
+            ("", false),
+            ("unknown", false),
+        ] {
+            assert_eq!(drops_rejected_batches(version), expected, "{version}");
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ use tonic::{
     Request, Response, Status, Streaming,
     body::Body,
     codec::CompressionEncoding,
+    metadata::MetadataValue,
     server::{Grpc, UnaryService},
 };
 use tracing::info;
@@ -82,6 +83,7 @@ pub struct Port {
     pub(crate) us: Peer,
     pub(crate) max_message_size: usize,
     pub(crate) auth: GlobalAuth,
+    pub(crate) msg_send_timeout: Duration,
     pub(crate) health_interval: Duration,
     pub(crate) skip_prefixes: Vec<String>,
     pub(crate) tasks: Tasks,
@@ -115,6 +117,8 @@ pub struct Parts {
     pub max_message_size: usize,
     /// How zones authenticate.
     pub auth: GlobalAuth,
+    /// How long a zone may take to answer a response before that is told.
+    pub msg_send_timeout: Duration,
     /// How often zones shall ping; zero leaves it to them.
     pub health_interval: Duration,
     /// Labels with these prefixes are not sent.
@@ -139,6 +143,7 @@ impl Port {
             us: parts.us,
             max_message_size: parts.max_message_size,
             auth: parts.auth,
+            msg_send_timeout: parts.msg_send_timeout,
             health_interval: parts.health_interval,
             skip_prefixes: parts.skip_prefixes,
             tasks: parts.tasks,
@@ -181,8 +186,8 @@ impl Port {
             log_session(guard.caller());
         }
         let token_provided = request.headers().get_all(http::header::AUTHORIZATION).iter().count() == 1;
-        let prefix_names = !has_hash_suffix(request.headers());
-        self.dispatch(rpc, guard, token_provided, prefix_names, request).await
+        let features = HeaderFeatures::of(request.headers());
+        self.dispatch(rpc, guard, token_provided, features, request).await
     }
 
     async fn dispatch(
@@ -190,7 +195,7 @@ impl Port {
         rpc: Rpc,
         guard: StreamGuard,
         token_provided: bool,
-        prefix_names: bool,
+        features: HeaderFeatures,
         request: http::Request<Incoming>,
     ) -> http::Response<Body> {
         match rpc {
@@ -202,7 +207,7 @@ impl Port {
             }
             Rpc::ZoneToGlobalSync => {
                 self.stream(guard, request, move |port, guard, inbound, frames| {
-                    zone_to_global::serve(port, guard, inbound, frames, prefix_names)
+                    zone_to_global::serve(port, guard, inbound, frames, features)
                 })
                 .await
             }
@@ -264,17 +269,18 @@ impl Port {
         refusal: Refusal,
     ) -> http::Response<Body> {
         self.metrics.refused(refusal.reason);
+        // Only what is a zone name is shown: a token in the wrong header must not end in the log.
+        let claimed = headers.get("client-id").and_then(|value| value.to_str().ok());
+        let claimed = claimed.and_then(|claimed| ZoneName::parse(claimed).ok());
+        if let Some(zone) = &claimed {
+            self.insights.refused(zone, refusal.reason, refusal.status.message()).await;
+        }
         let logged = self.throttle.failed(connection.peer.ip()).await;
         let first_here = !connection.refused.swap(true, Ordering::Relaxed);
         if let (Logged::Yes { suppressed }, true) = (logged, first_here) {
-            // Only what is a zone name is shown: a token in the wrong header must not end in the log.
-            let claimed = headers.get("client-id").and_then(|value| value.to_str().ok());
-            let claimed = claimed
-                .and_then(|claimed| ZoneName::parse(claimed).ok())
-                .map_or_else(String::new, |zone| zone.to_string());
             info!(
                 target: "kds.auth",
-                zone = claimed,
+                zone = claimed.map_or_else(String::new, |zone| zone.to_string()),
                 reason = refusal.reason,
                 peer = %connection.peer,
                 detail = %convert::clip(refusal.status.message()),
@@ -394,18 +400,43 @@ impl UnaryService<ZoneHealthCheckRequest> for HealthCheck {
     fn call(&mut self, _request: Request<ZoneHealthCheckRequest>) -> Self::Future {
         self.port.insights.pinged(&self.zone);
         let interval = prost_types::Duration::try_from(self.port.health_interval).unwrap_or_default();
-        std::future::ready(Ok(Response::new(ZoneHealthCheckResponse { interval: Some(interval) })))
+        let mut response = Response::new(ZoneHealthCheckResponse { interval: Some(interval) });
+        // A zone of ours learns here, before it opens its streams, that it may say what it has.
+        for feature in Features::OURS.names() {
+            response.metadata_mut().append("features", MetadataValue::from_static(feature));
+        }
+        std::future::ready(Ok(response))
     }
 }
 
-/// Whether the zone hashes its names: the header comes as entries of their own or joined by commas (contract: kds 3.1).
-fn has_hash_suffix(headers: &http::HeaderMap) -> bool {
-    headers
-        .get_all("features")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|feature| feature.trim() == "hash-suffix")
+/// What the headers of an RPC say that the zone can do. They come as entries of their own or joined by commas (contract:
+/// kds 3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HeaderFeatures {
+    /// Its names carry their hash.
+    pub(crate) hash_suffix: bool,
+    /// It pings, so that its silence means something.
+    pub(crate) ping_health: bool,
+    /// It is one of ours, and takes the versions of what is here already.
+    pub(crate) initial_versions: bool,
+}
+
+impl HeaderFeatures {
+    fn of(headers: &http::HeaderMap) -> Self {
+        let values = headers.get_all("features").iter().filter_map(|value| value.to_str().ok());
+        let mut features = Self::default();
+        for name in values.flat_map(|value| value.split(',')).map(str::trim) {
+            match name {
+                "hash-suffix" => features.hash_suffix = true,
+                "zone-ping-health" => features.ping_health = true,
+                "initial-resource-versions" => features.initial_versions = true,
+                _ => {}
+            }
+        }
+        // Names with the zone in front are not the names that the zone knows.
+        features.initial_versions &= features.hash_suffix;
+        features
+    }
 }
 
 /// The line that operators know, once a session.

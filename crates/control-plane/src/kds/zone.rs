@@ -4,8 +4,13 @@
 //! connection of its own; the old connection is dropped only when the new one was accepted.
 
 mod admin;
+mod consume;
 mod dial;
+mod ended;
+mod legacy_policies;
 mod link;
+mod provide;
+mod reports;
 mod session;
 mod token;
 
@@ -19,7 +24,9 @@ use tracing::{info, warn};
 
 pub use self::{
     dial::{Dialer, Target, Trust},
+    legacy_policies::LegacyPolicies,
     link::{Link, LinkState},
+    reports::Reports,
     token::{Token, TokenSource},
 };
 use crate::{
@@ -27,7 +34,7 @@ use crate::{
     kds::{
         convert::clip,
         snapshots::{Provider, Snapshots},
-        zone::session::{Ended, Session},
+        zone::{ended::Ended, session::Session},
     },
     tasks::Tasks,
     zones::insight::Peer,
@@ -51,10 +58,22 @@ pub struct Options {
     pub max_backoff: Duration,
     /// Labels with these prefixes are not sent.
     pub skip_prefixes: Vec<String>,
+    /// How long global may take to answer a response, and how long a stream of a real one may be silent.
+    pub patience: Duration,
+    /// Where the connection reports.
+    pub reports: Reports,
 }
 
 /// A global that has not served the zone by then is not waited for: something in between may hold the connection open.
 const ACCEPTED_WITHIN: Duration = Duration::from_secs(30);
+
+/// What a new connection runs beside.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    Nothing,
+    /// The connection with the old token, which still takes in what comes.
+    OldConnection,
+}
 
 type Running = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
@@ -91,7 +110,7 @@ impl Keeper {
             self.link.set(LinkState::Connecting);
             let (ended, token) = match self.options.token.read().await {
                 Ok(token) => {
-                    let (running, accepted) = self.start(token.clone());
+                    let (running, accepted) = self.start(token.clone(), Beside::Nothing);
                     self.hold(running, accepted, token).await
                 }
                 Err(error) => (Ended::NoToken(error.to_string()), None),
@@ -114,7 +133,7 @@ impl Keeper {
         }
     }
 
-    fn start(&self, token: Option<Token>) -> (Running, oneshot::Receiver<()>) {
+    fn start(&self, token: Option<Token>, beside: Beside) -> (Running, oneshot::Receiver<()>) {
         let (accept, accepted) = oneshot::channel();
         let session = Session {
             zone: self.options.zone.clone(),
@@ -125,6 +144,9 @@ impl Keeper {
             store: Arc::clone(&self.store),
             clock: self.clock.clone(),
             snapshots: self.snapshots.clone(),
+            patience: self.options.patience,
+            alone: beside == Beside::Nothing,
+            reports: self.options.reports.clone(),
         };
         (Box::pin(session.run(accept)), accepted)
     }
@@ -154,7 +176,7 @@ impl Keeper {
                 () = self.options.token.changed_from(tried.as_ref()) => {
                     let Ok(newer) = self.options.token.read().await else { continue };
                     tried.clone_from(&newer);
-                    let (mut candidate, mut candidate_accepted) = self.start(newer.clone());
+                    let (mut candidate, mut candidate_accepted) = self.start(newer.clone(), Beside::OldConnection);
                     info!(target: "kds.zone", "the token changed, opening a connection with the new one");
                     tokio::select! {
                         ended = running.as_mut() => {

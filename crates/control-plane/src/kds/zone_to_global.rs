@@ -14,7 +14,7 @@ use crate::{
         convert::{self, clip},
         node,
         outbound::{Frames, NotSent},
-        port::Port,
+        port::{HeaderFeatures, Port},
     },
     zones::{insight::StreamName, registry::StreamGuard},
 };
@@ -25,13 +25,13 @@ pub(crate) async fn serve(
     mut guard: StreamGuard,
     mut inbound: Streaming<DeltaDiscoveryResponse>,
     frames: Frames,
-    prefix_names: bool,
+    peer: HeaderFeatures,
 ) {
     let zone = guard.caller().zone().clone();
     let ended = match port.ensure_zone(&zone).await {
         Ok(()) => {
             port.insights.stream_opened(&zone, StreamName::ZoneToGlobal);
-            run(&port, &mut guard, &mut inbound, &frames, prefix_names).await
+            run(&port, &mut guard, &mut inbound, &frames, peer).await
         }
         Err(status) => Some(status),
     };
@@ -50,7 +50,7 @@ async fn run(
     guard: &mut StreamGuard,
     inbound: &mut Streaming<DeltaDiscoveryResponse>,
     frames: &Frames,
-    prefix_names: bool,
+    peer: HeaderFeatures,
 ) -> Option<Status> {
     let zone = guard.caller().zone().clone();
     let kinds: Vec<Kind> = Kind::all().filter(|kind| kind.flow.zone_to_global()).collect();
@@ -58,8 +58,14 @@ async fn run(
     let applier = Applier::new(
         Arc::clone(&port.store),
         port.clock.clone(),
-        Origin::Zone { name: zone.as_str().to_owned(), prefix_names },
+        Origin::Zone { name: zone.as_str().to_owned(), prefix_names: !peer.hash_suffix },
     );
+    if peer.initial_versions {
+        receiver = match applier.with_versions(receiver, port.max_message_size).await {
+            Ok(receiver) => receiver,
+            Err(error) => return Some(Status::unavailable(format!("cannot read what the zone reported: {error}"))),
+        };
+    }
     for request in receiver.first_requests() {
         let frame = convert::request_frame(request, node::first(zone.as_str(), &port.us));
         if let Err(not_sent) = frames.send(frame) {
@@ -96,7 +102,9 @@ async fn run(
             }
         };
         if !outcome.rejected.is_empty() {
-            warn!(target: "kds.global", zone = %zone, kind, reason = %clip(&outcome.rejected.join("\n")), "rejected resources of the zone");
+            let reason = outcome.rejected.join("\n");
+            port.insights.rejected_here(&zone, &kind, &reason);
+            warn!(target: "kds.global", zone = %zone, kind, reason = %clip(&reason), "rejected resources of the zone");
         }
         port.metrics.attribution_rewrites(&kind, applier.take_rewrites());
         let answer = receiver.applied(&kind, &nonce, outcome);

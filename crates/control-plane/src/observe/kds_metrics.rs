@@ -1,6 +1,6 @@
 //! The metrics of KDS, with the names that the peer has (contract: rest-and-cli 6) and a few of our own.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -47,6 +47,9 @@ struct Reason {
     reason: &'static str,
 }
 
+/// Buckets for what is observed in milliseconds.
+const MILLISECONDS: [f64; 12] = [0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0, 5000.0, 30_000.0];
+
 /// Counters of the KDS port. Cheap to clone. Labels hold authenticated zones and known types only.
 #[derive(Clone)]
 pub struct KdsMetrics(Arc<Metrics>);
@@ -58,6 +61,8 @@ struct Metrics {
     nacks: Family<ZoneAndType, Counter>,
     rewrites: Family<ResourceType, Counter>,
     too_large: Family<ZoneAndType, Counter>,
+    unacknowledged: Family<ZoneAndType, Counter>,
+    delivery: Histogram,
     authentications: Family<Authentication, Counter>,
     sessions_closed: Family<Reason, Counter>,
     connections: Family<ZoneName, Gauge>,
@@ -76,6 +81,8 @@ impl KdsMetrics {
             nacks: Family::default(),
             rewrites: Family::default(),
             too_large: Family::default(),
+            unacknowledged: Family::default(),
+            delivery: Histogram::new(MILLISECONDS),
             authentications: Family::default(),
             sessions_closed: Family::default(),
             connections: Family::default(),
@@ -97,6 +104,16 @@ impl KdsMetrics {
             "kds_zone_attribution_rewrites",
             "Zone tags corrected to the zone of the connection",
             metrics.rewrites.clone(),
+        );
+        registry.register(
+            "kds_delta_delivery",
+            "Milliseconds from a response to its acknowledgement or rejection",
+            metrics.delivery.clone(),
+        );
+        registry.register(
+            "kds_unacknowledged_responses",
+            "Responses that a zone did not answer in time",
+            metrics.unacknowledged.clone(),
         );
         registry.register("kds_type_too_large", "Times a type did not fit into one message", metrics.too_large.clone());
         registry.register(
@@ -142,6 +159,16 @@ impl KdsMetrics {
 
     pub(crate) fn too_large(&self, zone: &str, kind: &str) {
         self.0.too_large.get_or_create(&ZoneAndType { zone_name: zone.to_owned(), resource_type: known(kind) }).inc();
+    }
+
+    pub(crate) fn unacknowledged(&self, zone: &str, kind: &str) {
+        let label = ZoneAndType { zone_name: zone.to_owned(), resource_type: known(kind) };
+        self.0.unacknowledged.get_or_create(&label).inc();
+    }
+
+    /// Observes how long a response took to its answer.
+    pub(crate) fn delivered(&self, took: Duration) {
+        self.0.delivery.observe(took.as_secs_f64() * 1000.0);
     }
 
     pub(crate) fn authenticated(&self) {

@@ -4,6 +4,7 @@
 //! interval, however many messages there were.
 
 mod record;
+mod trouble;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,8 +18,10 @@ use model::{Key, Kind, Labels, Resource, ZoneName};
 use prost::Message as _;
 pub use record::{Peer, StreamName};
 use store::{Precondition, Query, ResourceStore, StoreError};
+use sync::SizeNotice;
 use tokio::sync::Notify;
 use tracing::{debug, info, warn};
+pub use trouble::RejectedBy;
 use wire::kuma::system::v1alpha1::ZoneInsight;
 
 use crate::{
@@ -118,6 +121,22 @@ impl Insights {
         self.change_live(zone, true, |live| {
             record::subscribe(&mut live.insight, &id, &options.instance, token_provided, now);
             record::keep_last(&mut live.insight, options.subscription_limit, options.compact_finished);
+            trouble::start_anew(&mut live.insight);
+            live.open.push(id.clone());
+        });
+        id
+    }
+
+    /// Opens a subscription in the insight that a zone keeps of itself: one for each ZoneToGlobalSync stream (contract:
+    /// kds 8.1, "zone side mirror"). Returns its id.
+    pub fn subscribe_at_zone(&self, zone: &ZoneName, global: &Peer, us: &Peer) -> String {
+        let id = uuid::Uuid::new_v4().to_string();
+        let (now, options) = (self.shared.clock.now(), &self.shared.options);
+        let described = Peer { instance: us.instance.clone(), config: String::new(), ..global.clone() };
+        self.change_live(zone, true, |live| {
+            record::subscribe(&mut live.insight, &id, &global.instance, false, now);
+            record::described(&mut live.insight, &id, &described);
+            record::keep_last(&mut live.insight, options.subscription_limit, options.compact_finished);
             live.open.push(id.clone());
         });
         id
@@ -144,12 +163,57 @@ impl Insights {
         });
     }
 
-    /// Counts a response that was rejected.
-    pub fn rejected(&self, zone: &ZoneName, subscription: &str, kind: &str) {
+    /// Counts a response that the zone rejected, and keeps its reason.
+    pub fn rejected(&self, zone: &ZoneName, subscription: &str, kind: &str, reason: &str) {
         let now = self.shared.clock.now();
-        self.change(zone, false, |insight| {
+        self.change(zone, true, |insight| {
             record::count(insight, subscription, kind, now, |stats| stats.responses_rejected += 1);
+            trouble::rejected(insight, kind, RejectedBy::Zone, reason, now);
         });
+    }
+
+    /// Counts, in the insight that a zone keeps of itself, a response that global rejected, and keeps its reason.
+    pub fn rejected_by_global(&self, zone: &ZoneName, subscription: &str, kind: &str, reason: &str) {
+        let now = self.shared.clock.now();
+        self.change(zone, true, |insight| {
+            record::count(insight, subscription, kind, now, |stats| stats.responses_rejected += 1);
+            trouble::rejected(insight, kind, RejectedBy::Global, reason, now);
+        });
+    }
+
+    /// Keeps why something that the zone provided was rejected here.
+    pub fn rejected_here(&self, zone: &ZoneName, kind: &str, reason: &str) {
+        let now = self.shared.clock.now();
+        self.change(zone, true, |insight| trouble::rejected(insight, kind, RejectedBy::Global, reason, now));
+    }
+
+    /// Notes what fits into a message no more, or again.
+    pub fn sized(&self, zone: &ZoneName, notice: &SizeNotice, limit: usize) {
+        let now = self.shared.clock.now();
+        self.change(zone, true, |insight| match notice {
+            SizeNotice::TooLarge { kind, resource, bytes } => {
+                let resource = resource.as_ref().map(ToString::to_string).unwrap_or_default();
+                trouble::too_large(insight, kind, &resource, *bytes, limit, now);
+            }
+            SizeNotice::Fits { kind } => trouble::fits(insight, kind),
+        });
+    }
+
+    /// Notes that a response waits for its answer since then, or that it has one.
+    pub fn unacknowledged(&self, zone: &ZoneName, kind: &str, since: Option<Timestamp>) {
+        self.change(zone, true, |insight| trouble::unacknowledged(insight, kind, since));
+    }
+
+    /// Keeps the last refusal of somebody who says to be this zone, if there is such a zone: text that nobody verified
+    /// makes nothing new.
+    pub async fn refused(&self, zone: &ZoneName, reason: &str, detail: &str) {
+        let known = self.lock().contains_key(zone);
+        if !known && !matches!(self.shared.store.get(&Key::global(Kind::ZONE, zone.as_str())).await, Ok(Some(_))) {
+            return;
+        }
+        let now = self.shared.clock.now();
+        // Not at once: who floods the port must not decide how much is written.
+        self.change(zone, false, |insight| trouble::refused(insight, reason, detail, now));
     }
 
     /// Ends a subscription. If an older stream of the zone is still open, its subscription is open again: a new

@@ -1,21 +1,20 @@
 //! One connection of the zone: six RPCs over one HTTP/2 connection. The first one that ends, ends all.
 
 use std::{
-    fmt,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
 use hyper::client::conn::http2::SendRequest;
-use model::{Kind, ZoneName};
+use model::ZoneName;
 use store::ResourceStore;
-use sync::{Audience, Features, Receiver, Sender};
+use sync::Features;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot},
     time::Instant,
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -26,28 +25,13 @@ use tonic::{
     codegen::http::uri::PathAndQuery,
     metadata::{MetadataMap, MetadataValue},
 };
-use tracing::{debug, info, warn};
-use wire::{
-    envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse},
-    kuma::mesh::v1alpha1::{ZoneHealthCheckRequest, ZoneHealthCheckResponse},
-};
+use tracing::info;
+use wire::kuma::mesh::v1alpha1::{ZoneHealthCheckRequest, ZoneHealthCheckResponse};
 
-use super::{
-    admin,
-    dial::{DialError, Dialer},
-    link::LinkState,
-    token::Token,
-};
+use super::{admin, dial::Dialer, ended::Ended, reports::Reports, token::Token};
 use crate::{
     clock::Clock,
-    kds::{
-        apply::{Applier, Origin},
-        codec::Frames,
-        convert::{self, clip},
-        node,
-        outbound::FRAMES,
-        snapshots::Snapshots,
-    },
+    kds::{codec::Frames, snapshots::Snapshots},
     zones::insight::Peer,
 };
 
@@ -66,87 +50,12 @@ pub(super) struct Session {
     pub(super) store: Arc<dyn ResourceStore>,
     pub(super) clock: Clock,
     pub(super) snapshots: Snapshots,
-}
-
-/// Why a connection ended.
-#[derive(Debug)]
-pub(super) enum Ended {
-    /// There was no token to connect with.
-    NoToken(String),
-    /// There was no connection.
-    Dial(DialError),
-    /// There was a connection, and nothing came.
-    Silent,
-    /// An RPC ended.
-    Rpc {
-        /// Which.
-        method: &'static str,
-        /// With what.
-        status: Status,
-        /// How long the connection stood.
-        lasted: Duration,
-    },
-    /// The connection was lost.
-    Lost {
-        /// What happened.
-        cause: String,
-        /// How long it stood.
-        lasted: Duration,
-    },
-}
-
-impl Ended {
-    pub(super) fn lasted(&self) -> Duration {
-        match self {
-            Self::NoToken(_) | Self::Dial(_) | Self::Silent => Duration::ZERO,
-            Self::Rpc { lasted, .. } | Self::Lost { lasted, .. } => *lasted,
-        }
-    }
-
-    /// What an operator can do about it.
-    pub(super) fn advice(&self) -> &'static str {
-        match self {
-            Self::NoToken(_) => {
-                "write a token of this zone into the file: kumactl generate control-plane-token --zone=<zone>"
-            }
-            Self::Dial(DialError::Tls { .. }) => {
-                "check KUMA_MULTIZONE_ZONE_KDS_ROOT_CA_FILE and the host name in KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS"
-            }
-            Self::Dial(_) | Self::Lost { .. } | Self::Silent => {
-                "check that the global control plane is up and its port can be reached from here"
-            }
-            Self::Rpc { status, .. } => match status.code() {
-                Code::Unauthenticated | Code::PermissionDenied => {
-                    "generate a new token for this zone (kumactl generate control-plane-token --zone=<zone>; zone-token --zone=<zone> --scope=cp if the global takes zone tokens only) and write it into the file that KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH names, it is read without a restart; a token in KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_INLINE needs one"
-                }
-                Code::Unknown | Code::Internal | Code::Unimplemented => {
-                    "check that the global control plane is up, and that KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS names its KDS port (5685)"
-                }
-                _ => "",
-            },
-        }
-    }
-
-    pub(super) fn state(&self) -> LinkState {
-        LinkState::Down { reason: clip(&self.to_string()), advice: self.advice() }
-    }
-}
-
-impl fmt::Display for Ended {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoToken(reason) => f.write_str(reason),
-            Self::Dial(error) => error.fmt(f),
-            Self::Silent => f.write_str("the connection stands, but the global control plane sends nothing"),
-            Self::Rpc { method, status, .. } => match status.code() {
-                Code::Unauthenticated | Code::PermissionDenied => {
-                    write!(f, "the global control plane refused this zone: {}", status.message())
-                }
-                code => write!(f, "{method} ended with {code:?}: {}", status.message()),
-            },
-            Self::Lost { cause, .. } => write!(f, "the connection was lost: {cause}"),
-        }
-    }
+    /// How long global may take to answer a response, and how long a stream of a real one may be silent.
+    pub(super) patience: Duration,
+    /// Whether no other connection of this zone is taking in at the same time: only then is what is here what an own
+    /// global has to be told.
+    pub(super) alone: bool,
+    pub(super) reports: Reports,
 }
 
 impl Session {
@@ -158,16 +67,20 @@ impl Session {
         };
         let start = Instant::now();
         let channel = Channel(connected.requests);
-        let accepted = Accepted(Mutex::new(Some(accept)));
+        let (learn, learned) = oneshot::channel();
+        // Globals up to 2.13 make the Zone on GlobalToZoneSync only: that stream is opened first (contract: kds 8.1).
+        let opened = Notify::new();
         let rpc = |method: &'static str| move |status: Status| Ended::Rpc { method, status, lasted: start.elapsed() };
+        // Biased: what stands first is polled first, and so is sent first.
         tokio::select! {
+            biased;
             lost = connected.driver => Ended::Lost {
                 cause: lost.err().map_or_else(|| "closed by the other side".to_owned(), |error| chain(&error)),
                 lasted: start.elapsed(),
             },
-            status = self.ping(channel.clone()) => rpc("HealthCheck")(status),
-            status = self.consume(channel.clone(), &accepted) => rpc("GlobalToZoneSync")(status),
-            status = self.provide(channel.clone()) => rpc("ZoneToGlobalSync")(status),
+            status = self.ping(channel.clone(), learn) => rpc("HealthCheck")(status),
+            status = self.consume(channel.clone(), accept, learned, &opened) => rpc("GlobalToZoneSync")(status),
+            status = async { opened.notified().await; self.provide(channel.clone()).await } => rpc("ZoneToGlobalSync")(status),
             status = admin::serve(&self, channel.clone()) => rpc("GlobalKDSService")(status),
         }
     }
@@ -178,7 +91,7 @@ impl Session {
         let metadata: &mut MetadataMap = request.metadata_mut();
         let value = |text: &str| MetadataValue::try_from(text).map_err(|_odd| Status::internal("a header is no text"));
         metadata.insert("client-id", value(self.zone.as_str())?);
-        for feature in ["zone-ping-health", "hash-suffix"] {
+        for feature in ["zone-ping-health", "hash-suffix"].into_iter().chain(Features::OURS.names()) {
             metadata.append("features", value(feature)?);
         }
         for (key, text) in [("kds-version", "v3"), ("zone-version", "v3")] {
@@ -193,8 +106,10 @@ impl Session {
         Ok(request)
     }
 
-    /// Pings at once and then at the interval that global names. Never ends while global answers.
-    async fn ping(&self, channel: Channel) -> Status {
+    /// Pings at once and then at the interval that global names. Never ends while global answers. The first answer tells
+    /// what global can do beside what every global can.
+    async fn ping(&self, channel: Channel, learn: oneshot::Sender<Features>) -> Status {
+        let mut learn = Some(learn);
         let mut grpc = Grpc::with_origin(channel, self.dialer.origin());
         let mut interval = PING;
         loop {
@@ -210,6 +125,11 @@ impl Session {
             let answered = tokio::time::timeout(PING_DEADLINE, grpc.unary(request, path, codec)).await;
             match answered.unwrap_or_else(|_elapsed| Err(Status::deadline_exceeded("no answer to the ping"))) {
                 Ok(response) => {
+                    if let Some(learn) = learn.take() {
+                        let values = response.metadata().get_all("features");
+                        let names = values.iter().filter_map(|name| name.to_str().ok());
+                        let _not_waited_for = learn.send(Features::from_names(names));
+                    }
                     let asked = response.into_inner().interval.and_then(|interval| Duration::try_from(interval).ok());
                     interval = asked.filter(|asked| !asked.is_zero()).unwrap_or(interval);
                 }
@@ -218,102 +138,6 @@ impl Session {
                 Err(status) => return status,
             }
             tokio::time::sleep(interval).await;
-        }
-    }
-
-    /// GlobalToZoneSync: this zone asks, and applies what comes.
-    async fn consume(&self, channel: Channel, accepted: &Accepted) -> Status {
-        let kinds = Kind::all().filter(|kind| kind.flow.global_to_zone()).collect();
-        let mut receiver = Receiver::new(kinds);
-        let (frames, outbound) = mpsc::channel::<Bytes>(FRAMES);
-        for request in receiver.first_requests() {
-            let frame = convert::request_frame(request, node::first(self.zone.as_str(), &self.us));
-            if frames.try_send(frame).is_err() {
-                return Status::internal("more types than the queue holds");
-            }
-        }
-        let path = "/kuma.mesh.v1alpha1.KDSSyncService/GlobalToZoneSync";
-        let mut inbound = match self.open::<DeltaDiscoveryResponse>(channel, path, outbound).await {
-            Ok(inbound) => inbound,
-            Err(status) => return status,
-        };
-        let applier = Applier::new(Arc::clone(&self.store), self.clock.clone(), Origin::Global);
-        loop {
-            let message = match next(&mut inbound).await {
-                Ok(message) => message,
-                Err(status) => return status,
-            };
-            accepted.tell();
-            let incoming = match convert::incoming(message) {
-                Ok(incoming) => incoming,
-                Err(malformed) => return convert::malformed_status(&malformed),
-            };
-            let (kind, nonce) = (incoming.kind.clone(), incoming.nonce.clone());
-            let plan = match receiver.on_response(incoming) {
-                Ok(plan) => plan,
-                Err(broken) => return Status::invalid_argument(broken.to_string()),
-            };
-            let outcome = match applier.apply(plan).await {
-                Ok(outcome) => outcome,
-                Err(error) => return Status::unavailable(format!("cannot store {kind}: {error}")),
-            };
-            if !outcome.rejected.is_empty() {
-                warn!(target: "kds.zone", kind, reason = %clip(&outcome.rejected.join("\n")), "received resource is invalid, sending NACK");
-            }
-            let answer = receiver.applied(&kind, &nonce, outcome);
-            if frames.send(convert::request_frame(answer, node::later(self.zone.as_str()))).await.is_err() {
-                return Status::unavailable("the stream was closed");
-            }
-        }
-    }
-
-    /// ZoneToGlobalSync: global asks, this zone provides what it made itself.
-    async fn provide(&self, channel: Channel) -> Status {
-        let (frames, outbound) = mpsc::channel::<Bytes>(FRAMES);
-        let path = "/kuma.mesh.v1alpha1.KDSSyncService/ZoneToGlobalSync";
-        let mut inbound = match self.open::<DeltaDiscoveryRequest>(channel, path, outbound).await {
-            Ok(inbound) => inbound,
-            Err(status) => return status,
-        };
-        let mut world = self.snapshots.subscribe();
-        // Nothing of what a zone provides depends on who asks: there is one global.
-        let audience = Audience { zone: String::new(), features: Features::ALL };
-        let mut sender = Sender::new(audience);
-        for snapshot in world.borrow_and_update().snapshots() {
-            sender.on_snapshot(Arc::clone(snapshot));
-        }
-        loop {
-            tokio::select! {
-                message = next(&mut inbound) => {
-                    let message = match message {
-                        Ok(message) => message,
-                        Err(status) => return status,
-                    };
-                    let request = match convert::request(message, self.zone.as_str()) {
-                        Ok((request, _node)) => request,
-                        Err(malformed) => return convert::malformed_status(&malformed),
-                    };
-                    match sender.on_request(request) {
-                        Ok(reaction) => debug!(target: "kds.zone", reaction = ?reaction, "request of global"),
-                        Err(broken) => return Status::invalid_argument(broken.to_string()),
-                    }
-                }
-                Ok(()) = world.changed() => {
-                    let current = Arc::clone(&world.borrow_and_update());
-                    for snapshot in current.snapshots() {
-                        sender.on_snapshot(Arc::clone(snapshot));
-                    }
-                }
-            }
-            while let Some(response) = sender.next_within(self.max_message_size) {
-                debug!(target: "kds.zone", kind = response.kind, changed = response.changed.len(), removed = response.removed.len(), "detected changes in the resources. Sending changes to the client.");
-                if frames.send(convert::response_frame(&response, self.zone.as_str())).await.is_err() {
-                    return Status::unavailable("the stream was closed");
-                }
-            }
-            for too_large in sender.take_too_large() {
-                warn!(target: "kds.zone", kind = too_large.kind, bytes = too_large.bytes, limit = self.max_message_size, "a type does not fit into one message and is not sent; the other types are");
-            }
         }
     }
 
@@ -362,18 +186,6 @@ fn chain(error: &dyn std::error::Error) -> String {
     match text.split_once(": https://docs.rs/") {
         Some((plain, _link)) => plain.to_owned(),
         None => text,
-    }
-}
-
-/// Told once, with the first response on GlobalToZoneSync: global accepted this zone and serves it.
-struct Accepted(Mutex<Option<oneshot::Sender<()>>>);
-
-impl Accepted {
-    fn tell(&self) {
-        let teller = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(teller) = teller {
-            let _nobody_waits = teller.send(());
-        }
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Peer {
     pub features: Vec<String>,
 }
 
-fn time(now: Timestamp) -> Option<prost_types::Timestamp> {
+pub(super) fn time(now: Timestamp) -> Option<prost_types::Timestamp> {
     Some(prost_types::Timestamp { seconds: now.as_second(), nanos: now.subsec_nanosecond() })
 }
 

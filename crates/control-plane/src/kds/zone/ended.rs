@@ -1,0 +1,89 @@
+//! Why a connection to global ended, in words for the log and for `/ready`, and what to do about it.
+
+use std::{fmt, time::Duration};
+
+use tonic::{Code, Status};
+
+use super::{dial::DialError, link::LinkState};
+use crate::kds::convert::clip;
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// There was no token to connect with.
+    NoToken(String),
+    /// There was no connection.
+    Dial(DialError),
+    /// There was a connection, and nothing came.
+    Silent,
+    /// An RPC ended.
+    Rpc {
+        /// Which.
+        method: &'static str,
+        /// With what.
+        status: Status,
+        /// How long the connection stood.
+        lasted: Duration,
+    },
+    /// The connection was lost.
+    Lost {
+        /// What happened.
+        cause: String,
+        /// How long it stood.
+        lasted: Duration,
+    },
+}
+
+impl Ended {
+    pub(super) fn lasted(&self) -> Duration {
+        match self {
+            Self::NoToken(_) | Self::Dial(_) | Self::Silent => Duration::ZERO,
+            Self::Rpc { lasted, .. } | Self::Lost { lasted, .. } => *lasted,
+        }
+    }
+
+    /// What an operator can do about it.
+    pub(super) fn advice(&self) -> &'static str {
+        match self {
+            Self::NoToken(_) => {
+                "write a token of this zone into the file: kumactl generate control-plane-token --zone=<zone>"
+            }
+            Self::Dial(DialError::Tls { .. }) => {
+                "check KUMA_MULTIZONE_ZONE_KDS_ROOT_CA_FILE and the host name in KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS"
+            }
+            Self::Dial(_) | Self::Lost { .. } | Self::Silent => {
+                "check that the global control plane is up and its port can be reached from here"
+            }
+            Self::Rpc { status, .. } => match status.code() {
+                Code::Unauthenticated | Code::PermissionDenied => {
+                    "generate a new token for this zone (kumactl generate control-plane-token --zone=<zone>; zone-token --zone=<zone> --scope=cp if the global takes zone tokens only) and write it into the file that KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH names, it is read without a restart; a token in KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_INLINE needs one"
+                }
+                Code::Unknown | Code::Internal | Code::Unimplemented => {
+                    "check that the global control plane is up, and that KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS names its KDS port (5685)"
+                }
+                _ => "",
+            },
+        }
+    }
+
+    pub(super) fn state(&self) -> LinkState {
+        LinkState::Down { reason: clip(&self.to_string()), advice: self.advice() }
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoToken(reason) => f.write_str(reason),
+            Self::Dial(error) => error.fmt(f),
+            Self::Silent => f.write_str("the connection stands, but the global control plane sends nothing"),
+            Self::Rpc { method, status, .. } => match status.code() {
+                Code::Unauthenticated | Code::PermissionDenied => {
+                    write!(f, "the global control plane refused this zone: {}", status.message())
+                }
+                code => write!(f, "{method} ended with {code:?}: {}", status.message()),
+            },
+            Self::Lost { cause, .. } => write!(f, "the connection was lost: {cause}"),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! ZoneToGlobalSync at the zone: global asks, this zone provides what it made itself.
+//!
+//! A response that is not acknowledged in time shows that the stream is dead, although it looks alive (contract: kds
+//! 13.19). What was sent and answered is kept in the zone's own insight, as real zones do.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sync::{Audience, Features, Reaction, Sender, SizeNotice};
+use tokio::{sync::mpsc, time::Instant};
+use tonic::Status;
+use tracing::{debug, info, warn};
+use wire::envoy::service::discovery::v3::DeltaDiscoveryRequest;
+
+use super::{
+    reports::Mirror,
+    session::{Channel, Session, next},
+};
+use crate::kds::{
+    convert::{self, clip},
+    node,
+    outbound::FRAMES,
+    unanswered::Unanswered,
+};
+
+const PATH: &str = "/kuma.mesh.v1alpha1.KDSSyncService/ZoneToGlobalSync";
+
+impl Session {
+    /// Runs until the stream ends.
+    pub(super) async fn provide(&self, channel: Channel) -> Status {
+        let (frames, outbound) = mpsc::channel::<Bytes>(FRAMES);
+        let mut inbound = match self.open::<DeltaDiscoveryRequest>(channel, PATH, outbound).await {
+            Ok(inbound) => inbound,
+            Err(status) => return status,
+        };
+        let mut world = self.snapshots.subscribe();
+        let mut unanswered = Unanswered::new(self.patience);
+        // Made with the first request, which tells who asks.
+        let mut asked: Option<(Sender, Mirror)> = None;
+        loop {
+            tokio::select! {
+                message = next(&mut inbound) => {
+                    let message = match message {
+                        Ok(message) => message,
+                        Err(status) => return status,
+                    };
+                    let (request, from) = match convert::request(message, self.zone.as_str()) {
+                        Ok(request) => request,
+                        Err(malformed) => return convert::malformed_status(&malformed),
+                    };
+                    let (sender, mirror) = asked.get_or_insert_with(|| {
+                        let global = from.metadata.as_ref().map(node::peer).unwrap_or_default();
+                        let features = Features::from_names(global.features.iter().map(String::as_str));
+                        let mut sender = Sender::new(audience(features));
+                        for snapshot in world.borrow_and_update().snapshots() {
+                            sender.on_snapshot(Arc::clone(snapshot));
+                        }
+                        (sender, self.reports.mirror(&self.zone, &global, &self.us))
+                    });
+                    match sender.on_request(request) {
+                        Ok(reaction) => react(&reaction, &mut unanswered, mirror),
+                        Err(broken) => return Status::invalid_argument(broken.to_string()),
+                    }
+                }
+                Ok(()) = world.changed(), if asked.is_some() => {
+                    let current = Arc::clone(&world.borrow_and_update());
+                    if let Some((sender, _)) = &mut asked {
+                        current.snapshots().for_each(|snapshot| sender.on_snapshot(Arc::clone(snapshot)));
+                    }
+                }
+                () = unanswered.overdue() => {
+                    let kinds = unanswered.report(Instant::now()).join(", ");
+                    return Status::deadline_exceeded(format!("the global control plane does not acknowledge {kinds}"));
+                }
+            }
+            let Some((sender, mirror)) = &mut asked else { continue };
+            while let Some(response) = sender.next_within(self.max_message_size) {
+                debug!(target: "kds.zone", kind = response.kind, changed = response.changed.len(), removed = response.removed.len(), "detected changes in the resources. Sending changes to the client.");
+                if frames.send(convert::response_frame(&response, self.zone.as_str())).await.is_err() {
+                    return Status::unavailable("the stream was closed");
+                }
+                unanswered.sent(&response.kind, Instant::now());
+                mirror.sent(&response.kind);
+            }
+            for notice in sender.take_size_notices() {
+                self.report_size(notice);
+            }
+        }
+    }
+
+    fn report_size(&self, notice: SizeNotice) {
+        match notice {
+            SizeNotice::TooLarge { kind, resource, bytes } => {
+                let (limit, resource) = (self.max_message_size, resource.map(|name| name.to_string()));
+                warn!(target: "kds.zone", kind, resource, bytes, limit, "a type does not fit into one message and is not sent to global; the other types are");
+            }
+            SizeNotice::Fits { kind } => {
+                info!(target: "kds.zone", kind, "a type that was too large for one message fits again");
+            }
+        }
+    }
+}
+
+/// Nothing of what a zone provides depends on who asks but how: there is one global.
+fn audience(global: Features) -> Audience {
+    let parts = if global.contains(Features::PARTS) { Features::PARTS } else { Features::NONE };
+    Audience { zone: String::new(), features: Features::ALL | parts, drops_rejected_batches: false }
+}
+
+fn react(reaction: &Reaction, unanswered: &mut Unanswered, mirror: &Mirror) {
+    match reaction {
+        Reaction::Acknowledged { kind, nonce } => {
+            unanswered.answered(kind, Instant::now());
+            mirror.acknowledged(kind);
+            debug!(target: "kds.zone", kind, nonce, "global acknowledged");
+        }
+        Reaction::Rejected { kind, nonce, reason } => {
+            unanswered.answered(kind, Instant::now());
+            mirror.rejected(kind, reason);
+            warn!(target: "kds.zone", kind, nonce, reason = %clip(reason), "global rejected resources of this zone; the others are in force there");
+        }
+        Reaction::Subscribed { kind } | Reaction::Repeated { kind } => {
+            debug!(target: "kds.zone", kind, "global asks");
+        }
+    }
+}
