@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use bytes::Bytes;
 use model::{Kind, Resource, ZoneName, labels};
+use prometheus_client::metrics::histogram::Histogram;
 use store::Kinds;
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
@@ -24,12 +25,15 @@ use crate::{
         admin::{AskError, Asker, Operation, Question},
         port::{Parts, Port},
     },
-    observe::{kds_metrics::KdsMetrics, log::Log},
+    observe::{
+        kds_metrics::{KdsMetrics, SECONDS},
+        log::Log,
+    },
     resources::Side,
     rest::{AdminError, AdminRequest, EnvoyAdmin},
     tasks::{OnError, Tasks},
     tls::Alpn,
-    zones::{insight::Insights, registry::Registry, sweeper},
+    zones::{health, insight::Insights, registry::Registry, sweeper},
 };
 
 pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) -> anyhow::Result<Running> {
@@ -65,7 +69,19 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     let zones = store.watch(Kinds::Only(vec![Kind::ZONE]));
     let deleted = sweeper::deleted_zones(registry.clone(), insights.clone(), metrics.clone(), zones, tasks.clone());
     tasks.spawn("deleted-zones", OnError::StopProgram, deleted);
-    tasks.spawn("gauges", OnError::Log, sweeper::gauges(registry.clone(), metrics, tasks.clone()));
+    tasks.spawn("gauges", OnError::Log, sweeper::gauges(registry.clone(), metrics.clone(), tasks.clone()));
+    if !config.global.health_timeout.is_zero() {
+        let (interval, timeout) = (config.global.health_poll_interval, config.global.health_timeout);
+        let limits = health::Limits { interval, timeout };
+        let took = Histogram::new(SECONDS);
+        let watched = took.clone();
+        common.metrics.register(|registry| {
+            registry.register("component_zone_watch", "Seconds to look at all zones", watched);
+        });
+        let (registry, insights) = (registry.clone(), insights.clone());
+        let watch = health::run(registry, insights, metrics.clone(), clock.clone(), limits, took, tasks.clone());
+        tasks.spawn("zone-health", OnError::StopProgram, watch);
+    }
 
     let admin = Arc::new(ThroughZones { asker: port.asker.clone(), insights });
     let mut addresses = Addresses::default();

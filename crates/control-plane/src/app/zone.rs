@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     config::Config,
     kds::zone::{self, Dialer, LegacyPolicies, Link, Options, Reports, Target, Token, TokenSource, Trust},
-    observe::{log::Log, readiness::Readiness},
+    observe::{kds_metrics::KdsMetrics, log::Log, readiness::Readiness},
     resources::Side,
     rest::NoZones,
     tasks::{OnError, Tasks},
@@ -82,6 +82,7 @@ async fn connection(common: &Common) -> anyhow::Result<Option<Options>> {
         patience: config.zone.msg_send_timeout,
         reports: Reports {
             insights: common.insights().await?,
+            metrics: common.metrics.register(KdsMetrics::register),
             policies: Arc::new(LegacyPolicies::new(common.readiness.clone())),
         },
     }))

@@ -11,11 +11,13 @@ use std::{
 use model::{Key, Kind, labels};
 use store::{Batch, Precondition, Query, ResourceStore, StoreError, Stored, Write};
 use sync::{Change, Outcome, Plan, Received, Receiver, Side, WireName};
+use tokio::time::Instant;
 use tracing::{debug, info};
 
 use crate::{
     clock::Clock,
     kds::{convert::version_of_received, patch},
+    observe::kds_metrics::KdsMetrics,
 };
 
 /// Where the responses come from.
@@ -37,6 +39,7 @@ pub(crate) struct Applier {
     store: Arc<dyn ResourceStore>,
     clock: Clock,
     origin: Origin,
+    metrics: KdsMetrics,
     rewrites: AtomicU64,
 }
 
@@ -50,12 +53,19 @@ const LARGEST_NODE: usize = 512 * 1024;
 const DATAPLANE_TAGS: &[&[u32]] = &[&[1, 3, 1], &[1, 1, 2]];
 
 impl Applier {
-    pub(crate) fn new(store: Arc<dyn ResourceStore>, clock: Clock, origin: Origin) -> Self {
-        Self { store, clock, origin, rewrites: AtomicU64::new(0) }
+    pub(crate) fn new(store: Arc<dyn ResourceStore>, clock: Clock, origin: Origin, metrics: KdsMetrics) -> Self {
+        Self { store, clock, origin, metrics, rewrites: AtomicU64::new(0) }
     }
 
     /// Applies a plan. The error is the store's: the stream cannot go on; what is rejected is in the outcome.
     pub(crate) async fn apply(&self, plan: Plan) -> Result<Outcome, StoreError> {
+        let start = Instant::now();
+        let outcome = self.take_in(plan).await;
+        self.metrics.taken_in(start.elapsed());
+        outcome
+    }
+
+    async fn take_in(&self, plan: Plan) -> Result<Outcome, StoreError> {
         let mut rejected = Vec::new();
         let mut plan = self.mapped(plan, &mut rejected);
         let unusable: BTreeSet<WireName> = std::mem::take(&mut plan.invalid).into_iter().collect();

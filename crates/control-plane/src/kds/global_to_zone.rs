@@ -17,6 +17,7 @@ use crate::{
         snapshots::World,
         unanswered::Unanswered,
     },
+    observe::kds_metrics::Client,
     zones::{
         insight::StreamName,
         registry::{CloseReason, StreamGuard},
@@ -69,6 +70,7 @@ struct Provider {
     kinds: usize,
     /// Names carry their hash.
     hashed: bool,
+    _client: Client,
 }
 
 impl Stream<'_> {
@@ -123,7 +125,13 @@ impl Stream<'_> {
                 sender.on_snapshot(Arc::clone(snapshot));
             }
             let hashed = features.contains(Features::HASH_SUFFIX);
-            self.provider = Some(Provider { sender, world, kinds: 0, hashed });
+            self.provider = Some(Provider {
+                sender,
+                world,
+                kinds: 0,
+                hashed,
+                _client: self.port.metrics.client(&peer.version.version),
+            });
         }
         let Some(provider) = &mut self.provider else { return Ok(()) };
         let reaction =
@@ -166,6 +174,7 @@ impl Stream<'_> {
                 Ok(room) => room,
                 Err(NotSent::Gone) => return Err(None),
                 Err(NotSent::Full) => {
+                    self.port.metrics.not_read("");
                     return Err(Some(Status::resource_exhausted("the zone does not read its responses")));
                 }
             };

@@ -131,7 +131,7 @@ impl Port {
     /// Builds the first snapshots and returns the port.
     pub async fn start(parts: Parts) -> Arc<Self> {
         let provider = Provider::Global { hashed: true, skip_prefixes: parts.skip_prefixes.clone() };
-        let hashed = Snapshots::start(provider, &parts.store, &parts.tasks).await;
+        let hashed = Snapshots::start(provider, &parts.store, &parts.metrics, &parts.tasks).await;
         Arc::new(Self {
             store: parts.store,
             clock: parts.clock,
@@ -169,12 +169,14 @@ impl Port {
         let Some(rpc) = rpc else {
             return Status::unimplemented("this port speaks KDS only").into_http();
         };
+        let features = HeaderFeatures::of(request.headers());
         let arrival = Arrival {
             caller: authenticated.caller,
             ring_generation: authenticated.ring_generation,
             connection: connection.id,
             method: rpc.method(),
             unary: rpc == Rpc::HealthCheck,
+            pings: features.ping_health,
         };
         let guard = match self.registry.admit(arrival, now) {
             Ok(guard) => guard,
@@ -186,7 +188,6 @@ impl Port {
             log_session(guard.caller());
         }
         let token_provided = request.headers().get_all(http::header::AUTHORIZATION).iter().count() == 1;
-        let features = HeaderFeatures::of(request.headers());
         self.dispatch(rpc, guard, token_provided, features, request).await
     }
 
@@ -324,7 +325,7 @@ impl Port {
             return self.hashed.clone();
         }
         let provider = Provider::Global { hashed: false, skip_prefixes: self.skip_prefixes.clone() };
-        self.plain.get_or_init(|| Snapshots::start(provider, &self.store, &self.tasks)).await.clone()
+        self.plain.get_or_init(|| Snapshots::start(provider, &self.store, &self.metrics, &self.tasks)).await.clone()
     }
 
     /// The bytes of a response; one encoding serves all zones with the same names that make the same step.

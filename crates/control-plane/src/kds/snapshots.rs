@@ -12,12 +12,13 @@ use futures::{FutureExt as _, StreamExt as _};
 use model::{Key, Kind, Resource, labels};
 use store::{Event, Kinds, ResourceStore, Watch};
 use sync::{Entry, Outgoing, Passage, Snapshot, WireName};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tracing::{error, warn};
 
 use crate::{
     kds::{convert, patch},
     keys::secret_data,
+    observe::kds_metrics::{GenerationReason, KdsMetrics},
     tasks::{OnError, Tasks},
 };
 
@@ -70,11 +71,16 @@ pub struct Snapshots {
 
 impl Snapshots {
     /// Builds the first snapshots and keeps them up to date from then on.
-    pub async fn start(provider: Provider, store: &Arc<dyn ResourceStore>, tasks: &Tasks) -> Self {
+    pub async fn start(
+        provider: Provider,
+        store: &Arc<dyn ResourceStore>,
+        metrics: &KdsMetrics,
+        tasks: &Tasks,
+    ) -> Self {
         let mut kinds: Vec<Kind> = Kind::all().filter(|kind| provider.provides(*kind)).collect();
         kinds.push(Kind::ZONE);
         let mut watch = store.watch(Kinds::Only(kinds));
-        let mut builder = Builder::new(provider);
+        let mut builder = Builder::new(provider, metrics.clone());
         while !builder.complete {
             match watch.next().await {
                 Some(event) => builder.take(event),
@@ -117,6 +123,9 @@ async fn follow(
 /// The raw resources and what became of them.
 struct Builder {
     provider: Provider,
+    metrics: KdsMetrics,
+    /// Why what is dirty is dirty.
+    reason: GenerationReason,
     resources: BTreeMap<Key, Arc<Resource>>,
     /// The full picture that is being received.
     next: Option<BTreeMap<Key, Arc<Resource>>>,
@@ -129,13 +138,15 @@ struct Builder {
 }
 
 impl Builder {
-    fn new(provider: Provider) -> Self {
+    fn new(provider: Provider, metrics: KdsMetrics) -> Self {
         let kinds = Kind::all()
             .filter(|kind| provider.provides(*kind))
             .map(|kind| (kind.name, Arc::new(Snapshot::empty(kind.name))))
             .collect();
         Self {
             provider,
+            metrics,
+            reason: GenerationReason::Event,
             resources: BTreeMap::new(),
             next: None,
             zones_disabled: BTreeSet::new(),
@@ -162,6 +173,7 @@ impl Builder {
                     self.set(&key, Some(resource));
                 }
                 self.complete = true;
+                self.reason = GenerationReason::Resync;
             }
             Event::Apply(stored) => self.set(&stored.resource.key.clone(), Some(stored.resource)),
             Event::Delete { key, .. } => self.set(&key, None),
@@ -201,6 +213,8 @@ impl Builder {
     }
 
     fn publish(&mut self) -> World {
+        let start = Instant::now();
+        let mut changed = false;
         let mut changes: BTreeMap<&'static str, (Vec<Entry>, Vec<WireName>)> = BTreeMap::new();
         for key in std::mem::take(&mut self.dirty) {
             let entry = self.resources.get(&key).and_then(|resource| self.encode(resource));
@@ -221,8 +235,16 @@ impl Builder {
             // A name that moved from one resource to another is an update.
             let moved: BTreeSet<&WireName> = upserts.iter().map(|entry| &entry.name).collect();
             removals.retain(|name| !moved.contains(name));
-            *snapshot = Arc::new(snapshot.with_changes(upserts, &removals));
+            let next = snapshot.with_changes(upserts, &removals);
+            changed |= next.generation() != snapshot.generation();
+            *snapshot = Arc::new(next);
         }
+        let reason = std::mem::replace(&mut self.reason, GenerationReason::Event);
+        let zone = match &self.provider {
+            Provider::Global { .. } => "",
+            Provider::Zone { name, .. } => name,
+        };
+        self.metrics.generated(zone, reason, changed, start.elapsed());
         World { kinds: self.kinds.clone() }
     }
 
@@ -236,7 +258,7 @@ impl Builder {
                 match passage {
                     Passage::Block => return None,
                     Passage::Pass => mapped,
-                    Passage::PublicHalf => with_public_half(resource, mapped)?,
+                    Passage::PublicHalf => self.with_public_half(resource, mapped)?,
                 }
             }
             Provider::Zone { name, skip_prefixes } => {
@@ -248,6 +270,7 @@ impl Builder {
                     match patch::without_generations(&mapped.spec) {
                         Ok(spec) => Outgoing { spec, ..mapped },
                         Err(broken) => {
+                            self.metrics.generation_failed();
                             warn!(target: "kds", resource = %resource.key, error = %broken, "not sent to global");
                             return None;
                         }
@@ -259,20 +282,21 @@ impl Builder {
         };
         Some(convert::entry(resource.key.kind, outgoing))
     }
-}
 
-/// Zones verify and never sign: they get the public half of a key. One unusable key is left out and blocks nobody.
-fn with_public_half(resource: &Resource, mapped: Outgoing) -> Option<Outgoing> {
-    use prost::Message as _;
-    use wire::kuma::system::v1alpha1::Secret;
-    match tokens::public_half(&secret_data(&resource.spec)) {
-        Ok(pem) => {
-            let spec = Secret { data: Some(pem.into_bytes()) }.encode_to_vec().into();
-            Some(Outgoing { spec, ..mapped })
-        }
-        Err(problem) => {
-            error!(target: "kds", secret = resource.key.name, problem = %problem, "a signing key is unusable; zones do not get its public half");
-            None
+    /// Zones verify and never sign: they get the public half of a key. One unusable key is left out and blocks nobody.
+    fn with_public_half(&self, resource: &Resource, mapped: Outgoing) -> Option<Outgoing> {
+        use prost::Message as _;
+        use wire::kuma::system::v1alpha1::Secret;
+        match tokens::public_half(&secret_data(&resource.spec)) {
+            Ok(pem) => {
+                let spec = Secret { data: Some(pem.into_bytes()) }.encode_to_vec().into();
+                Some(Outgoing { spec, ..mapped })
+            }
+            Err(problem) => {
+                self.metrics.generation_failed();
+                error!(target: "kds", secret = resource.key.name, problem = %problem, "a signing key is unusable; zones do not get its public half");
+                None
+            }
         }
     }
 }

@@ -87,7 +87,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let provider =
         Provider::Zone { name: options.zone.as_str().to_owned(), skip_prefixes: options.skip_prefixes.clone() };
-    let snapshots = Snapshots::start(provider, &store, &tasks).await;
+    let snapshots = Snapshots::start(provider, &store, &options.reports.metrics, &tasks).await;
     let mut keeper = Keeper { options, store, clock, snapshots, link, backoff: Backoff::default() };
     tokio::select! {
         () = tasks.stopping() => Ok(()),

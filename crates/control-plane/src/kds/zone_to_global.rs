@@ -59,6 +59,7 @@ async fn run(
         Arc::clone(&port.store),
         port.clock.clone(),
         Origin::Zone { name: zone.as_str().to_owned(), prefix_names: !peer.hash_suffix },
+        port.metrics.clone(),
     );
     if peer.initial_versions {
         receiver = match applier.with_versions(receiver, port.max_message_size).await {
@@ -69,7 +70,7 @@ async fn run(
     for request in receiver.first_requests() {
         let frame = convert::request_frame(request, node::first(zone.as_str(), &port.us));
         if let Err(not_sent) = frames.send(frame) {
-            return unread(not_sent);
+            return unread(port, not_sent);
         }
     }
     loop {
@@ -109,15 +110,18 @@ async fn run(
         port.metrics.attribution_rewrites(&kind, applier.take_rewrites());
         let answer = receiver.applied(&kind, &nonce, outcome);
         if let Err(not_sent) = frames.send(convert::request_frame(answer, node::later(zone.as_str()))) {
-            return unread(not_sent);
+            return unread(port, not_sent);
         }
     }
 }
 
 /// What a frame that could not be sent means for the stream.
-fn unread(not_sent: NotSent) -> Option<Status> {
+fn unread(port: &Port, not_sent: NotSent) -> Option<Status> {
     match not_sent {
         NotSent::Gone => None,
-        NotSent::Full => Some(Status::resource_exhausted("the zone does not read its answers")),
+        NotSent::Full => {
+            port.metrics.not_read("");
+            Some(Status::resource_exhausted("the zone does not read its answers"))
+        }
     }
 }

@@ -43,10 +43,42 @@ struct ZoneName {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Generation {
+    reason: &'static str,
+    result: &'static str,
+    zone_name: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ClientVersion {
+    client_version: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Reason {
     reason: &'static str,
 }
 
+/// Why something is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GenerationReason {
+    /// Something changed.
+    Event,
+    /// Everything is looked at anew.
+    Resync,
+}
+
+/// One open stream of a zone whose version is known.
+pub(crate) struct Client(Gauge);
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Buckets for what is observed in seconds.
+pub(crate) const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// Buckets for what is observed in milliseconds.
 const MILLISECONDS: [f64; 12] = [0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0, 5000.0, 30_000.0];
 
@@ -63,6 +95,11 @@ struct Metrics {
     too_large: Family<ZoneAndType, Counter>,
     unacknowledged: Family<ZoneAndType, Counter>,
     delivery: Histogram,
+    generation: Family<Generation, Histogram, fn() -> Histogram>,
+    generation_errors: Counter,
+    client_versions: Family<ClientVersion, Gauge>,
+    window_depletions: Family<TypeUrl, Counter>,
+    resources_sync: Histogram,
     authentications: Family<Authentication, Counter>,
     sessions_closed: Family<Reason, Counter>,
     connections: Family<ZoneName, Gauge>,
@@ -83,6 +120,11 @@ impl KdsMetrics {
             too_large: Family::default(),
             unacknowledged: Family::default(),
             delivery: Histogram::new(MILLISECONDS),
+            generation: Family::new_with_constructor(|| Histogram::new(MILLISECONDS)),
+            generation_errors: Counter::default(),
+            client_versions: Family::default(),
+            window_depletions: Family::default(),
+            resources_sync: Histogram::new(SECONDS),
             authentications: Family::default(),
             sessions_closed: Family::default(),
             connections: Family::default(),
@@ -110,6 +152,27 @@ impl KdsMetrics {
             "Milliseconds from a response to its acknowledgement or rejection",
             metrics.delivery.clone(),
         );
+        registry.register(
+            "kds_delta_generation",
+            "Milliseconds to encode what changed, once for all zones",
+            metrics.generation.clone(),
+        );
+        registry.register(
+            "kds_delta_generation_errors",
+            "Resources that could not be encoded and are left out",
+            metrics.generation_errors.clone(),
+        );
+        registry.register(
+            "kds_delta_client_versions",
+            "Open streams by the version of the zone",
+            metrics.client_versions.clone(),
+        );
+        registry.register(
+            "kds_delta_stream_likely_window_depletion",
+            "Streams ended because the peer did not read",
+            metrics.window_depletions.clone(),
+        );
+        registry.register("kds_resources_sync", "Seconds to take in a response", metrics.resources_sync.clone());
         registry.register(
             "kds_unacknowledged_responses",
             "Responses that a zone did not answer in time",
@@ -164,6 +227,42 @@ impl KdsMetrics {
     pub(crate) fn unacknowledged(&self, zone: &str, kind: &str) {
         let label = ZoneAndType { zone_name: zone.to_owned(), resource_type: known(kind) };
         self.0.unacknowledged.get_or_create(&label).inc();
+    }
+
+    /// Observes the encoding of what changed. `zone_name` is empty on global: one encoding serves all zones.
+    pub(crate) fn generated(&self, zone_name: &str, reason: GenerationReason, changed: bool, took: Duration) {
+        let reason = match reason {
+            GenerationReason::Event => "event",
+            GenerationReason::Resync => "resync",
+        };
+        let result = if changed { "changed" } else { "no_changes" };
+        let label = Generation { reason, result, zone_name: zone_name.to_owned() };
+        self.0.generation.get_or_create(&label).observe(took.as_secs_f64() * 1000.0);
+    }
+
+    /// A resource could not be encoded.
+    pub(crate) fn generation_failed(&self) {
+        self.0.generation_errors.inc();
+    }
+
+    /// A zone of this version opened a stream; it counts until the answer is dropped. What is no version is not shown.
+    pub(crate) fn client(&self, version: &str) -> Client {
+        let plain =
+            version.len() <= 32 && version.chars().all(|one| one.is_ascii_alphanumeric() || ".-+".contains(one));
+        let client_version = if plain && !version.is_empty() { version } else { "unknown" }.to_owned();
+        let gauge = self.0.client_versions.get_or_create_owned(&ClientVersion { client_version });
+        gauge.inc();
+        Client(gauge)
+    }
+
+    /// A stream ended because its peer did not read.
+    pub(crate) fn not_read(&self, kind: &str) {
+        self.0.window_depletions.get_or_create(&TypeUrl { type_url: known(kind) }).inc();
+    }
+
+    /// Observes how long it took to take in a response.
+    pub(crate) fn taken_in(&self, took: Duration) {
+        self.0.resources_sync.observe(took.as_secs_f64());
     }
 
     /// Observes how long a response took to its answer.

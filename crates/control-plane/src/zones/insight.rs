@@ -242,6 +242,11 @@ impl Insights {
         }
     }
 
+    /// When the zone pinged last.
+    pub fn last_ping(&self, zone: &ZoneName) -> Option<Timestamp> {
+        self.lock().get(zone).and_then(|live| record::last_ping(&live.insight))
+    }
+
     /// Whether the zone is connected now.
     pub fn online(&self, zone: &ZoneName) -> bool {
         self.lock().get(zone).is_some_and(|live| record::online(&live.insight))

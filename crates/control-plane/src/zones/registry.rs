@@ -35,6 +35,8 @@ pub enum CloseReason {
     ZoneDeleted,
     /// The zone has more streams open than any real one.
     TooManyStreams,
+    /// The zone has not pinged for longer than the health check allows.
+    Silent,
 }
 
 /// Streams of one zone at once: six are usual, twice that during a change of token.
@@ -47,6 +49,7 @@ impl fmt::Display for CloseReason {
             Self::Replaced { by } => write!(f, "another instance of this zone connected: `{by}`"),
             Self::Draining => f.write_str("stream unavailable: the global control plane is stopping"),
             Self::ZoneDeleted => f.write_str("the zone was deleted"),
+            Self::Silent => f.write_str("stream canceled - zone hc failed: no health check came in time"),
             Self::TooManyStreams => write!(f, "the zone has {STREAMS_OF_A_ZONE} streams open already"),
         }
     }
@@ -73,6 +76,8 @@ pub struct Arrival {
     pub method: &'static str,
     /// It is one call and no stream: it admits for itself and is no part of a session.
     pub unary: bool,
+    /// The zone says that it pings: its silence means something.
+    pub pings: bool,
 }
 
 /// A stream that a sweep closed.
@@ -116,6 +121,8 @@ struct Live {
     caller: ZoneCaller,
     connection: ConnectionId,
     method: &'static str,
+    /// When it came, if its zone pings.
+    pings_since: Option<Timestamp>,
     close: watch::Sender<Option<CloseReason>>,
 }
 
@@ -161,8 +168,13 @@ impl Registry {
             *streams += 1;
             *streams == 1
         });
-        let live =
-            Live { caller: arrival.caller.clone(), connection: arrival.connection, method: arrival.method, close };
+        let live = Live {
+            caller: arrival.caller.clone(),
+            connection: arrival.connection,
+            method: arrival.method,
+            pings_since: (arrival.pings && !arrival.unary).then_some(now),
+            close,
+        };
         state.streams.insert(id, live);
         state.by_zone.entry(zone).or_default().insert(id);
         if let Some(expiry) = expiry(&arrival.caller) {
@@ -216,6 +228,27 @@ impl Registry {
     /// Closes all streams of a zone.
     pub fn close_zone(&self, zone: &ZoneName, reason: &CloseReason) -> Vec<Closed> {
         self.lock().close_of(zone, |_live| Some(reason.clone()))
+    }
+
+    /// Closes the streams of zones that say they ping and have not done so since `timeout`: the later of the last ping and
+    /// the youngest stream counts (contract: kds 8.2).
+    pub fn close_silent(
+        &self,
+        now: Timestamp,
+        timeout: SignedDuration,
+        last_ping: impl Fn(&ZoneName) -> Option<Timestamp>,
+    ) -> Vec<Closed> {
+        let mut state = self.lock();
+        let mut heard: BTreeMap<ZoneName, Timestamp> = BTreeMap::new();
+        for live in state.streams.values() {
+            let Some(since) = live.pings_since else { continue };
+            let zone = live.caller.zone();
+            let last = heard.entry(zone.clone()).or_insert_with(|| last_ping(zone).unwrap_or(since));
+            *last = since.max(*last);
+        }
+        heard.retain(|_, last| now.duration_since(*last) > timeout);
+        let silent = |live: &Live| live.pings_since.is_some() && heard.contains_key(live.caller.zone());
+        state.close_where(|live| silent(live).then_some(CloseReason::Silent))
     }
 
     /// Refuses new streams and returns the zones that are connected, so that they can be told one after the other.

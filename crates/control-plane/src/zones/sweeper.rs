@@ -148,7 +148,7 @@ pub async fn gauges(registry: Registry, metrics: KdsMetrics, tasks: Tasks) -> an
 }
 
 /// One line for the streams of a zone that end together.
-fn report(closed: &[Closed], metrics: &KdsMetrics) {
+pub(super) fn report(closed: &[Closed], metrics: &KdsMetrics) {
     let mut together: BTreeMap<(&ZoneName, &'static str), Vec<&Closed>> = BTreeMap::new();
     for stream in closed {
         let reason = word(&stream.reason);
@@ -169,5 +169,6 @@ fn word(reason: &CloseReason) -> &'static str {
         CloseReason::Draining => "draining",
         CloseReason::ZoneDeleted => "zone-deleted",
         CloseReason::TooManyStreams => "too-many-streams",
+        CloseReason::Silent => "health-check",
     }
 }

@@ -16,27 +16,27 @@ use wire::{
 
 use crate::world::World;
 
-const DOWN: &str = "/kuma.mesh.v1alpha1.KDSSyncService/GlobalToZoneSync";
-const UP: &str = "/kuma.mesh.v1alpha1.KDSSyncService/ZoneToGlobalSync";
+pub(crate) const DOWN: &str = "/kuma.mesh.v1alpha1.KDSSyncService/GlobalToZoneSync";
+pub(crate) const UP: &str = "/kuma.mesh.v1alpha1.KDSSyncService/ZoneToGlobalSync";
 const PING: &str = "/kuma.mesh.v1alpha1.GlobalKDSService/HealthCheck";
 
-fn plain_world() -> World {
+pub(crate) fn plain_world() -> World {
     World::new(&[("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "false")])
 }
 
-async fn peer(world: &World) -> Peer {
+pub(crate) async fn peer(world: &World) -> Peer {
     Peer::over(TcpStream::connect(world.global.address("kds")).await.unwrap()).await
 }
 
-fn open(peer: &Peer, path: &str, zone: &str, token: &str) -> Call {
+pub(crate) fn open(peer: &Peer, path: &str, zone: &str, token: &str) -> Call {
     peer.open(path, &[("client-id", zone), ("authorization", token), ("features", "hash-suffix,zone-ping-health")])
 }
 
-fn node(zone: &str) -> Option<Node> {
+pub(crate) fn node(zone: &str) -> Option<Node> {
     Some(Node { id: zone.to_owned(), metadata: None })
 }
 
-fn first(zone: &str, kind: &str) -> Vec<u8> {
+pub(crate) fn first(zone: &str, kind: &str) -> Vec<u8> {
     let subscribe = vec!["*".to_owned()];
     DeltaDiscoveryRequest {
         node: node(zone),
@@ -47,7 +47,7 @@ fn first(zone: &str, kind: &str) -> Vec<u8> {
     .encode_to_vec()
 }
 
-fn resource(name: &str, spec: Option<prost_types::Any>) -> Resource {
+pub(crate) fn resource(name: &str, spec: Option<prost_types::Any>) -> Resource {
     let kuma = KumaResource {
         meta: Some(Meta { name: name.to_owned(), mesh: "default".to_owned(), ..Default::default() }),
         spec,
@@ -60,12 +60,12 @@ fn resource(name: &str, spec: Option<prost_types::Any>) -> Resource {
     Resource { name: format!("{name}.default"), version: "1".to_owned(), resource: Some(any) }
 }
 
-fn response(kind: &str, resources: Vec<Resource>) -> Vec<u8> {
+pub(crate) fn response(kind: &str, resources: Vec<Resource>) -> Vec<u8> {
     DeltaDiscoveryResponse { type_url: kind.to_owned(), nonce: "1".to_owned(), resources, ..Default::default() }
         .encode_to_vec()
 }
 
-fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
 }
 

@@ -12,6 +12,8 @@ mod d_a_policy_changes;
 #[cfg(test)]
 mod kumactl_replay;
 #[cfg(test)]
+mod own_ends;
+#[cfg(test)]
 mod recorded_zone;
 #[cfg(test)]
 mod refusals;
@@ -25,6 +27,8 @@ mod rest_replay;
 mod rest_rules;
 #[cfg(test)]
 mod shutdown;
+#[cfg(test)]
+mod troubles;
 #[cfg(test)]
 mod walk;
 #[cfg(test)]

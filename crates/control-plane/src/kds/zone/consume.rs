@@ -44,7 +44,8 @@ impl Session {
         let global = learned.ok().and_then(Result::ok).unwrap_or_default();
         let kinds = Kind::all().filter(|kind| kind.flow.global_to_zone()).collect();
         let mut receiver = Receiver::new(kinds);
-        let applier = Applier::new(self.store.clone(), self.clock.clone(), Origin::Global);
+        let (store, clock, metrics) = (self.store.clone(), self.clock.clone(), self.reports.metrics.clone());
+        let applier = Applier::new(store, clock, Origin::Global, metrics);
         if self.alone && global.contains(Features::INITIAL_VERSIONS) {
             receiver = match applier.with_versions(receiver, self.max_message_size).await {
                 Ok(receiver) => receiver,

@@ -76,11 +76,12 @@ impl Session {
             let Some((sender, mirror)) = &mut asked else { continue };
             while let Some(response) = sender.next_within(self.max_message_size) {
                 debug!(target: "kds.zone", kind = response.kind, changed = response.changed.len(), removed = response.removed.len(), "detected changes in the resources. Sending changes to the client.");
-                if frames.send(convert::response_frame(&response, self.zone.as_str())).await.is_err() {
+                let frame = convert::response_frame(&response, self.zone.as_str());
+                mirror.sent(&response.kind, frame.len());
+                unanswered.sent(&response.kind, Instant::now());
+                if frames.send(frame).await.is_err() {
                     return Status::unavailable("the stream was closed");
                 }
-                unanswered.sent(&response.kind, Instant::now());
-                mirror.sent(&response.kind);
             }
             for notice in sender.take_size_notices() {
                 self.report_size(notice);
@@ -110,8 +111,8 @@ fn audience(global: Features) -> Audience {
 fn react(reaction: &Reaction, unanswered: &mut Unanswered, mirror: &Mirror) {
     match reaction {
         Reaction::Acknowledged { kind, nonce } => {
-            unanswered.answered(kind, Instant::now());
-            mirror.acknowledged(kind);
+            let answered = unanswered.answered(kind, Instant::now());
+            mirror.acknowledged(kind, answered.map(|answered| answered.took));
             debug!(target: "kds.zone", kind, nonce, "global acknowledged");
         }
         Reaction::Rejected { kind, nonce, reason } => {

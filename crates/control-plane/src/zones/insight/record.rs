@@ -146,6 +146,11 @@ pub(super) fn pinged(insight: &mut ZoneInsight, now: Timestamp) {
     insight.health_check = Some(HealthCheck { time: time(now) });
 }
 
+pub(super) fn last_ping(insight: &ZoneInsight) -> Option<Timestamp> {
+    let time = insight.health_check.as_ref()?.time.as_ref()?;
+    Timestamp::new(time.seconds, time.nanos).ok()
+}
+
 /// Online: some subscription was opened and not closed (contract: kds 8.1).
 pub(super) fn online(insight: &ZoneInsight) -> bool {
     insight.subscriptions.iter().any(|one| one.connect_time.is_some() && one.disconnect_time.is_none())

@@ -146,6 +146,7 @@ proptest! {
                             connection: ConnectionId(0),
                             method: "GlobalToZoneSync",
                             unary: false,
+                            pings: false,
                         };
                         verdicts.push((token.clone(), arrival));
                     }
@@ -221,6 +222,7 @@ fn unverified(name: &str, connection: u64) -> Arrival {
         connection: ConnectionId(connection),
         method: "GlobalToZoneSync",
         unary: false,
+        pings: false,
     }
 }
 
@@ -321,4 +323,19 @@ fn the_sweeper_learns_of_the_earliest_expiry() {
     assert_eq!(*earliest.borrow(), Some(late_expiry));
     drop(late);
     assert_eq!(*earliest.borrow(), None);
+}
+
+#[test]
+fn a_zone_that_pings_no_more_loses_its_streams_and_one_that_never_did_keeps_them() {
+    let registry = empty();
+    let at = |second: i64| Timestamp::from_second(second).unwrap();
+    let pinging = registry.admit(Arrival { pings: true, ..unverified("west", 1) }, at(0)).unwrap();
+    let quiet = registry.admit(unverified("east", 2), at(0)).unwrap();
+    let fresh = registry.admit(Arrival { pings: true, ..unverified("north", 3) }, at(95)).unwrap();
+    let timeout = SignedDuration::from_secs(30);
+    assert!(registry.close_silent(at(100), timeout, |_| Some(at(80))).is_empty(), "pinged 20 s ago");
+    let closed = registry.close_silent(at(100), timeout, |_| Some(at(60)));
+    assert_eq!(closed.iter().map(|one| one.zone.as_str()).collect::<Vec<_>>(), ["west"]);
+    assert_eq!(closed[0].reason, CloseReason::Silent);
+    drop((pinging, quiet, fresh));
 }
