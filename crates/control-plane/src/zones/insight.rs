@@ -19,7 +19,7 @@ use prost::Message as _;
 pub use record::{Peer, StreamName};
 use store::{Precondition, Query, ResourceStore, StoreError};
 use sync::SizeNotice;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tracing::{debug, info, warn};
 pub use trouble::RejectedBy;
 use wire::kuma::system::v1alpha1::ZoneInsight;
@@ -28,6 +28,20 @@ use crate::{
     clock::Clock,
     tasks::{OnError, Tasks},
 };
+
+/// How soon what troubles a zone is written: a peer that rejects all day must not decide how much is written.
+const SOON: Duration = Duration::from_secs(1);
+
+/// When a change is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Written {
+    /// At once: who comes and goes.
+    Now,
+    /// Within a second: what troubles a zone.
+    Soon,
+    /// With the interval: counters.
+    Later,
+}
 
 /// Insights that are written at once.
 const FLUSHED_AT_ONCE: usize = 128;
@@ -57,6 +71,7 @@ struct Shared {
     store: Arc<dyn ResourceStore>,
     zones: Mutex<BTreeMap<ZoneName, Live>>,
     urgent: Notify,
+    soon: Notify,
 }
 
 /// The insight of one zone in memory.
@@ -100,6 +115,7 @@ impl Insights {
             store: Arc::clone(store),
             zones: Mutex::new(zones),
             urgent: Notify::new(),
+            soon: Notify::new(),
         };
         let insights = Self { shared: Arc::new(shared) };
         insights.shared.urgent.notify_one();
@@ -111,14 +127,14 @@ impl Insights {
     pub fn stream_opened(&self, zone: &ZoneName, stream: StreamName) {
         let now = self.shared.clock.now();
         let instance = self.shared.options.instance.clone();
-        self.change(zone, true, |insight| record::stream_opened(insight, stream, &instance, now));
+        self.change(zone, Written::Now, |insight| record::stream_opened(insight, stream, &instance, now));
     }
 
     /// Opens a subscription: one for each GlobalToZoneSync stream. Returns its id.
     pub fn subscribe(&self, zone: &ZoneName, token_provided: bool) -> String {
         let id = uuid::Uuid::new_v4().to_string();
         let (now, options) = (self.shared.clock.now(), &self.shared.options);
-        self.change_live(zone, true, |live| {
+        self.change_live(zone, Written::Now, |live| {
             record::subscribe(&mut live.insight, &id, &options.instance, token_provided, now);
             record::keep_last(&mut live.insight, options.subscription_limit, options.compact_finished);
             trouble::start_anew(&mut live.insight);
@@ -133,7 +149,7 @@ impl Insights {
         let id = uuid::Uuid::new_v4().to_string();
         let (now, options) = (self.shared.clock.now(), &self.shared.options);
         let described = Peer { instance: us.instance.clone(), config: String::new(), ..global.clone() };
-        self.change_live(zone, true, |live| {
+        self.change_live(zone, Written::Now, |live| {
             record::subscribe(&mut live.insight, &id, &global.instance, false, now);
             record::described(&mut live.insight, &id, &described);
             record::keep_last(&mut live.insight, options.subscription_limit, options.compact_finished);
@@ -144,13 +160,13 @@ impl Insights {
 
     /// Notes what the zone said of itself in a first request.
     pub fn described(&self, zone: &ZoneName, subscription: &str, peer: &Peer) {
-        self.change(zone, true, |insight| record::described(insight, subscription, peer));
+        self.change(zone, Written::Now, |insight| record::described(insight, subscription, peer));
     }
 
     /// Counts a response that was sent.
     pub fn sent(&self, zone: &ZoneName, subscription: &str, kind: &str) {
         let now = self.shared.clock.now();
-        self.change(zone, false, |insight| {
+        self.change(zone, Written::Later, |insight| {
             record::count(insight, subscription, kind, now, |stats| stats.responses_sent += 1)
         });
     }
@@ -158,7 +174,7 @@ impl Insights {
     /// Counts a response that was acknowledged.
     pub fn acknowledged(&self, zone: &ZoneName, subscription: &str, kind: &str) {
         let now = self.shared.clock.now();
-        self.change(zone, false, |insight| {
+        self.change(zone, Written::Later, |insight| {
             record::count(insight, subscription, kind, now, |stats| stats.responses_acknowledged += 1);
         });
     }
@@ -166,7 +182,7 @@ impl Insights {
     /// Counts a response that the zone rejected, and keeps its reason.
     pub fn rejected(&self, zone: &ZoneName, subscription: &str, kind: &str, reason: &str) {
         let now = self.shared.clock.now();
-        self.change(zone, true, |insight| {
+        self.change(zone, Written::Soon, |insight| {
             record::count(insight, subscription, kind, now, |stats| stats.responses_rejected += 1);
             trouble::rejected(insight, kind, RejectedBy::Zone, reason, now);
         });
@@ -175,7 +191,7 @@ impl Insights {
     /// Counts, in the insight that a zone keeps of itself, a response that global rejected, and keeps its reason.
     pub fn rejected_by_global(&self, zone: &ZoneName, subscription: &str, kind: &str, reason: &str) {
         let now = self.shared.clock.now();
-        self.change(zone, true, |insight| {
+        self.change(zone, Written::Soon, |insight| {
             record::count(insight, subscription, kind, now, |stats| stats.responses_rejected += 1);
             trouble::rejected(insight, kind, RejectedBy::Global, reason, now);
         });
@@ -184,13 +200,13 @@ impl Insights {
     /// Keeps why something that the zone provided was rejected here.
     pub fn rejected_here(&self, zone: &ZoneName, kind: &str, reason: &str) {
         let now = self.shared.clock.now();
-        self.change(zone, true, |insight| trouble::rejected(insight, kind, RejectedBy::Global, reason, now));
+        self.change(zone, Written::Soon, |insight| trouble::rejected(insight, kind, RejectedBy::Global, reason, now));
     }
 
     /// Notes what fits into a message no more, or again.
     pub fn sized(&self, zone: &ZoneName, notice: &SizeNotice, limit: usize) {
         let now = self.shared.clock.now();
-        self.change(zone, true, |insight| match notice {
+        self.change(zone, Written::Soon, |insight| match notice {
             SizeNotice::TooLarge { kind, resource, bytes } => {
                 let resource = resource.as_ref().map(ToString::to_string).unwrap_or_default();
                 trouble::too_large(insight, kind, &resource, *bytes, limit, now);
@@ -201,7 +217,7 @@ impl Insights {
 
     /// Notes that a response waits for its answer since then, or that it has one.
     pub fn unacknowledged(&self, zone: &ZoneName, kind: &str, since: Option<Timestamp>) {
-        self.change(zone, true, |insight| trouble::unacknowledged(insight, kind, since));
+        self.change(zone, Written::Soon, |insight| trouble::unacknowledged(insight, kind, since));
     }
 
     /// Keeps the last refusal of somebody who says to be this zone, if there is such a zone: text that nobody verified
@@ -213,14 +229,14 @@ impl Insights {
         }
         let now = self.shared.clock.now();
         // Not at once: who floods the port must not decide how much is written.
-        self.change(zone, false, |insight| trouble::refused(insight, reason, detail, now));
+        self.change(zone, Written::Later, |insight| trouble::refused(insight, reason, detail, now));
     }
 
     /// Ends a subscription. If an older stream of the zone is still open, its subscription is open again: a new
     /// connection that died must not make a connected zone look away.
     pub fn unsubscribe(&self, zone: &ZoneName, subscription: &str) {
         let now = self.shared.clock.now();
-        self.change_live(zone, true, |live| {
+        self.change_live(zone, Written::Now, |live| {
             record::unsubscribe(&mut live.insight, subscription, now);
             live.open.retain(|open| open != subscription);
             if let Some(open) = live.open.last()
@@ -257,29 +273,36 @@ impl Insights {
         self.lock().get(zone).and_then(|live| live.insight.subscriptions.last().map(|last| last.config.clone()))
     }
 
-    fn change(&self, zone: &ZoneName, urgent: bool, change: impl FnOnce(&mut ZoneInsight)) {
-        self.change_live(zone, urgent, |live| change(&mut live.insight));
+    fn change(&self, zone: &ZoneName, written: Written, change: impl FnOnce(&mut ZoneInsight)) {
+        self.change_live(zone, written, |live| change(&mut live.insight));
     }
 
-    fn change_live(&self, zone: &ZoneName, urgent: bool, change: impl FnOnce(&mut Live)) {
+    fn change_live(&self, zone: &ZoneName, written: Written, change: impl FnOnce(&mut Live)) {
         let mut zones = self.lock();
         let live = zones.entry(zone.clone()).or_default();
         change(live);
         live.dirty = true;
-        live.urgent |= urgent;
+        live.urgent |= written != Written::Later;
         drop(zones);
-        if urgent {
-            self.shared.urgent.notify_one();
+        match written {
+            Written::Now => self.shared.urgent.notify_one(),
+            Written::Soon => self.shared.soon.notify_one(),
+            Written::Later => {}
         }
     }
 
     async fn run(self, tasks: Tasks) -> anyhow::Result<()> {
         let mut interval = tokio::time::interval(self.shared.options.flush_interval);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut soon = Instant::now();
         loop {
             let urgent_only = tokio::select! {
                 () = tasks.stopping() => break,
                 () = self.shared.urgent.notified() => true,
+                () = async { self.shared.soon.notified().await; tokio::time::sleep_until(soon).await } => {
+                    soon = Instant::now() + SOON;
+                    true
+                }
                 _ = interval.tick() => false,
             };
             self.flush(urgent_only).await;
