@@ -57,8 +57,15 @@ impl Global {
         Ok(())
     }
 
-    pub(crate) fn change_policy(&self) -> anyhow::Result<()> {
-        self.put_policy("policy-0", "7s")
+    /// Gives one policy another content in each round.
+    pub(crate) fn change_policy(&self, round: u32) -> anyhow::Result<()> {
+        self.put_policy("policy-0", &format!("{}s", 6 + round))
+    }
+
+    /// Stops the program as an operator does and starts it again on the ports it had.
+    pub(crate) fn restart(&mut self) {
+        self.program.restart();
+        self.program.address("kds");
     }
 
     fn put_policy(&self, name: &str, timeout: &str) -> anyhow::Result<()> {

@@ -1,42 +1,48 @@
 //! `zone-swarm`: N zones in one process that speak KDS as 2.14.3 zones do, to measure a global.
 //!
 //! It starts a global of its own on loopback (TLS, control plane tokens, the embedded store), gives it policies, connects
-//! the zones one by one, lets them idle, changes one policy, and prints what that cost the global. Each zone asks for the
-//! 45 types of 2.14 with 10 KB of metadata in every first request, gzip-compressed, as a real one does.
-#![expect(
-    clippy::print_stdout,
-    clippy::disallowed_types,
-    reason = "a program that measures and prints, with real time"
-)]
+//! the zones, lets them idle, changes one policy a few times, restarts the global with all zones returning at once, and
+//! prints what each of that cost the global. What a zone is and says here is in `zone.rs` and `messages.rs`.
+#![expect(clippy::print_stdout, reason = "a program that measures and prints")]
 
 mod global;
+mod messages;
 mod zone;
 
-use std::{sync::Arc, time::Instant};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 
-use crate::{global::Global, zone::Zone};
-
-/// Zones that connect at once.
-const CONNECTING: usize = 32;
+use crate::{
+    global::Global,
+    zone::{Synced, Zone},
+};
 
 #[derive(Parser)]
 struct Options {
     /// How many zones.
     #[arg(long, default_value_t = 100)]
     zones: usize,
+    /// How many connect at once, the first time.
+    #[arg(long, default_value_t = 32)]
+    connecting: usize,
     /// How many policies the global has beside its default ones.
     #[arg(long, default_value_t = 400)]
     policies: usize,
-    /// How long the zones idle, in seconds.
-    #[arg(long, default_value_t = 10)]
+    /// How many Dataplanes each zone reports.
+    #[arg(long, default_value_t = 0)]
+    dataplanes: usize,
+    /// How long the zones idle, in seconds. Both ends ping every 15.
+    #[arg(long, default_value_t = 30)]
     idle: u64,
+    /// How often a policy is changed.
+    #[arg(long, default_value_t = 5)]
+    changes: u32,
     /// The program to measure; the one built beside this one if absent.
     #[arg(long)]
-    kuma_cp: Option<std::path::PathBuf>,
+    kuma_cp: Option<PathBuf>,
     /// Only given by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
@@ -44,82 +50,118 @@ struct Options {
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let exe = match options.kuma_cp {
-        Some(exe) => exe,
-        None => std::env::current_exe()?.with_file_name("kuma-cp"),
-    };
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(measure(
-        &exe,
-        options.zones,
-        options.policies,
-        options.idle,
-    ))
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(measure(&options))
 }
 
-async fn measure(exe: &std::path::Path, zones: usize, policies: usize, idle: u64) -> anyhow::Result<()> {
-    let global = Arc::new(Global::start(exe)?);
-    global.add_policies(policies)?;
-    let (memory_empty, cpu_empty) = (global.memory_kib()?, global.cpu_ms()?);
+async fn measure(options: &Options) -> anyhow::Result<()> {
+    let exe = match &options.kuma_cp {
+        Some(exe) => exe.clone(),
+        None => std::env::current_exe()?.with_file_name("kuma-cp"),
+    };
+    let mut global = Arc::new(Global::start(&exe)?);
+    global.add_policies(options.policies)?;
+    let zones = (0..options.zones)
+        .map(|index| Zone::prepare(&global, &format!("zone-{index}"), options.dataplanes))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    println!("zones {}, policies {}, Dataplanes a zone {}", options.zones, options.policies, options.dataplanes);
 
-    let connecting = Arc::new(Semaphore::new(CONNECTING));
-    let start = Instant::now();
-    let mut joining = tokio::task::JoinSet::new();
-    for index in 0..zones {
-        let (global, connecting) = (Arc::clone(&global), Arc::clone(&connecting));
-        joining.spawn(async move {
-            let _turn = connecting.acquire_owned().await?;
-            Zone::connect(&global, &format!("zone-{index}")).await
-        });
-    }
-    let mut connected = Vec::with_capacity(zones);
-    while let Some(zone) = joining.join_next().await {
-        connected.push(zone??);
-    }
-    let took = start.elapsed();
-    let (memory_full, cpu_full) = (global.memory_kib()?, global.cpu_ms()?);
+    let empty = global.memory_kib()?;
+    let before = global.cpu_ms()?;
+    let (mut synced, took) = connect(&global, zones, options.connecting).await?;
+    let cpu = global.cpu_ms()? - before;
+    println!("all synced after {:.1} s; CPU of global per connect {:.2} ms", took.as_secs_f64(), each(cpu, options));
 
-    tokio::time::sleep(std::time::Duration::from_secs(idle)).await;
-    let cpu_idle = global.cpu_ms()? - cpu_full;
-    let memory_idle = global.memory_kib()?;
+    let (connected, before) = (global.memory_kib()?, global.cpu_ms()?);
+    tokio::time::sleep(Duration::from_secs(options.idle)).await;
+    let (idle, cpu) = (global.memory_kib()?, global.cpu_ms()? - before);
+    println!(
+        "memory of global: {} MiB empty, {} MiB connected, {} MiB idle: {:.0} KiB a zone",
+        empty / 1024,
+        connected / 1024,
+        idle / 1024,
+        each(idle.saturating_sub(empty), options)
+    );
+    println!("idle CPU of global: {:.2} % of one core", cpu as f64 / (options.idle as f64 * 10.0));
 
     let before = global.cpu_ms()?;
-    let mut watching = tokio::task::JoinSet::new();
-    for zone in connected {
+    let mut arrivals = Vec::new();
+    for round in 0..options.changes {
+        synced = change(&global, synced, round, &mut arrivals).await?;
+    }
+    let cpu = global.cpu_ms()? - before;
+    arrivals.sort_by(f64::total_cmp);
+    let at = |share: f64| arrivals.get(((arrivals.len() - 1) as f64 * share) as usize).copied().unwrap_or_default();
+    println!(
+        "one policy changed, zones have it after p50 {:.0} ms, p99 {:.0} ms, last {:.0} ms; CPU of global {:.0} ms",
+        at(0.5),
+        at(0.99),
+        at(1.0),
+        cpu as f64 / f64::from(options.changes)
+    );
+    println!("memory of global after that: {} MiB", global.memory_kib()? / 1024);
+
+    let start = Instant::now();
+    Arc::get_mut(&mut global).context("the global is in use")?.restart();
+    let (down, empty) = (start.elapsed(), global.memory_kib()?);
+    let zones: Vec<Zone> = synced.into_iter().map(Synced::disconnect).collect();
+    let (synced, took) = connect(&global, zones, options.zones).await?;
+    let cpu = global.cpu_ms()?;
+    println!(
+        "global restarted: down for {:.1} s, all synced again {:.1} s later; its CPU until then {:.2} ms a zone",
+        down.as_secs_f64(),
+        took.as_secs_f64(),
+        each(cpu, options)
+    );
+    tokio::time::sleep(Duration::from_secs(options.idle)).await;
+    let idle = global.memory_kib()?;
+    println!("memory of global: {} MiB at its start, {} MiB idle", empty / 1024, idle / 1024);
+    drop(synced);
+    Ok(())
+}
+
+fn each(all: u64, options: &Options) -> f64 {
+    all as f64 / options.zones.max(1) as f64
+}
+
+/// Connects all zones, so many at once; returns them with the time until the last one was synced.
+async fn connect(global: &Arc<Global>, zones: Vec<Zone>, at_once: usize) -> anyhow::Result<(Vec<Synced>, Duration)> {
+    let connecting = Arc::new(Semaphore::new(at_once));
+    let mut synced = Vec::with_capacity(zones.len());
+    let start = Instant::now();
+    let mut joining = JoinSet::new();
+    for zone in zones {
+        let (global, connecting) = (Arc::clone(global), Arc::clone(&connecting));
+        joining.spawn(async move {
+            let _turn = connecting.acquire_owned().await?;
+            zone.connect(&global).await
+        });
+    }
+    while let Some(zone) = joining.join_next().await {
+        synced.push(zone??);
+    }
+    Ok((synced, start.elapsed()))
+}
+
+/// Changes a policy; notes after how many milliseconds each zone had it.
+async fn change(
+    global: &Arc<Global>,
+    zones: Vec<Synced>,
+    round: u32,
+    arrivals: &mut Vec<f64>,
+) -> anyhow::Result<Vec<Synced>> {
+    let mut watching = JoinSet::new();
+    for zone in zones {
         watching.spawn(zone.next_change());
     }
     let changed = Instant::now();
-    global.change_policy()?;
-    let mut arrivals = Vec::with_capacity(zones);
-    let mut alive = Vec::with_capacity(zones);
+    let writer = Arc::clone(global);
+    // The client of the REST API blocks.
+    tokio::task::spawn_blocking(move || writer.change_policy(round)).await??;
+    let mut synced = Vec::with_capacity(watching.len());
     while let Some(zone) = watching.join_next().await {
         let (zone, at) = zone??;
         arrivals.push(at.duration_since(changed).as_secs_f64() * 1000.0);
-        alive.push(zone);
+        synced.push(zone);
     }
-    arrivals.sort_by(f64::total_cmp);
-    let at = |share: f64| arrivals.get(((arrivals.len() - 1) as f64 * share) as usize).copied().unwrap_or_default();
-    let cpu_change = global.cpu_ms()? - before;
-    let count = u64::try_from(zones).context("a number of zones")?;
-    println!("zones {zones}, policies {policies}");
-    println!(
-        "all synced after {:.1} s; CPU of global per connect {:.2} ms",
-        took.as_secs_f64(),
-        (cpu_full - cpu_empty) as f64 / zones as f64
-    );
-    println!(
-        "memory of global: {} MiB empty, {} MiB connected, {} MiB idle: {} KiB a zone",
-        memory_empty / 1024,
-        memory_full / 1024,
-        memory_idle / 1024,
-        memory_idle.saturating_sub(memory_empty) / count.max(1)
-    );
-    println!("idle CPU of global: {:.1} % of one core", cpu_idle as f64 / (idle as f64 * 10.0));
-    println!(
-        "one policy changed, zones have it after p50 {:.0} ms, p99 {:.0} ms, last {:.0} ms; CPU of global {cpu_change} ms",
-        at(0.5),
-        at(0.99),
-        at(1.0)
-    );
-    drop(alive);
-    Ok(())
+    Ok(synced)
 }

@@ -1,118 +1,135 @@
-//! One zone of the swarm: asks for everything, acknowledges, waits for a change.
+//! One zone of the swarm: opens its six RPCs, syncs both ways, waits for a change.
 
-use std::{io::Write as _, time::Instant};
+use std::{collections::BTreeMap, time::Duration};
 
-use anyhow::{Context as _, bail};
-use flate2::{Compression, write::GzEncoder};
-use model::Kind;
+use anyhow::{Context as _, bail, ensure};
 use prost::Message as _;
-use prost_types::{Struct, Value, value};
 use testkit::kds::{Call, Peer};
-use tokio::net::TcpStream;
-use wire::envoy::{
-    config::core::v3::Node,
-    service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse},
+use tokio::{net::TcpStream, time::Instant};
+use wire::{
+    envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse},
+    kuma::mesh::v1alpha1::ZoneHealthCheckRequest,
 };
 
-use crate::global::Global;
+use crate::{global::Global, messages};
 
 const DOWN: &str = "/kuma.mesh.v1alpha1.KDSSyncService/GlobalToZoneSync";
 const UP: &str = "/kuma.mesh.v1alpha1.KDSSyncService/ZoneToGlobalSync";
-/// A real zone reports its configuration with every first request.
-const METADATA: usize = 10 * 1024;
+const ADMIN: [&str; 3] = [
+    "/kuma.mesh.v1alpha1.GlobalKDSService/StreamXDSConfigs",
+    "/kuma.mesh.v1alpha1.GlobalKDSService/StreamStats",
+    "/kuma.mesh.v1alpha1.GlobalKDSService/StreamClusters",
+];
+/// Sent at the start and every five minutes: once in a run.
+const HEALTH: &str = "/kuma.mesh.v1alpha1.GlobalKDSService/HealthCheck";
+/// How often a zone pings HTTP/2.
+const KEEPALIVE: Duration = Duration::from_secs(15);
 
+/// A zone that is not connected: everything it will say, made ready.
 pub(crate) struct Zone {
     name: String,
+    token: String,
+    first_requests: Vec<Vec<u8>>,
+    first_responses: BTreeMap<&'static str, Vec<u8>>,
+}
+
+/// A zone that has everything and has told everything.
+pub(crate) struct Synced {
+    zone: Zone,
     down: Call,
-    _up: Call,
+    _others: [Call; 4],
     _peer: Peer,
 }
 
 impl Zone {
-    /// Connects and returns when every type was answered and acknowledged.
-    pub(crate) async fn connect(global: &Global, name: &str) -> anyhow::Result<Self> {
-        let token = global.token(name)?;
+    /// Prepares a zone with so many data plane proxies of its own.
+    pub(crate) fn prepare(global: &Global, name: &str, dataplanes: usize) -> anyhow::Result<Self> {
+        Ok(Self {
+            name: name.to_owned(),
+            token: global.token(name)?,
+            first_requests: messages::first_requests(name)?,
+            first_responses: messages::first_responses(name, dataplanes)?,
+        })
+    }
+
+    /// Connects and returns when every type was answered and acknowledged in both directions.
+    pub(crate) async fn connect(self, global: &Global) -> anyhow::Result<Synced> {
         let tcp = TcpStream::connect(global.kds).await.context("connect")?;
         tcp.set_nodelay(true)?;
         let tls = global.connector.connect("localhost".try_into()?, tcp).await.context("TLS")?;
-        let peer = Peer::over(tls).await;
+        let peer = Peer::pinging(tls, KEEPALIVE).await;
         let headers = [
-            ("client-id", name),
-            ("authorization", token.as_str()),
+            ("client-id", self.name.as_str()),
+            ("authorization", self.token.as_str()),
             ("features", "zone-ping-health"),
             ("features", "hash-suffix"),
             ("grpc-encoding", "gzip"),
+            ("grpc-accept-encoding", "gzip"),
             ("kds-version", "v3"),
+            ("user-agent", "kds/2.14.3 (linux; amd64; Kuma/0c7aaec) grpc-go/1.82.1"),
             ("version", "2.14.3"),
         ];
-        let down = peer.open(DOWN, &headers);
-        let up = peer.open(UP, &headers);
-        let kinds: Vec<_> = Kind::all().filter(|kind| kind.flow.global_to_zone()).collect();
-        for kind in &kinds {
-            down.raw(compressed(&first(name, kind.name))?);
+        let mut down = peer.open(DOWN, &headers);
+        let mut up = peer.open(UP, &headers);
+        // Their response headers come with the first question of the global: not in a quiet run.
+        let admin = ADMIN.map(|method| peer.open(method, &headers));
+        let mut health = peer.open(HEALTH, &headers);
+        health.raw(messages::frame(&ZoneHealthCheckRequest {})?);
+        health.half_close();
+        for request in &self.first_requests {
+            down.raw(request.clone());
         }
-        let mut zone = Self { name: name.to_owned(), down, _up: up, _peer: peer };
-        for _ in &kinds {
-            zone.acknowledge_next().await?;
-        }
-        Ok(zone)
-    }
-
-    /// Waits for the next response; returns when it came.
-    pub(crate) async fn next_change(mut self) -> anyhow::Result<(Self, Instant)> {
-        self.acknowledge_next().await?;
-        Ok((self, Instant::now()))
-    }
-
-    async fn acknowledge_next(&mut self) -> anyhow::Result<()> {
-        let Some(message) = self.down.next().await else { bail!("the stream ended: {:?}", self.down.ended().await) };
-        let response = DeltaDiscoveryResponse::decode(message)?;
-        let node = Some(Node { id: self.name.clone(), metadata: None });
-        let ack = DeltaDiscoveryRequest {
-            node,
-            type_url: response.type_url,
-            response_nonce: response.nonce,
-            ..Default::default()
+        let received = async {
+            for _ in &self.first_requests {
+                acknowledge_next(&self.name, &mut down).await?;
+            }
+            anyhow::Ok(())
         };
-        self.down.raw(compressed(&ack)?);
+        let reported = async {
+            self.answer_all(&mut up).await?;
+            health.next().await.context("the answer to a ping")?;
+            anyhow::Ok(())
+        };
+        tokio::try_join!(received, reported)?;
+        let [configs, stats, clusters] = admin;
+        Ok(Synced { zone: self, down, _others: [up, configs, stats, clusters], _peer: peer })
+    }
+
+    /// Answers the first request of each type and waits until every answer is acknowledged.
+    async fn answer_all(&self, up: &mut Call) -> anyhow::Result<()> {
+        for _ in &self.first_responses {
+            let request = next_request(up).await?;
+            let response = self.first_responses.get(request.type_url.as_str()).context("a type of the zone")?;
+            up.raw(response.clone());
+        }
+        for _ in &self.first_responses {
+            let answer = next_request(up).await?;
+            ensure!(answer.error_detail.is_none(), "the global refused {}: {:?}", answer.type_url, answer.error_detail);
+        }
         Ok(())
     }
 }
 
-fn first(zone: &str, kind: &str) -> DeltaDiscoveryRequest {
-    let text = |text: String| Value { kind: Some(value::Kind::StringValue(text)) };
-    let config: String = (0..)
-        .map(|index| format!("\"setting{index}\":{index},"))
-        .scan(0, |length, part| {
-            *length += part.len();
-            (*length < METADATA).then_some(part)
-        })
-        .collect();
-    let features =
-        ["zone-token", "hash-suffix", "hg-mz-selector", "producer-policy-flow", "optional-top-level-target-ref"];
-    let features = features.map(|feature| text(feature.to_owned())).to_vec();
-    let fields = [
-        ("config".to_owned(), text(format!("{{{config}\"store\":{{\"type\":\"memory\"}}}}"))),
-        ("control-plane-id".to_owned(), text(format!("{zone}-1a2b"))),
-        (
-            "features".to_owned(),
-            Value { kind: Some(value::Kind::ListValue(prost_types::ListValue { values: features })) },
-        ),
-    ];
-    DeltaDiscoveryRequest {
-        node: Some(Node { id: zone.to_owned(), metadata: Some(Struct { fields: fields.into() }) }),
-        type_url: kind.to_owned(),
-        resource_names_subscribe: vec!["*".to_owned()],
-        ..Default::default()
+impl Synced {
+    /// Waits for the next response; returns when it came.
+    pub(crate) async fn next_change(mut self) -> anyhow::Result<(Self, Instant)> {
+        acknowledge_next(&self.zone.name, &mut self.down).await?;
+        Ok((self, Instant::now()))
+    }
+
+    /// Hangs up.
+    pub(crate) fn disconnect(self) -> Zone {
+        self.zone
     }
 }
 
-/// A gRPC frame with the compressed flag.
-fn compressed(message: &DeltaDiscoveryRequest) -> anyhow::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(vec![1, 0, 0, 0, 0], Compression::fast());
-    encoder.write_all(&message.encode_to_vec())?;
-    let mut frame = encoder.finish()?;
-    let length = u32::try_from(frame.len() - 5)?;
-    frame.splice(1..5, length.to_be_bytes());
-    Ok(frame)
+async fn acknowledge_next(zone: &str, down: &mut Call) -> anyhow::Result<()> {
+    let Some(message) = down.next().await else { bail!("GlobalToZoneSync ended: {:?}", down.ended().await) };
+    down.raw(messages::ack(zone, DeltaDiscoveryResponse::decode(message)?)?);
+    Ok(())
+}
+
+async fn next_request(up: &mut Call) -> anyhow::Result<DeltaDiscoveryRequest> {
+    let Some(message) = up.next().await else { bail!("ZoneToGlobalSync ended: {:?}", up.ended().await) };
+    Ok(DeltaDiscoveryRequest::decode(message)?)
 }

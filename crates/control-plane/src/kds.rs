@@ -14,6 +14,7 @@ mod auth;
 mod codec;
 mod convert;
 mod global_to_zone;
+mod inbound;
 pub(crate) mod listener;
 mod node;
 mod outbound;

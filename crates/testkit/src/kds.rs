@@ -8,7 +8,7 @@ use hyper::{
     body::{Frame, Incoming},
     client::conn::http2::{self, SendRequest},
 };
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
@@ -30,8 +30,21 @@ pub struct Peer {
 impl Peer {
     /// Speaks HTTP/2 over a finished connection.
     pub async fn over(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
-        let (requests, driver) =
-            http2::handshake(TokioExecutor::new(), TokioIo::new(io)).await.expect("an HTTP/2 connection");
+        Self::with(&http2::Builder::new(TokioExecutor::new()), io).await
+    }
+
+    /// Does so, and pings the connection at this interval, also when it is quiet.
+    pub async fn pinging(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, interval: Duration) -> Self {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.timer(TokioTimer::new()).keep_alive_interval(interval).keep_alive_while_idle(true);
+        Self::with(&builder, io).await
+    }
+
+    async fn with(
+        builder: &http2::Builder<TokioExecutor>,
+        io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    ) -> Self {
+        let (requests, driver) = builder.handshake(TokioIo::new(io)).await.expect("an HTTP/2 connection");
         let driver = tokio::spawn(async move {
             let _how_it_ended = driver.await;
         });

@@ -14,7 +14,7 @@ use model::ZoneName;
 use prost::Message as _;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
-use tonic::{Status, Streaming};
+use tonic::Status;
 use tracing::{debug, info};
 use wire::kuma::mesh::v1alpha1::{
     AdminOutputFormat, ClustersRequest, ClustersResponse, StatsRequest, StatsResponse, XdsConfigRequest,
@@ -24,6 +24,7 @@ use wire::kuma::mesh::v1alpha1::{
 use crate::{
     kds::{
         convert,
+        inbound::Inbound,
         outbound::{Frames, NotSent},
         port::Port,
     },
@@ -112,7 +113,8 @@ pub enum AskError {
 }
 
 /// Where a stream takes its questions from: request id and question.
-type Questions = mpsc::Sender<(String, Question)>;
+/// Boxed, because the channel of each of the three streams of each zone holds places for 32 of them.
+type Questions = mpsc::Sender<Box<(String, Question)>>;
 
 /// Asks zones. Cheap to clone.
 #[derive(Clone, Default)]
@@ -144,13 +146,13 @@ impl Asker {
         // Also when this future is dropped: whoever hung up leaves nothing behind.
         let _forget = Forget { asker: self, id: &id };
         let answer = async {
-            stream.send((id.clone(), question)).await.map_err(|_gone| not_connected())?;
+            stream.send(Box::new((id.clone(), question))).await.map_err(|_gone| not_connected())?;
             answered.await.map_err(|_gone| not_connected())?.map_err(|text| AskError::Zone { text })
         };
         tokio::time::timeout(ANSWER_DEADLINE, answer).await.unwrap_or(Err(AskError::Late))
     }
 
-    fn opened(&self, zone: &ZoneName, operation: Operation) -> (u64, mpsc::Receiver<(String, Question)>) {
+    fn opened(&self, zone: &ZoneName, operation: Operation) -> (u64, mpsc::Receiver<Box<(String, Question)>>) {
         // Questions wait here only until the stream's task takes them.
         let (sender, questions) = mpsc::channel(64);
         let mut state = self.lock();
@@ -225,8 +227,8 @@ answer!(ClustersResponse, Operation::Clusters, clusters_response::Result::Cluste
 pub(crate) async fn serve<A: Answer>(
     port: Arc<Port>,
     mut guard: StreamGuard,
-    mut inbound: Streaming<A>,
-    frames: Frames,
+    mut inbound: Inbound<A>,
+    mut frames: Frames,
 ) {
     let zone = guard.caller().zone().clone();
     let (id, mut questions) = port.asker.opened(&zone, A::OPERATION);
@@ -250,7 +252,8 @@ pub(crate) async fn serve<A: Answer>(
                 Err(status) => break Some(convert::inbound_status(status)),
             },
             // A newer stream of the zone took the questions over: this one stays, its zone may not be ready to lose it.
-            Some((id, question)) = questions.recv() => {
+            Some(asked) = questions.recv() => {
+                let (id, question) = *asked;
                 match frames.send(encode(id, question)) {
                     Ok(()) => {}
                     Err(NotSent::Gone) => break None,

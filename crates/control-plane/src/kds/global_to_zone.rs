@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use sync::{Audience, Features, Reaction, Sender, SizeNotice};
 use tokio::{sync::watch, time::Instant};
-use tonic::{Status, Streaming};
+use tonic::Status;
 use tracing::{debug, info, warn};
 use wire::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 
 use crate::{
     kds::{
         convert::{self, clip},
+        inbound::Inbound,
         node,
         outbound::{Frames, NotSent},
         port::Port,
@@ -31,8 +32,8 @@ const KINDS: usize = 128;
 pub(crate) async fn serve(
     port: Arc<Port>,
     mut guard: StreamGuard,
-    mut inbound: Streaming<DeltaDiscoveryRequest>,
-    frames: Frames,
+    mut inbound: Inbound<DeltaDiscoveryRequest>,
+    mut frames: Frames,
     token_provided: bool,
 ) {
     let zone = guard.caller().zone().clone();
@@ -44,7 +45,7 @@ pub(crate) async fn serve(
     let subscription = port.insights.subscribe(&zone, token_provided);
     let unanswered = Unanswered::new(port.msg_send_timeout);
     let mut stream = Stream { port: &port, guard: &mut guard, subscription: &subscription, provider: None, unanswered };
-    let status = stream.run(&mut inbound, &frames).await;
+    let status = stream.run(&mut inbound, &mut frames).await;
     port.insights.unsubscribe(&zone, &subscription);
     match status {
         Some(status) => {
@@ -75,7 +76,7 @@ struct Provider {
 
 impl Stream<'_> {
     /// Returns the status to end with, or `None` if the peer is gone.
-    async fn run(&mut self, inbound: &mut Streaming<DeltaDiscoveryRequest>, frames: &Frames) -> Option<Status> {
+    async fn run(&mut self, inbound: &mut Inbound<DeltaDiscoveryRequest>, frames: &mut Frames) -> Option<Status> {
         loop {
             // Biased: a stream that lost its right to live must not send one more message.
             tokio::select! {
@@ -164,7 +165,7 @@ impl Stream<'_> {
     }
 
     /// Sends what the sender wants to send now. The error is the status to end with; `None` if the peer is gone.
-    fn send(&mut self, frames: &Frames) -> Result<(), Option<Status>> {
+    fn send(&mut self, frames: &mut Frames) -> Result<(), Option<Status>> {
         let zone = self.guard.caller().zone().clone();
         let Some(provider) = &mut self.provider else { return Ok(()) };
         let limit = self.port.max_message_size;

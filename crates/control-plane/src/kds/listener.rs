@@ -31,6 +31,9 @@ const PROOF_DEADLINE: Duration = Duration::from_secs(15);
 const KEEPALIVE: Duration = Duration::from_secs(15);
 /// Streams of one connection; a proxy in front may carry many zones over one.
 const STREAMS_PER_CONNECTION: u32 = 20_000;
+/// How much of a stream may wait here to be read: HTTP/2's own default. What waits is kept track of frame by frame, in
+/// tables that grow and never shrink; the first requests of a zone would fill them.
+const STREAM_WINDOW: u32 = 65_535;
 /// Handshakes under way at once: a storm queues in the kernel and not in memory.
 const HANDSHAKES_AT_ONCE: usize = 512;
 
@@ -91,12 +94,14 @@ async fn connection_task(io: Box<dyn Io>, connection: Connection, port: Arc<Port
     let proven = Arc::clone(&connection.proven);
     let service = service_fn(move |request: http::Request<Incoming>| {
         let (port, connection) = (Arc::clone(&port), connection.clone());
-        async move { Ok::<_, std::convert::Infallible>(port.call(connection, request).await) }
+        // Boxed, so that it is gone when the call is answered: its place stays for as long as the stream.
+        Box::pin(async move { Ok::<_, std::convert::Infallible>(port.call(connection, request).await) })
     });
     let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE)
+        .initial_stream_window_size(STREAM_WINDOW)
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .max_header_list_size(64 * 1024)
         .serve_connection(TokioIo::new(io), service);

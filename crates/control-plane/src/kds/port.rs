@@ -22,7 +22,7 @@ use sync::{DeltaResponse, Features, Step};
 use tokens::IssuedAs;
 use tokio::sync::OnceCell;
 use tonic::{
-    Request, Response, Status, Streaming,
+    Request, Response, Status,
     body::Body,
     codec::CompressionEncoding,
     metadata::MetadataValue,
@@ -42,8 +42,8 @@ use crate::{
     kds::{
         admin::{Asker, Operation},
         auth::{self, Refusal},
-        codec::Frames as FrameCodec,
         convert, global_to_zone,
+        inbound::{Encoding, Inbound},
         outbound::Frames,
         snapshots::{Provider, Snapshots},
         throttle::{Logged, Throttle},
@@ -204,22 +204,20 @@ impl Port {
                 self.stream(guard, request, move |port, guard, inbound, frames| {
                     global_to_zone::serve(port, guard, inbound, frames, token_provided)
                 })
-                .await
             }
             Rpc::ZoneToGlobalSync => {
                 self.stream(guard, request, move |port, guard, inbound, frames| {
                     zone_to_global::serve(port, guard, inbound, frames, features)
                 })
-                .await
             }
             Rpc::Admin(Operation::ConfigDump) => {
-                self.stream(guard, request, crate::kds::admin::serve::<XdsConfigResponse>).await
+                self.stream(guard, request, crate::kds::admin::serve::<XdsConfigResponse>)
             }
             Rpc::Admin(Operation::Stats) => {
-                self.stream(guard, request, crate::kds::admin::serve::<StatsResponse>).await
+                self.stream(guard, request, crate::kds::admin::serve::<StatsResponse>)
             }
             Rpc::Admin(Operation::Clusters) => {
-                self.stream(guard, request, crate::kds::admin::serve::<ClustersResponse>).await
+                self.stream(guard, request, crate::kds::admin::serve::<ClustersResponse>)
             }
             Rpc::HealthCheck => {
                 let mut grpc =
@@ -231,36 +229,29 @@ impl Port {
     }
 
     /// Runs one bidirectional stream in a task of its own.
-    async fn stream<T, F>(
+    fn stream<T, F>(
         self: Arc<Self>,
         guard: StreamGuard,
         request: http::Request<Incoming>,
-        serve: impl FnOnce(Arc<Self>, StreamGuard, Streaming<T>, Frames) -> F + Send + 'static,
+        serve: impl FnOnce(Arc<Self>, StreamGuard, Inbound<T>, Frames) -> F,
     ) -> http::Response<Body>
     where
-        T: prost::Message + Default + Send + 'static,
+        T: prost::Message + Default,
         F: Future<Output = ()> + Send + 'static,
     {
-        let mut grpc = Grpc::new(FrameCodec::<T>::default())
-            .accept_compressed(CompressionEncoding::Gzip)
-            .max_decoding_message_size(self.max_message_size)
-            .max_encoding_message_size(usize::MAX);
-        let mut start = Some((self, guard, serve));
-        let service = tower::service_fn(move |request: Request<Streaming<T>>| {
-            let start = start.take();
-            async move {
-                let Some((port, guard, serve)) = start else { return Err(Status::internal("a stream starts once")) };
-                let (frames, outbound) = Frames::new();
-                let tasks = port.tasks.clone();
-                let serving = serve(port, guard, request.into_inner(), frames);
-                tasks.spawn("kds-stream", OnError::Log, async move {
-                    serving.await;
-                    Ok(())
-                });
-                Ok(Response::new(outbound))
-            }
+        let encoding = match Encoding::of(request.headers()) {
+            Ok(encoding) => encoding,
+            Err(refusal) => return refusal.into_http(),
+        };
+        let inbound = Inbound::new(request.into_body(), encoding, self.max_message_size);
+        let (frames, outbound) = Frames::new();
+        let tasks = self.tasks.clone();
+        let serving = serve(self, guard, inbound, frames);
+        tasks.spawn("kds-stream", OnError::Log, async move {
+            serving.await;
+            Ok(())
         });
-        grpc.streaming(service, request).await
+        outbound.into_response()
     }
 
     async fn refuse(

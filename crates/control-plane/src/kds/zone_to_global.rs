@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::Kind;
 use sync::Receiver;
-use tonic::{Status, Streaming};
+use tonic::Status;
 use tracing::{info, warn};
 use wire::envoy::service::discovery::v3::DeltaDiscoveryResponse;
 
@@ -12,6 +12,7 @@ use crate::{
     kds::{
         apply::{Applier, Origin},
         convert::{self, clip},
+        inbound::Inbound,
         node,
         outbound::{Frames, NotSent},
         port::{HeaderFeatures, Port},
@@ -23,15 +24,15 @@ use crate::{
 pub(crate) async fn serve(
     port: Arc<Port>,
     mut guard: StreamGuard,
-    mut inbound: Streaming<DeltaDiscoveryResponse>,
-    frames: Frames,
+    mut inbound: Inbound<DeltaDiscoveryResponse>,
+    mut frames: Frames,
     peer: HeaderFeatures,
 ) {
     let zone = guard.caller().zone().clone();
     let ended = match port.ensure_zone(&zone).await {
         Ok(()) => {
             port.insights.stream_opened(&zone, StreamName::ZoneToGlobal);
-            run(&port, &mut guard, &mut inbound, &frames, peer).await
+            run(&port, &mut guard, &mut inbound, &mut frames, peer).await
         }
         Err(status) => Some(status),
     };
@@ -48,8 +49,8 @@ pub(crate) async fn serve(
 async fn run(
     port: &Arc<Port>,
     guard: &mut StreamGuard,
-    inbound: &mut Streaming<DeltaDiscoveryResponse>,
-    frames: &Frames,
+    inbound: &mut Inbound<DeltaDiscoveryResponse>,
+    frames: &mut Frames,
     peer: HeaderFeatures,
 ) -> Option<Status> {
     let zone = guard.caller().zone().clone();

@@ -1,0 +1,254 @@
+//! What a stream of the port receives: gRPC messages out of an HTTP/2 body, gzip-compressed or not.
+//!
+//! By hand, because a global holds five of these for each zone and nearly all of them are quiet: a message is decoded as
+//! soon as it is complete, and then nothing of it is kept, no buffer either. The texts are those of the gRPC library, so
+//! that both halves of the port speak alike.
+
+use std::{io::Read as _, marker::PhantomData};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use flate2::read::GzDecoder;
+use http::{HeaderMap, HeaderValue};
+use http_body_util::BodyExt as _;
+use prost::Message;
+use tonic::{Code, Status, metadata::MetadataValue};
+
+/// Flag and length in front of each message.
+const HEADER: usize = 5;
+
+/// How the peer compresses the messages that it flags as compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// Not at all.
+    Identity,
+    /// As zones do.
+    Gzip,
+}
+
+impl Encoding {
+    /// Reads it from the headers of a call; another encoding is refused with those that are understood.
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Status> {
+        match headers.get("grpc-encoding").map(HeaderValue::as_bytes) {
+            None | Some(b"identity") => Ok(Self::Identity),
+            Some(b"gzip") => Ok(Self::Gzip),
+            Some(other) => {
+                let other = String::from_utf8_lossy(other);
+                let mut status =
+                    Status::unimplemented(format!("Content is compressed with `{other}` which isn't supported"));
+                status.metadata_mut().insert("grpc-accept-encoding", MetadataValue::from_static("gzip,identity"));
+                Err(status)
+            }
+        }
+    }
+}
+
+/// The messages of one stream. Generic over the body for its tests.
+pub(crate) struct Inbound<T, B = hyper::body::Incoming> {
+    body: B,
+    encoding: Encoding,
+    /// The largest message, as it came and decompressed.
+    limit: usize,
+    /// The start of a message that is not complete; most of the time nothing.
+    buffer: BytesMut,
+    over: bool,
+    message: PhantomData<fn() -> T>,
+}
+
+impl<T, B> Inbound<T, B>
+where
+    T: Message + Default,
+    B: http_body::Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    /// Returns the messages of a body.
+    pub(crate) fn new(body: B, encoding: Encoding, limit: usize) -> Self {
+        Self { body, encoding, limit, buffer: BytesMut::new(), over: false, message: PhantomData }
+    }
+
+    /// Returns the next message; `None` when the peer closed its side or cancelled. An error is the last word. Cancel safe.
+    pub(crate) async fn message(&mut self) -> Result<Option<T>, Status> {
+        while !self.over {
+            let decoded = self.decode();
+            if !matches!(decoded, Ok(None)) {
+                self.over = decoded.is_err();
+                return decoded;
+            }
+            match self.body.frame().await.transpose() {
+                Ok(frame) => match frame.and_then(|frame| frame.into_data().ok()) {
+                    Some(data) => self.buffer.extend_from_slice(&data),
+                    // Trailers or nothing: the peer closed its side.
+                    None => {
+                        self.over = true;
+                        if !self.buffer.is_empty() {
+                            return Err(Status::internal("Unexpected EOF decoding stream."));
+                        }
+                    }
+                },
+                Err(lost) => {
+                    self.over = true;
+                    let status = Status::from_error(Box::new(lost));
+                    if status.code() != Code::Cancelled {
+                        return Err(status);
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Decodes a message if all of it is there.
+    fn decode(&mut self) -> Result<Option<T>, Status> {
+        let Some(&[flag, a, b, c, d]) = self.buffer.first_chunk::<HEADER>() else { return Ok(None) };
+        let compressed = match flag {
+            0 => false,
+            1 if self.encoding == Encoding::Identity => {
+                return Err(Status::internal(
+                    "protocol error: received message with compressed-flag but no grpc-encoding was specified",
+                ));
+            }
+            1 => true,
+            other => {
+                return Err(Status::internal(format!(
+                    "protocol error: received message with invalid compression flag: {other} (valid flags are 0 and 1), while sending request"
+                )));
+            }
+        };
+        let (length, limit) = (u32::from_be_bytes([a, b, c, d]) as usize, self.limit);
+        if length > limit {
+            return Err(Status::out_of_range(format!(
+                "Error, decoded message length too large: found {length} bytes, the limit is: {limit} bytes"
+            )));
+        }
+        if self.buffer.len() - HEADER < length {
+            return Ok(None);
+        }
+        self.buffer.advance(HEADER);
+        let message = self.buffer.split_to(length).freeze();
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+        let message = if compressed { decompressed(&message, limit)? } else { message };
+        T::decode(message)
+            .map(Some)
+            .map_err(|broken| Status::invalid_argument(format!("the message cannot be decoded: {broken}")))
+    }
+}
+
+fn decompressed(compressed: &[u8], limit: usize) -> Result<Bytes, Status> {
+    // A configuration shrinks to a third.
+    let mut message = Vec::with_capacity((compressed.len() * 4).min(limit));
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    GzDecoder::new(compressed)
+        .take(most)
+        .read_to_end(&mut message)
+        .map_err(|broken| Status::internal(format!("Error decompressing: {broken}, while sending request")))?;
+    if message.len() > limit {
+        return Err(Status::resource_exhausted(format!(
+            "Error decompressing: size limit, of {limit} bytes, exceeded while decompressing message"
+        )));
+    }
+    Ok(message.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, io::Write as _};
+
+    use flate2::{Compression, write::GzEncoder};
+    use futures::stream;
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    fn frame(flag: u8, message: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+        [&[flag], length.as_slice(), message].concat()
+    }
+
+    fn gzip(message: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(message).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// The messages (texts in field 1) of a body that comes in these pieces, and the code of its end.
+    async fn received(pieces: Vec<Vec<u8>>, encoding: Encoding, limit: usize) -> (Vec<String>, Option<Code>) {
+        let pieces = pieces.into_iter().map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from(piece))));
+        let mut inbound = Inbound::<String, _>::new(StreamBody::new(stream::iter(pieces)), encoding, limit);
+        let mut texts = Vec::new();
+        loop {
+            match inbound.message().await {
+                Ok(Some(text)) => texts.push(text),
+                Ok(None) => return (texts, None),
+                Err(status) => {
+                    assert!(inbound.message().await.unwrap().is_none(), "an error is the last word");
+                    return (texts, Some(status.code()));
+                }
+            }
+        }
+    }
+
+    fn text(text: &str) -> Vec<u8> {
+        text.to_owned().encode_to_vec()
+    }
+
+    #[tokio::test]
+    async fn messages_come_however_the_bytes_are_cut() {
+        let bytes = [frame(0, &text("one")), frame(1, &gzip(&text("two"))), frame(0, &[])].concat();
+        for size in [1, 3, 5, 7, bytes.len()] {
+            let pieces = bytes.chunks(size).map(<[u8]>::to_vec).collect();
+            let (texts, end) = received(pieces, Encoding::Gzip, 100).await;
+            assert_eq!((texts, end), (vec!["one".to_owned(), "two".to_owned(), String::new()], None), "{size}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_received_has_its_code() {
+        let check = async |bytes: Vec<u8>, encoding, expected| {
+            let bytes = [frame(0, &text("good")), bytes].concat();
+            let (texts, end) = received(vec![bytes], encoding, 100).await;
+            assert_eq!((texts.len(), end), (1, Some(expected)));
+        };
+        check(frame(1, &gzip(&text("two"))), Encoding::Identity, Code::Internal).await;
+        check(frame(2, &text("two")), Encoding::Gzip, Code::Internal).await;
+        check(frame(1, b"no gzip"), Encoding::Gzip, Code::Internal).await;
+        check(frame(0, &text(&"x".repeat(100))), Encoding::Gzip, Code::OutOfRange).await;
+        check(frame(1, &gzip(&text(&"x".repeat(100)))), Encoding::Gzip, Code::ResourceExhausted).await;
+        check(frame(0, b"\xff\xff"), Encoding::Gzip, Code::InvalidArgument).await;
+        check(vec![0, 0, 0, 0, 9, 1], Encoding::Gzip, Code::Internal).await;
+    }
+
+    #[tokio::test]
+    async fn a_message_of_exactly_the_limit_is_received() {
+        let largest = text(&"x".repeat(98));
+        assert_eq!(largest.len(), 100);
+        let bytes = [frame(0, &largest), frame(1, &gzip(&largest))].concat();
+        let (texts, end) = received(vec![bytes], Encoding::Gzip, 100).await;
+        assert_eq!((texts.len(), end), (2, None));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_what_was_decoded() {
+        let bytes = Bytes::from(frame(0, &text(&"x".repeat(5000))));
+        let body = StreamBody::new(stream::iter([Ok::<_, Infallible>(Frame::data(bytes))]));
+        let mut inbound = Inbound::<String, _>::new(body, Encoding::Gzip, 10_000);
+        inbound.message().await.unwrap().unwrap();
+        assert_eq!(inbound.buffer.capacity(), 0);
+    }
+
+    #[test]
+    fn another_encoding_is_refused_with_those_that_are_understood() {
+        let of = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-encoding", HeaderValue::from_static(value));
+            Encoding::of(&headers)
+        };
+        assert_eq!(Encoding::of(&HeaderMap::new()).unwrap(), Encoding::Identity);
+        assert_eq!(of("identity").unwrap(), Encoding::Identity);
+        assert_eq!(of("gzip").unwrap(), Encoding::Gzip);
+        let refusal = of("zstd").unwrap_err();
+        assert_eq!(refusal.code(), Code::Unimplemented);
+        assert_eq!(refusal.metadata().get("grpc-accept-encoding").unwrap(), "gzip,identity");
+    }
+}
