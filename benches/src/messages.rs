@@ -107,21 +107,14 @@ fn metadata(zone: &str) -> Struct {
         .collect();
     let features =
         ["zone-token", "hash-suffix", "hg-mz-selector", "producer-policy-flow", "optional-top-level-target-ref"];
-    let build = [
-        ("version", "2.14.3"),
-        ("gitTag", "v2.14.3"),
-        ("gitCommit", "0c7aaec033"),
-        ("buildDate", "2026-08-07"),
-    ];
+    let build =
+        [("version", "2.14.3"), ("gitTag", "v2.14.3"), ("gitCommit", "0c7aaec033"), ("buildDate", "2026-08-07")];
     let build = object(build.map(|(key, value)| (key, text(value))));
     object([
         ("version", structure(object([("kumaCp", structure(build))]))),
         ("config", text(&format!("{{{config}\"store\":{{\"type\":\"memory\"}}}}"))),
         ("control-plane-id", text(&format!("{zone}-1a2b"))),
-        (
-            "features",
-            Value { kind: Some(value::Kind::ListValue(ListValue { values: features.map(text).to_vec() })) },
-        ),
+        ("features", Value { kind: Some(value::Kind::ListValue(ListValue { values: features.map(text).to_vec() })) }),
     ])
 }
 

@@ -1,6 +1,7 @@
 //! What operators see: log lines, metrics, health and readiness.
 
 pub mod diagnostics;
+pub mod grpc_metrics;
 pub mod kds_metrics;
 pub mod log;
 pub mod metrics;

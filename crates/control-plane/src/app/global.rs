@@ -26,6 +26,7 @@ use crate::{
         port::{Parts, Port},
     },
     observe::{
+        grpc_metrics::GrpcMetrics,
         kds_metrics::{KdsMetrics, SECONDS},
         log::Log,
     },
@@ -52,6 +53,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
         registry: registry.clone(),
         insights: insights.clone(),
         metrics: metrics.clone(),
+        grpc_metrics: common.metrics.register(GrpcMetrics::register),
         us: common.us(String::new()),
         max_message_size: config.global.max_msg_size,
         auth: config.global.auth.clone(),

@@ -14,7 +14,7 @@ use model::ZoneName;
 use prost::Message as _;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
-use tonic::Status;
+use tonic::{Code, Status};
 use tracing::{debug, info};
 use wire::kuma::mesh::v1alpha1::{
     AdminOutputFormat, ClustersRequest, ClustersResponse, StatsRequest, StatsResponse, XdsConfigRequest,
@@ -229,7 +229,7 @@ pub(crate) async fn serve<A: Answer>(
     mut guard: StreamGuard,
     mut inbound: Inbound<A>,
     mut frames: Frames,
-) {
+) -> Code {
     let zone = guard.caller().zone().clone();
     let (id, mut questions) = port.asker.opened(&zone, A::OPERATION);
     if port.ensure_zone(&zone).await.is_ok() {
@@ -248,7 +248,7 @@ pub(crate) async fn serve<A: Answer>(
                     }
                 }
                 Ok(None) => break Some(Status::unavailable("the zone closed its side of the stream")),
-                Err(status) if matches!(status.code(), tonic::Code::Cancelled | tonic::Code::Unknown) => break None,
+                Err(status) if matches!(status.code(), Code::Cancelled | Code::Unknown) => break None,
                 Err(status) => break Some(convert::inbound_status(status)),
             },
             // A newer stream of the zone took the questions over: this one stays, its zone may not be ready to lose it.
@@ -263,9 +263,7 @@ pub(crate) async fn serve<A: Answer>(
         }
     };
     port.asker.closed(&zone, A::OPERATION, id);
-    if let Some(status) = ended {
-        frames.end(status);
-    }
+    frames.end_with(ended)
 }
 
 fn encode(request_id: String, question: Question) -> Bytes {

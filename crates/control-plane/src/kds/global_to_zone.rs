@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sync::{Audience, Features, Reaction, Sender, SizeNotice};
 use tokio::{sync::watch, time::Instant};
-use tonic::Status;
+use tonic::{Code, Status};
 use tracing::{debug, info, warn};
 use wire::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 
@@ -35,11 +35,10 @@ pub(crate) async fn serve(
     mut inbound: Inbound<DeltaDiscoveryRequest>,
     mut frames: Frames,
     token_provided: bool,
-) {
+) -> Code {
     let zone = guard.caller().zone().clone();
     if let Err(status) = port.ensure_zone(&zone).await {
-        frames.end(status);
-        return;
+        return frames.end_with(Some(status));
     }
     port.insights.stream_opened(&zone, StreamName::GlobalToZone);
     let subscription = port.insights.subscribe(&zone, token_provided);
@@ -47,13 +46,13 @@ pub(crate) async fn serve(
     let mut stream = Stream { port: &port, guard: &mut guard, subscription: &subscription, provider: None, unanswered };
     let status = stream.run(&mut inbound, &mut frames).await;
     port.insights.unsubscribe(&zone, &subscription);
-    match status {
+    match &status {
         Some(status) => {
             info!(target: "kds.global", zone = %zone, code = ?status.code(), reason = %clip(status.message()), "GlobalToZoneSync ended");
-            frames.end(status);
         }
         None => info!(target: "kds.global", zone = %zone, "GlobalToZoneSync ended by the zone"),
     }
+    frames.end_with(status)
 }
 
 struct Stream<'a> {
@@ -90,7 +89,7 @@ impl Stream<'_> {
                     }
                     // A half-closed stream stays open and silent at a real global; end it, so that the zone comes back.
                     Ok(None) => return Some(Status::unavailable("the zone closed its side of the stream")),
-                    Err(status) if matches!(status.code(), tonic::Code::Cancelled | tonic::Code::Unknown) => return None,
+                    Err(status) if matches!(status.code(), Code::Cancelled | Code::Unknown) => return None,
                     Err(status) => return Some(convert::inbound_status(status)),
                 },
                 () = changed(&mut self.provider) => {}

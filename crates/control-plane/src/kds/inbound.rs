@@ -10,6 +10,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use flate2::read::GzDecoder;
 use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt as _;
+use prometheus_client::metrics::counter::Counter;
 use prost::Message;
 use tonic::{Code, Status, metadata::MetadataValue};
 
@@ -51,6 +52,8 @@ pub(crate) struct Inbound<T, B = hyper::body::Incoming> {
     /// The start of a message that is not complete; most of the time nothing.
     buffer: BytesMut,
     over: bool,
+    /// Counts the messages.
+    received: Counter,
     message: PhantomData<fn() -> T>,
 }
 
@@ -61,8 +64,8 @@ where
     B::Error: std::error::Error + Send + Sync + 'static,
 {
     /// Returns the messages of a body.
-    pub(crate) fn new(body: B, encoding: Encoding, limit: usize) -> Self {
-        Self { body, encoding, limit, buffer: BytesMut::new(), over: false, message: PhantomData }
+    pub(crate) fn new(body: B, encoding: Encoding, limit: usize, received: Counter) -> Self {
+        Self { body, encoding, limit, buffer: BytesMut::new(), over: false, received, message: PhantomData }
     }
 
     /// Returns the next message; `None` when the peer closed its side or cancelled. An error is the last word. Cancel safe.
@@ -70,6 +73,7 @@ where
         while !self.over {
             let decoded = self.decode();
             if !matches!(decoded, Ok(None)) {
+                self.received.inc();
                 self.over = decoded.is_err();
                 return decoded;
             }
@@ -175,7 +179,8 @@ mod tests {
     /// The messages (texts in field 1) of a body that comes in these pieces, and the code of its end.
     async fn received(pieces: Vec<Vec<u8>>, encoding: Encoding, limit: usize) -> (Vec<String>, Option<Code>) {
         let pieces = pieces.into_iter().map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from(piece))));
-        let mut inbound = Inbound::<String, _>::new(StreamBody::new(stream::iter(pieces)), encoding, limit);
+        let mut inbound =
+            Inbound::<String, _>::new(StreamBody::new(stream::iter(pieces)), encoding, limit, Counter::default());
         let mut texts = Vec::new();
         loop {
             match inbound.message().await {
@@ -232,7 +237,7 @@ mod tests {
     async fn nothing_is_kept_of_what_was_decoded() {
         let bytes = Bytes::from(frame(0, &text(&"x".repeat(5000))));
         let body = StreamBody::new(stream::iter([Ok::<_, Infallible>(Frame::data(bytes))]));
-        let mut inbound = Inbound::<String, _>::new(body, Encoding::Gzip, 10_000);
+        let mut inbound = Inbound::<String, _>::new(body, Encoding::Gzip, 10_000, Counter::default());
         inbound.message().await.unwrap().unwrap();
         assert_eq!(inbound.buffer.capacity(), 0);
     }

@@ -16,7 +16,8 @@ use std::{
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response, header};
 use http_body::Frame;
-use tonic::{Status, body::Body};
+use prometheus_client::metrics::counter::Counter;
+use tonic::{Code, Status, body::Body};
 
 /// Responses that may wait for a slow peer. One unacknowledged response a kind bounds what is put in here.
 pub(crate) const FRAMES: usize = 160;
@@ -30,6 +31,8 @@ const HEADER: usize = 5;
 /// The handler's end of a stream. Dropping it ends the stream too.
 pub(crate) struct Frames {
     shared: Arc<Mutex<Shared>>,
+    /// Counts the messages.
+    sent: Counter,
 }
 
 /// A channel of its own kind: those of the runtime hold a kilobyte for messages to come, which most streams never send.
@@ -61,15 +64,16 @@ impl Room<'_> {
         let mut shared = lock(&self.0.shared);
         shared.messages.push_back(message);
         wake(shared);
+        self.0.sent.inc();
     }
 }
 
 impl Frames {
     /// Returns both ends.
-    pub(crate) fn new() -> (Self, Outbound) {
+    pub(crate) fn new(sent: Counter) -> (Self, Outbound) {
         let shared = Arc::<Mutex<Shared>>::default();
         let outbound = Outbound { shared: Arc::clone(&shared), large: None, over: false };
-        (Self { shared }, outbound)
+        (Self { shared, sent }, outbound)
     }
 
     /// Returns a place for one message.
@@ -88,6 +92,14 @@ impl Frames {
     /// Sends one message, if there is room for it.
     pub(crate) fn send(&mut self, message: Bytes) -> Result<(), NotSent> {
         self.reserve().map(|place| place.send(message))
+    }
+
+    /// Ends the stream with this status, or as one whose peer is gone; returns the code that it ended with.
+    pub(crate) fn end_with(self, status: Option<Status>) -> Code {
+        let Some(status) = status else { return Code::Cancelled };
+        let code = status.code();
+        self.end(status);
+        code
     }
 
     /// Ends the stream with this status, before everything that is still queued.
@@ -134,10 +146,7 @@ impl http_body::Body for Outbound {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         // Also before an end: a peer that has a header waits for its message.
         if let Some(message) = self.large.take() {
             return Poll::Ready(Some(Ok(Frame::data(message))));
@@ -209,41 +218,41 @@ mod tests {
         outbound.frame().await.unwrap().unwrap().into_data().unwrap()
     }
 
-    async fn status(outbound: &mut Outbound) -> tonic::Code {
+    async fn status(outbound: &mut Outbound) -> Code {
         let trailers = outbound.frame().await.unwrap().unwrap().into_trailers().unwrap();
         Status::from_header_map(&trailers).unwrap().code()
     }
 
     #[tokio::test]
     async fn an_end_overtakes_what_is_queued() {
-        let (mut frames, mut outbound) = Frames::new();
+        let (mut frames, mut outbound) = Frames::new(Counter::default());
         frames.send(Bytes::from_static(b"late")).unwrap();
         frames.end(Status::unauthenticated("revoked"));
-        assert_eq!(status(&mut outbound).await, tonic::Code::Unauthenticated);
+        assert_eq!(status(&mut outbound).await, Code::Unauthenticated);
         assert!(outbound.frame().await.is_none());
     }
 
     #[tokio::test]
     async fn an_end_does_not_cut_a_message_in_half() {
-        let (mut frames, mut outbound) = Frames::new();
+        let (mut frames, mut outbound) = Frames::new(Counter::default());
         frames.send(Bytes::from_static(b"x")).unwrap();
         frames.send(Bytes::from(vec![7; 70_000])).unwrap();
         assert_eq!(data(&mut outbound).await.as_ref(), [0, 0, 0, 0, 1, b'x', 0, 0, 1, 0x11, 0x70]);
         frames.end(Status::unauthenticated("revoked"));
         assert_eq!(data(&mut outbound).await.as_ref(), [7; 70_000]);
-        assert_eq!(status(&mut outbound).await, tonic::Code::Unauthenticated);
+        assert_eq!(status(&mut outbound).await, Code::Unauthenticated);
     }
 
     #[tokio::test]
     async fn a_stream_whose_task_is_gone_does_not_end_with_ok() {
-        let (frames, mut outbound) = Frames::new();
+        let (frames, mut outbound) = Frames::new(Counter::default());
         drop(frames);
-        assert_eq!(status(&mut outbound).await, tonic::Code::Unavailable);
+        assert_eq!(status(&mut outbound).await, Code::Unavailable);
     }
 
     #[tokio::test]
     async fn a_peer_that_does_not_read_is_noticed() {
-        let (mut frames, outbound) = Frames::new();
+        let (mut frames, outbound) = Frames::new(Counter::default());
         for _ in 0..FRAMES {
             frames.send(Bytes::new()).unwrap();
         }
@@ -254,16 +263,16 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_hears_of_a_message_and_of_the_end() {
-        let (mut frames, mut outbound) = Frames::new();
+        let (mut frames, mut outbound) = Frames::new(Counter::default());
         let (heard, ()) = tokio::join!(data(&mut outbound), async { frames.send(Bytes::new()).unwrap() });
         assert_eq!(heard.len(), HEADER);
         let (code, ()) = tokio::join!(status(&mut outbound), async { frames.end(Status::aborted("replaced")) });
-        assert_eq!(code, tonic::Code::Aborted);
+        assert_eq!(code, Code::Aborted);
     }
 
     #[tokio::test]
     async fn small_messages_go_out_together_and_a_large_one_is_not_copied() {
-        let (mut frames, mut outbound) = Frames::new();
+        let (mut frames, mut outbound) = Frames::new(Counter::default());
         for message in [&b"a"[..], b"", b"bc"] {
             frames.send(Bytes::copy_from_slice(message)).unwrap();
         }

@@ -22,7 +22,7 @@ use sync::{DeltaResponse, Features, Step};
 use tokens::IssuedAs;
 use tokio::sync::OnceCell;
 use tonic::{
-    Request, Response, Status,
+    Code, Request, Response, Status,
     body::Body,
     codec::CompressionEncoding,
     metadata::MetadataValue,
@@ -50,7 +50,10 @@ use crate::{
         zone_to_global,
     },
     keys::Keys,
-    observe::kds_metrics::KdsMetrics,
+    observe::{
+        grpc_metrics::{Call, GrpcMetrics, Method},
+        kds_metrics::KdsMetrics,
+    },
     tasks::{OnError, Tasks},
     zones::{
         caller::ZoneCaller,
@@ -78,6 +81,7 @@ pub struct Port {
     pub(crate) registry: Registry,
     pub(crate) insights: Insights,
     pub(crate) metrics: KdsMetrics,
+    grpc_metrics: GrpcMetrics,
     pub(crate) asker: Asker,
     /// What this end says of itself.
     pub(crate) us: Peer,
@@ -111,6 +115,8 @@ pub struct Parts {
     pub insights: Insights,
     /// Counters.
     pub metrics: KdsMetrics,
+    /// Counters of RPCs.
+    pub grpc_metrics: GrpcMetrics,
     /// What this end says of itself.
     pub us: Peer,
     /// The largest message, in bytes.
@@ -139,6 +145,7 @@ impl Port {
             registry: parts.registry,
             insights: parts.insights,
             metrics: parts.metrics,
+            grpc_metrics: parts.grpc_metrics,
             asker: Asker::default(),
             us: parts.us,
             max_message_size: parts.max_message_size,
@@ -199,31 +206,35 @@ impl Port {
         features: HeaderFeatures,
         request: http::Request<Incoming>,
     ) -> http::Response<Body> {
+        let call = self.grpc_metrics.start(rpc.labels());
         match rpc {
-            Rpc::GlobalToZoneSync => {
-                self.stream(guard, request, move |port, guard, inbound, frames| {
-                    global_to_zone::serve(port, guard, inbound, frames, token_provided)
-                })
-            }
-            Rpc::ZoneToGlobalSync => {
-                self.stream(guard, request, move |port, guard, inbound, frames| {
-                    zone_to_global::serve(port, guard, inbound, frames, features)
-                })
-            }
+            Rpc::GlobalToZoneSync => self.stream(guard, call, request, move |port, guard, inbound, frames| {
+                global_to_zone::serve(port, guard, inbound, frames, token_provided)
+            }),
+            Rpc::ZoneToGlobalSync => self.stream(guard, call, request, move |port, guard, inbound, frames| {
+                zone_to_global::serve(port, guard, inbound, frames, features)
+            }),
             Rpc::Admin(Operation::ConfigDump) => {
-                self.stream(guard, request, crate::kds::admin::serve::<XdsConfigResponse>)
+                self.stream(guard, call, request, crate::kds::admin::serve::<XdsConfigResponse>)
             }
             Rpc::Admin(Operation::Stats) => {
-                self.stream(guard, request, crate::kds::admin::serve::<StatsResponse>)
+                self.stream(guard, call, request, crate::kds::admin::serve::<StatsResponse>)
             }
             Rpc::Admin(Operation::Clusters) => {
-                self.stream(guard, request, crate::kds::admin::serve::<ClustersResponse>)
+                self.stream(guard, call, request, crate::kds::admin::serve::<ClustersResponse>)
             }
             Rpc::HealthCheck => {
                 let mut grpc =
                     Grpc::new(tonic_prost::ProstCodec::<ZoneHealthCheckResponse, ZoneHealthCheckRequest>::default())
                         .accept_compressed(CompressionEncoding::Gzip);
-                grpc.unary(HealthCheck { port: Arc::clone(&self), zone: guard.caller().zone().clone() }, request).await
+                let health = HealthCheck { port: Arc::clone(&self), zone: guard.caller().zone().clone() };
+                let answer = grpc.unary(health, request).await;
+                let code = Status::from_header_map(answer.headers()).map_or(Code::Ok, |status| status.code());
+                let counters = call.counters();
+                counters.received.inc();
+                counters.sent.inc();
+                call.ended(code);
+                answer
             }
         }
     }
@@ -232,23 +243,28 @@ impl Port {
     fn stream<T, F>(
         self: Arc<Self>,
         guard: StreamGuard,
+        call: Call,
         request: http::Request<Incoming>,
         serve: impl FnOnce(Arc<Self>, StreamGuard, Inbound<T>, Frames) -> F,
     ) -> http::Response<Body>
     where
         T: prost::Message + Default,
-        F: Future<Output = ()> + Send + 'static,
+        F: Future<Output = Code> + Send + 'static,
     {
         let encoding = match Encoding::of(request.headers()) {
             Ok(encoding) => encoding,
-            Err(refusal) => return refusal.into_http(),
+            Err(refusal) => {
+                call.ended(refusal.code());
+                return refusal.into_http();
+            }
         };
-        let inbound = Inbound::new(request.into_body(), encoding, self.max_message_size);
-        let (frames, outbound) = Frames::new();
+        let counters = call.counters();
+        let inbound = Inbound::new(request.into_body(), encoding, self.max_message_size, counters.received);
+        let (frames, outbound) = Frames::new(counters.sent);
         let tasks = self.tasks.clone();
         let serving = serve(self, guard, inbound, frames);
         tasks.spawn("kds-stream", OnError::Log, async move {
-            serving.await;
+            call.ended(serving.await);
             Ok(())
         });
         outbound.into_response()
@@ -356,6 +372,15 @@ impl Rpc {
             "/kuma.mesh.v1alpha1.GlobalKDSService/HealthCheck" => Some(Self::HealthCheck),
             _ => None,
         }
+    }
+
+    fn labels(self) -> Method {
+        let (grpc_type, grpc_service) = match self {
+            Self::GlobalToZoneSync | Self::ZoneToGlobalSync => ("bidi_stream", "kuma.mesh.v1alpha1.KDSSyncService"),
+            Self::Admin(_) => ("bidi_stream", "kuma.mesh.v1alpha1.GlobalKDSService"),
+            Self::HealthCheck => ("unary", "kuma.mesh.v1alpha1.GlobalKDSService"),
+        };
+        Method { grpc_type, grpc_service, grpc_method: self.method() }
     }
 
     fn method(self) -> &'static str {

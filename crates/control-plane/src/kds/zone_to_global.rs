@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::Kind;
 use sync::Receiver;
-use tonic::Status;
+use tonic::{Code, Status};
 use tracing::{info, warn};
 use wire::envoy::service::discovery::v3::DeltaDiscoveryResponse;
 
@@ -27,7 +27,7 @@ pub(crate) async fn serve(
     mut inbound: Inbound<DeltaDiscoveryResponse>,
     mut frames: Frames,
     peer: HeaderFeatures,
-) {
+) -> Code {
     let zone = guard.caller().zone().clone();
     let ended = match port.ensure_zone(&zone).await {
         Ok(()) => {
@@ -36,13 +36,13 @@ pub(crate) async fn serve(
         }
         Err(status) => Some(status),
     };
-    match ended {
+    match &ended {
         Some(status) => {
             info!(target: "kds.global", zone = %zone, code = ?status.code(), reason = %clip(status.message()), "ZoneToGlobalSync ended");
-            frames.end(status);
         }
         None => info!(target: "kds.global", zone = %zone, "ZoneToGlobalSync ended by the zone"),
     }
+    frames.end_with(ended)
 }
 
 /// Returns the status to end with, or `None` if the peer is gone.
@@ -83,7 +83,7 @@ async fn run(
         let message = match message {
             Ok(Some(message)) => message,
             Ok(None) => return Some(Status::unavailable("the zone closed its side of the stream")),
-            Err(status) if matches!(status.code(), tonic::Code::Cancelled | tonic::Code::Unknown) => return None,
+            Err(status) if matches!(status.code(), Code::Cancelled | Code::Unknown) => return None,
             Err(status) => return Some(convert::inbound_status(status)),
         };
         let incoming = match convert::incoming(message) {

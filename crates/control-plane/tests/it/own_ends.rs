@@ -144,3 +144,44 @@ fn both_ends_show_the_same_pair_of_instances() {
         |one| one.get("disconnectTime").is_some(),
     );
 }
+
+#[test]
+fn the_metrics_of_synchronization_have_their_names_and_labels() {
+    let world = World::new(&[]);
+    let mut west = world.connected_zone("west");
+    put_policies(&world, 1);
+    eventually("the policies are there", || names(west.address("http")).len(), |count| *count == POLICIES);
+    let text = |address| client::ask(address, "GET", "/metrics", None).1;
+    let at_zone = text(west.address("diagnostics"));
+    west.terminate();
+    world.wait_offline("west");
+    let stream =
+        r#"grpc_type="bidi_stream",grpc_service="kuma.mesh.v1alpha1.KDSSyncService",grpc_method="GlobalToZoneSync""#;
+    let ended = format!(r#"grpc_server_handled_total{{zone="Global",{stream},grpc_code="#);
+    let at_global =
+        eventually("the end is counted", || text(world.global.address("diagnostics")), |text| text.contains(&ended));
+    for name in [
+        r#"kds_delta_generation_sum{zone="Global",reason="event",result="changed",zone_name="""#,
+        r#"kds_delta_generation_errors_total{zone="Global"} 0"#,
+        r#"kds_delta_responses_sent_total{zone="Global",type_url="MeshTimeout"}"#,
+        r#"kds_delta_responses_sent_bytes_sum{zone="Global",type_url="MeshTimeout"}"#,
+        r#"kds_delta_requests_received_total{zone="Global",type_url="MeshTimeout",confirmation="ACK",error_type="no_error"}"#,
+        r#"kds_delta_streams_active{zone="Global"}"#,
+        r#"kds_delta_delivery_sum{zone="Global"}"#,
+        r#"kds_delta_client_versions{zone="Global",client_version="3.0.0"} 0"#,
+        r#"kds_resources_sync_sum{zone="Global"}"#,
+        &format!(r#"grpc_server_started_total{{zone="Global",{stream}}} 1"#),
+        &format!(r#"grpc_server_msg_received_total{{zone="Global",{stream}}}"#),
+        &format!(r#"grpc_server_msg_sent_total{{zone="Global",{stream}}}"#),
+        &format!(r#"grpc_server_handling_seconds_count{{zone="Global",{stream}}} 1"#),
+        r#"grpc_method="HealthCheck",grpc_code="OK""#,
+    ] {
+        assert!(at_global.contains(name), "{name} is missing:\n{at_global}");
+    }
+    for name in [
+        r#"kds_delta_responses_sent_total{zone="west",type_url="HostnameGenerator"}"#,
+        r#"kds_resources_sync_sum{zone="west"}"#,
+    ] {
+        assert!(at_zone.contains(name), "{name} is missing:\n{at_zone}");
+    }
+}

@@ -134,7 +134,10 @@ impl Session {
                     interval = asked.filter(|asked| !asked.is_zero()).unwrap_or(interval);
                 }
                 // An old global: do without pings.
-                Err(status) if status.code() == Code::Unimplemented => return std::future::pending().await,
+                Err(status) if status.code() == Code::Unimplemented => {
+                    drop(learn);
+                    return std::future::pending().await;
+                }
                 Err(status) => return status,
             }
             tokio::time::sleep(interval).await;
