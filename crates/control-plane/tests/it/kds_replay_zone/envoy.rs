@@ -1,4 +1,5 @@
 //! A small Envoy: answers on its admin port what it was told, or nothing.
+#![expect(clippy::disallowed_methods, reason = "ends with the runtime of its test")]
 
 use std::{
     collections::BTreeMap,

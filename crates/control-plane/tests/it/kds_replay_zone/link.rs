@@ -96,7 +96,7 @@ impl Link {
     }
 
     /// Waits until the zone has dropped the connection.
-    pub(crate) async fn gone(mut self) {
+    pub(crate) async fn gone(&mut self) {
         self.connection.gone().await;
     }
 

@@ -64,6 +64,8 @@ pub(crate) type Headers = BTreeMap<String, Vec<String>>;
 pub(crate) enum Gone {
     /// Global ended streams.
     ByGlobal,
+    /// Global was lost, without a word.
+    Cut,
     /// The zone's process was stopped.
     ZoneStopped,
     /// The zone gave it up by itself.
@@ -188,7 +190,10 @@ impl Events<'_> {
                 Some(_) => !matches!(code(line), 1 | 12),
             }
         });
-        if ended_by_global {
+        let has_end = self.lines.iter().any(|line| connection(line) == Some(number) && line["event"] == "stream-end");
+        if !has_end {
+            Gone::Cut
+        } else if ended_by_global {
             Gone::ByGlobal
         } else if since != Some(&self.step) && ["stops", "restarted", "end"].iter().any(|word| self.step.contains(word))
         {

@@ -35,12 +35,16 @@ pub(crate) struct Zone {
 impl Zone {
     /// Starts a zone that dials this global. Its store is empty and ends with it.
     pub(crate) fn start(name: &str, global: SocketAddr, settings: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let settings = [&[("KUMA_STORE_TYPE", "memory")], settings].concat();
+        Self::over(tempfile::tempdir().unwrap(), name, global, &settings)
+    }
+
+    /// Starts a zone over a folder that may hold a store.
+    pub(crate) fn over(folder: TempDir, name: &str, global: SocketAddr, settings: &[(&str, &str)]) -> Self {
         let work = folder.path().to_str().unwrap().to_owned();
         let address = format!("grpc://{global}");
         let mut all = vec![
             ("KUMA_MODE", "zone"),
-            ("KUMA_STORE_TYPE", "memory"),
             ("KUMA_GENERAL_WORK_DIR", work.as_str()),
             ("KUMA_MULTIZONE_ZONE_NAME", name),
             ("KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS", address.as_str()),
@@ -63,6 +67,11 @@ impl Zone {
     /// The id of its process: the same one as long as it was not started again.
     pub(crate) fn process(&self) -> u32 {
         self.program.id()
+    }
+
+    /// Waits until its log says why it lost its connection.
+    pub(crate) fn lost_because(&self, reason: &str) {
+        self.program.line(&["not connected to the global control plane", reason]);
     }
 
     pub(crate) fn http(&self) -> SocketAddr {
