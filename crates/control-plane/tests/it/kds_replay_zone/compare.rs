@@ -13,6 +13,7 @@ use wire::{
         config::core::v3::Node,
         service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource},
     },
+    google::rpc::Status,
     kuma::mesh::v1alpha1::KumaResource,
 };
 
@@ -135,6 +136,13 @@ pub(crate) fn answer(ours: &[u8], recorded: &DeltaDiscoveryRequest, found: &mut 
     if text != nack(recorded) {
         let ours_is = text.as_ref().map_or_else(|| "ACK".to_owned(), |text| format!("NACK: {text}"));
         found.note(format!("answer to {}", recorded.type_url), ours_is);
+        // Whatever it says, it has the form of one.
+        if let Some(message) = &text {
+            assert_eq!(ours.error_detail, Some(Status { message: message.clone(), ..Status::default() }));
+            assert_eq!(ours.resource_names_subscribe, ["*"]);
+        } else {
+            assert!(ours.resource_names_subscribe.is_empty());
+        }
         ours.error_detail.clone_from(&recorded.error_detail);
         ours.resource_names_subscribe.clone_from(&recorded.resource_names_subscribe);
     }
