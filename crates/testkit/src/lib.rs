@@ -13,5 +13,6 @@
 pub mod captures;
 pub mod client;
 pub mod kds;
+pub mod kds_server;
 pub mod kumactl_replay;
 pub mod program;

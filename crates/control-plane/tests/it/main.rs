@@ -10,6 +10,8 @@ mod c_a_key_is_deleted;
 #[cfg(test)]
 mod d_a_policy_changes;
 #[cfg(test)]
+mod kds_replay_zone;
+#[cfg(test)]
 mod kumactl_replay;
 #[cfg(test)]
 mod own_ends;
