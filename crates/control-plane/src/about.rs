@@ -11,3 +11,9 @@ pub const COMMIT: &str = match option_env!("ARCTOS_COMMIT") {
 };
 /// The version of Kuma whose wire and API it speaks; what peers compare.
 pub const BASED_ON_KUMA: &str = "3.0.0";
+
+/// What a zone calls itself in the header `user-agent` of its RPCs, in the form of the peer (contract: kds 1.4).
+pub fn kds_user_agent() -> String {
+    let (system, machine) = (std::env::consts::OS, std::env::consts::ARCH);
+    format!("kds/{VERSION} ({system}; {machine}; {PRODUCT}/{COMMIT}/kuma-{BASED_ON_KUMA})")
+}

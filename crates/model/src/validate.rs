@@ -45,12 +45,25 @@ pub fn join(violations: &[Violation]) -> String {
 /// The types of members are not looked at: that is the schema's part, and receivers of KDS do without it. A spec that
 /// cannot be decoded at all is one violation of `spec`.
 pub fn spec(kind: Kind, _name: &str, _mesh: &str, _labels: &Labels, spec: &[u8]) -> Vec<Violation> {
+    checked(kind, spec, Reference::ByLabels)
+}
+
+/// How a policy may refer to a service.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reference {
+    /// As 3.0 writes it.
+    ByLabels,
+    /// Or by name, as 2.14 wrote it.
+    ByLabelsOrName,
+}
+
+fn checked(kind: Kind, spec: &[u8], reference: Reference) -> Vec<Violation> {
     match kind.spec {
         SpecForm::Json => match serde_json::from_slice::<Value>(spec) {
             Ok(spec) => {
                 let mut found = Found::default();
                 if kind.policy.is_some() {
-                    policies::check(kind, &spec, &mut found);
+                    policies::check(kind, &spec, reference, &mut found);
                 } else {
                     services::check(kind, &spec, &mut found);
                 }
@@ -74,10 +87,12 @@ pub fn spec(kind: Kind, _name: &str, _mesh: &str, _labels: &Labels, spec: &[u8])
 }
 
 /// Checks a resource that came over KDS: its spec and, for meshes and services, its display name (contract: kds 8.4).
-pub fn received(kind: Kind, name: &str, mesh: &str, labels: &Labels, spec: &[u8]) -> Vec<Violation> {
+///
+/// A policy of 2.14 names its services, and its roles depend on that (contract: kds 6.4): it is taken as it is.
+pub fn received(kind: Kind, name: &str, _mesh: &str, labels: &Labels, spec: &[u8]) -> Vec<Violation> {
     let display = labels.get(labels::DISPLAY_NAME).map_or(name, String::as_str);
     let named = display_name(kind, display).filter(|_| kind != Kind::ZONE);
-    named.into_iter().chain(self::spec(kind, name, mesh, labels, spec)).collect()
+    named.into_iter().chain(checked(kind, spec, Reference::ByLabelsOrName)).collect()
 }
 
 /// Collects violations in the order in which they are found.
@@ -263,6 +278,19 @@ mod tests {
         check(Kind::MESH, "1web", 1);
         check(Kind::ZONE, "1web", 0);
         assert_eq!(received(Kind::MESH, "a.b", "", &Labels::new(), b"").len(), 1);
+    }
+
+    #[test]
+    fn a_received_policy_may_name_its_service_as_2_14_does() {
+        let kind = Kind::by_name("MeshTimeout").expect("kind");
+        let spec =
+            |target: &Value| json!({"to": [{"targetRef": target, "default": {"connectionTimeout": "5s"}}]}).to_string();
+        let by_name = spec(&json!({"kind": "MeshService", "name": "web"}));
+        let neither = spec(&json!({"kind": "MeshService"}));
+        let labels = Labels::new();
+        assert_eq!(received(kind, "a", "default", &labels, by_name.as_bytes()), []);
+        assert_eq!(received(kind, "a", "default", &labels, neither.as_bytes()).len(), 1);
+        assert_eq!(self::spec(kind, "a", "default", &labels, by_name.as_bytes()).len(), 1, "over REST it is 3.0's");
     }
 
     #[test]

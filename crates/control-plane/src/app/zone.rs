@@ -79,6 +79,7 @@ async fn connection(common: &Common) -> anyhow::Result<Option<Options>> {
         base_backoff: config.base_backoff,
         max_backoff: config.max_backoff,
         skip_prefixes: config.zone.skip_prefixes.clone(),
+        default_admin_port: config.zone.default_admin_port,
         patience: config.zone.msg_send_timeout,
         reports: Reports {
             insights: common.insights().await?,

@@ -231,7 +231,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     foreign("eventBus.bufferSize", Number, "KUMA_EVENT_BUS_BUFFER_SIZE", "100"),
     // bootstrapServer
     foreign("bootstrapServer.params.adminAddress", Text, "KUMA_BOOTSTRAP_SERVER_PARAMS_ADMIN_ADDRESS", "127.0.0.1"),
-    foreign("bootstrapServer.params.adminPort", Number, "KUMA_BOOTSTRAP_SERVER_PARAMS_ADMIN_PORT", "9901"),
+    setting("bootstrapServer.params.adminPort", Number, "KUMA_BOOTSTRAP_SERVER_PARAMS_ADMIN_PORT", "9901"),
     foreign("bootstrapServer.params.envoyAdminUnixSocket", Flag, "KUMA_BOOTSTRAP_SERVER_PARAMS_ENVOY_ADMIN_UNIX_SOCKET", "true"),
     foreign("bootstrapServer.params.readinessPort", Number, "KUMA_BOOTSTRAP_SERVER_PARAMS_READINESS_PORT", "9902"),
     foreign("bootstrapServer.params.adminAccessLogPath", Text, "KUMA_BOOTSTRAP_SERVER_PARAMS_ADMIN_ACCESS_LOG_PATH", "/dev/null"),

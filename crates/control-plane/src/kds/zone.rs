@@ -60,6 +60,8 @@ pub struct Options {
     pub skip_prefixes: Vec<String>,
     /// How long global may take to answer a response, and how long a stream of a real one may be silent.
     pub patience: Duration,
+    /// Where a proxy has its admin interface if its Dataplane names no port.
+    pub default_admin_port: u16,
     /// Where the connection reports.
     pub reports: Reports,
 }
@@ -147,6 +149,7 @@ impl Keeper {
             patience: self.options.patience,
             alone: beside == Beside::Nothing,
             reports: self.options.reports.clone(),
+            default_admin_port: self.options.default_admin_port,
         };
         (Box::pin(session.run(accept)), accepted)
     }

@@ -99,12 +99,10 @@ async fn ask<A: Ask>(session: &Session, message: &A) -> Result<Bytes, String> {
     let stored = stored.ok_or_else(|| format!("resource not found: {key}"))?;
     let dataplane = Dataplane::decode(stored.resource.spec.clone()).map_err(|error| error.to_string())?;
     let networking = dataplane.networking.unwrap_or_default();
-    let port = networking.admin.map_or(0, |admin| admin.port);
+    let named = networking.admin.map(|admin| admin.port).filter(|port| *port != 0);
     let fault = |what: String| format!("unable to send GET to config_dump: {what}");
-    let port = u16::try_from(port)
-        .ok()
-        .filter(|port| *port != 0)
-        .ok_or_else(|| fault("the proxy has no admin port".to_owned()))?;
+    let port = named.map_or(Ok(session.default_admin_port), u16::try_from);
+    let port = port.map_err(|_too_large| fault("the admin port of the proxy is no port".to_owned()))?;
     let path = message.envoy_path();
     let envoy = get(&networking.address, port, &path);
     let answered = tokio::time::timeout(ENVOY_DEADLINE, envoy).await;

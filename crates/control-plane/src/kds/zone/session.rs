@@ -30,6 +30,7 @@ use wire::kuma::mesh::v1alpha1::{ZoneHealthCheckRequest, ZoneHealthCheckResponse
 
 use super::{admin, dial::Dialer, ended::Ended, reports::Reports, token::Token};
 use crate::{
+    about,
     clock::Clock,
     kds::{codec::Frames, snapshots::Snapshots},
     zones::insight::Peer,
@@ -56,6 +57,8 @@ pub(super) struct Session {
     /// global has to be told.
     pub(super) alone: bool,
     pub(super) reports: Reports,
+    /// Where a proxy has its admin interface if its Dataplane names no port.
+    pub(super) default_admin_port: u16,
 }
 
 impl Session {
@@ -98,6 +101,7 @@ impl Session {
             metadata.insert(key, value(text)?);
         }
         metadata.insert("version", value(&self.us.version.version)?);
+        metadata.insert("user-agent", value(&about::kds_user_agent())?);
         if let Some(token) = &self.token {
             let mut token = value(token.reveal())?;
             token.set_sensitive(true);
