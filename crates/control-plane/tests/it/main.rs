@@ -10,9 +10,9 @@ mod c_a_key_is_deleted;
 #[cfg(test)]
 mod d_a_policy_changes;
 #[cfg(test)]
-mod kumactl_replay;
+mod kds_replay_global;
 #[cfg(test)]
-mod recorded_zone;
+mod kumactl_replay;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
