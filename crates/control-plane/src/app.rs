@@ -6,9 +6,10 @@ mod parts;
 mod serve;
 mod zone;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use store::ResourceStore;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
@@ -54,9 +55,26 @@ pub async fn run(config: Config, log: Log) -> anyhow::Result<()> {
 pub async fn start(config: Config, clock: Clock, log: Log) -> anyhow::Result<Running> {
     let tasks = Tasks::new();
     let started = match config.mode {
-        Mode::Global => global::start(config, clock, log, tasks.clone()).await,
+        Mode::Global => global::start(config, clock, log, tasks.clone(), None).await,
         Mode::Zone => zone::start(config, clock, log, tasks.clone()).await,
     };
+    finish(started, &tasks).await
+}
+
+/// Starts a global control plane on a store of the caller, in place of the one that the configuration names.
+pub async fn start_global_on(
+    store: Arc<dyn ResourceStore>,
+    config: Config,
+    clock: Clock,
+    log: Log,
+) -> anyhow::Result<Running> {
+    let tasks = Tasks::new();
+    let started = global::start(config, clock, log, tasks.clone(), Some(store)).await;
+    finish(started, &tasks).await
+}
+
+/// A start that failed leaves no task behind.
+async fn finish(started: anyhow::Result<Running>, tasks: &Tasks) -> anyhow::Result<Running> {
     if started.is_err() {
         tasks.stop();
         tasks.finished(GRACE).await;

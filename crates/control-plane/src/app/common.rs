@@ -51,30 +51,17 @@ pub(super) struct Common {
 }
 
 impl Common {
-    pub(super) async fn start(
+    pub(super) fn start(
         config: Config,
         clock: Clock,
         log: Log,
         tasks: Tasks,
         metrics_zone: &str,
-        file: &str,
+        store: Arc<dyn ResourceStore>,
     ) -> anyhow::Result<Self> {
         let hostname = hostname();
         let id = uuid::Uuid::new_v4().simple().to_string();
         let instance = format!("{hostname}-{}", id.get(..4).unwrap_or_default());
-        let store: Arc<dyn ResourceStore> = match config.store {
-            StoreType::Memory => {
-                warn!(target: "store", "store.type is `memory`: keys, tokens and everything else are gone after a restart");
-                Arc::new(MemoryStore::new())
-            }
-            StoreType::Sqlite => {
-                let path = config.work_dir.join(file);
-                // Opening reads the whole file; that is a matter of the start and not of the executor.
-                let opened =
-                    tokio::task::spawn_blocking(move || SqliteStore::open(&path)).await.context("open the store")?;
-                Arc::new(opened?)
-            }
-        };
         let general = &config.general_tls;
         let files = match (&general.cert_file, &general.key_file) {
             (Some(cert), Some(key)) => PairFiles { cert: cert.clone(), key: key.clone() },
@@ -233,6 +220,23 @@ impl Common {
         };
         self.tasks.spawn("diagnostics", OnError::StopProgram, diagnostics::serve(listener, shown, self.tasks.clone()));
         Ok(())
+    }
+}
+
+/// Opens the store that the configuration names; `file` is its file in the work directory.
+pub(super) async fn open_store(config: &Config, file: &str) -> anyhow::Result<Arc<dyn ResourceStore>> {
+    match config.store {
+        StoreType::Memory => {
+            warn!(target: "store", "store.type is `memory`: keys, tokens and everything else are gone after a restart");
+            Ok(Arc::new(MemoryStore::new()))
+        }
+        StoreType::Sqlite => {
+            let path = config.work_dir.join(file);
+            // Opening reads the whole file; that is a matter of the start and not of the executor.
+            let opened =
+                tokio::task::spawn_blocking(move || SqliteStore::open(&path)).await.context("open the store")?;
+            Ok(Arc::new(opened?))
+        }
     }
 }
 

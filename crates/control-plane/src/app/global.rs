@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use model::{Kind, Resource, ZoneName, labels};
 use prometheus_client::metrics::histogram::Histogram;
-use store::Kinds;
+use store::{Kinds, ResourceStore};
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
@@ -37,8 +37,18 @@ use crate::{
     zones::{health, insight::Insights, registry::Registry, sweeper},
 };
 
-pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) -> anyhow::Result<Running> {
-    let common = Common::start(config, clock, log, tasks, "Global", "global.db").await?;
+pub(super) async fn start(
+    config: Config,
+    clock: Clock,
+    log: Log,
+    tasks: Tasks,
+    store: Option<Arc<dyn ResourceStore>>,
+) -> anyhow::Result<Running> {
+    let store = match store {
+        Some(store) => store,
+        None => common::open_store(&config, "global.db").await?,
+    };
+    let common = Common::start(config, clock, log, tasks, "Global", store)?;
     let Common { config, clock, tasks, store, identity, .. } = &common;
     let starting = tasks.stop_on_drop();
     bootstrap::global(store, &common.wanted(), clock.now()).await.context("make what a global control plane needs")?;

@@ -30,10 +30,12 @@ pub(crate) fn zone_tags(spec: &[u8], paths: &[&[u32]], zone: &str) -> Result<(By
     Ok((bytes.into(), rewritten))
 }
 
-/// Sets the string field `number` of the top level to `value`.
+/// Sets the string field `number` of the top level to `value`, at its place in the order of the fields: real peers write
+/// in this order, and versions are hashes of the bytes.
 pub(crate) fn with_string(spec: &[u8], number: u32, value: &str) -> Result<Bytes, NotProtobuf> {
-    let mut out = rewrite(spec, &mut |found, _| Ok(if found == number { Edit::Drop } else { Edit::Keep }))?;
+    let mut out = rewrite(spec, &mut |found, _| Ok(if found < number { Edit::Keep } else { Edit::Drop }))?;
     put_bytes(&mut out, number, value.as_bytes());
+    out.extend(rewrite(spec, &mut |found, _| Ok(if found > number { Edit::Keep } else { Edit::Drop }))?);
     Ok(out.into())
 }
 
@@ -177,9 +179,15 @@ mod tests {
 
     #[test]
     fn a_string_is_set_once() {
-        let spec = ZoneIngress { zone: "other".to_owned(), ..Default::default() }.encode_to_vec();
-        let read = ZoneIngress::decode(with_string(&spec, 1, "west").unwrap()).unwrap();
-        assert_eq!(read.zone, "west");
+        let ingress = |zone: &str| ZoneIngress {
+            zone: zone.to_owned(),
+            networking: Some(Default::default()),
+            ..Default::default()
+        };
+        for before in ["", "other", "west"] {
+            let patched = with_string(&ingress(before).encode_to_vec(), 1, "west").unwrap();
+            assert_eq!(patched, ingress("west").encode_to_vec(), "the bytes that a peer writes");
+        }
     }
 
     #[test]

@@ -10,13 +10,13 @@ mod c_a_key_is_deleted;
 #[cfg(test)]
 mod d_a_policy_changes;
 #[cfg(test)]
+mod kds_replay_global;
+#[cfg(test)]
 mod kds_replay_zone;
 #[cfg(test)]
 mod kumactl_replay;
 #[cfg(test)]
 mod own_ends;
-#[cfg(test)]
-mod recorded_zone;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
