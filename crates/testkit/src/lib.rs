@@ -14,4 +14,6 @@ pub mod captures;
 pub mod client;
 pub mod kds;
 pub mod kumactl_replay;
+pub mod network;
 pub mod program;
+pub mod seed;
