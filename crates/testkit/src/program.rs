@@ -285,14 +285,24 @@ impl Kumactl {
 }
 
 /// Asks again until the answer satisfies; panics with the last answer after [`LIMIT`].
-pub fn eventually<T: std::fmt::Debug>(what: &str, mut ask: impl FnMut() -> T, satisfied: impl Fn(&T) -> bool) -> T {
+pub fn eventually<T: std::fmt::Debug>(what: &str, ask: impl FnMut() -> T, satisfied: impl Fn(&T) -> bool) -> T {
+    eventually_within(LIMIT, what, ask, satisfied)
+}
+
+/// As [`eventually`], for what has a longer time limit of its own in the program; the caller says which.
+pub fn eventually_within<T: std::fmt::Debug>(
+    limit: Duration,
+    what: &str,
+    mut ask: impl FnMut() -> T,
+    satisfied: impl Fn(&T) -> bool,
+) -> T {
     let start = Instant::now();
     loop {
         let answer = ask();
         if satisfied(&answer) {
             return answer;
         }
-        assert!(start.elapsed() < LIMIT, "{what}: last answer was {answer:?}");
+        assert!(start.elapsed() < limit, "{what}: last answer was {answer:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
