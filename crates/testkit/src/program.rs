@@ -61,6 +61,22 @@ impl ControlPlane {
         self.child.id()
     }
 
+    /// The memory that the process has now, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        self.kib("VmRSS:")
+    }
+
+    /// The most memory that the process ever had, in KiB.
+    pub fn peak_kib(&self) -> u64 {
+        self.kib("VmHWM:")
+    }
+
+    fn kib(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("the process runs");
+        let value = status.lines().find_map(|line| line.strip_prefix(field)).expect("the field");
+        value.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
+    }
+
     /// Changes a setting for the next start; an empty value removes it.
     pub fn set(&mut self, key: &str, value: &str) {
         if value.is_empty() {

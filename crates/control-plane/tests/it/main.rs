@@ -14,6 +14,8 @@ mod d_a_policy_changes;
 #[cfg(test)]
 mod kumactl_replay;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod own_ends;
 #[cfg(test)]
 mod recorded_zone;
