@@ -176,8 +176,8 @@ fn a_global_that_restarts_under_load_converges() {
     let mut writers = zones.each_ref().map(|(name, zone)| Writer::of_zone(name, zone.address("http"), seed));
     let (load, of_zones) = (Progress::default(), Progress::default());
     let follower = zones[0].1.address("http");
-    for (_, zone) in &zones {
-        crate::world::wait_for(zone.address("http"), "/meshes/canary");
+    for (name, zone) in &zones {
+        sides::wait_until_equal(world.http(), zone.address("http"), name);
     }
     let canary = |zone: &ControlPlane| {
         let side = sides::taken_by_zone(zone.address("http"));
