@@ -23,5 +23,6 @@ pub mod port;
 pub mod snapshots;
 mod throttle;
 mod unanswered;
+mod weight;
 pub mod zone;
 mod zone_to_global;

@@ -123,6 +123,11 @@ impl Call {
         self.outbound = None;
     }
 
+    /// The next message, however long it takes, or `None` when the RPC ended. Not cancel safe.
+    pub async fn message(&mut self) -> Option<Bytes> {
+        self.advance().await
+    }
+
     /// The next message, or `None` when the RPC ended.
     pub async fn next(&mut self) -> Option<Bytes> {
         tokio::time::timeout(LIMIT, self.advance()).await.expect("a message or an end within the limit")

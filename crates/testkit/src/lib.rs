@@ -15,4 +15,6 @@ pub mod client;
 pub mod kds;
 pub mod kds_server;
 pub mod kumactl_replay;
+pub mod network;
 pub mod program;
+pub mod seed;

@@ -61,6 +61,22 @@ impl ControlPlane {
         self.child.id()
     }
 
+    /// The memory that the process has now, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        self.kib("VmRSS:")
+    }
+
+    /// The most memory that the process ever had, in KiB.
+    pub fn peak_kib(&self) -> u64 {
+        self.kib("VmHWM:")
+    }
+
+    fn kib(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("the process runs");
+        let value = status.lines().find_map(|line| line.strip_prefix(field)).expect("the field");
+        value.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
+    }
+
     /// Changes a setting for the next start; an empty value removes it.
     pub fn set(&mut self, key: &str, value: &str) {
         if value.is_empty() {
@@ -285,14 +301,24 @@ impl Kumactl {
 }
 
 /// Asks again until the answer satisfies; panics with the last answer after [`LIMIT`].
-pub fn eventually<T: std::fmt::Debug>(what: &str, mut ask: impl FnMut() -> T, satisfied: impl Fn(&T) -> bool) -> T {
+pub fn eventually<T: std::fmt::Debug>(what: &str, ask: impl FnMut() -> T, satisfied: impl Fn(&T) -> bool) -> T {
+    eventually_within(LIMIT, what, ask, satisfied)
+}
+
+/// As [`eventually`], for what has a longer time limit of its own in the program; the caller says which.
+pub fn eventually_within<T: std::fmt::Debug>(
+    limit: Duration,
+    what: &str,
+    mut ask: impl FnMut() -> T,
+    satisfied: impl Fn(&T) -> bool,
+) -> T {
     let start = Instant::now();
     loop {
         let answer = ask();
         if satisfied(&answer) {
             return answer;
         }
-        assert!(start.elapsed() < LIMIT, "{what}: last answer was {answer:?}");
+        assert!(start.elapsed() < limit, "{what}: last answer was {answer:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -9,6 +9,8 @@ use tonic::{
     codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 
+use crate::kds::weight;
+
 /// Sends finished frames, so that one encoding serves every stream; decodes `T`.
 ///
 /// The buffers start small: an idle stream should cost little.
@@ -65,6 +67,7 @@ impl<T: Message + Default> Decoder for Prost<T> {
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<T>, Status> {
         let bytes = buffer.copy_to_bytes(buffer.remaining());
+        weight::check(&bytes).map_err(|heavy| Status::resource_exhausted(heavy.to_string()))?;
         match T::decode(bytes) {
             Ok(message) => Ok(Some(message)),
             Err(broken) => Err(Status::invalid_argument(format!("the message cannot be decoded: {broken}"))),

@@ -14,6 +14,8 @@ use prometheus_client::metrics::counter::Counter;
 use prost::Message;
 use tonic::{Code, Status, metadata::MetadataValue};
 
+use crate::kds::weight;
+
 /// Flag and length in front of each message.
 const HEADER: usize = 5;
 
@@ -132,6 +134,7 @@ where
             self.buffer = BytesMut::new();
         }
         let message = if compressed { decompressed(&message, limit)? } else { message };
+        weight::check(&message).map_err(|heavy| Status::resource_exhausted(heavy.to_string()))?;
         T::decode(message)
             .map(Some)
             .map_err(|broken| Status::invalid_argument(format!("the message cannot be decoded: {broken}")))

@@ -4,6 +4,8 @@ mod a_zone_connects;
 #[cfg(test)]
 mod b_a_token_is_issued;
 #[cfg(test)]
+mod bad_network;
+#[cfg(test)]
 mod broken_peers;
 #[cfg(test)]
 mod c_a_key_is_deleted;
@@ -15,6 +17,8 @@ mod kds_replay_global;
 mod kds_replay_zone;
 #[cfg(test)]
 mod kumactl_replay;
+#[cfg(test)]
+mod limits;
 #[cfg(test)]
 mod own_ends;
 #[cfg(test)]

@@ -24,7 +24,11 @@ pub(crate) struct World {
 impl World {
     /// Starts a global with these settings beside the usual ones.
     pub(crate) fn new(settings: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::in_folder(tempfile::tempdir().unwrap(), settings)
+    }
+
+    /// Starts a global in a folder that may hold a store already, in `global/global.db`.
+    pub(crate) fn in_folder(folder: TempDir, settings: &[(&str, &str)]) -> Self {
         let work = folder.path().join("global");
         let mut all = vec![("KUMA_MODE", "global"), ("KUMA_GENERAL_WORK_DIR", work.to_str().unwrap())];
         all.extend_from_slice(settings);
