@@ -210,8 +210,7 @@ impl Session {
             let answered = tokio::time::timeout(PING_DEADLINE, grpc.unary(request, path, codec)).await;
             match answered.unwrap_or_else(|_elapsed| Err(Status::deadline_exceeded("no answer to the ping"))) {
                 Ok(response) => {
-                    let asked = response.into_inner().interval.and_then(|interval| Duration::try_from(interval).ok());
-                    interval = asked.filter(|asked| !asked.is_zero()).unwrap_or(interval);
+                    interval = convert::ping_interval(&response.into_inner()).unwrap_or(interval);
                 }
                 // An old global: do without pings.
                 Err(status) if status.code() == Code::Unimplemented => return std::future::pending().await,
