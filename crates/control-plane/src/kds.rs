@@ -13,6 +13,8 @@ mod apply;
 mod auth;
 mod codec;
 mod convert;
+#[cfg(test)]
+mod fuzz;
 mod global_to_zone;
 mod inbound;
 pub(crate) mod listener;

@@ -198,12 +198,16 @@ fn encode(message: &DynamicMessage, out: &mut BytesMut) {
                 }
             }
             Field::Map(entries) => {
+                let kind = field.kind();
+                let Some(entry) = kind.as_message() else { continue };
                 let mut entries: Vec<_> = entries.iter().collect();
                 entries.sort_by_key(|(key, _)| format!("{key:?}"));
                 for (key, value) in entries {
-                    let mut single = DynamicMessage::new(message.descriptor());
-                    single.set_field(&field, Field::Map([(key.clone(), value.clone())].into()));
-                    out.extend_from_slice(&single.encode_to_vec());
+                    // A message of its own, so that maps inside the value are sorted too.
+                    let mut single = DynamicMessage::new(entry.clone());
+                    single.set_field(&entry.map_entry_key_field(), key.clone().into());
+                    single.set_field(&entry.map_entry_value_field(), value.clone());
+                    encode_message(field.number(), &single, out);
                 }
             }
             other => {
@@ -321,6 +325,17 @@ mod tests {
         for _ in 0..20 {
             assert_eq!(bytes(kind("VirtualOutbound"), &document).expect("spec"), first);
         }
+    }
+
+    #[test]
+    fn maps_inside_maps_are_sorted_too() {
+        let inner: Map<String, Value> = (0..20).map(|index| (format!("k{index}"), json!({"b": 1, "a": 2}))).collect();
+        let document = json!({"metadata": {"one": &inner, "two": [&inner]}});
+        let first = bytes(Kind::DATAPLANE_INSIGHT, &document).expect("spec");
+        for _ in 0..20 {
+            assert_eq!(bytes(Kind::DATAPLANE_INSIGHT, &document).expect("spec"), first);
+        }
+        check("DataplaneInsight", &document, &document);
     }
 
     #[test]

@@ -157,11 +157,12 @@ impl Sender {
             self.lanes.insert(kind.clone(), lane);
             return Ok(Reaction::Subscribed { kind });
         };
-        lane.answered(error.is_some());
-        lane.widen(subscribe);
-        if lane.names() > NAMES {
+        // What is refused changes nothing.
+        if lane.names_with(&subscribe) > NAMES {
             return Err(RequestError::TooManyNames { limit: NAMES });
         }
+        lane.answered(error.is_some());
+        lane.widen(subscribe);
         Ok(match error {
             Some(reason) => Reaction::Rejected { kind, nonce, reason },
             None if nonce.is_empty() => {

@@ -12,6 +12,7 @@
 
 pub mod captures;
 pub mod client;
+pub mod fuzz;
 pub mod kds;
 pub mod kds_server;
 pub mod kumactl_replay;

@@ -152,7 +152,11 @@ impl Asker {
         tokio::time::timeout(ANSWER_DEADLINE, answer).await.unwrap_or(Err(AskError::Late))
     }
 
-    fn opened(&self, zone: &ZoneName, operation: Operation) -> (u64, mpsc::Receiver<Box<(String, Question)>>) {
+    pub(super) fn opened(
+        &self,
+        zone: &ZoneName,
+        operation: Operation,
+    ) -> (u64, mpsc::Receiver<Box<(String, Question)>>) {
         // Questions wait here only until the stream's task takes them.
         let (sender, questions) = mpsc::channel(64);
         let mut state = self.lock();
@@ -170,7 +174,7 @@ impl Asker {
         }
     }
 
-    fn answered(&self, id: &str, answer: Result<Bytes, String>) -> bool {
+    pub(super) fn answered(&self, id: &str, answer: Result<Bytes, String>) -> bool {
         self.lock().waiting.remove(id).is_some_and(|waiting| waiting.send(answer).is_ok())
     }
 

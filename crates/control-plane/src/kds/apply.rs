@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use model::{Key, Kind, labels};
+use model::{Key, Kind, labels, validate::Violation};
 use store::{Batch, Precondition, Query, ResourceStore, StoreError, Stored, Write};
 use sync::{Change, Outcome, Plan, Received, Receiver, Side, WireName};
 use tokio::time::Instant;
@@ -71,8 +71,9 @@ impl Applier {
         let unusable: BTreeSet<WireName> = std::mem::take(&mut plan.invalid).into_iter().collect();
         let (valid, invalid) = std::mem::take(&mut plan.resources).into_iter().partition(|received| {
             let name = &received.name;
-            let violations =
+            let mut violations =
                 model::validate::received(plan.kind, &name.name, &name.mesh, &received.labels, &received.spec);
+            violations.extend(unreadable_status(plan.kind, received));
             if !violations.is_empty() {
                 rejected.push(model::validate::join(&violations));
             }
@@ -206,6 +207,14 @@ impl Applier {
     }
 }
 
+/// A status is shown and compared like a spec. What the decoder let through may still be no JSON: it skips over texts
+/// that are not UTF-8, numbers that are out of range, and any depth.
+fn unreadable_status(kind: Kind, received: &Received) -> Option<Violation> {
+    kind.empty_status?;
+    let error = serde_json::from_slice::<serde_json::Value>(received.status.as_ref()?).err()?;
+    Some(Violation::new("status", format!("is no valid JSON: {error}")))
+}
+
 fn key(kind: Kind, name: &WireName) -> Key {
     Key { kind, mesh: name.mesh.clone(), name: name.name.clone() }
 }
@@ -237,5 +246,47 @@ fn summarise(kind: Kind, changes: &[Change]) {
             Change::Delete(key) => ("deleted", key),
         };
         debug!(target: "kds-delta-client", what, kind = key.kind.name, name = key.name, mesh = key.mesh, "resource changed by upstream");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures::FutureExt as _;
+    use jiff::Timestamp;
+    use store::memory::MemoryStore;
+
+    use super::*;
+
+    #[test]
+    fn a_status_that_is_no_json_is_rejected() {
+        let store: Arc<dyn ResourceStore> = Arc::new(MemoryStore::new());
+        let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
+        let applier =
+            Applier::new(Arc::clone(&store), clock, Origin::Global, KdsMetrics::register(&mut Default::default()));
+        let check = |name: &str, status: &'static [u8], rejected: usize| {
+            let received = Received {
+                name: WireName { mesh: "default".to_owned(), name: name.to_owned() },
+                labels: [(labels::ORIGIN.to_owned(), labels::ORIGIN_GLOBAL.to_owned())].into(),
+                spec: Bytes::from_static(b"{}"),
+                status: Some(Bytes::from_static(status)),
+            };
+            let plan = Plan {
+                kind: Kind::MESH_SERVICE,
+                initial: false,
+                resources: vec![received],
+                removed: Vec::new(),
+                invalid: Vec::new(),
+                named_before: BTreeSet::new(),
+            };
+            let outcome = applier.apply(plan).now_or_never().unwrap().unwrap();
+            assert_eq!(outcome.rejected.len(), rejected, "{name}: {:?}", outcome.rejected);
+            let key = Key::in_mesh(Kind::MESH_SERVICE, "default", name);
+            assert_eq!(store.get(&key).now_or_never().unwrap().unwrap().is_some(), rejected == 0, "{name}");
+        };
+        check("good", b"{\"tls\":{}}", 0);
+        check("text", b"{\"tls\":\"\xff\"}", 1);
+        check("half-of-a-pair", b"{\"tls\":\"\\ud800\"}", 1);
+        check("number", b"{\"tls\":1e999}", 1);
     }
 }

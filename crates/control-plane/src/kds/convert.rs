@@ -1,5 +1,7 @@
 //! Generated messages into `sync` messages and back, and verdicts into gRPC status codes. The only place for both.
 
+use std::time::Duration;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 use model::{Kind, Labels, SpecForm};
 use prost::Message as _;
@@ -15,7 +17,7 @@ use wire::{
         service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource},
     },
     google,
-    kuma::mesh::v1alpha1::{KumaResource, kuma_resource::Meta},
+    kuma::mesh::v1alpha1::{KumaResource, ZoneHealthCheckResponse, kuma_resource::Meta},
 };
 
 use crate::zones::registry::CloseReason;
@@ -208,6 +210,14 @@ fn received(kind: Option<Kind>, resource: Resource) -> Result<Received, String> 
     })
 }
 
+/// The pause between pings that global names, if it is one. Read by hand: the library's conversion overflows on the
+/// smallest number of seconds there is.
+pub(crate) fn ping_interval(response: &ZoneHealthCheckResponse) -> Option<Duration> {
+    let named = response.interval?;
+    let (seconds, nanos) = (u64::try_from(named.seconds).ok()?, u64::try_from(named.nanos).ok()?);
+    Duration::from_secs(seconds).checked_add(Duration::from_nanos(nanos)).filter(|interval| !interval.is_zero())
+}
+
 /// Texts of a peer are shown shortened: they end in logs and status messages.
 pub(crate) fn clip(text: &str) -> String {
     const LONGEST: usize = 1024;
@@ -243,4 +253,25 @@ pub(crate) fn inbound_status(status: Status) -> Status {
 /// The status that ends the stream of a peer that sent something broken.
 pub(crate) fn malformed_status(malformed: &Malformed) -> Status {
     Status::invalid_argument(malformed.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_that_is_none_is_left_out() {
+        let check = |seconds: i64, nanos: i32, expected: Option<Duration>| {
+            let interval = Some(prost_types::Duration { seconds, nanos });
+            assert_eq!(ping_interval(&ZoneHealthCheckResponse { interval }), expected, "{seconds} s {nanos} ns");
+        };
+        check(2, 5, Some(Duration::new(2, 5)));
+        check(0, 0, None);
+        check(-1, 0, None);
+        check(1, -5, None);
+        check(i64::MIN, 0, None);
+        check(i64::MIN, i32::MIN, None);
+        check(i64::MAX, i32::MAX, Some(Duration::from_secs(i64::MAX as u64) + Duration::from_nanos(i32::MAX as u64)));
+        assert_eq!(ping_interval(&ZoneHealthCheckResponse { interval: None }), None);
+    }
 }

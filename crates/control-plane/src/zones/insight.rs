@@ -3,6 +3,8 @@
 //! Coming and going is written at once, so that a zone is Online the moment it is; counters are written once an
 //! interval, however many messages there were.
 
+#[cfg(test)]
+mod fuzz;
 mod record;
 mod trouble;
 

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 
 mod captures;
+mod fuzz;
 mod kumactl;
 mod rest;
 mod robust;

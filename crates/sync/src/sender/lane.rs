@@ -80,6 +80,18 @@ impl Lane {
         self.names.as_ref().map_or(0, BTreeSet::len)
     }
 
+    /// How many names the consumer lists if it lists these too.
+    pub(super) fn names_with(&self, more: &[String]) -> usize {
+        match &self.names {
+            Some(_) if asks_for_everything(more) => 0,
+            Some(names) => {
+                let new: BTreeSet<&String> = more.iter().filter(|name| !names.contains(*name)).collect();
+                names.len() + new.len()
+            }
+            None => 0,
+        }
+    }
+
     /// Whether a response waits for its answer.
     pub(super) fn in_flight(&self) -> bool {
         self.in_flight

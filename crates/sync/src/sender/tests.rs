@@ -391,6 +391,18 @@ fn requests_beyond_all_reason_are_refused() {
 }
 
 #[test]
+fn a_refused_request_changes_nothing() {
+    let mut stream = Stream::new(vec![entry("a", "1"), entry("b", "1")]);
+    let named = |names: Vec<String>| DeltaRequest { subscribe: names, ..ask("K") };
+    stream.sender.on_request(named(vec!["a.default".to_owned()])).unwrap();
+    assert_eq!(names(&stream.next().unwrap()), ["a@1"]);
+    let mut many: Vec<String> = (0..10_000).map(|index| format!("{index}.default")).collect();
+    many.push("b.default".to_owned());
+    assert_eq!(stream.sender.on_request(named(many)), Err(RequestError::TooManyNames { limit: 10_000 }));
+    assert_eq!(stream.next(), None, "the first response is unanswered, and `b` was not asked for");
+}
+
+#[test]
 fn a_frame_that_hides_something_is_not_shared() {
     let mut stream = Stream::new(vec![entry("a", "1")]);
     let first = stream.ask();

@@ -5,6 +5,7 @@
 
 mod captures;
 mod convergence;
+mod fuzz;
 mod link;
 mod network;
 mod recorded_names;

@@ -7,6 +7,8 @@ mod captures;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod issuing;
 #[cfg(test)]
 mod malformed;

@@ -203,3 +203,6 @@ impl Ask for ClustersRequest {
         ClustersResponse { request_id: self.request_id.clone(), result }.encode_to_vec().into()
     }
 }
+
+#[cfg(test)]
+mod fuzz;

@@ -32,7 +32,7 @@ use super::{admin, dial::Dialer, ended::Ended, reports::Reports, token::Token};
 use crate::{
     about,
     clock::Clock,
-    kds::{codec::Frames, snapshots::Snapshots},
+    kds::{codec::Frames, convert, snapshots::Snapshots},
     zones::insight::Peer,
 };
 
@@ -134,8 +134,7 @@ impl Session {
                         let names = values.iter().filter_map(|name| name.to_str().ok());
                         let _not_waited_for = learn.send(Features::from_names(names));
                     }
-                    let asked = response.into_inner().interval.and_then(|interval| Duration::try_from(interval).ok());
-                    interval = asked.filter(|asked| !asked.is_zero()).unwrap_or(interval);
+                    interval = convert::ping_interval(&response.into_inner()).unwrap_or(interval);
                 }
                 // An old global: do without pings.
                 Err(status) if status.code() == Code::Unimplemented => {

@@ -1,0 +1,93 @@
+//! Any spec through the functions that change single fields of it: other fields survive, unknown ones too.
+
+use std::collections::BTreeSet;
+
+use prost::Message;
+use testkit::fuzz::{
+    Form, Inputs,
+    protobuf::{self, Field, Value},
+};
+use wire::{
+    envoy::service::discovery::v3::DeltaDiscoveryResponse,
+    kuma::mesh::v1alpha1::{Dataplane, DataplaneInsight, DiscoverySubscription, KumaResource, ZoneIngress},
+};
+
+use super::{dataplane, decoded, recorded_responses};
+use crate::kds::patch;
+
+const ZONE_KEY: &str = "kuma.io/zone";
+
+/// The recorded specs of a kind, and one that is made here with a field that nobody knows.
+fn inputs(kind: &str, made: &impl Message) -> Inputs {
+    let mut seeds = BTreeSet::new();
+    for response in ["GlobalToZoneSync", "ZoneToGlobalSync"].iter().flat_map(|method| recorded_responses(method)) {
+        for response in decoded::<DeltaDiscoveryResponse>(&response) {
+            let resources = response.resources.iter().filter(|_| response.type_url == kind);
+            let specs = resources.filter_map(|one| KumaResource::decode(&*one.resource.as_ref()?.value).ok()?.spec);
+            seeds.extend(specs.map(|spec| spec.value));
+        }
+    }
+    let unknown = Field { number: 31, value: Value::Bytes(b"nobody knows".to_vec()) };
+    let made = [made.encode_to_vec(), protobuf::message(&[unknown])].concat();
+    Inputs::new(Form::Message).recorded(seeds).made([made]).runs(6_000)
+}
+
+/// Field `number` is another one, and every other field is what it was, unknown ones too.
+fn only_changed(number: u32, spec: &[u8], patched: &[u8]) {
+    let others = |message: &[u8]| {
+        let mut fields = protobuf::fields(message)?;
+        fields.retain(|field| field.number != number);
+        Some(fields)
+    };
+    // What no decoder takes is refused later; that it was changed does no harm.
+    if let Some(fields) = others(spec) {
+        assert_eq!(Some(fields), others(patched));
+    }
+}
+
+#[test]
+fn generations_go_and_nothing_else() {
+    let one = DiscoverySubscription { id: "a".to_owned(), generation: 7, ..Default::default() };
+    let made = DataplaneInsight { subscriptions: vec![one.clone(), one], ..Default::default() };
+    testkit::fuzz!(inputs("DataplaneInsight", &made), |spec| {
+        let Ok(patched) = patch::without_generations(spec) else { return };
+        only_changed(1, spec, &patched);
+        if let Ok(mut expected) = DataplaneInsight::decode(spec) {
+            expected.subscriptions.iter_mut().for_each(|one| one.generation = 0);
+            assert_eq!(DataplaneInsight::decode(patched), Ok(expected));
+        }
+    });
+}
+
+#[test]
+fn zone_tags_change_and_nothing_else() {
+    let made = dataplane("other");
+    testkit::fuzz!(inputs("Dataplane", &made).words([ZONE_KEY]), |spec| {
+        let Ok((patched, rewritten)) = patch::zone_tags(spec, &[&[1, 3, 1], &[1, 1, 2]], "west") else { return };
+        only_changed(1, spec, &patched);
+        assert!(rewritten > 0 || patched == spec, "what was right is left alone");
+        if let Ok(mut expected) = Dataplane::decode(spec) {
+            let networking = expected.networking.iter_mut();
+            for networking in networking {
+                let gateway = networking.gateway.iter_mut().map(|gateway| &mut gateway.tags);
+                let inbound = networking.inbound.iter_mut().map(|inbound| &mut inbound.tags);
+                for zone in gateway.chain(inbound).filter_map(|tags| tags.get_mut(ZONE_KEY)) {
+                    "west".clone_into(zone);
+                }
+            }
+            assert_eq!(Dataplane::decode(patched), Ok(expected));
+        }
+    });
+}
+
+#[test]
+fn a_string_is_set_and_nothing_else() {
+    let made = ZoneIngress { zone: "other".to_owned(), ..Default::default() };
+    testkit::fuzz!(inputs("ZoneIngress", &made), |spec| {
+        let Ok(patched) = patch::with_string(spec, 1, "west") else { return };
+        only_changed(1, spec, &patched);
+        if let Ok(expected) = ZoneIngress::decode(spec) {
+            assert_eq!(ZoneIngress::decode(patched), Ok(ZoneIngress { zone: "west".to_owned(), ..expected }));
+        }
+    });
+}

@@ -1,0 +1,56 @@
+//! Numbers and texts on which decoders break.
+
+/// The edges of the integers, as they stand in a varint.
+pub(super) const NUMBERS: [u64; 16] = [
+    0,
+    1,
+    2,
+    127,
+    128,
+    1 << 31,
+    (1 << 31) - 1,
+    u32::MAX as u64,
+    1 << 32,
+    1 << 63,
+    (1 << 63) - 1,
+    u64::MAX,
+    253_402_300_799,
+    253_402_300_800,
+    // Negative numbers of 32 bits travel with ten bytes.
+    i32::MIN as i64 as u64,
+    -1_000_000_000_i64 as u64,
+];
+
+/// Texts that something may take for something else.
+pub(super) const TEXTS: [&str; 30] = [
+    "",
+    "*",
+    ".",
+    "..",
+    "default",
+    "default.",
+    "a.b.c",
+    "west",
+    "east",
+    "west.a",
+    "global",
+    "zone",
+    "kuma.io/zone",
+    "kuma.io/origin",
+    "kuma.io/display-name",
+    "Mesh",
+    "MeshTimeout",
+    "Dataplane",
+    "Secret",
+    "NoSuchKind",
+    "type.googleapis.com/kuma.mesh.v1alpha1.KumaResource",
+    "null",
+    "{}",
+    "[]",
+    "{\"a\":",
+    "1e999",
+    "-9223372036854775808",
+    "\"\\ud800\"",
+    "\u{0}",
+    "ü\u{1f980}\u{202e}",
+];
