@@ -67,19 +67,8 @@ impl Applier {
 
     async fn take_in(&self, plan: Plan) -> Result<Outcome, StoreError> {
         let mut rejected = Vec::new();
-        let mut plan = self.mapped(plan, &mut rejected);
-        let unusable: BTreeSet<WireName> = std::mem::take(&mut plan.invalid).into_iter().collect();
-        let (valid, invalid) = std::mem::take(&mut plan.resources).into_iter().partition(|received| {
-            let name = &received.name;
-            let violations =
-                model::validate::received(plan.kind, &name.name, &name.mesh, &received.labels, &received.spec);
-            if !violations.is_empty() {
-                rejected.push(model::validate::join(&violations));
-            }
-            violations.is_empty() && !unusable.contains(name)
-        });
-        plan.resources = valid;
-        plan.invalid = invalid.into_iter().map(|received: Received| received.name).collect();
+        let plan = validated(plan, &mut rejected);
+        let plan = self.mapped(plan, &mut rejected);
         let side = self.side();
         let owner = match &self.origin {
             Origin::Global => None,
@@ -157,6 +146,7 @@ impl Applier {
     /// On global nothing of a zone is believed that says where it comes from (contract: kds 7.4).
     fn mapped(&self, mut plan: Plan, rejected: &mut Vec<String>) -> Plan {
         let Origin::Zone { name, prefix_names } = &self.origin else { return plan };
+        let mut unusable = BTreeSet::new();
         for received in &mut plan.resources {
             sync::received_by_global(received, name, *prefix_names);
             let spec = match plan.kind.name {
@@ -171,15 +161,17 @@ impl Applier {
                 Ok(spec) => received.spec = spec,
                 Err(broken) => {
                     rejected.push(format!("spec: {broken}"));
-                    plan.invalid.push(received.name.clone());
+                    unusable.insert(received.name.clone());
                 }
             }
         }
         if *prefix_names {
-            for removed in &mut plan.removed {
-                removed.name = format!("{name}.{}", removed.name);
+            for other in plan.removed.iter_mut().chain(&mut plan.invalid) {
+                other.name = format!("{name}.{}", other.name);
             }
         }
+        plan.resources.retain(|received| !unusable.contains(&received.name));
+        plan.invalid.extend(unusable);
         plan
     }
 
@@ -204,6 +196,22 @@ impl Applier {
         }
         Ok(local)
     }
+}
+
+/// Sets aside what the type's own validator finds invalid. Names are checked as the peer gave them.
+fn validated(mut plan: Plan, rejected: &mut Vec<String>) -> Plan {
+    let kind = plan.kind;
+    let (valid, invalid): (Vec<_>, Vec<Received>) = plan.resources.into_iter().partition(|received| {
+        let name = &received.name;
+        let violations = model::validate::received(kind, &name.name, &name.mesh, &received.labels, &received.spec);
+        if !violations.is_empty() {
+            rejected.push(model::validate::join(&violations));
+        }
+        violations.is_empty()
+    });
+    plan.resources = valid;
+    plan.invalid.extend(invalid.into_iter().map(|received| received.name));
+    plan
 }
 
 fn key(kind: Kind, name: &WireName) -> Key {
@@ -239,3 +247,6 @@ fn summarise(kind: Kind, changes: &[Change]) {
         debug!(target: "kds-delta-client", what, kind = key.kind.name, name = key.name, mesh = key.mesh, "resource changed by upstream");
     }
 }
+
+#[cfg(test)]
+mod tests;
