@@ -10,7 +10,11 @@ mod broken_peers;
 #[cfg(test)]
 mod c_a_key_is_deleted;
 #[cfg(test)]
+mod connecting;
+#[cfg(test)]
 mod d_a_policy_changes;
+#[cfg(test)]
+mod global_takes_in;
 #[cfg(test)]
 mod kds_replay_global;
 #[cfg(test)]
@@ -27,6 +31,8 @@ mod old_types;
 mod own_ends;
 #[cfg(test)]
 mod played_zone;
+#[cfg(test)]
+mod proxies;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
