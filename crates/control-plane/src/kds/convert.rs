@@ -58,7 +58,7 @@ pub(crate) enum Malformed {
 /// Encodes one resource: once, for all zones. The payload is the finished `resources` field of a response.
 pub(crate) fn entry(kind: Kind, outgoing: Outgoing) -> Entry {
     let Outgoing { name, labels, spec, status, origin_zone, needs } = outgoing;
-    let bytes = kuma_resource(kind, &name, labels, spec, status).encode_to_vec();
+    let bytes = kuma_resource(kind, &name, labels, &spec, status).encode_to_vec();
     let version = hex(&Sha256::digest(&bytes));
     let resource = Resource {
         version: version.clone(),
@@ -80,11 +80,11 @@ pub(crate) fn version_of_received(resource: &model::Resource, side: Side<'_>) ->
         Side::Zone => key.kind.empty_status.map(|empty| Bytes::from_static(empty.as_bytes())),
         Side::Global { .. } => resource.status.clone(),
     };
-    let kuma = kuma_resource(key.kind, &name, resource.labels.clone(), resource.spec.clone(), status);
+    let kuma = kuma_resource(key.kind, &name, resource.labels.clone(), &resource.spec, status);
     hex(&Sha256::digest(kuma.encode_to_vec()))
 }
 
-fn kuma_resource(kind: Kind, name: &WireName, labels: Labels, spec: Bytes, status: Option<Bytes>) -> KumaResource {
+fn kuma_resource(kind: Kind, name: &WireName, labels: Labels, spec: &[u8], status: Option<Bytes>) -> KumaResource {
     let spec = match kind.spec {
         SpecForm::Proto(message) => Any { type_url: format!("{TYPE_PREFIX}{message}"), value: spec.to_vec() },
         SpecForm::Json => Any { type_url: String::new(), value: spec.to_vec() },
@@ -244,3 +244,6 @@ pub(crate) fn inbound_status(status: Status) -> Status {
 pub(crate) fn malformed_status(malformed: &Malformed) -> Status {
     Status::invalid_argument(malformed.to_string())
 }
+
+#[cfg(test)]
+mod tests;
