@@ -20,6 +20,8 @@ mod kds_replay_global;
 #[cfg(test)]
 mod kds_replay_zone;
 #[cfg(test)]
+mod kds_rules;
+#[cfg(test)]
 mod kumactl_replay;
 #[cfg(test)]
 mod limits;
