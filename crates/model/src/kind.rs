@@ -283,6 +283,68 @@ mod tests {
         assert_eq!(count(true, Flow::zone_to_global), 31);
     }
 
+    /// The names of a list, those of 3.0 apart from those that only 2.x has.
+    fn list(test: fn(Flow) -> bool) -> [String; 2] {
+        [false, true].map(|old| {
+            let of_list = Kind::all().filter(|kind| kind.only_in_2x == old && test(kind.flow));
+            of_list.map(|kind| kind.name).collect::<Vec<_>>().join(" ")
+        })
+    }
+
+    #[test]
+    fn the_lists_are_those_of_the_contract_name_by_name() {
+        let [now, old] = list(Flow::global_to_zone);
+        assert_eq!(
+            now,
+            "Config GlobalSecret HostnameGenerator Mesh MeshAccessLog MeshCircuitBreaker MeshExternalService \
+             MeshFaultInjection MeshHTTPRoute MeshHealthCheck MeshIdentity MeshLoadBalancingStrategy MeshMetric \
+             MeshMultiZoneService MeshOpenTelemetryBackend MeshPassthrough MeshProxyPatch MeshRateLimit MeshRetry \
+             MeshService MeshTCPRoute MeshTLS MeshTimeout MeshTrace MeshTrafficPermission MeshTrust MeshZoneAddress \
+             Secret ServiceInsight"
+        );
+        assert_eq!(
+            old,
+            "CircuitBreaker ExternalService FaultInjection HealthCheck MeshGateway MeshGatewayRoute ProxyTemplate \
+             RateLimit Retry Timeout TrafficLog TrafficPermission TrafficRoute TrafficTrace VirtualOutbound ZoneIngress"
+        );
+        let [now, old] = list(Flow::zone_to_global);
+        assert_eq!(
+            now,
+            "Dataplane DataplaneInsight HostnameGenerator MeshAccessLog MeshCircuitBreaker MeshExternalService \
+             MeshFaultInjection MeshHTTPRoute MeshHealthCheck MeshIdentity MeshLoadBalancingStrategy MeshMetric \
+             MeshOpenTelemetryBackend MeshPassthrough MeshProxyPatch MeshRateLimit MeshRetry MeshService MeshTCPRoute \
+             MeshTLS MeshTimeout MeshTrace MeshTrafficPermission MeshTrust MeshZoneAddress Workload"
+        );
+        assert_eq!(old, "MeshGateway ZoneEgress ZoneEgressInsight ZoneIngress ZoneIngressInsight");
+    }
+
+    #[test]
+    fn only_four_types_keep_their_names() {
+        let plain: Vec<_> = Kind::all().filter(|kind| !kind.hashed).map(|kind| kind.name).collect();
+        assert_eq!(plain, ["Config", "GlobalSecret", "Mesh", "Secret"]);
+    }
+
+    #[test]
+    fn empty_statuses_are_those_of_real_globals() {
+        let with: Vec<_> = Kind::all().filter_map(|kind| Some((kind.name, kind.empty_status?))).collect();
+        let plain = |name| (name, "{}");
+        assert_eq!(
+            with,
+            [
+                plain("MeshAccessLog"),
+                ("MeshExternalService", r#"{"vip":{}}"#),
+                plain("MeshIdentity"),
+                plain("MeshMetric"),
+                plain("MeshMultiZoneService"),
+                plain("MeshOpenTelemetryBackend"),
+                ("MeshService", r#"{"tls":{},"dataplaneProxies":{}}"#),
+                plain("MeshTrace"),
+                plain("MeshTrust"),
+                plain("Workload"),
+            ]
+        );
+    }
+
     #[test]
     fn names_paths_and_short_names_are_unique() {
         let mut seen = BTreeSet::new();

@@ -175,6 +175,16 @@ mod tests {
     }
 
     #[test]
+    fn a_name_made_from_a_hashed_one_is_hashed_again() {
+        // A MeshTrust that a zone makes for the MeshIdentity it got from global.
+        let identity = to_zone(&resource("MeshIdentity", "default", "identity", &[]), true, &[]);
+        assert_eq!(identity.name.name, "identity-fx89fx8cww447z7x");
+        let trust = to_global(&resource("MeshTrust", "default", &identity.name.name, &[]), "zone-1", &[]);
+        assert_eq!(trust.name.name, "identity-fx89fx8cww447z7x-c2vf5f8bw7w79zvz");
+        assert_eq!(label(&trust, "kuma.io/display-name"), Some("identity-fx89fx8cww447z7x"));
+    }
+
+    #[test]
     fn a_zone_token_key_leaves_under_its_public_name() {
         let sent = to_zone(&resource("GlobalSecret", "", "zone-token-signing-key-1", &[]), true, &[]);
         assert_eq!(sent.name.to_string(), "zone-token-signing-public-key-1.");

@@ -232,6 +232,17 @@ mod tests {
     }
 
     #[test]
+    fn each_response_has_an_answer_of_its_own() {
+        let mut receiver = Receiver::new(vec![Kind::MESH]);
+        for (index, nonce) in ["1", "1", "", "2"].into_iter().enumerate() {
+            let plan = receiver.on_response(Incoming { nonce: nonce.to_owned(), ..response("Mesh") }).unwrap();
+            assert_eq!(plan.initial, index == 0);
+            let answer = receiver.applied("Mesh", nonce, Outcome::default());
+            assert_eq!((answer.nonce.as_str(), answer.error), (nonce, None));
+        }
+    }
+
+    #[test]
     fn one_first_request_a_kind_asks_for_everything() {
         let requests = Receiver::new(vec![Kind::MESH, Kind::SECRET]).first_requests();
         for (request, kind) in requests.iter().zip(["Mesh", "Secret"]) {

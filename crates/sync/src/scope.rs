@@ -191,6 +191,30 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_without_a_role_stays_with_its_zone() {
+        let spec = r#"{"to":[{"targetRef":{"kind":"MeshService","labels":{"kuma.io/display-name":"a"}}}]}"#;
+        let labels = [("kuma.io/origin", "zone"), ("kuma.io/zone", "west"), ("k8s.kuma.io/namespace", "ns")];
+        assert_eq!(from_global(&resource("MeshTimeout", "a", &labels, spec), &|_| true), Passage::Block);
+        let with_role = [&labels[..], &[("kuma.io/policy-role", "producer")]].concat();
+        assert_eq!(from_global(&resource("MeshTimeout", "a", &with_role, spec), &|_| true), Passage::Pass);
+    }
+
+    #[test]
+    fn a_target_in_another_zone_holds_nothing_back() {
+        let spec = r#"{"targetRef":{"kind":"MeshSubset","tags":{"kuma.io/zone":"east"}},"to":[]}"#;
+        assert_eq!(from_global(&resource("MeshTimeout", "a", &[], spec), &|_| true), Passage::Pass);
+        let target = r#"{"targetRef":{"kind":"Dataplane","labels":{"kuma.io/zone":"east"}},
+            "to":[{"targetRef":{"kind":"MeshService","labels":{"kuma.io/display-name":"a"}}}]}"#;
+        let labels = [
+            ("kuma.io/origin", "zone"),
+            ("kuma.io/zone", "west"),
+            ("kuma.io/policy-role", "producer"),
+            ("k8s.kuma.io/namespace", "ns"),
+        ];
+        assert_eq!(from_global(&resource("MeshTimeout", "a", &labels, target), &|_| true), Passage::Pass);
+    }
+
+    #[test]
     fn a_zone_sends_what_is_its_own() {
         let check = |kind: &str, labels: &[(&str, &str)], expected| {
             assert_eq!(from_zone(&resource(kind, "a", labels, "{}")), expected, "{kind} {labels:?}");

@@ -127,6 +127,41 @@ fn settings_of_parts_that_are_not_here_are_listed_in_one_line() {
 }
 
 #[test]
+fn settings_without_effect_on_kds_are_listed() {
+    let names = [
+        "KUMA_MULTIZONE_GLOBAL_KDS_NACK_BACKOFF",
+        "KUMA_MULTIZONE_GLOBAL_KDS_RESPONSE_BACKOFF",
+        "KUMA_MULTIZONE_ZONE_KDS_NACK_BACKOFF",
+        "KUMA_MULTIZONE_ZONE_KDS_RESPONSE_BACKOFF",
+    ];
+    let mut pairs: Vec<_> = names.iter().map(|name| (*name, "7s")).collect();
+    pairs.push(("KUMA_MODE", "global"));
+    pairs.push(("KUMA_MULTIZONE_GLOBAL_KDS_ZONE_HEALTH_CHECK_CLOSE_STALE_CONN", "true"));
+    pairs.push(("KUMA_PLUGIN_POLICIES_ENABLED", "meshtimeouts"));
+    let (_, remarks) = good("", &pairs);
+    assert_eq!(remarks.len(), 1, "{remarks:?}");
+    for name in [
+        "global.kds.nackBackoff",
+        "global.kds.responseBackoff",
+        "zone.kds.nackBackoff",
+        "zone.kds.responseBackoff",
+        "closeStaleConn",
+        "pluginPoliciesEnabled",
+    ] {
+        assert!(remarks[0].0.contains(name), "{name} in {remarks:?}");
+    }
+}
+
+#[test]
+fn a_kubernetes_store_is_refused() {
+    for mode in ["global", "zone"] {
+        let pairs = [("KUMA_MODE", mode), ("KUMA_STORE_TYPE", "kubernetes")];
+        bad("", &pairs, &["KUMA_STORE_TYPE", "does not exist here", "sqlite"]);
+        bad("", &[("KUMA_MODE", mode), ("KUMA_ENVIRONMENT", "kubernetes")], &["universal"]);
+    }
+}
+
+#[test]
 fn a_bad_value_names_its_source_and_what_is_allowed() {
     bad("", &[("KUMA_MODE", "globl")], &["KUMA_MODE", "`globl`", "`global`"]);
     bad("mode: 7", &[], &["kuma-cp.yaml", "mode"]);

@@ -60,7 +60,7 @@ pub(crate) enum Malformed {
 /// Encodes one resource: once, for all zones. The payload is the finished `resources` field of a response.
 pub(crate) fn entry(kind: Kind, outgoing: Outgoing) -> Entry {
     let Outgoing { name, labels, spec, status, origin_zone, needs } = outgoing;
-    let bytes = kuma_resource(kind, &name, labels, spec, status).encode_to_vec();
+    let bytes = kuma_resource(kind, &name, labels, &spec, status).encode_to_vec();
     let version = hex(&Sha256::digest(&bytes));
     let resource = Resource {
         version: version.clone(),
@@ -82,11 +82,11 @@ pub(crate) fn version_of_received(resource: &model::Resource, side: Side<'_>) ->
         Side::Zone => key.kind.empty_status.map(|empty| Bytes::from_static(empty.as_bytes())),
         Side::Global { .. } => resource.status.clone(),
     };
-    let kuma = kuma_resource(key.kind, &name, resource.labels.clone(), resource.spec.clone(), status);
+    let kuma = kuma_resource(key.kind, &name, resource.labels.clone(), &resource.spec, status);
     hex(&Sha256::digest(kuma.encode_to_vec()))
 }
 
-fn kuma_resource(kind: Kind, name: &WireName, labels: Labels, spec: Bytes, status: Option<Bytes>) -> KumaResource {
+fn kuma_resource(kind: Kind, name: &WireName, labels: Labels, spec: &[u8], status: Option<Bytes>) -> KumaResource {
     let spec = match kind.spec {
         SpecForm::Proto(message) => Any { type_url: format!("{TYPE_PREFIX}{message}"), value: spec.to_vec() },
         SpecForm::Json => Any { type_url: String::new(), value: spec.to_vec() },
@@ -256,22 +256,4 @@ pub(crate) fn malformed_status(malformed: &Malformed) -> Status {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_interval_that_is_none_is_left_out() {
-        let check = |seconds: i64, nanos: i32, expected: Option<Duration>| {
-            let interval = Some(prost_types::Duration { seconds, nanos });
-            assert_eq!(ping_interval(&ZoneHealthCheckResponse { interval }), expected, "{seconds} s {nanos} ns");
-        };
-        check(2, 5, Some(Duration::new(2, 5)));
-        check(0, 0, None);
-        check(-1, 0, None);
-        check(1, -5, None);
-        check(i64::MIN, 0, None);
-        check(i64::MIN, i32::MIN, None);
-        check(i64::MAX, i32::MAX, Some(Duration::from_secs(i64::MAX as u64) + Duration::from_nanos(i32::MAX as u64)));
-        assert_eq!(ping_interval(&ZoneHealthCheckResponse { interval: None }), None);
-    }
-}
+mod tests;

@@ -466,3 +466,6 @@ fn log_session(caller: &ZoneCaller) {
         IssuedAs::ZoneToken => info!(target: "kds.auth", zone = %verified.zone(), "Zone CP successfully authenticated"),
     }
 }
+
+#[cfg(test)]
+mod tests;

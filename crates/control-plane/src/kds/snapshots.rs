@@ -300,3 +300,6 @@ impl Builder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

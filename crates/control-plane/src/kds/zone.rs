@@ -11,6 +11,7 @@ mod legacy_policies;
 mod link;
 mod provide;
 mod reports;
+mod sanitise;
 mod session;
 mod token;
 

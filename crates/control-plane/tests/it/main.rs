@@ -10,17 +10,31 @@ mod broken_peers;
 #[cfg(test)]
 mod c_a_key_is_deleted;
 #[cfg(test)]
+mod connecting;
+#[cfg(test)]
 mod d_a_policy_changes;
+#[cfg(test)]
+mod global_takes_in;
 #[cfg(test)]
 mod kds_replay_global;
 #[cfg(test)]
 mod kds_replay_zone;
 #[cfg(test)]
+mod kds_rules;
+#[cfg(test)]
 mod kumactl_replay;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod old_peers;
+#[cfg(test)]
+mod old_types;
+#[cfg(test)]
 mod own_ends;
+#[cfg(test)]
+mod played_zone;
+#[cfg(test)]
+mod proxies;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

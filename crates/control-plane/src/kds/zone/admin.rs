@@ -14,7 +14,10 @@ use wire::kuma::mesh::v1alpha1::{
     XdsConfigResponse, clusters_response, stats_response, xds_config_response,
 };
 
-use super::session::{Channel, Session, next};
+use super::{
+    sanitise::sanitise,
+    session::{Channel, Session, next},
+};
 
 /// One request, whatever it takes.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
@@ -42,6 +45,11 @@ trait Ask: prost::Message + Default + Send + Sync + 'static {
 
     /// What to ask Envoy.
     fn envoy_path(&self) -> String;
+
+    /// What of Envoy's answer leaves the zone.
+    fn outward(body: Bytes) -> Result<Bytes, String> {
+        Ok(body)
+    }
 
     fn answer(&self, answer: Result<Bytes, String>) -> Bytes;
 }
@@ -106,7 +114,8 @@ async fn ask<A: Ask>(session: &Session, message: &A) -> Result<Bytes, String> {
     let path = message.envoy_path();
     let envoy = get(&networking.address, port, &path);
     let answered = tokio::time::timeout(ENVOY_DEADLINE, envoy).await;
-    answered.unwrap_or_else(|_elapsed| Err("no answer within 5 s".to_owned())).map_err(fault)
+    let body = answered.unwrap_or_else(|_elapsed| Err("no answer within 5 s".to_owned())).map_err(fault)?;
+    A::outward(body)
 }
 
 async fn get(host: &str, port: u16, path: &str) -> Result<Bytes, String> {
@@ -145,6 +154,10 @@ impl Ask for XdsConfigRequest {
 
     fn envoy_path(&self) -> String {
         if self.include_eds { "/config_dump?include_eds=true" } else { "/config_dump" }.to_owned()
+    }
+
+    fn outward(body: Bytes) -> Result<Bytes, String> {
+        sanitise(&body).map_err(|refused| refused.to_string())
     }
 
     fn answer(&self, answer: Result<Bytes, String>) -> Bytes {
