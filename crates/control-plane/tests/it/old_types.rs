@@ -159,7 +159,11 @@ fn what_only_2_x_knows_is_kept_shown_and_passed_on_byte_for_byte() {
         let response = east.until(|response| !response.resources.is_empty()).await;
         let passed_on = seen(&response).remove(0);
         assert_eq!(passed_on.spec.type_url, "type.googleapis.com/kuma.mesh.v1alpha1.ZoneIngress");
-        assert_eq!(passed_on.spec.value, [&ingress[..], &[0x0a, 4], b"west"].concat(), "the bytes, and the zone");
+        assert_eq!(
+            passed_on.spec.value,
+            [&[0x0a, 4], &b"west"[..], &ingress[..]].concat(),
+            "the zone in its place, and the bytes"
+        );
     });
 }
 
