@@ -55,9 +55,8 @@ fn a_zone_is_made_on_any_stream_and_not_by_a_ping() {
     run(async {
         let peer = peer(&world).await;
         ping(&mut Played::new("pings").call(&peer, PING)).await;
-        let mut calls = Vec::new();
         for (path, zone) in [DOWN, UP].iter().chain(&ADMIN).zip(["down", "up", "configs", "stats", "clusters"]) {
-            calls.push(Played::new(zone).call(&peer, path));
+            let _open = Played::new(zone).call(&peer, path);
             let made = wait_for(world.http(), &format!("/zones/{zone}"));
             assert_eq!((&made["name"], &made["enabled"]), (&zone.into(), &true.into()));
         }
@@ -118,12 +117,13 @@ fn the_insight_says_who_is_connected_and_what_was_said() {
         );
         let one = &known["subscriptions"][0];
         assert_eq!(known["subscriptions"].as_array().map(Vec::len), Some(1));
-        assert_eq!(one["zoneInstanceId"], "west-1a2b", "{one}");
+        assert_eq!(one["zoneInstanceId"], "host-1a2b", "{one}");
         assert_eq!(one["config"], zone.config);
         assert_eq!(one["version"]["kumaCp"]["version"], "2.14.3");
         assert_eq!(one["authTokenProvided"], true);
         assert_eq!(one["status"]["stat"]["Mesh"]["responsesAcknowledged"], "1");
         assert_eq!(one["status"]["total"]["responsesSent"], "2");
+        assert_eq!(one.get("generation"), None, "nothing here compares it");
         let instance = &one["globalInstanceId"];
         assert!(instance.as_str().is_some_and(|id| !id.is_empty()));
         for stream in ["globalToZone", "zoneToGlobal", "configDump", "stats", "clusters"] {
@@ -158,6 +158,41 @@ fn two_streams_of_one_zone_do_not_disturb_each_other() {
         assert_eq!(names(&seen(&new.next().await)), ["third"]);
     });
     assert!(!world.global.text().contains("two instances of one zone"), "they are of one instance");
+}
+
+#[test]
+fn an_older_stream_that_stands_keeps_its_zone_online() {
+    let world = open_world();
+    run(async {
+        let zone = Played::new("west");
+        let (mut old, mut new) = (zone.down(&world).await, zone.down(&world).await);
+        old.first("Mesh").await;
+        new.first("Mesh").await;
+        drop(new);
+        world.global.line(&["GlobalToZoneSync ended"]);
+        eventually(
+            "the subscription of the older stream is open again",
+            || insight(&world, "west")["subscriptions"].clone(),
+            |all| all[0].get("disconnectTime").is_none() && all[1]["disconnectTime"].is_string(),
+        );
+    });
+}
+
+#[test]
+fn another_instance_of_a_zone_ends_the_older_one() {
+    let world = open_world();
+    run(async {
+        let mut old = Played { instance: "old-1a2b", ..Played::new("west") }.down(&world).await;
+        old.first("Mesh").await;
+        let mut new = Played { instance: "new-3c4d", ..Played::new("west") }.down(&world).await;
+        new.first("Mesh").await;
+        let ended = old.call.ended().await;
+        let said = "another instance of this zone connected: `new-3c4d`";
+        assert_eq!((ended.code, ended.message.as_str()), (10, said));
+        world.global.line(&["WARN", "two instances of one zone, the older one is ended", "west", "new-3c4d"]);
+        world.apply("type: Mesh\nname: later\n");
+        assert_eq!(names(&seen(&new.next().await)), ["later"]);
+    });
 }
 
 #[test]

@@ -26,11 +26,15 @@ mod kumactl_replay;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod old_globals;
+#[cfg(test)]
 mod old_peers;
 #[cfg(test)]
 mod old_types;
 #[cfg(test)]
 mod own_ends;
+#[cfg(test)]
+mod played_global;
 #[cfg(test)]
 mod played_zone;
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// A Dataplane that every version takes.
-fn dataplane() -> prost_types::Any {
+pub(crate) fn dataplane() -> prost_types::Any {
     let inbound = Inbound { port: 8080, name: "http".to_owned(), ..Default::default() };
     let networking = Networking { address: "10.0.0.1".to_owned(), inbound: vec![inbound], ..Default::default() };
     proto("Dataplane", Dataplane { networking: Some(networking), ..Default::default() }.encode_to_vec())

@@ -107,6 +107,19 @@ fn all_45_types_of_a_2_14_zone_are_answered() {
 }
 
 #[test]
+fn a_stream_asks_for_a_bounded_number_of_types() {
+    let world = open_world();
+    run(async {
+        let mut down = Played::new("curious").down(&world).await;
+        for index in 0..=128 {
+            down.ask(&format!("Kind{index}"));
+        }
+        let ended = down.call.ended().await;
+        assert_eq!((ended.code, ended.message.as_str()), (8, "more than 128 types on one stream"));
+    });
+}
+
+#[test]
 fn what_only_2_x_knows_is_kept_shown_and_passed_on_byte_for_byte() {
     let world = open_world();
     run(async {
@@ -159,11 +172,7 @@ fn what_only_2_x_knows_is_kept_shown_and_passed_on_byte_for_byte() {
         let response = east.until(|response| !response.resources.is_empty()).await;
         let passed_on = seen(&response).remove(0);
         assert_eq!(passed_on.spec.type_url, "type.googleapis.com/kuma.mesh.v1alpha1.ZoneIngress");
-        assert_eq!(
-            passed_on.spec.value,
-            [&[0x0a, 4], &b"west"[..], &ingress[..]].concat(),
-            "the zone in its place, and the bytes"
-        );
+        assert_eq!(passed_on.spec.value, [&[0x0a, 4], &b"west"[..], &ingress].concat(), "the zone, and the bytes");
     });
 }
 

@@ -44,6 +44,7 @@ pub(crate) struct Played {
     /// The list `features` of the metadata.
     pub(crate) features: Vec<&'static str>,
     pub(crate) config: &'static str,
+    pub(crate) instance: &'static str,
 }
 
 impl Played {
@@ -61,6 +62,7 @@ impl Played {
                 "optional-top-level-target-ref",
             ],
             config: r#"{"store":{"type":"memory"}}"#,
+            instance: "host-1a2b",
         }
     }
 
@@ -83,7 +85,7 @@ impl Played {
         let metadata = object([
             ("version", value(Kind::StructValue(version))),
             ("config", text(self.config)),
-            ("control-plane-id", text(&format!("{}-1a2b", self.name))),
+            ("control-plane-id", text(self.instance)),
             ("features", value(Kind::ListValue(ListValue { values: features }))),
         ]);
         DeltaDiscoveryRequest {

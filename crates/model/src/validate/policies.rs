@@ -47,7 +47,7 @@ fn to_ref(target: &Value, reference: Reference, path: &str, found: &mut Found) {
         Some(kind @ ("MeshService" | "MeshExternalService" | "MeshMultiZoneService" | "MeshHTTPRoute")) => {
             let labelled = target["labels"].as_object().is_some_and(|labels| !labels.is_empty());
             let named = target["name"].as_str().is_some_and(|name| !name.is_empty());
-            if !labelled && !(named && reference == Reference::ByLabelsOrName) {
+            if !(labelled || named && reference == Reference::ByLabelsOrName) {
                 found.add(format!("{path}.labels"), format!("must be set when kind is {kind}"));
             }
         }
