@@ -158,6 +158,5 @@ fn resource(zone: &str, mesh: &str, display_name: &str, mut labels: Labels, spec
         version: format!("{:064x}", value.len()),
         resource: Some(Any { type_url: KUMA_RESOURCE.to_owned(), value }),
         name: format!("{name}.{mesh}"),
-        ..Default::default()
     }
 }
