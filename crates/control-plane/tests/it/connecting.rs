@@ -165,8 +165,10 @@ fn an_older_stream_that_stands_keeps_its_zone_online() {
     let world = open_world();
     run(async {
         let zone = Played::new("west");
-        let (mut old, mut new) = (zone.down(&world).await, zone.down(&world).await);
+        let mut old = zone.down(&world).await;
         old.first("Mesh").await;
+        // After the first answer: which of two calls comes first is chance.
+        let mut new = zone.down(&world).await;
         new.first("Mesh").await;
         drop(new);
         world.global.line(&["GlobalToZoneSync ended"]);
