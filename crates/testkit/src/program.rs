@@ -171,6 +171,11 @@ impl ControlPlane {
 
     /// Waits for a log line after `mark` that holds all of `parts`; returns it.
     pub fn line_after(&self, mark: usize, parts: &[&str]) -> String {
+        self.line_within(LIMIT, mark, parts)
+    }
+
+    /// As [`ControlPlane::line_after`], for what has a reason to take longer than anything else; the caller says which.
+    pub fn line_within(&self, limit: Duration, mark: usize, parts: &[&str]) -> String {
         let start = Instant::now();
         let mut lines = self.log.lines.lock().unwrap();
         loop {
@@ -178,7 +183,7 @@ impl ControlPlane {
             if let Some(line) = found {
                 return line.clone();
             }
-            let left = LIMIT.checked_sub(start.elapsed()).unwrap_or_else(|| {
+            let left = limit.checked_sub(start.elapsed()).unwrap_or_else(|| {
                 panic!("no line with {parts:?} after line {mark} in:\n{}", lines.join("\n"));
             });
             lines = self.log.more.wait_timeout(lines, left.min(Duration::from_millis(200))).unwrap().0;

@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -13,6 +14,9 @@ use testkit::{
 };
 
 pub(crate) const KUMA_CP: &str = env!("CARGO_BIN_EXE_kuma-cp");
+
+/// A store with a million resources, tried by hand, takes longer to read than anything else that a test waits for.
+const READ_WITHIN: Duration = Duration::from_secs(300);
 
 /// A folder for everything, a running global, and kumactl pointed at it.
 pub(crate) struct World {
@@ -33,6 +37,7 @@ impl World {
         let mut all = vec![("KUMA_MODE", "global"), ("KUMA_GENERAL_WORK_DIR", work.to_str().unwrap())];
         all.extend_from_slice(settings);
         let global = ControlPlane::start(KUMA_CP, &all, &[]);
+        global.line_within(READ_WITHIN, 0, &["listening", "\"http\""]);
         let kumactl = Kumactl::beside(KUMA_CP, folder.path());
         let world = Self { folder, global, kumactl };
         let address = format!("http://{}", world.http());
