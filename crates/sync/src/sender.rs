@@ -1,12 +1,13 @@
 //! The provider's end of one stream.
 //!
-//! For each kind it remembers the snapshot it sent last, not the resources: memory follows the number of kinds. At most
+//! For each kind it remembers the snapshot it sent last, not the resources: memory follows the number of kinds, and a
+//! global has as many of these as zones, so what only few of them need is apart. At most
 //! one response of a kind is unacknowledged; what changes meanwhile goes into the next one. A rejected response counts
 //! as delivered: it is not sent again until it changes (contract: kds 4.5).
 
 mod lane;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -123,8 +124,10 @@ const TYPE_LENGTH: usize = 253;
 #[derive(Debug)]
 pub struct Sender {
     audience: Audience,
-    snapshots: BTreeMap<String, Arc<Snapshot>>,
-    lanes: BTreeMap<String, Lane>,
+    /// Sorted by kind.
+    snapshots: Vec<Arc<Snapshot>>,
+    /// Sorted by kind.
+    lanes: Vec<Lane>,
     notices: Vec<SizeNotice>,
 }
 
@@ -134,7 +137,7 @@ impl Sender {
     /// Give it the snapshots of all kinds before it is asked what to send: a kind without a snapshot counts as empty, and
     /// an empty first response deletes everything at the other end.
     pub fn new(audience: Audience) -> Self {
-        Self { audience, snapshots: BTreeMap::new(), lanes: BTreeMap::new(), notices: Vec::new() }
+        Self { audience, snapshots: Vec::new(), lanes: Vec::new(), notices: Vec::new() }
     }
 
     /// Takes a request.
@@ -149,12 +152,14 @@ impl Sender {
         if initial_versions.len() > VERSIONS {
             return Err(RequestError::TooManyVersions { limit: VERSIONS });
         }
-        let Some(lane) = self.lanes.get_mut(&kind) else {
-            let lane = Lane::new(subscribe, initial_versions, nonce.is_empty());
+        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.kind() == kind) else {
+            let name =
+                snapshot(&self.snapshots, &kind).map_or_else(|| Arc::from(kind.as_str()), |known| known.shared_kind());
+            let lane = Lane::new(name, subscribe, initial_versions, nonce.is_empty());
             if lane.names() > NAMES {
                 return Err(RequestError::TooManyNames { limit: NAMES });
             }
-            self.lanes.insert(kind.clone(), lane);
+            self.lanes.insert(self.lanes.partition_point(|other| other.kind() < kind.as_str()), lane);
             return Ok(Reaction::Subscribed { kind });
         };
         // What is refused changes nothing.
@@ -175,21 +180,25 @@ impl Sender {
 
     /// Takes the current snapshot of a kind.
     pub fn on_snapshot(&mut self, snapshot: Arc<Snapshot>) {
-        match self.snapshots.get_mut(snapshot.kind()) {
-            Some(current) => *current = snapshot,
-            None => {
-                self.snapshots.insert(snapshot.kind().to_owned(), snapshot);
-            }
+        let place = self.snapshots.partition_point(|known| known.kind() < snapshot.kind());
+        match self.snapshots.get_mut(place).filter(|known| known.kind() == snapshot.kind()) {
+            Some(known) if Arc::ptr_eq(known, &snapshot) => return,
+            Some(known) => *known = Arc::clone(&snapshot),
+            None => self.snapshots.insert(place, Arc::clone(&snapshot)),
+        }
+        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.kind() == snapshot.kind()) {
+            lane.look_again();
         }
     }
 
     /// Returns the next response to send now, of at most about `limit` bytes; `None` until something happens.
     pub fn next_within(&mut self, limit: usize) -> Option<DeltaResponse> {
         let Self { audience, snapshots, lanes, notices } = self;
-        for (kind, lane) in lanes.iter_mut().filter(|(_, lane)| !lane.in_flight()) {
+        for lane in lanes.iter_mut().filter(|lane| lane.may_speak()) {
             // A kind that is unknown here, or not provided, is an empty one.
-            let current = snapshots.get(kind).cloned().unwrap_or_else(|| Arc::new(Snapshot::empty(kind.as_str())));
-            if let Some(response) = lane.next(kind, &current, audience, limit, notices) {
+            let current =
+                snapshot(snapshots, lane.kind()).map_or_else(|| Arc::new(Snapshot::empty(lane.kind())), Arc::clone);
+            if let Some(response) = lane.next(&current, audience, limit, notices) {
                 return Some(response);
             }
         }
@@ -200,6 +209,10 @@ impl Sender {
     pub fn take_size_notices(&mut self) -> Vec<SizeNotice> {
         std::mem::take(&mut self.notices)
     }
+}
+
+fn snapshot<'a>(snapshots: &'a [Arc<Snapshot>], kind: &str) -> Option<&'a Arc<Snapshot>> {
+    snapshots.get(snapshots.binary_search_by(|known| known.kind().cmp(kind)).ok()?)
 }
 
 #[cfg(test)]

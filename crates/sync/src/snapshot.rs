@@ -37,14 +37,14 @@ impl Eq for Entry {}
 /// generation may be other content.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    kind: String,
+    kind: Arc<str>,
     generation: u64,
     entries: OrdMap<WireName, Arc<Entry>>,
 }
 
 impl Snapshot {
     /// Returns a kind without resources, at generation 0.
-    pub fn empty(kind: impl Into<String>) -> Self {
+    pub fn empty(kind: impl Into<Arc<str>>) -> Self {
         Self { kind: kind.into(), generation: 0, entries: OrdMap::new() }
     }
 
@@ -61,12 +61,17 @@ impl Snapshot {
                 changed = true;
             }
         }
-        Self { kind: self.kind.clone(), generation: self.generation + u64::from(changed), entries }
+        Self { kind: Arc::clone(&self.kind), generation: self.generation + u64::from(changed), entries }
     }
 
     /// The type name.
     pub fn kind(&self) -> &str {
         &self.kind
+    }
+
+    /// The type name, to keep: every stream has it of every kind.
+    pub(crate) fn shared_kind(&self) -> Arc<str> {
+        Arc::clone(&self.kind)
     }
 
     /// The generation.

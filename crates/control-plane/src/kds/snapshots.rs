@@ -61,6 +61,15 @@ impl World {
     pub fn snapshots(&self) -> impl Iterator<Item = &Arc<Snapshot>> {
         self.kinds.values()
     }
+
+    /// Whether some kind is at another generation.
+    fn differs_from(&self, other: &Self) -> bool {
+        self.generations().ne(other.generations())
+    }
+
+    fn generations(&self) -> impl Iterator<Item = u64> {
+        self.snapshots().map(|snapshot| snapshot.generation())
+    }
 }
 
 /// A handle on the current snapshots. Cheap to clone.
@@ -115,7 +124,15 @@ async fn follow(
             builder.take(event);
         }
         if builder.complete && !builder.dirty.is_empty() {
-            sender.send_replace(Arc::new(builder.publish()));
+            let world = builder.publish();
+            // What zones report of themselves changes nothing for the others: their streams stay asleep.
+            sender.send_if_modified(|known| {
+                let differs = world.differs_from(known);
+                if differs {
+                    *known = Arc::new(world);
+                }
+                differs
+            });
         }
     }
 }

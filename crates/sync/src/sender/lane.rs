@@ -22,10 +22,7 @@ const ENVELOPE: usize = 256;
 /// One kind of a stream.
 #[derive(Debug)]
 pub(super) struct Lane {
-    /// Only these names, if the consumer listed names.
-    names: Option<BTreeSet<String>>,
-    /// What the consumer said it has, until the first response.
-    initial_versions: BTreeMap<String, String>,
+    kind: Arc<str>,
     /// What the consumer has.
     sent: Option<Arc<Snapshot>>,
     /// `sent` is a whole generation, and not a part of one.
@@ -33,6 +30,19 @@ pub(super) struct Lane {
     in_flight: bool,
     /// Answer even if there is nothing to say.
     answer_due: bool,
+    /// There was nothing to say, and nothing happened since.
+    settled: bool,
+    /// Nothing, as a rule.
+    rare: Option<Box<Rare>>,
+}
+
+/// What is usual in a lane and stays in few. Apart, because there are as many lanes as zones and kinds.
+#[derive(Debug, Default)]
+struct Rare {
+    /// Only these names, if the consumer listed names.
+    names: Option<BTreeSet<String>>,
+    /// What the consumer said it has, until the first response.
+    initial_versions: BTreeMap<String, String>,
     /// The first response came in parts so far, and its last one is still to come.
     unfinished: bool,
     /// Resources that fit into no message: they count as sent, or they would be tried for ever.
@@ -56,33 +66,46 @@ struct Before {
     generation: u64,
 }
 
+/// What most lanes have instead.
+static NOTHING: Rare = Rare {
+    names: None,
+    initial_versions: BTreeMap::new(),
+    unfinished: false,
+    withheld: BTreeSet::new(),
+    too_large: None,
+    parts: 0,
+    before: None,
+    rejected: None,
+};
+
 impl Lane {
     /// Returns the lane of a first request. An empty list of names means everything, as `*` does.
-    pub(super) fn new(subscribe: Vec<String>, initial_versions: BTreeMap<String, String>, answer_due: bool) -> Self {
-        Self {
-            names: (!subscribe.is_empty() && !asks_for_everything(&subscribe)).then(|| subscribe.into_iter().collect()),
-            initial_versions,
-            sent: None,
-            exact: true,
-            in_flight: false,
-            answer_due,
-            unfinished: false,
-            withheld: BTreeSet::new(),
-            too_large: None,
-            parts: 0,
-            before: None,
-            rejected: None,
-        }
+    pub(super) fn new(
+        kind: Arc<str>,
+        subscribe: Vec<String>,
+        initial_versions: BTreeMap<String, String>,
+        answer_due: bool,
+    ) -> Self {
+        let names: Option<BTreeSet<String>> =
+            (!subscribe.is_empty() && !asks_for_everything(&subscribe)).then(|| subscribe.into_iter().collect());
+        let usual = names.is_none() && initial_versions.is_empty();
+        let rare = (!usual).then(|| Box::new(Rare { names, initial_versions, ..Rare::default() }));
+        Self { kind, sent: None, exact: true, in_flight: false, answer_due, settled: false, rare }
+    }
+
+    /// The type name.
+    pub(super) fn kind(&self) -> &str {
+        &self.kind
     }
 
     /// How many names the consumer listed.
     pub(super) fn names(&self) -> usize {
-        self.names.as_ref().map_or(0, BTreeSet::len)
+        self.rare().names.as_ref().map_or(0, BTreeSet::len)
     }
 
     /// How many names the consumer lists if it lists these too.
     pub(super) fn names_with(&self, more: &[String]) -> usize {
-        match &self.names {
+        match &self.rare().names {
             Some(_) if asks_for_everything(more) => 0,
             Some(names) => {
                 let new: BTreeSet<&String> = more.iter().filter(|name| !names.contains(*name)).collect();
@@ -92,29 +115,46 @@ impl Lane {
         }
     }
 
-    /// Whether a response waits for its answer.
-    pub(super) fn in_flight(&self) -> bool {
-        self.in_flight
+    /// Whether [`Lane::next`] may have something to say: nothing waits for its answer, and something happened.
+    pub(super) fn may_speak(&self) -> bool {
+        !self.in_flight && !self.settled
+    }
+
+    /// There is a new snapshot.
+    pub(super) fn look_again(&mut self) {
+        self.settled = false;
     }
 
     /// Takes any later request: each of them releases the next response.
     pub(super) fn answered(&mut self, rejected: bool) {
         self.in_flight = false;
-        if let Some(before) = self.before.take().filter(|_| rejected) {
+        self.settled = false;
+        let Some(rare) = &mut self.rare else { return };
+        if let Some(before) = rare.before.take().filter(|_| rejected) {
             self.sent = before.sent;
             self.exact = before.exact;
-            self.rejected = Some(before.generation);
+            rare.rejected = Some(before.generation);
         }
     }
 
     /// Takes a first request that came again: it is answered again.
     pub(super) fn ask_again(&mut self) {
         self.answer_due = true;
+        self.settled = false;
+    }
+
+    fn rare(&self) -> &Rare {
+        self.rare.as_deref().unwrap_or(&NOTHING)
+    }
+
+    fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 
     /// Adds names to the list, or makes it everything. What was not listed so far was never sent.
     pub(super) fn widen(&mut self, subscribe: Vec<String>) {
-        let Some(names) = &mut self.names else { return };
+        let Some(rare) = &mut self.rare else { return };
+        let Some(names) = &mut rare.names else { return };
         if subscribe.iter().all(|name| names.contains(name)) {
             return;
         }
@@ -125,74 +165,80 @@ impl Lane {
             self.exact = false;
         }
         if asks_for_everything(&subscribe) {
-            self.names = None;
+            rare.names = None;
         } else {
             names.extend(subscribe);
         }
+        self.settled = false;
     }
 
     /// Returns what to say now, if anything.
     pub(super) fn next(
         &mut self,
-        kind: &str,
         current: &Arc<Snapshot>,
         audience: &Audience,
         limit: usize,
         notices: &mut Vec<SizeNotice>,
     ) -> Option<DeltaResponse> {
+        let rare = self.rare();
         let generation = current.generation();
-        let ends_parts = self.unfinished && self.withheld.is_empty();
+        let ends_parts = rare.unfinished && rare.withheld.is_empty();
         let unchanged = self.exact && self.sent.as_ref().is_some_and(|sent| sent.generation() == generation);
-        let nothing_yet = self.sent.is_none() && current.entries().is_empty() && self.initial_versions.is_empty();
-        let nothing = unchanged || nothing_yet || self.rejected == Some(generation);
+        let nothing_yet = self.sent.is_none() && current.entries().is_empty() && rare.initial_versions.is_empty();
+        let nothing = unchanged || nothing_yet || rare.rejected == Some(generation);
         if !self.answer_due && !ends_parts && nothing {
+            self.settled = true;
             return None;
         }
-        if self.sent.is_none() && self.too_large == Some((generation, limit)) {
+        if self.sent.is_none() && rare.too_large == Some((generation, limit)) {
             return None;
         }
-        let base = self.sent.clone().unwrap_or_else(|| Arc::new(self.said_to_have(kind, current)));
+        let base = self.sent.clone().unwrap_or_else(|| Arc::new(self.said_to_have(current)));
         let difference = self.difference(&base, current, audience);
         if difference.is_empty() && !self.answer_due && !ends_parts {
             // Nothing of it is for this zone.
             self.sent = Some(Arc::clone(current));
             self.exact = true;
+            self.settled = true;
             return None;
         }
         if audience.drops_rejected_batches {
-            self.before = Some(Before { sent: self.sent.clone(), exact: self.exact, generation });
+            self.rare_mut().before = Some(Before { sent: self.sent.clone(), exact: self.exact, generation });
         }
         let bytes = difference.bytes() + ENVELOPE;
         if bytes <= limit {
-            return Some(self.whole(kind, current, difference, notices));
+            return Some(self.whole(current, difference, notices));
         }
         if self.sent.is_none() && !audience.features.contains(Features::PARTS) {
             // A first response is authoritative: a part of it would delete the rest at the other end. Said once.
-            if self.too_large.replace((generation, limit)).is_none() {
-                notices.push(SizeNotice::TooLarge { kind: kind.to_owned(), resource: None, bytes });
+            if self.rare_mut().too_large.replace((generation, limit)).is_none() {
+                notices.push(SizeNotice::TooLarge { kind: self.kind.to_string(), resource: None, bytes });
             }
             return None;
         }
-        self.part(kind, &base, current, difference, limit, notices)
+        self.part(&base, current, difference, limit, notices)
     }
 
     fn whole(
         &mut self,
-        kind: &str,
         current: &Arc<Snapshot>,
         difference: Difference,
         notices: &mut Vec<SizeNotice>,
     ) -> DeltaResponse {
         let step = Step { from: self.sent.as_ref().map(|sent| sent.generation()), to: current.generation() };
-        let for_all = self.exact && !difference.hidden && self.names.is_none() && self.initial_versions.is_empty();
-        self.initial_versions = BTreeMap::new();
+        let rare = self.rare();
+        let for_all = self.exact && !difference.hidden && rare.names.is_none() && rare.initial_versions.is_empty();
         self.sent = Some(Arc::clone(current));
         self.exact = true;
-        let fitted = self.too_large.take().is_some();
-        let response = self.respond(kind, difference, for_all.then_some(step), step, notices);
+        let fitted = self.rare.as_mut().is_some_and(|rare| {
+            rare.initial_versions = BTreeMap::new();
+            rare.too_large.take().is_some()
+        });
+        let response = self.respond(difference, for_all.then_some(step), step, notices);
         if fitted {
-            notices.push(SizeNotice::Fits { kind: kind.to_owned() });
+            notices.push(SizeNotice::Fits { kind: self.kind.to_string() });
         }
+        self.rare.take_if(|rare| rare.is_usual());
         response
     }
 
@@ -200,13 +246,13 @@ impl Lane {
     /// takes parts.
     fn part(
         &mut self,
-        kind: &str,
         base: &Snapshot,
         current: &Arc<Snapshot>,
         difference: Difference,
         limit: usize,
         notices: &mut Vec<SizeNotice>,
     ) -> Option<DeltaResponse> {
+        let rare = self.rare.get_or_insert_default();
         let mut part = Difference { hidden: true, ..Difference::default() };
         let mut room = limit.saturating_sub(ENVELOPE);
         let mut fits = |bytes: usize| {
@@ -219,8 +265,8 @@ impl Lane {
         for entry in difference.changed {
             if entry.payload.len() + ENVELOPE > limit {
                 let (resource, bytes) = (Some(entry.name.clone()), entry.payload.len());
-                notices.push(SizeNotice::TooLarge { kind: kind.to_owned(), resource, bytes });
-                self.withheld.insert(entry.name.clone());
+                notices.push(SizeNotice::TooLarge { kind: self.kind.to_string(), resource, bytes });
+                rare.withheld.insert(entry.name.clone());
                 known.push((*entry).clone());
             } else if fits(entry.payload.len()) {
                 known.push((*entry).clone());
@@ -228,20 +274,18 @@ impl Lane {
             }
         }
         let step = Step { from: self.sent.as_ref().map(|sent| sent.generation()), to: current.generation() };
-        self.unfinished |= self.sent.is_none();
-        self.initial_versions = BTreeMap::new();
+        rare.unfinished |= self.sent.is_none();
+        rare.initial_versions = BTreeMap::new();
         self.sent = Some(Arc::new(base.with_changes(known, &part.removed)));
         self.exact = false;
         if part.is_empty() && !self.answer_due {
             return None;
         }
-        let response = self.respond(kind, part, None, step, notices);
-        Some(response)
+        Some(self.respond(part, None, step, notices))
     }
 
     fn respond(
         &mut self,
-        kind: &str,
         difference: Difference,
         shared: Option<Step>,
         step: Step,
@@ -249,28 +293,32 @@ impl Lane {
     ) -> DeltaResponse {
         self.in_flight = true;
         self.answer_due = false;
-        self.rejected = None;
-        if !self.withheld.is_empty() {
-            let said = difference.changed.iter().map(|entry| &entry.name).chain(&difference.removed);
-            said.for_each(|name| {
-                self.withheld.remove(name);
-            });
-            if self.withheld.is_empty() {
-                notices.push(SizeNotice::Fits { kind: kind.to_owned() });
+        let mut more = false;
+        if let Some(rare) = &mut self.rare {
+            rare.rejected = None;
+            if !rare.withheld.is_empty() {
+                let said = difference.changed.iter().map(|entry| &entry.name).chain(&difference.removed);
+                said.for_each(|name| {
+                    rare.withheld.remove(name);
+                });
+                if rare.withheld.is_empty() {
+                    notices.push(SizeNotice::Fits { kind: self.kind.to_string() });
+                }
             }
+            // While something is withheld the consumer must not take its absence for a deletion.
+            more = rare.unfinished && !(self.exact && rare.withheld.is_empty());
+            rare.unfinished = more;
         }
-        // While something is withheld the consumer must not take its absence for a deletion.
-        let more = self.unfinished && !(self.exact && self.withheld.is_empty());
-        self.unfinished = more;
         let from = step.from.map_or_else(|| "0".to_owned(), |from| (from + 1).to_string());
         let nonce = if self.exact {
             format!("{from}.{}", step.to + 1)
         } else {
-            self.parts += 1;
-            format!("{from}.{}.{}", step.to + 1, self.parts)
+            let parts = &mut self.rare_mut().parts;
+            *parts += 1;
+            format!("{from}.{}.{parts}", step.to + 1)
         };
         DeltaResponse {
-            kind: kind.to_owned(),
+            kind: self.kind.to_string(),
             nonce,
             changed: difference.changed,
             removed: difference.removed,
@@ -280,18 +328,18 @@ impl Lane {
     }
 
     fn lists(&self, name: &str) -> bool {
-        self.names.as_ref().is_none_or(|names| names.contains(name))
+        self.rare().names.as_ref().is_none_or(|names| names.contains(name))
     }
 
     fn difference(&self, base: &Snapshot, current: &Snapshot, audience: &Audience) -> Difference {
         let visible =
-            |entry: &Entry| audience.sees(entry) && (self.names.is_none() || self.lists(&entry.name.to_string()));
+            |entry: &Entry| audience.sees(entry) && (self.names() == 0 || self.lists(&entry.name.to_string()));
         difference(base, current, visible)
     }
 
     /// What the consumer has before its first response, if it is to be believed. Only its word for a version is known;
     /// where that is the present one, the resource is the present one.
-    fn said_to_have(&self, kind: &str, current: &Snapshot) -> Snapshot {
+    fn said_to_have(&self, current: &Snapshot) -> Snapshot {
         let entry = |(name, version): (&String, &String)| {
             let name = WireName::parse(name);
             match current.entries().get(&name).filter(|entry| entry.version == *version) {
@@ -305,7 +353,23 @@ impl Lane {
                 },
             }
         };
-        Snapshot::empty(kind).with_changes(self.initial_versions.iter().map(entry).collect(), &[])
+        Snapshot::empty(Arc::clone(&self.kind))
+            .with_changes(self.rare().initial_versions.iter().map(entry).collect(), &[])
+    }
+}
+
+impl Rare {
+    /// Whether there is nothing in it that [`NOTHING`] does not have.
+    fn is_usual(&self) -> bool {
+        let Self { names, initial_versions, unfinished, withheld, too_large, parts, before, rejected } = self;
+        names.is_none()
+            && initial_versions.is_empty()
+            && !unfinished
+            && withheld.is_empty()
+            && too_large.is_none()
+            && *parts == 0
+            && before.is_none()
+            && rejected.is_none()
     }
 }
 

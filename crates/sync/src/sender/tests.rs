@@ -1,6 +1,6 @@
 //! One test a rule of contract kds 4.5 to 4.7 and of decisions 14 and 15; long because these are many.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
