@@ -89,6 +89,8 @@ impl Lane {
     pub(super) fn answered(&mut self, rejected: bool) {
         self.in_flight = false;
         if let Some(before) = self.before.take().filter(|_| rejected) {
+            // It still waits for a first response, and takes an empty one for the truth too.
+            self.answer_due |= before.sent.is_none();
             self.sent = before.sent;
             self.exact = before.exact;
             self.rejected = Some(before.generation);
@@ -98,6 +100,7 @@ impl Lane {
     /// Takes a first request that came again: it is answered again.
     pub(super) fn ask_again(&mut self) {
         self.answer_due = true;
+        self.rejected = None;
     }
 
     /// Adds names to the list, or makes it everything. What was not listed so far was never sent.
@@ -132,8 +135,10 @@ impl Lane {
         let ends_parts = self.unfinished && self.withheld.is_empty();
         let unchanged = self.exact && self.sent.as_ref().is_some_and(|sent| sent.generation() == generation);
         let nothing_yet = self.sent.is_none() && current.entries().is_empty() && self.initial_versions.is_empty();
-        let nothing = unchanged || nothing_yet || self.rejected == Some(generation);
-        if !self.answer_due && !ends_parts && nothing {
+        if !self.answer_due && !ends_parts && (unchanged || nothing_yet) {
+            return None;
+        }
+        if self.rejected == Some(generation) {
             return None;
         }
         if self.sent.is_none() && self.too_large == Some((generation, limit)) {
