@@ -5,7 +5,8 @@
 
 mod captures;
 mod convergence;
-mod link;
-mod network;
+mod parts;
 mod recorded_names;
 mod recorded_streams;
+mod seeds;
+mod simulation;

@@ -1,157 +1,266 @@
 //! One stream of the simulation: a provider, a consumer, and the messages between them.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
-use bytes::Bytes;
-use model::Labels;
-use serde_json::{Value, json};
 use sync::{
-    Audience, DeltaRequest, DeltaResponse, Entry, Incoming, Outcome, Outgoing, Received, Receiver, Sender, Snapshot,
+    Audience, DeltaRequest, DeltaResponse, Entry, Features, Incoming, Outcome, Receiver, Sender, SizeNotice, Snapshot,
     WireName,
 };
 
-use crate::network::kinds;
+use super::{
+    engine::{Engine, sees},
+    feed::{Feed, decode},
+    kinds,
+};
 
-/// What one end provides.
-#[derive(Default)]
-pub(crate) struct Snapshots(pub(crate) BTreeMap<&'static str, Arc<Snapshot>>);
+/// What a response costs beside its resources, in the provider's estimate.
+pub(crate) const ENVELOPE: usize = 256;
 
-impl Snapshots {
-    pub(crate) fn publish(&mut self, outgoing: &BTreeMap<&'static str, Vec<Outgoing>>) {
-        for kind in kinds() {
-            let entries: Vec<Entry> = outgoing.get(kind.name).into_iter().flatten().map(encode).collect();
-            let before = self.0.entry(kind.name).or_insert_with(|| Arc::new(Snapshot::empty(kind.name)));
-            let gone: Vec<WireName> = before
-                .entries()
-                .keys()
-                .filter(|name| !entries.iter().any(|entry| entry.name == **name))
-                .cloned()
-                .collect();
-            *before = Arc::new(before.with_changes(entries, &gone));
-        }
-    }
+/// Who provides.
+pub(crate) enum Provider {
+    /// Our sender, and the largest message it may send.
+    Ours {
+        sender: Sender,
+        limit: usize,
+    },
+    Real(Engine),
 }
 
-/// One stream: a provider, a consumer, and what is on the way. Messages of one kind keep their order.
+/// One stream. Messages of one kind keep their order.
 pub(crate) struct Link {
-    sender: Sender,
+    pub(crate) provider: Provider,
     pub(crate) receiver: Receiver,
-    pub(crate) requests: BTreeMap<String, VecDeque<DeltaRequest>>,
-    pub(crate) responses: BTreeMap<String, VecDeque<DeltaResponse>>,
-    /// Responses less answers, and how often the consumer asked again.
-    unanswered: BTreeMap<String, usize>,
-    repeated: BTreeMap<String, usize>,
+    /// When it was opened.
+    pub(crate) opened: i64,
+    zone: String,
+    features: Features,
+    lanes: BTreeMap<&'static str, Lane>,
+    /// Kinds that the provider said do not fit.
+    pub(crate) too_large: BTreeSet<String>,
+    /// Resources and removals that were sent, resources that were rejected, and responses that were taken.
+    pub(crate) sent: usize,
+    pub(crate) rejected: usize,
+    pub(crate) taken: usize,
+}
+
+/// One kind of a stream.
+#[derive(Default)]
+pub(crate) struct Lane {
+    requests: VecDeque<DeltaRequest>,
+    responses: VecDeque<OnTheWay>,
+    /// A request came since the last response: another one may be sent.
+    released: bool,
+    /// What the consumer rejected, and has not been sent anew.
+    refused: BTreeMap<WireName, String>,
+    /// The generation of a response that the consumer dropped whole.
+    pub(crate) dropped: Option<u64>,
+    /// The consumer took a whole first response.
+    pub(crate) complete: bool,
+    /// When the consumer took a response last.
+    pub(crate) applied: i64,
+}
+
+/// A response, and what the provider had when it made it.
+pub(crate) struct OnTheWay {
+    pub(crate) response: DeltaResponse,
+    pub(crate) snapshot: Arc<Snapshot>,
 }
 
 impl Link {
-    pub(crate) fn new(audience: Audience, snapshots: &Snapshots, receiver: Receiver) -> Self {
-        let mut sender = Sender::new(audience);
-        for snapshot in snapshots.0.values() {
-            sender.on_snapshot(Arc::clone(snapshot));
+    /// Opens the stream: the consumer asks for its kinds.
+    pub(crate) fn new(provider: Provider, receiver: Receiver, opened: i64, zone: &str, features: Features) -> Self {
+        let mut lanes: BTreeMap<&'static str, Lane> = BTreeMap::new();
+        for kind in receiver.kinds() {
+            lanes.insert(kind.name, Lane::default());
         }
         let mut link = Self {
-            sender,
+            provider,
             receiver,
-            requests: BTreeMap::new(),
-            responses: BTreeMap::new(),
-            unanswered: BTreeMap::new(),
-            repeated: BTreeMap::new(),
+            opened,
+            zone: zone.to_owned(),
+            features,
+            lanes,
+            too_large: BTreeSet::new(),
+            sent: 0,
+            rejected: 0,
+            taken: 0,
         };
         for request in link.receiver.first_requests() {
-            link.requests.entry(request.kind.clone()).or_default().push_back(request);
+            link.request(request);
         }
         link
     }
 
-    /// Puts on the way what the provider wants to say; returns how many resources and removals that is.
-    pub(crate) fn pump(&mut self, snapshots: &Snapshots) -> usize {
-        let mut sent = 0;
-        for snapshot in snapshots.0.values() {
-            self.sender.on_snapshot(Arc::clone(snapshot));
+    pub(crate) fn lane(&self, kind: &str) -> &Lane {
+        &self.lanes[kind]
+    }
+
+    pub(crate) fn lanes(&self) -> impl Iterator<Item = (&'static str, &Lane)> {
+        self.lanes.iter().map(|(kind, lane)| (*kind, lane))
+    }
+
+    fn lane_mut(&mut self, kind: &str) -> &mut Lane {
+        self.lanes.get_mut(kind).unwrap()
+    }
+
+    /// Whether a first response may come in parts.
+    pub(crate) fn takes_parts(&self) -> bool {
+        self.features.contains(Features::PARTS)
+    }
+
+    /// Whether the consumer may see an entry.
+    pub(crate) fn sees(&self, entry: &Entry) -> bool {
+        sees(&self.zone, self.features, entry)
+    }
+
+    /// Puts on the way what the provider wants to say; returns how many responses that is.
+    pub(crate) fn pump(&mut self, feed: &Feed) -> usize {
+        let responses = match &mut self.provider {
+            Provider::Real(engine) => engine.responses(feed),
+            Provider::Ours { sender, limit } => {
+                for snapshot in feed.snapshots().values() {
+                    sender.on_snapshot(Arc::clone(snapshot));
+                }
+                let said = std::iter::from_fn(|| sender.next_within(*limit));
+                let with_snapshot = |response: DeltaResponse| {
+                    let snapshot = Arc::clone(&feed.snapshots()[response.kind.as_str()]);
+                    OnTheWay { response, snapshot }
+                };
+                said.map(with_snapshot).collect()
+            }
+        };
+        self.take_notices();
+        let count = responses.len();
+        for sent in responses {
+            self.check(&sent);
+            self.sent += sent.response.changed.len() + sent.response.removed.len();
+            let kind = sent.response.kind.clone();
+            self.lane_mut(&kind).responses.push_back(sent);
         }
-        while let Some(response) = self.sender.next_within(usize::MAX) {
-            sent += response.changed.len() + response.removed.len();
-            let unanswered = self.unanswered.entry(response.kind.clone()).or_default();
-            *unanswered += 1;
-            let allowed = 1 + self.repeated.get(&response.kind).copied().unwrap_or_default();
-            assert!(*unanswered <= allowed, "{} responses of {} in flight", unanswered, response.kind);
-            self.responses.entry(response.kind.clone()).or_default().push_back(response);
+        count
+    }
+
+    fn take_notices(&mut self) {
+        let Provider::Ours { sender, .. } = &mut self.provider else { return };
+        for notice in sender.take_size_notices() {
+            match notice {
+                SizeNotice::TooLarge { kind, .. } => self.too_large.insert(kind),
+                SizeNotice::Fits { kind } => self.too_large.remove(&kind),
+            };
         }
-        sent
+    }
+
+    /// What must hold for each response.
+    fn check(&mut self, sent: &OnTheWay) {
+        let OnTheWay { response, snapshot } = sent;
+        if let Provider::Ours { limit, .. } = self.provider {
+            let changed: usize = response.changed.iter().map(|entry| entry.payload.len()).sum();
+            assert!(changed + ENVELOPE <= limit.max(ENVELOPE), "a message of {changed} bytes");
+        }
+        assert!(!response.more || self.takes_parts(), "a part for a peer that takes none");
+        let lane = self.lanes.get_mut(response.kind.as_str()).unwrap();
+        assert!(std::mem::take(&mut lane.released), "two responses of {} in flight", response.kind);
+        let dropped = lane.dropped.take();
+        assert_ne!(dropped, Some(snapshot.generation()), "{} was dropped and nothing has changed", response.kind);
+        for entry in &response.changed {
+            let refused = lane.refused.remove(&entry.name);
+            assert_ne!(refused.as_ref(), Some(&entry.version), "{} was rejected already", entry.name);
+        }
+        for name in &response.removed {
+            lane.refused.remove(name);
+        }
     }
 
     /// Delivers one request to the provider.
-    pub(crate) fn deliver_request(&mut self, kind: &str) {
-        let Some(request) = self.requests.get_mut(kind).and_then(VecDeque::pop_front) else { return };
-        if !request.nonce.is_empty()
-            && let Some(unanswered) = self.unanswered.get_mut(kind)
-        {
-            *unanswered = unanswered.saturating_sub(1);
+    pub(crate) fn deliver_request(&mut self, kind: &'static str) {
+        let lane = self.lane_mut(kind);
+        let Some(request) = lane.requests.pop_front() else { return };
+        lane.released = true;
+        match &mut self.provider {
+            Provider::Real(engine) => engine.on_request(kind, &request),
+            Provider::Ours { sender, .. } => {
+                sender.on_request(request).unwrap();
+            }
         }
-        self.sender.on_request(request).unwrap();
     }
 
-    /// Takes one response off the network, decoded, with the versions of its resources.
-    pub(crate) fn take_response(&mut self, kind: &str) -> Option<(Incoming, Vec<(WireName, String)>)> {
-        let response = self.responses.get_mut(kind).and_then(VecDeque::pop_front)?;
-        let versions = response.changed.iter().map(|entry| (entry.name.clone(), entry.version.clone())).collect();
-        let resources = response.changed.iter().map(|entry| decode(&entry.payload)).collect();
-        Some((
-            Incoming {
-                kind: response.kind,
-                nonce: response.nonce,
-                resources,
-                removed: response.removed,
-                more: response.more,
-            },
-            versions,
-        ))
+    /// Takes one response off the network, decoded.
+    pub(crate) fn take_response(&mut self, kind: &str, now: i64) -> Option<(Incoming, OnTheWay)> {
+        let lane = self.lane_mut(kind);
+        let sent = lane.responses.pop_front()?;
+        lane.applied = now;
+        self.taken += 1;
+        let response = &sent.response;
+        let incoming = Incoming {
+            kind: response.kind.clone(),
+            nonce: response.nonce.clone(),
+            resources: response.changed.iter().map(|entry| decode(&entry.payload)).collect(),
+            removed: response.removed.clone(),
+            more: response.more,
+        };
+        Some((incoming, sent))
     }
 
-    pub(crate) fn answer(&mut self, kind: &str, nonce: &str, rejected: Vec<String>) {
-        let answer = self.receiver.applied(kind, nonce, Outcome { rejected });
-        self.requests.entry(kind.to_owned()).or_default().push_back(answer);
+    /// The consumer took what it did not reject; tells whether that was the end of a first response.
+    pub(crate) fn took(&mut self, sent: &OnTheWay, refused: &[WireName], reasons: Vec<String>) -> bool {
+        let response = &sent.response;
+        self.rejected += refused.len();
+        let lane = self.lanes.get_mut(response.kind.as_str()).unwrap();
+        for entry in response.changed.iter().filter(|entry| refused.contains(&entry.name)) {
+            lane.refused.insert(entry.name.clone(), entry.version.clone());
+        }
+        let completed = !lane.complete && !response.more;
+        lane.complete |= completed;
+        self.answer(response, reasons);
+        completed
     }
 
-    /// The consumer asks again, as one that has heard nothing for long.
+    /// The consumer took nothing, as zones before 2.9.4 do when they reject one resource.
+    pub(crate) fn dropped(&mut self, sent: &OnTheWay, reasons: Vec<String>) {
+        self.lane_mut(&sent.response.kind).dropped = Some(sent.snapshot.generation());
+        self.answer(&sent.response, reasons);
+    }
+
+    fn answer(&mut self, response: &DeltaResponse, rejected: Vec<String>) {
+        let answer = self.receiver.applied(&response.kind, &response.nonce, Outcome { rejected });
+        self.request(answer);
+    }
+
+    fn request(&mut self, request: DeltaRequest) {
+        let kind = request.kind.clone();
+        self.lane_mut(&kind).requests.push_back(request);
+    }
+
+    /// The consumer asks for one kind again.
     pub(crate) fn ask_again(&mut self, kind: &str) {
-        *self.repeated.entry(kind.to_owned()).or_default() += 1;
-        let again = self.receiver.repeat().into_iter().find(|request| request.kind == kind).unwrap();
-        self.requests.entry(kind.to_owned()).or_default().push_back(again);
+        let again = self.receiver.repeat().into_iter().find(|request| request.kind == kind);
+        again.into_iter().for_each(|request| self.request(request));
+    }
+
+    /// The consumer has heard nothing for long: it asks for all kinds again, and for one so that there is an answer.
+    /// Returns whether there has to be one.
+    pub(crate) fn ask_all_again(&mut self) -> bool {
+        let (again, probe) = (self.receiver.repeat(), self.receiver.probe());
+        let must_answer = probe.is_some();
+        again.into_iter().chain(probe).for_each(|request| self.request(request));
+        must_answer
+    }
+
+    /// Which kinds have a request, or a response, on the way.
+    pub(crate) fn on_the_way(&self, requests: bool) -> impl Iterator<Item = &'static str> {
+        let waits = move |lane: &Lane| if requests { !lane.requests.is_empty() } else { !lane.responses.is_empty() };
+        self.lanes().filter(move |(_, lane)| waits(lane)).map(|(kind, _)| kind)
     }
 }
 
-fn encode(outgoing: &Outgoing) -> Entry {
-    let utf8 = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
-    let content = json!({
-        "mesh": outgoing.name.mesh, "name": outgoing.name.name, "labels": outgoing.labels,
-        "spec": utf8(&outgoing.spec), "status": outgoing.status.as_ref().map(utf8),
-    });
-    Entry {
-        name: outgoing.name.clone(),
-        version: content.to_string(),
-        payload: content.to_string().into(),
-        origin_zone: outgoing.origin_zone.clone(),
-        needs: outgoing.needs,
+/// Returns the end of our own provider.
+pub(crate) fn ours(audience: Audience, limit: usize, feed: &Feed) -> Provider {
+    let mut sender = Sender::new(audience);
+    for kind in kinds() {
+        sender.on_snapshot(Arc::clone(&feed.snapshots()[kind.name]));
     }
-}
-
-fn decode(payload: &[u8]) -> Received {
-    let content: Value = serde_json::from_slice(payload).unwrap();
-    let text = |key: &str| content[key].as_str().map(str::to_owned);
-    let labels: Labels = content["labels"]
-        .as_object()
-        .unwrap()
-        .iter()
-        .map(|(key, value)| (key.clone(), value.as_str().unwrap().to_owned()))
-        .collect();
-    Received {
-        name: WireName { mesh: text("mesh").unwrap(), name: text("name").unwrap() },
-        labels,
-        spec: text("spec").unwrap().into(),
-        status: text("status").map(Bytes::from),
-    }
+    Provider::Ours { sender, limit }
 }
