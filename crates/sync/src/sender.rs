@@ -181,13 +181,15 @@ impl Sender {
     /// Takes the current snapshot of a kind.
     pub fn on_snapshot(&mut self, snapshot: Arc<Snapshot>) {
         let place = self.snapshots.partition_point(|known| known.kind() < snapshot.kind());
-        match self.snapshots.get_mut(place).filter(|known| known.kind() == snapshot.kind()) {
-            Some(known) if Arc::ptr_eq(known, &snapshot) => return,
-            Some(known) => *known = Arc::clone(&snapshot),
-            None => self.snapshots.insert(place, Arc::clone(&snapshot)),
+        if self.snapshots.get(place).is_some_and(|known| Arc::ptr_eq(known, &snapshot)) {
+            return;
         }
         if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.kind() == snapshot.kind()) {
             lane.look_again();
+        }
+        match self.snapshots.get_mut(place).filter(|known| known.kind() == snapshot.kind()) {
+            Some(known) => *known = snapshot,
+            None => self.snapshots.insert(place, snapshot),
         }
     }
 

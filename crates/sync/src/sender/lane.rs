@@ -131,6 +131,8 @@ impl Lane {
         self.settled = false;
         let Some(rare) = &mut self.rare else { return };
         if let Some(before) = rare.before.take().filter(|_| rejected) {
+            // It still waits for a first response, and takes an empty one for the truth too.
+            self.answer_due |= before.sent.is_none();
             self.sent = before.sent;
             self.exact = before.exact;
             rare.rejected = Some(before.generation);
@@ -141,6 +143,9 @@ impl Lane {
     pub(super) fn ask_again(&mut self) {
         self.answer_due = true;
         self.settled = false;
+        if let Some(rare) = &mut self.rare {
+            rare.rejected = None;
+        }
     }
 
     fn rare(&self) -> &Rare {
@@ -185,8 +190,8 @@ impl Lane {
         let ends_parts = rare.unfinished && rare.withheld.is_empty();
         let unchanged = self.exact && self.sent.as_ref().is_some_and(|sent| sent.generation() == generation);
         let nothing_yet = self.sent.is_none() && current.entries().is_empty() && rare.initial_versions.is_empty();
-        let nothing = unchanged || nothing_yet || rare.rejected == Some(generation);
-        if !self.answer_due && !ends_parts && nothing {
+        let nothing = !self.answer_due && !ends_parts && (unchanged || nothing_yet);
+        if nothing || rare.rejected == Some(generation) {
             self.settled = true;
             return None;
         }

@@ -521,3 +521,18 @@ fn a_zone_before_2_9_4_that_rejects_gets_all_of_it_again_with_the_next_change() 
     stream.change(vec![entry("bad", "4")], &[]);
     assert_eq!(names(&stream.next().unwrap()), ["bad@4", "other@1"], "what went down with the batch");
 }
+
+#[test]
+fn a_zone_before_2_9_4_that_rejected_its_first_response_is_told_that_nothing_is_left() {
+    let audience = Audience { drops_rejected_batches: true, ..audience() };
+    let mut stream = Stream { sender: Sender::new(audience), snapshot: Snapshot::empty("K") };
+    stream.change(vec![entry("bad", "1")], &[]);
+    let first = stream.ask();
+    stream.sender.on_request(DeltaRequest { error: Some("bad".to_owned()), ..ack(&first) }).unwrap();
+    assert_eq!(stream.next(), None);
+    stream.change(Vec::new(), &["bad"]);
+    let again = stream.next().unwrap();
+    assert!(again.changed.is_empty(), "it deletes what it had before");
+    stream.ack(&again);
+    assert_eq!(stream.next(), None);
+}

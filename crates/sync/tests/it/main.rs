@@ -6,7 +6,8 @@
 mod captures;
 mod convergence;
 mod fuzz;
-mod link;
-mod network;
+mod parts;
 mod recorded_names;
 mod recorded_streams;
+mod seeds;
+mod simulation;
