@@ -9,10 +9,13 @@
 //! inputs it makes; `ARCTOS_INPUT` names a file that is tried alone; `ARCTOS_CORPUS` names a folder into which the seeds
 //! are written instead of a run, for `scripts/fuzz`.
 
+#[cfg(not(fuzzing))]
 mod mutate;
 pub mod protobuf;
 mod recorded;
+#[cfg(not(fuzzing))]
 mod seeded;
+#[cfg(not(fuzzing))]
 mod words;
 
 #[doc(hidden)]

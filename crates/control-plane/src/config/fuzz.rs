@@ -22,7 +22,7 @@ fn any_sources_make_a_configuration_or_problems() {
     let paths = SETTINGS.iter().flat_map(|setting| [setting.path, setting.variable]);
     let words: Vec<&str> =
         paths.chain(FORMER.iter().map(|(former, _)| *former)).chain(["\n------\n", "true"]).collect();
-    testkit::fuzz!(Inputs::new(Form::Text).made(MADE).words(words).runs(3_000), |input| {
+    testkit::fuzz!(Inputs::new(Form::Text).made(MADE).words(words).runs(1_500), |input| {
         let text = String::from_utf8_lossy(input);
         let (file, environment) = text.split_once("------\n").unwrap_or((&text, ""));
         let environment: Vec<(String, String)> = environment

@@ -25,7 +25,9 @@ impl<'a> Mutator<'a> {
     /// Returns the next input.
     pub(super) fn input(&self, random: &mut StdRng) -> Vec<u8> {
         let mut input = if random.random_bool(0.9) { self.seed(random).to_vec() } else { self.anything(random) };
-        for _ in 0..random.random_range(1..6) {
+        // One change alone finds what several hide.
+        let changes = if random.random_bool(0.3) { 1 } else { random.random_range(2..6) };
+        for _ in 0..changes {
             self.mutate(&mut input, random);
         }
         input.truncate(LONGEST);
@@ -147,7 +149,7 @@ impl<'a> Mutator<'a> {
     }
 
     fn mutate_text(&self, input: &mut Vec<u8>, random: &mut StdRng) {
-        let at = index(random, input.len() + 1);
+        let at = place(random, input.len());
         match random.random_range(0..8) {
             0 => self.mutate_bytes(input, random),
             1 => {
@@ -185,7 +187,7 @@ impl<'a> Mutator<'a> {
     }
 
     fn mutate_bytes(&self, input: &mut Vec<u8>, random: &mut StdRng) {
-        let at = index(random, input.len() + 1);
+        let at = place(random, input.len());
         let end = (at + random.random_range(1..16)).min(input.len());
         match random.random_range(0..8) {
             0 => input.truncate(at),
@@ -236,6 +238,15 @@ impl<'a> Mutator<'a> {
 
 fn index(random: &mut StdRng, length: usize) -> usize {
     if length == 0 { 0 } else { random.random_range(0..length) }
+}
+
+/// A place in an input of this length: anywhere, and often at one of its ends.
+fn place(random: &mut StdRng, length: usize) -> usize {
+    match random.random_range(0..10) {
+        0 => 0,
+        1 => length,
+        _ => index(random, length + 1),
+    }
 }
 
 fn bytes(random: &mut StdRng, longest: usize) -> Vec<u8> {

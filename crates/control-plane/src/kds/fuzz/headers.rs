@@ -32,6 +32,9 @@ fn any_headers_let_in_only_who_has_the_token() {
         lines("bearer  "),
         "client-id: west".to_owned(),
         format!("authorization: {token}"),
+        // More than one of either, good and bad.
+        format!("{}\nauthorization: other", lines("")),
+        format!("client-id: east\n{}", lines("")),
     ];
     let words = ["client-id: ", "authorization: ", "Bearer ", token, "west", "\n"];
     testkit::fuzz!(Inputs::new(Form::Text).made(seeds).words(words).runs(4_000), |input| {

@@ -9,7 +9,10 @@ use testkit::fuzz::{Form, Inputs};
 use wire::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 
 use super::{ZONE, answer, decoded, encoded, first_request, recorded_requests};
-use crate::kds::{convert, node};
+use crate::{
+    kds::{convert, node},
+    zones::insight::Peer,
+};
 
 /// Small enough that a change comes in parts and a first response may not fit.
 const LIMIT: usize = 4096;
@@ -52,7 +55,7 @@ fn any_requests_are_answered_or_refused() {
     let global = Audience { zone: ZONE.to_owned(), features: Features::HASH_SUFFIX, drops_rejected_batches: false };
     let zone = Audience { zone: String::new(), features: Features::ALL | Features::OURS, drops_rejected_batches: true };
     let provided = Provided::new();
-    testkit::fuzz!(Inputs::new(Form::Messages).recorded(recorded_requests()).made(made()).runs(2_000), |input| {
+    testkit::fuzz!(Inputs::new(Form::Messages).recorded(recorded_requests()).made(made()).runs(1_500), |input| {
         let requests: Vec<DeltaDiscoveryRequest> = decoded(input);
         for audience in [&global, &zone] {
             converse(&provided, audience, &requests);
@@ -62,15 +65,16 @@ fn any_requests_are_answered_or_refused() {
 
 #[test]
 fn any_node_is_read_within_bounds() {
-    let nodes = recorded_requests().into_iter().flat_map(|input| decoded::<DeltaDiscoveryRequest>(&input));
-    let mut seeds: BTreeSet<Vec<u8>> =
-        nodes.filter_map(|one| Some(one.node?.metadata?.encode_to_vec())).take(64).collect();
-    seeds.extend(first_request("Mesh", &[]).node.and_then(|node| Some(node.metadata?.encode_to_vec())));
+    let metadata = |request: DeltaDiscoveryRequest| Some(request.node?.metadata?.encode_to_vec());
+    let recorded = recorded_requests().into_iter().flat_map(|input| decoded(&input)).filter_map(metadata);
+    let recorded: BTreeSet<Vec<u8>> = recorded.take(64).collect();
+    let long = Peer { instance: "ü".repeat(300), ..Peer::default() };
+    let made = [metadata(first_request("Mesh", &[])), Some(node::first(ZONE, &long).metadata.unwrap().encode_to_vec())];
     let words = ["version", "kumaCp", "config", "control-plane-id", "features", "gitTag"];
-    testkit::fuzz!(Inputs::new(Form::Message).made(seeds).words(words).runs(4_000), |input| {
+    let inputs = Inputs::new(Form::Message).recorded(recorded).made(made.into_iter().flatten());
+    testkit::fuzz!(inputs.words(words).runs(4_000), |input| {
         let Ok(metadata) = prost_types::Struct::decode(input) else { return };
         let peer = node::peer(&metadata);
-        assert!(peer.config.len() <= 256 * 1024);
         let version = &peer.version;
         for text in [&peer.instance, &version.version, &version.git_tag, &version.git_commit, &version.build_date] {
             assert!(text.chars().count() <= 256, "{text}");
