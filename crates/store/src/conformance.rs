@@ -118,6 +118,7 @@ cases! { ($)
     a_list_of_a_mesh_holds_that_mesh_alone,
     lists_select_by_part_of_the_name,
     lists_select_by_all_labels,
+    lists_of_a_zone_follow_its_label,
     pages_tell_the_total,
     // owners
     the_owned_go_with_the_owner_transitively,

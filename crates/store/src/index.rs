@@ -9,7 +9,7 @@ mod list;
 use std::{ops::Bound, sync::Arc};
 
 use imbl::{OrdMap, OrdSet};
-use model::{Key, Kind, Resource};
+use model::{Key, Kind, Resource, labels};
 
 use crate::{Applied, Batch, Event, Kinds, Outcome, Precondition, StoreError, Stored, Version, Write};
 
@@ -25,6 +25,9 @@ pub(crate) struct Index {
     owned: OrdMap<Key, OrdSet<Arc<Key>>>,
     /// Who lives in a mesh; not only the owned ones.
     members: OrdMap<String, OrdSet<Arc<Key>>>,
+    /// Who carries the label of a zone, by its value: each zone that connects is asked for what it reported last time,
+    /// and a look through what all of them reported would cost the square of their number.
+    of_zones: OrdSet<(String, Arc<Key>)>,
 }
 
 impl Index {
@@ -143,6 +146,9 @@ impl Index {
         if !key.mesh.is_empty() {
             self.members.entry(key.mesh.clone()).or_default().insert(Arc::clone(&key));
         }
+        if let Some(zone) = stored.resource.labels.get(labels::ZONE) {
+            self.of_zones.insert((zone.clone(), Arc::clone(&key)));
+        }
         self.kinds.entry(key.kind).or_default().insert(key, stored);
     }
 
@@ -155,6 +161,9 @@ impl Index {
             if owned.is_empty() {
                 self.owned.remove(owner);
             }
+        }
+        if let Some(zone) = stored.resource.labels.get(labels::ZONE) {
+            self.of_zones.remove(&(zone.clone(), Arc::new(key.clone())));
         }
         if let Some(members) = self.members.get_mut(&key.mesh) {
             members.remove(key);
@@ -169,5 +178,14 @@ impl Index {
         let rows =
             self.kinds.get(&from.kind).map(|rows| rows.range::<_, Key>((Bound::Included(from), Bound::Unbounded)));
         rows.into_iter().flatten().map(|(_, stored)| stored)
+    }
+
+    /// Returns the rows of a kind from a key on that carry the label of this zone.
+    fn rows_of_zone(&self, zone: &str, from: &Key) -> impl Iterator<Item = &Stored> {
+        let kind = from.kind;
+        self.of_zones
+            .range((zone.to_owned(), Arc::new(from.clone()))..)
+            .take_while(move |(of, key)| of == zone && key.kind == kind)
+            .filter_map(|(_, key)| self.get(key))
     }
 }

@@ -1,8 +1,9 @@
 //! Keeps `ZoneInsight`: what is known of each zone's connection, in memory first, in the store soon after.
 //!
-//! Coming and going is written at once, so that a zone is Online the moment it is; counters are written once an
-//! interval, however many messages there were.
+//! Coming and going is written at once, so that a zone is Online the moment it is, and what follows in the same moment
+//! together; counters are written once an interval, however many messages there were.
 
+mod configs;
 #[cfg(test)]
 mod fuzz;
 mod record;
@@ -26,11 +27,15 @@ use tracing::{debug, info, warn};
 pub use trouble::RejectedBy;
 use wire::kuma::system::v1alpha1::ZoneInsight;
 
+use self::configs::Configs;
 use crate::{
     clock::Clock,
     tasks::{OnError, Tasks},
 };
 
+/// How long after something was written at once the next waits: a zone that connects opens five streams one after the
+/// other, and a thousand zones may come back together.
+const TOGETHER: Duration = Duration::from_millis(50);
 /// How soon what troubles a zone is written: a peer that rejects all day must not decide how much is written.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -79,7 +84,9 @@ struct Shared {
 /// The insight of one zone in memory.
 #[derive(Default)]
 struct Live {
+    /// Without the configurations that were written.
     insight: ZoneInsight,
+    configs: Configs,
     created: Option<Timestamp>,
     /// Differs from the store.
     dirty: bool,
@@ -87,6 +94,16 @@ struct Live {
     urgent: bool,
     /// The subscriptions whose streams are open, oldest first.
     open: Vec<String>,
+}
+
+impl Live {
+    /// Keeps the last subscriptions, and of finished ones the essentials if so wished. The last one is a new one.
+    fn keep_last(&mut self, options: &Options) {
+        record::keep_last(&mut self.insight, options.subscription_limit, options.compact_finished);
+        if options.compact_finished {
+            self.configs.clear();
+        }
+    }
 }
 
 impl Insights {
@@ -105,10 +122,11 @@ impl Insights {
                 warn!(target: "zones", zone = %zone, "the stored insight of a zone cannot be read, starting a new one");
                 continue;
             };
+            let configs = Configs::take_from(&mut insight, &resource.spec);
             let dirty = record::end_open_subscriptions(&mut insight, clock.now());
             zones.insert(
                 zone,
-                Live { insight, created: Some(resource.created), dirty, urgent: dirty, open: Vec::new() },
+                Live { insight, configs, created: Some(resource.created), dirty, urgent: dirty, open: Vec::new() },
             );
         }
         let shared = Shared {
@@ -138,7 +156,7 @@ impl Insights {
         let (now, options) = (self.shared.clock.now(), &self.shared.options);
         self.change_live(zone, Written::Now, |live| {
             record::subscribe(&mut live.insight, &id, &options.instance, token_provided, now);
-            record::keep_last(&mut live.insight, options.subscription_limit, options.compact_finished);
+            live.keep_last(options);
             trouble::start_anew(&mut live.insight);
             live.open.push(id.clone());
         });
@@ -154,7 +172,7 @@ impl Insights {
         self.change_live(zone, Written::Now, |live| {
             record::subscribe(&mut live.insight, &id, &global.instance, false, now);
             record::described(&mut live.insight, &id, &described);
-            record::keep_last(&mut live.insight, options.subscription_limit, options.compact_finished);
+            live.keep_last(options);
             live.open.push(id.clone());
         });
         id
@@ -272,7 +290,10 @@ impl Insights {
 
     /// The configuration that the zone reported last.
     pub fn last_config(&self, zone: &ZoneName) -> Option<String> {
-        self.lock().get(zone).and_then(|live| live.insight.subscriptions.last().map(|last| last.config.clone()))
+        let zones = self.lock();
+        let live = zones.get(zone)?;
+        let last = live.insight.subscriptions.last()?;
+        Some(if last.config.is_empty() { live.configs.get(&last.id).unwrap_or_default() } else { last.config.clone() })
     }
 
     fn change(&self, zone: &ZoneName, written: Written, change: impl FnOnce(&mut ZoneInsight)) {
@@ -296,11 +317,14 @@ impl Insights {
     async fn run(self, tasks: Tasks) -> anyhow::Result<()> {
         let mut interval = tokio::time::interval(self.shared.options.flush_interval);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut soon = Instant::now();
+        let (mut at_once, mut soon) = (Instant::now(), Instant::now());
         loop {
             let urgent_only = tokio::select! {
                 () = tasks.stopping() => break,
-                () = self.shared.urgent.notified() => true,
+                () = async { self.shared.urgent.notified().await; tokio::time::sleep_until(at_once).await } => {
+                    at_once = Instant::now() + TOGETHER;
+                    true
+                }
                 () = async { self.shared.soon.notified().await; tokio::time::sleep_until(soon).await } => {
                     soon = Instant::now() + SOON;
                     true
@@ -359,7 +383,7 @@ impl Insights {
         Some(Resource {
             key: Key::global(Kind::ZONE_INSIGHT, zone.as_str()),
             labels: Labels::new(),
-            spec: live.insight.encode_to_vec().into(),
+            spec: live.configs.encode(&mut live.insight),
             status: None,
             owner: Some(Key::global(Kind::ZONE, zone.as_str())),
             created,

@@ -1,6 +1,6 @@
 //! Lists: order, filters, pages.
 
-use model::{Kind, Labels};
+use model::{Key, Kind, Labels, labels};
 
 use super::{
     Shared, Subject,
@@ -83,6 +83,38 @@ pub async fn lists_select_by_all_labels(subject: &mut Subject) {
     check(subject.store(), &query(&[("a", "1"), ("b", "2")]), &["m/both"]).await;
     check(subject.store(), &query(&[("c", "")]), &[]).await;
     check(subject.store(), &query(&[]), &["m/both", "m/none", "m/one", "m/other"]).await;
+}
+
+/// The label of a zone is as any other, though stores find it faster: it moves and goes with its resource.
+pub async fn lists_of_a_zone_follow_its_label(subject: &mut Subject) {
+    let of = |key: &Key, zone: &str| labelled(key, &[(labels::ZONE, zone), ("a", "1")]);
+    let resources = [
+        of(&timeout("m", "moves"), "west"),
+        of(&timeout("m", "stays"), "west"),
+        of(&timeout("n", "stays"), "west"),
+        of(&timeout("m", "other"), "west-2"),
+        plain(&timeout("m", "none")),
+        of(&mesh("m"), "west"),
+    ];
+    fill(subject.store(), resources).await;
+    subject.step();
+    let query = |zone: &str| {
+        let labels = Labels::from([(labels::ZONE.to_owned(), zone.to_owned()), ("a".to_owned(), "1".to_owned())]);
+        Query { labels, ..Query::all(policy()) }
+    };
+    check(subject.store(), &query("west"), &["m/moves", "m/stays", "n/stays"]).await;
+    check(subject.store(), &query("west-2"), &["m/other"]).await;
+    check(subject.store(), &query("wes"), &[]).await;
+    check(subject.store(), &Query { mesh: Some("m".to_owned()), ..query("west") }, &["m/moves", "m/stays"]).await;
+    check(subject.store(), &Query { mesh: Some("n".to_owned()), ..query("west") }, &["n/stays"]).await;
+    apply(subject.store(), vec![delete(&timeout("m", "stays"))]).await;
+    fill(subject.store(), [of(&timeout("m", "moves"), "west-2"), of(&timeout("n", "stays"), "west")]).await;
+    subject.step();
+    check(subject.store(), &query("west"), &["n/stays"]).await;
+    check(subject.store(), &query("west-2"), &["m/moves", "m/other"]).await;
+    fill(subject.store(), [plain(&timeout("n", "stays"))]).await;
+    subject.step();
+    check(subject.store(), &query("west"), &[]).await;
 }
 
 /// The total counts what matches, not what is returned.

@@ -1,6 +1,6 @@
 //! Lists: which resources match, and which page of them.
 
-use model::Key;
+use model::{Key, labels};
 
 use super::Index;
 use crate::{Page, Query, Stored};
@@ -11,7 +11,11 @@ impl Index {
         let from = Key::in_mesh(query.kind, query.mesh.clone().unwrap_or_default(), "");
         let mut page = Page { items: Vec::new(), total: 0 };
         let limit = query.limit.unwrap_or(usize::MAX);
-        for stored in self.rows_from(&from) {
+        let rows: Box<dyn Iterator<Item = &Stored>> = match query.labels.get(labels::ZONE) {
+            Some(zone) => Box::new(self.rows_of_zone(zone, &from)),
+            None => Box::new(self.rows_from(&from)),
+        };
+        for stored in rows {
             // rows are sorted by mesh
             if query.mesh.as_ref().is_some_and(|mesh| *mesh != stored.resource.key.mesh) {
                 break;
