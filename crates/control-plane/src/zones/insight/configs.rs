@@ -82,7 +82,7 @@ mod tests {
     fn what_is_written_has_all_configurations() {
         let whole = insight(&[("a", "{\"a\":1}"), ("b", ""), ("c", "{}")]);
         let spec = Bytes::from(whole.encode_to_vec());
-        let mut kept = whole.clone();
+        let mut kept = whole;
         let mut configs = Configs::take_from(&mut kept, &spec);
         assert_eq!(kept, insight(&[("a", ""), ("b", ""), ("c", "")]));
         assert_eq!(configs.encode(&mut kept), spec);

@@ -51,10 +51,16 @@ impl Player {
 
     /// A zone that says nothing of itself has a subscription that says nothing.
     fn anonymous(&self) {
-        let (_, body) = self.global.rest("GET", "/zones/zp13/_overview", None);
-        let overview: Value = serde_json::from_str(&body).expect("JSON");
+        let ask = || {
+            let (_, body) = self.global.rest("GET", "/zones/zp13/_overview", None);
+            serde_json::from_str(&body).unwrap_or_default()
+        };
+        // Who comes is written at once, with what follows in the same moment.
+        let overview: Value = testkit::program::eventually("the subscription is written", ask, |overview| {
+            overview["zoneInsight"]["subscriptions"].is_array()
+        });
         let subscriptions = overview["zoneInsight"]["subscriptions"].as_array().expect("subscriptions");
-        let [subscription] = subscriptions.as_slice() else { panic!("one subscription: {body}") };
+        let [subscription] = subscriptions.as_slice() else { panic!("one subscription: {overview}") };
         assert_eq!(subscription["version"]["kumaCp"], serde_json::json!({}));
         assert_eq!(subscription["authTokenProvided"], true);
         assert_eq!((subscription.get("config"), subscription.get("zoneInstanceId")), (None, None));
