@@ -56,7 +56,7 @@ impl Player {
             serde_json::from_str(&body).unwrap_or_default()
         };
         // Who comes is written at once, with what follows in the same moment.
-        let overview: Value = testkit::program::eventually("the subscription is written", ask, |overview| {
+        let overview: Value = testkit::program::eventually("the subscription is written", ask, |overview: &Value| {
             overview["zoneInsight"]["subscriptions"].is_array()
         });
         let subscriptions = overview["zoneInsight"]["subscriptions"].as_array().expect("subscriptions");
