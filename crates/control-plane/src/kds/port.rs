@@ -14,6 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::FutureExt as _;
 use hyper::body::Incoming;
 use model::{Key, Kind, Labels, Resource, ZoneName};
 use prost::Message as _;
@@ -263,10 +264,12 @@ impl Port {
         let (frames, outbound) = Frames::new(counters.sent);
         let tasks = self.tasks.clone();
         let serving = serve(self, guard, inbound, frames);
-        tasks.spawn("kds-stream", OnError::Log, async move {
-            call.ended(serving.await);
+        // No async block: it would hold the future twice, as what it was given and as what it waits for.
+        let served = serving.map(move |ended| {
+            call.ended(ended);
             Ok(())
         });
+        tasks.spawn("kds-stream", OnError::Log, served);
         outbound.into_response()
     }
 
