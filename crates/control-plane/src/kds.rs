@@ -16,6 +16,7 @@ mod convert;
 #[cfg(test)]
 mod fuzz;
 mod global_to_zone;
+mod gzip;
 mod inbound;
 pub(crate) mod listener;
 mod node;

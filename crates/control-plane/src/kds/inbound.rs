@@ -4,17 +4,19 @@
 //! soon as it is complete, and then nothing of it is kept, no buffer either. The texts are those of the gRPC library, so
 //! that both halves of the port speak alike.
 
-use std::{io::Read as _, marker::PhantomData};
+use std::marker::PhantomData;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use flate2::read::GzDecoder;
 use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt as _;
 use prometheus_client::metrics::counter::Counter;
 use prost::Message;
 use tonic::{Code, Status, metadata::MetadataValue};
 
-use crate::kds::weight;
+use crate::kds::{
+    gzip::{self, Unreadable},
+    weight,
+};
 
 /// Flag and length in front of each message.
 const HEADER: usize = 5;
@@ -142,19 +144,13 @@ where
 }
 
 fn decompressed(compressed: &[u8], limit: usize) -> Result<Bytes, Status> {
-    // A configuration shrinks to a third.
-    let mut message = Vec::with_capacity((compressed.len() * 4).min(limit));
-    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    GzDecoder::new(compressed)
-        .take(most)
-        .read_to_end(&mut message)
-        .map_err(|broken| Status::internal(format!("Error decompressing: {broken}, while sending request")))?;
-    if message.len() > limit {
-        return Err(Status::resource_exhausted(format!(
+    match gzip::decompressed(compressed, limit) {
+        Ok(message) => Ok(message.into()),
+        Err(Unreadable::TooLarge) => Err(Status::resource_exhausted(format!(
             "Error decompressing: size limit, of {limit} bytes, exceeded while decompressing message"
-        )));
+        ))),
+        Err(broken) => Err(Status::internal(format!("Error decompressing: {broken}, while sending request"))),
     }
-    Ok(message.into())
 }
 
 #[cfg(test)]
