@@ -185,6 +185,7 @@ impl Lane {
         limit: usize,
         notices: &mut Vec<SizeNotice>,
     ) -> Option<DeltaResponse> {
+        self.forget_withheld(current, audience, notices);
         let rare = self.rare();
         let generation = current.generation();
         let ends_parts = rare.unfinished && rare.withheld.is_empty();
@@ -222,6 +223,16 @@ impl Lane {
             return None;
         }
         self.part(&base, current, difference, limit, notices)
+    }
+
+    /// What is gone is not too large any more. A consumer that drops batches may never hear of it.
+    fn forget_withheld(&mut self, current: &Snapshot, audience: &Audience, notices: &mut Vec<SizeNotice>) {
+        let Some(rare) = self.rare.as_mut().filter(|rare| !rare.withheld.is_empty()) else { return };
+        let visible = |name: &WireName| current.entries().get(name).is_some_and(|entry| audience.sees(entry));
+        rare.withheld.retain(visible);
+        if rare.withheld.is_empty() {
+            notices.push(SizeNotice::Fits { kind: self.kind.to_string() });
+        }
     }
 
     fn whole(

@@ -536,3 +536,19 @@ fn a_zone_before_2_9_4_that_rejected_its_first_response_is_told_that_nothing_is_
     stream.ack(&again);
     assert_eq!(stream.next(), None);
 }
+
+#[test]
+fn what_was_too_large_and_went_down_with_a_rejected_batch_fits_when_it_is_gone() {
+    let audience = Audience { drops_rejected_batches: true, ..audience() };
+    let mut stream = Stream { sender: Sender::new(audience), snapshot: Snapshot::empty("K") };
+    let first = stream.ask();
+    stream.ack(&first);
+    let huge = Entry { payload: Bytes::from(vec![0; 5000]), ..entry("huge", "1") };
+    stream.change(vec![entry("bad", "1"), huge], &[]);
+    let second = stream.sender.next_within(600).unwrap();
+    assert!(matches!(stream.sender.take_size_notices()[..], [SizeNotice::TooLarge { .. }]));
+    stream.sender.on_request(DeltaRequest { error: Some("bad".to_owned()), ..ack(&second) }).unwrap();
+    stream.change(Vec::new(), &["bad", "huge"]);
+    assert_eq!(stream.sender.next_within(600), None, "it never had them");
+    assert_eq!(stream.sender.take_size_notices(), [SizeNotice::Fits { kind: "K".to_owned() }]);
+}
