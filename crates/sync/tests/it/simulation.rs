@@ -20,7 +20,7 @@ mod zone;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 use model::{Key, Kind, Resource};
@@ -36,22 +36,25 @@ pub(crate) use self::{
 };
 
 /// The kinds of the simulation: each way of flowing, with and without hash, status and policy.
-const KINDS: [&str; 8] = [
-    "Mesh",
-    "Secret",
-    "GlobalSecret",
-    "MeshTimeout",
-    "MeshService",
-    "Dataplane",
-    "HostnameGenerator",
-    "MeshMultiZoneService",
-];
+static KINDS: LazyLock<[Kind; 8]> = LazyLock::new(|| {
+    [
+        "Mesh",
+        "Secret",
+        "GlobalSecret",
+        "MeshTimeout",
+        "MeshService",
+        "Dataplane",
+        "HostnameGenerator",
+        "MeshMultiZoneService",
+    ]
+    .map(|name| Kind::by_name(name).unwrap())
+});
 
 /// What a control plane keeps.
 type Store = BTreeMap<Key, Arc<Resource>>;
 
 fn kinds() -> impl Iterator<Item = Kind> {
-    KINDS.into_iter().map(|name| Kind::by_name(name).unwrap())
+    KINDS.iter().copied()
 }
 
 /// Which way a stream carries resources.
@@ -102,13 +105,18 @@ pub(crate) struct World {
 }
 
 /// One message on the way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Way {
     zone: usize,
     connection: i64,
     direction: Direction,
     request: bool,
     kind: &'static str,
+}
+
+/// Consumers ask, providers respond.
+fn is_for_zone(request: bool, direction: Direction) -> bool {
+    request == (direction == Direction::Up)
 }
 
 impl World {
@@ -189,8 +197,7 @@ impl World {
             for connection in &zone.connections {
                 for (direction, link) in connection.links() {
                     for request in [true, false] {
-                        let to_zone = request == (direction == Direction::Up);
-                        if to_zone && connection.half_dead {
+                        if connection.half_dead && is_for_zone(request, direction) {
                             continue;
                         }
                         let kinds = link.on_the_way(request).filter(|kind| !zone.slow.contains(&(direction, *kind)));
@@ -206,6 +213,9 @@ impl World {
     fn deliver(&mut self, way: &Way) {
         let zone = &mut self.zones[way.zone];
         let Some(connection) = zone.connections.iter_mut().find(|one| one.id == way.connection) else { return };
+        if connection.half_dead && is_for_zone(way.request, way.direction) {
+            return;
+        }
         match (way.request, way.direction) {
             (true, Direction::Down) => connection.down.deliver_request(way.kind),
             (true, Direction::Up) => connection.up.deliver_request(way.kind),

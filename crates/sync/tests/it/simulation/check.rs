@@ -11,7 +11,7 @@ use model::{Key, Kind, Labels, Resource, labels};
 use sync::{Entry, Features, Passage, WireName, from_zone, to_global};
 
 use super::{
-    Direction, Store, World,
+    Direction, World,
     consume::{is_bad, is_of_zone},
     kinds, leaves_global,
     link::{ENVELOPE, Link, Provider},
@@ -171,11 +171,8 @@ fn content(resource: &Resource) -> Content {
 
 /// What a zone has of others.
 fn in_zone(zone: &Zone) -> BTreeMap<Key, Content> {
-    let Zone { store, own, .. } = zone;
-    let foreign = |store: &Store| -> BTreeMap<Key, Content> {
-        store.iter().filter(|(key, _)| !own.contains_key(key)).map(|(key, one)| (key.clone(), content(one))).collect()
-    };
-    foreign(store)
+    let foreign = zone.store.iter().filter(|(key, _)| !zone.own.contains_key(key));
+    foreign.map(|(key, one)| (key.clone(), content(one))).collect()
 }
 
 fn expected_in_zone(world: &World, zone: &Zone) -> BTreeMap<Key, Content> {

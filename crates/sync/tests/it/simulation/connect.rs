@@ -5,7 +5,7 @@ use std::rc::Rc;
 use sync::{Audience, Features, Receiver, Side};
 
 use super::{
-    Direction, Global, World,
+    Direction, Global, Store, World,
     engine::{Besides, Engine},
     feed::{Feed, versions},
     kinds,
@@ -146,7 +146,7 @@ impl World {
 }
 
 /// The end of a stream that asks for its kinds, and says what is here of them if it may. Only two of ours do.
-fn consumer(direction: Direction, told: Versions, zone: &Zone, store: &super::Store, side: Side<'_>) -> Receiver {
+fn consumer(direction: Direction, told: Versions, zone: &Zone, store: &Store, side: Side<'_>) -> Receiver {
     let kinds = || kinds().filter(move |kind| direction.carries(*kind));
     let mut receiver = Receiver::new(kinds().collect());
     if told == Versions::Told && zone.peer == Peer::Ours {

@@ -147,7 +147,12 @@ impl Link {
         let Provider::Ours { sender, .. } = &mut self.provider else { return };
         for notice in sender.take_size_notices() {
             match notice {
-                SizeNotice::TooLarge { kind, .. } => self.too_large.insert(kind),
+                SizeNotice::TooLarge { kind, resource, .. } => {
+                    // What became too large has changed: what it was before may be said again.
+                    let refused = self.lanes.get_mut(kind.as_str()).map(|lane| &mut lane.refused);
+                    refused.zip(resource).map(|(refused, name)| refused.remove(&name));
+                    self.too_large.insert(kind)
+                }
                 SizeNotice::Fits { kind } => self.too_large.remove(&kind),
             };
         }

@@ -1,41 +1,37 @@
 //! What people write: few names and contents, so that they meet; among them the ones that have a meaning, and traps.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use model::{Key, Kind, Labels, Resource, Scope, labels};
-use std::sync::Arc;
 
-use super::{World, consume::is_bad, kinds, zone::Zone};
+use super::{Direction, World, consume::is_bad, leaves_global, zone::Zone};
 
 /// How many names and contents there are.
 pub(super) const NAMES: usize = 4;
 pub(super) const CONTENTS: u8 = 14;
-pub(super) const KINDS: usize = super::KINDS.len();
-
-pub(super) fn kind_of(index: usize) -> Kind {
-    kinds().nth(index).unwrap()
-}
 
 impl World {
-    pub(super) fn global_put(&mut self, kind: usize, name: usize, content: u8) {
-        let resource = resource(self.tick(), kind_of(kind), name, content);
+    pub(super) fn global_put(&mut self, kind: Kind, name: usize, content: u8) {
+        let resource = resource(self.tick(), kind, name, content);
         let taken = self.global.get(&resource.key).is_some_and(|here| is_of_some_zone(here));
         if resource.key.kind.flow.provided_by_global() && !taken {
             self.global.insert(resource.key.clone(), Arc::new(resource));
         }
     }
 
-    pub(super) fn global_delete(&mut self, kind: usize, name: usize) {
-        let key = key(kind_of(kind), name);
+    pub(super) fn global_delete(&mut self, kind: Kind, name: usize) {
+        let key = key(kind, name);
         if self.global.get(&key).is_some_and(|here| !is_of_some_zone(here)) {
             self.global.remove(&key);
         }
     }
 
     /// Makes what is valid invalid, and the other way round.
-    pub(super) fn global_flip(&mut self, kind: usize, name: usize) {
+    pub(super) fn global_flip(&mut self, kind: Kind, name: usize) {
         let now = self.tick();
-        if let Some(here) = self.global.get_mut(&key(kind_of(kind), name)).filter(|here| !is_of_some_zone(here)) {
+        if let Some(here) = self.global.get_mut(&key(kind, name)).filter(|here| !is_of_some_zone(here)) {
             *here = Arc::new(flipped(here, now));
         }
     }
@@ -49,8 +45,20 @@ impl World {
         }
     }
 
-    pub(super) fn zone_put(&mut self, zone: usize, kind: usize, name: usize, content: u8) {
-        let resource = resource(self.tick(), kind_of(kind), name, content);
+    /// Removes what a zone still waits for: all of the rest of a first response that came in part.
+    pub(super) fn global_delete_awaited(&mut self, zone: usize) {
+        let Self { global, disabled, zones, .. } = self;
+        let zone = &zones[zone];
+        let waits = |kind: &str| zone.live_links(Direction::Down).any(|link| !link.lane(kind).complete);
+        global.retain(|key, here| {
+            let Some(outgoing) = leaves_global(disabled, here, zone.peer.hashes()) else { return true };
+            let there = Key { kind: key.kind, mesh: outgoing.name.mesh, name: outgoing.name.name };
+            is_of_some_zone(here) || zone.store.contains_key(&there) || !waits(key.kind.name)
+        });
+    }
+
+    pub(super) fn zone_put(&mut self, zone: usize, kind: Kind, name: usize, content: u8) {
+        let resource = resource(self.tick(), kind, name, content);
         let Zone { peer, store, own, .. } = &mut self.zones[zone];
         let kind = resource.key.kind;
         let foreign = store.contains_key(&resource.key) && !own.contains_key(&resource.key);
@@ -61,18 +69,18 @@ impl World {
         }
     }
 
-    pub(super) fn zone_delete(&mut self, zone: usize, kind: usize, name: usize) {
+    pub(super) fn zone_delete(&mut self, zone: usize, kind: Kind, name: usize) {
         let zone = &mut self.zones[zone];
-        let key = key(kind_of(kind), name);
+        let key = key(kind, name);
         if zone.own.remove(&key).is_some() {
             zone.store.remove(&key);
         }
     }
 
-    pub(super) fn zone_flip(&mut self, zone: usize, kind: usize, name: usize) {
+    pub(super) fn zone_flip(&mut self, zone: usize, kind: Kind, name: usize) {
         let now = self.tick();
         let Zone { store, own, .. } = &mut self.zones[zone];
-        if let Some(here) = own.get_mut(&key(kind_of(kind), name)) {
+        if let Some(here) = own.get_mut(&key(kind, name)) {
             *here = Arc::new(flipped(here, now));
             store.insert(here.key.clone(), Arc::clone(here));
         }
