@@ -20,13 +20,18 @@ use wire::{
     kuma::mesh::v1alpha1::{KumaResource, ZoneHealthCheckResponse, kuma_resource::Meta},
 };
 
-use crate::zones::registry::CloseReason;
+use crate::{
+    kds::request::{From, Request},
+    zones::registry::CloseReason,
+};
 
 /// The type of every `Any` inside a resource (contract: kds 4.3).
 const KUMA_RESOURCE: &str = "type.googleapis.com/kuma.mesh.v1alpha1.KumaResource";
 const TYPE_PREFIX: &str = "type.googleapis.com/";
 /// What stands in `system_version_info`, which real peers leave empty, while more of a first response follows.
 const MORE: &str = "more";
+/// A global that names a shorter pause would keep its zones busy with pings.
+pub(crate) const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a peer sent that cannot be understood: the stream ends with this text.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -34,6 +39,12 @@ pub(crate) enum Malformed {
     /// A request or ACK without `node`.
     #[error("the request has no `node`")]
     NoNode,
+    /// The node is no node.
+    #[error("the `node` of the request cannot be decoded: {what}")]
+    Node {
+        /// What is wrong.
+        what: String,
+    },
     /// `node.id` is not the zone that the token and `client-id` name.
     #[error("`node.id` is \"{found}\", but the connection belongs to zone \"{expected}\"")]
     OtherNode {
@@ -138,11 +149,11 @@ pub(crate) fn request_frame(request: DeltaRequest, node: Node) -> Bytes {
     message.encode_to_vec().into()
 }
 
-/// Reads a request of the peer of `zone`; the node is returned for its metadata.
-pub(crate) fn request(message: DeltaDiscoveryRequest, zone: &str) -> Result<(DeltaRequest, Node), Malformed> {
-    let node = message.node.ok_or(Malformed::NoNode)?;
-    if node.id != zone {
-        return Err(Malformed::OtherNode { found: clip(&node.id), expected: zone.to_owned() });
+/// Reads a request of the peer of `zone`; who it is from is returned for what it says of itself.
+pub(crate) fn request(message: Request, zone: &str) -> Result<(DeltaRequest, From), Malformed> {
+    let from = From::read(message.node.ok_or(Malformed::NoNode)?)?;
+    if from.id != zone {
+        return Err(Malformed::OtherNode { found: clip(&from.id), expected: zone.to_owned() });
     }
     if message.type_url.is_empty() {
         return Err(Malformed::NoType);
@@ -154,7 +165,7 @@ pub(crate) fn request(message: DeltaDiscoveryRequest, zone: &str) -> Result<(Del
         subscribe: message.resource_names_subscribe,
         initial_versions: message.initial_resource_versions,
     };
-    Ok((request, node))
+    Ok((request, from))
 }
 
 /// Reads a response of a peer, resource by resource. Whether the kind was asked for is the receiver's business.
@@ -210,12 +221,13 @@ fn received(kind: Option<Kind>, resource: Resource) -> Result<Received, String> 
     })
 }
 
-/// The pause between pings that global names, if it is one. Read by hand: the library's conversion overflows on the
-/// smallest number of seconds there is.
+/// The pause between pings that global names, if it is one, and never a shorter one than `SHORTEST_PAUSE`. Read by hand:
+/// the library's conversion overflows on the smallest number of seconds there is.
 pub(crate) fn ping_interval(response: &ZoneHealthCheckResponse) -> Option<Duration> {
     let named = response.interval?;
     let (seconds, nanos) = (u64::try_from(named.seconds).ok()?, u64::try_from(named.nanos).ok()?);
-    Duration::from_secs(seconds).checked_add(Duration::from_nanos(nanos)).filter(|interval| !interval.is_zero())
+    let interval = Duration::from_secs(seconds).checked_add(Duration::from_nanos(nanos))?;
+    (!interval.is_zero()).then(|| interval.max(SHORTEST_PAUSE))
 }
 
 /// Texts of a peer are shown shortened: they end in logs and status messages.

@@ -6,7 +6,6 @@ use sync::{Audience, Features, Reaction, Sender, SizeNotice};
 use tokio::{sync::watch, time::Instant};
 use tonic::{Code, Status};
 use tracing::{debug, info, warn};
-use wire::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 
 use crate::{
     kds::{
@@ -15,12 +14,13 @@ use crate::{
         node,
         outbound::{Frames, NotSent},
         port::Port,
+        request::Request,
         snapshots::World,
         unanswered::Unanswered,
     },
     observe::kds_metrics::Client,
     zones::{
-        insight::StreamName,
+        insight::{Peer, StreamName},
         registry::{CloseReason, StreamGuard},
     },
 };
@@ -32,7 +32,7 @@ const KINDS: usize = 128;
 pub(crate) async fn serve(
     port: Arc<Port>,
     mut guard: StreamGuard,
-    mut inbound: Inbound<DeltaDiscoveryRequest>,
+    mut inbound: Inbound<Request>,
     mut frames: Frames,
     token_provided: bool,
 ) -> Code {
@@ -43,7 +43,14 @@ pub(crate) async fn serve(
     port.insights.stream_opened(&zone, StreamName::GlobalToZone);
     let subscription = port.insights.subscribe(&zone, token_provided);
     let unanswered = Unanswered::new(port.msg_send_timeout);
-    let mut stream = Stream { port: &port, guard: &mut guard, subscription: &subscription, provider: None, unanswered };
+    let mut stream = Stream {
+        port: &port,
+        guard: &mut guard,
+        subscription: &subscription,
+        provider: None,
+        described: false,
+        unanswered,
+    };
     let status = stream.run(&mut inbound, &mut frames).await;
     port.insights.unsubscribe(&zone, &subscription);
     match &status {
@@ -61,6 +68,8 @@ struct Stream<'a> {
     subscription: &'a str,
     /// Known after the first request: its features decide what the zone sees.
     provider: Option<Provider>,
+    /// The zone said what it is.
+    described: bool,
     unanswered: Unanswered,
 }
 
@@ -75,7 +84,7 @@ struct Provider {
 
 impl Stream<'_> {
     /// Returns the status to end with, or `None` if the peer is gone.
-    async fn run(&mut self, inbound: &mut Inbound<DeltaDiscoveryRequest>, frames: &mut Frames) -> Option<Status> {
+    async fn run(&mut self, inbound: &mut Inbound<Request>, frames: &mut Frames) -> Option<Status> {
         loop {
             // Biased: a stream that lost its right to live must not send one more message.
             tokio::select! {
@@ -101,37 +110,18 @@ impl Stream<'_> {
         }
     }
 
-    async fn take(&mut self, message: DeltaDiscoveryRequest) -> Result<(), Status> {
+    async fn take(&mut self, message: Request) -> Result<(), Status> {
         let zone = self.guard.caller().zone().clone();
-        let (request, from) =
-            convert::request(message, zone.as_str()).map_err(|malformed| convert::malformed_status(&malformed))?;
+        let malformed = |malformed| convert::malformed_status(&malformed);
+        let (request, from) = convert::request(message, zone.as_str()).map_err(malformed)?;
+        // Every first request says it all, and one of them is enough.
+        let peer = if self.described { None } else { from.peer().map_err(malformed)? };
+        if let Some(peer) = &peer {
+            self.described = true;
+            self.describe(peer);
+        }
         if self.provider.is_none() {
-            let peer = from.metadata.as_ref().map(node::peer).unwrap_or_default();
-            self.port.insights.described(&zone, self.subscription, &peer);
-            if !peer.instance.is_empty() {
-                for closed in self.port.registry.identify(self.guard.id(), &peer.instance) {
-                    if let CloseReason::Replaced { by } = &closed.reason {
-                        warn!(target: "kds.global", zone = %zone, instance = %clip(by), method = closed.method, "two instances of one zone, the older one is ended");
-                    }
-                }
-            }
-            let features = Features::from_names(peer.features.iter().map(String::as_str));
-            let snapshots = self.port.snapshots(features).await;
-            let mut world = snapshots.subscribe();
-            let drops_rejected_batches = node::drops_rejected_batches(&peer.version.version);
-            let audience = Audience { zone: zone.as_str().to_owned(), features, drops_rejected_batches };
-            let mut sender = Sender::new(audience);
-            for snapshot in world.borrow_and_update().snapshots() {
-                sender.on_snapshot(Arc::clone(snapshot));
-            }
-            let hashed = features.contains(Features::HASH_SUFFIX);
-            self.provider = Some(Provider {
-                sender,
-                world,
-                kinds: 0,
-                hashed,
-                _client: self.port.metrics.client(&peer.version.version),
-            });
+            self.provider = Some(self.provider(&peer.unwrap_or_default()).await);
         }
         let Some(provider) = &mut self.provider else { return Ok(()) };
         let reaction =
@@ -161,6 +151,36 @@ impl Stream<'_> {
             Reaction::Repeated { .. } => {}
         }
         Ok(())
+    }
+
+    /// Keeps what the zone says of itself, and ends an older instance of it.
+    fn describe(&mut self, peer: &Peer) {
+        let zone = self.guard.caller().zone();
+        self.port.insights.described(zone, self.subscription, peer);
+        if peer.instance.is_empty() {
+            return;
+        }
+        for closed in self.port.registry.identify(self.guard.id(), &peer.instance) {
+            if let CloseReason::Replaced { by } = &closed.reason {
+                warn!(target: "kds.global", zone = %zone, instance = %clip(by), method = closed.method, "two instances of one zone, the older one is ended");
+            }
+        }
+    }
+
+    /// Makes the provider for a zone with these features.
+    async fn provider(&self, peer: &Peer) -> Provider {
+        let features = Features::from_names(peer.features.iter().map(String::as_str));
+        let snapshots = self.port.snapshots(features).await;
+        let mut world = snapshots.subscribe();
+        let drops_rejected_batches = node::drops_rejected_batches(&peer.version.version);
+        let zone = self.guard.caller().zone().as_str().to_owned();
+        let mut sender = Sender::new(Audience { zone, features, drops_rejected_batches });
+        for snapshot in world.borrow_and_update().snapshots() {
+            sender.on_snapshot(Arc::clone(snapshot));
+        }
+        let hashed = features.contains(Features::HASH_SUFFIX);
+        let client = self.port.metrics.client(&peer.version.version);
+        Provider { sender, world, kinds: 0, hashed, _client: client }
     }
 
     /// Sends what the sender wants to send now. The error is the status to end with; `None` if the peer is gone.

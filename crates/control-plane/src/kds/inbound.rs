@@ -6,7 +6,7 @@
 
 use std::marker::PhantomData;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt as _;
 use prometheus_client::metrics::counter::Counter;
@@ -47,14 +47,54 @@ impl Encoding {
     }
 }
 
+/// What stands in front of a message.
+struct Header {
+    compressed: bool,
+    length: usize,
+}
+
+impl Header {
+    /// Reads it, and refuses what cannot be received before anything of it is kept.
+    fn read(bytes: &[u8], encoding: Encoding, limit: usize) -> Result<Self, Status> {
+        let Some(&[flag, a, b, c, d]) = bytes.first_chunk::<HEADER>() else {
+            return Err(Status::internal("a message without its header"));
+        };
+        let compressed = match flag {
+            0 => false,
+            1 if encoding == Encoding::Identity => {
+                return Err(Status::internal(
+                    "protocol error: received message with compressed-flag but no grpc-encoding was specified",
+                ));
+            }
+            1 => true,
+            other => {
+                return Err(Status::internal(format!(
+                    "protocol error: received message with invalid compression flag: {other} (valid flags are 0 and 1), while sending request"
+                )));
+            }
+        };
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        if length > limit {
+            return Err(Status::out_of_range(format!(
+                "Error, decoded message length too large: found {length} bytes, the limit is: {limit} bytes"
+            )));
+        }
+        Ok(Self { compressed, length })
+    }
+}
+
 /// The messages of one stream. Generic over the body for its tests.
 pub(crate) struct Inbound<T, B = hyper::body::Incoming> {
     body: B,
     encoding: Encoding,
     /// The largest message, as it came and decompressed.
     limit: usize,
-    /// The start of a message that is not complete; most of the time nothing.
-    buffer: BytesMut,
+    /// What came last and was not looked at; nothing while the stream waits.
+    data: Bytes,
+    /// The start of what came in pieces; most of the time nothing.
+    pieces: BytesMut,
+    /// Of the message that is not complete.
+    header: Option<Header>,
     over: bool,
     /// Counts the messages.
     received: Counter,
@@ -69,7 +109,8 @@ where
 {
     /// Returns the messages of a body.
     pub(crate) fn new(body: B, encoding: Encoding, limit: usize, received: Counter) -> Self {
-        Self { body, encoding, limit, buffer: BytesMut::new(), over: false, received, message: PhantomData }
+        let (data, pieces) = (Bytes::new(), BytesMut::new());
+        Self { body, encoding, limit, data, pieces, header: None, over: false, received, message: PhantomData }
     }
 
     /// Returns the next message; `None` when the peer closed its side or cancelled. An error is the last word. Cancel safe.
@@ -83,11 +124,11 @@ where
             }
             match self.body.frame().await.transpose() {
                 Ok(frame) => match frame.and_then(|frame| frame.into_data().ok()) {
-                    Some(data) => self.buffer.extend_from_slice(&data),
+                    Some(data) => self.data = data,
                     // Trailers or nothing: the peer closed its side.
                     None => {
                         self.over = true;
-                        if !self.buffer.is_empty() {
+                        if self.header.is_some() || !self.pieces.is_empty() {
                             return Err(Status::internal("Unexpected EOF decoding stream."));
                         }
                     }
@@ -104,42 +145,35 @@ where
         Ok(None)
     }
 
-    /// Decodes a message if all of it is there.
+    /// Decodes a message if all of it is there; if not, all of `data` is used up.
     fn decode(&mut self) -> Result<Option<T>, Status> {
-        let Some(&[flag, a, b, c, d]) = self.buffer.first_chunk::<HEADER>() else { return Ok(None) };
-        let compressed = match flag {
-            0 => false,
-            1 if self.encoding == Encoding::Identity => {
-                return Err(Status::internal(
-                    "protocol error: received message with compressed-flag but no grpc-encoding was specified",
-                ));
-            }
-            1 => true,
-            other => {
-                return Err(Status::internal(format!(
-                    "protocol error: received message with invalid compression flag: {other} (valid flags are 0 and 1), while sending request"
-                )));
-            }
+        let limit = self.limit;
+        let header = match self.header.take() {
+            Some(header) => header,
+            None => match self.take(HEADER) {
+                Some(bytes) => Header::read(&bytes, self.encoding, limit)?,
+                None => return Ok(None),
+            },
         };
-        let (length, limit) = (u32::from_be_bytes([a, b, c, d]) as usize, self.limit);
-        if length > limit {
-            return Err(Status::out_of_range(format!(
-                "Error, decoded message length too large: found {length} bytes, the limit is: {limit} bytes"
-            )));
-        }
-        if self.buffer.len() - HEADER < length {
+        let Some(message) = self.take(header.length) else {
+            self.header = Some(header);
             return Ok(None);
-        }
-        self.buffer.advance(HEADER);
-        let message = self.buffer.split_to(length).freeze();
-        if self.buffer.is_empty() {
-            self.buffer = BytesMut::new();
-        }
-        let message = if compressed { decompressed(&message, limit)? } else { message };
+        };
+        let message = if header.compressed { decompressed(&message, limit)? } else { message };
         weight::check(&message).map_err(|heavy| Status::resource_exhausted(heavy.to_string()))?;
         T::decode(message)
             .map(Some)
             .map_err(|broken| Status::invalid_argument(format!("the message cannot be decoded: {broken}")))
+    }
+
+    /// Takes the next bytes, so many, if they are there: without a copy if they came together.
+    fn take(&mut self, size: usize) -> Option<Bytes> {
+        if self.pieces.is_empty() && self.data.len() >= size {
+            return Some(self.data.split_to(size));
+        }
+        let missing = size.saturating_sub(self.pieces.len()).min(self.data.len());
+        self.pieces.extend_from_slice(&self.data.split_to(missing));
+        (self.pieces.len() == size).then(|| std::mem::take(&mut self.pieces).freeze())
     }
 }
 
@@ -238,7 +272,7 @@ mod tests {
         let body = StreamBody::new(stream::iter([Ok::<_, Infallible>(Frame::data(bytes))]));
         let mut inbound = Inbound::<String, _>::new(body, Encoding::Gzip, 10_000, Counter::default());
         inbound.message().await.unwrap().unwrap();
-        assert_eq!(inbound.buffer.capacity(), 0);
+        assert_eq!((inbound.data.len(), inbound.pieces.capacity()), (0, 0));
     }
 
     #[test]

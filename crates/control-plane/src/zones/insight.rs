@@ -35,7 +35,7 @@ use crate::{
 
 /// How long after something was written at once the next waits: a zone that connects opens five streams one after the
 /// other, and a thousand zones may come back together.
-const TOGETHER: Duration = Duration::from_millis(100);
+const TOGETHER: Duration = Duration::from_millis(200);
 /// How soon what troubles a zone is written: a peer that rejects all day must not decide how much is written.
 const SOON: Duration = Duration::from_secs(1);
 

@@ -153,9 +153,9 @@ fn what_is_no_kuma_resource_is_malformed() {
     assert_eq!(incoming(DeltaDiscoveryResponse::default()), Err(Malformed::NoType));
 }
 
-fn asking(id: Option<&str>, kind: &str) -> DeltaDiscoveryRequest {
-    let node = id.map(|id| Node { id: id.to_owned(), metadata: None });
-    DeltaDiscoveryRequest { node, type_url: kind.to_owned(), ..Default::default() }
+fn asking(id: Option<&str>, kind: &str) -> Request {
+    let node = id.map(|id| Node { id: id.to_owned(), metadata: None }.encode_to_vec().into());
+    Request { node, type_url: kind.to_owned(), ..Default::default() }
 }
 
 #[test]
@@ -193,6 +193,7 @@ fn an_interval_that_is_none_is_left_out() {
     };
     check(2, 5, Some(Duration::new(2, 5)));
     check(0, 0, None);
+    check(0, 1, Some(SHORTEST_PAUSE));
     check(-1, 0, None);
     check(1, -5, None);
     check(i64::MIN, 0, None);

@@ -10,7 +10,7 @@ use wire::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryR
 
 use super::{ZONE, answer, decoded, encoded, first_request, recorded_requests};
 use crate::{
-    kds::{convert, node},
+    kds::{convert, node, request::Request},
     zones::insight::Peer,
 };
 
@@ -82,13 +82,18 @@ fn any_node_is_read_within_bounds() {
     });
 }
 
+/// The request as it comes off the wire.
+fn received(message: &DeltaDiscoveryRequest) -> Request {
+    Request::decode(message.encode_to_vec().as_slice()).unwrap()
+}
+
 /// One stream, with something changing behind each request.
 fn converse(provided: &Provided, audience: &Audience, requests: &[DeltaDiscoveryRequest]) {
     let mut world = World::new(provided, audience.clone());
     for (index, message) in requests.iter().enumerate() {
-        let Ok((request, from)) = convert::request(message.clone(), ZONE) else { return };
+        let Ok((request, from)) = convert::request(received(message), ZONE) else { return };
         assert_eq!(from.id, ZONE);
-        from.metadata.as_ref().map(node::peer);
+        let _malformed_or_not = from.peer();
         let kind = request.kind.clone();
         if world.sender.on_request(request).is_err() {
             assert_eq!(world.sender.next_within(LIMIT), None, "a refused request changes nothing");

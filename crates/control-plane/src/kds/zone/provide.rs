@@ -10,7 +10,6 @@ use sync::{Audience, Features, Reaction, Sender, SizeNotice};
 use tokio::{sync::mpsc, time::Instant};
 use tonic::Status;
 use tracing::{debug, info, warn};
-use wire::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 
 use super::{
     reports::Mirror,
@@ -18,8 +17,8 @@ use super::{
 };
 use crate::kds::{
     convert::{self, clip},
-    node,
     outbound::FRAMES,
+    request::Request,
     unanswered::Unanswered,
 };
 
@@ -29,7 +28,7 @@ impl Session {
     /// Runs until the stream ends.
     pub(super) async fn provide(&self, channel: Channel) -> Status {
         let (frames, outbound) = mpsc::channel::<Bytes>(FRAMES);
-        let mut inbound = match self.open::<DeltaDiscoveryRequest>(channel, PATH, outbound).await {
+        let mut inbound = match self.open::<Request>(channel, PATH, outbound).await {
             Ok(inbound) => inbound,
             Err(status) => return status,
         };
@@ -48,15 +47,18 @@ impl Session {
                         Ok(request) => request,
                         Err(malformed) => return convert::malformed_status(&malformed),
                     };
-                    let (sender, mirror) = asked.get_or_insert_with(|| {
-                        let global = from.metadata.as_ref().map(node::peer).unwrap_or_default();
+                    let (sender, mirror) = if let Some(asked) = &mut asked { asked } else {
+                        let global = match from.peer() {
+                            Ok(global) => global.unwrap_or_default(),
+                            Err(malformed) => return convert::malformed_status(&malformed),
+                        };
                         let features = Features::from_names(global.features.iter().map(String::as_str));
                         let mut sender = Sender::new(audience(features));
                         for snapshot in world.borrow_and_update().snapshots() {
                             sender.on_snapshot(Arc::clone(snapshot));
                         }
-                        (sender, self.reports.mirror(&self.zone, &global, &self.us))
-                    });
+                        asked.insert((sender, self.reports.mirror(&self.zone, &global, &self.us)))
+                    };
                     match sender.on_request(request) {
                         Ok(reaction) => react(&reaction, &mut unanswered, mirror),
                         Err(broken) => return Status::invalid_argument(broken.to_string()),
