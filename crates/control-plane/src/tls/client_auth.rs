@@ -22,6 +22,7 @@ use tracing::{info, warn};
 use super::{FileChanges, TlsError, pem, provider};
 use crate::tasks::{OnError, Tasks};
 
+/// Files are read again this often even if they look unchanged.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(10);
 
 /// What a listener asks of its clients.

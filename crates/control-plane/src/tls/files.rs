@@ -1,143 +1,162 @@
-//! Tells when files may have changed: by the system's notices, and by the clock where those do not work.
+//! Tells when files may have changed: their stamps are looked at once a second.
 //!
-//! The folders are watched, not the files: editors, `rename` and mounted Kubernetes secrets replace files and would
-//! leave a watch on the old one. A notice only means "look again"; the reader compares content.
+//! By the clock and not by notices of the system: those come for a folder as a whole, where the store writes all day, and
+//! mounted secrets and network folders have none. What a link leads to is looked at, so that the link that Kubernetes
+//! turns when a mounted secret changes is noticed. A change only means "look again"; the reader compares content.
 
 use std::{
-    collections::BTreeSet,
-    ffi::OsString,
+    fs, io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use notify::{
-    EventKind, RecommendedWatcher, RecursiveMode, Watcher,
-    event::{AccessKind, AccessMode},
-};
-use tokio::{
-    sync::mpsc,
-    time::{Interval, MissedTickBehavior, interval, sleep},
-};
-use tracing::debug;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 
-/// How long after the first notice files are read, so that a pair written one after the other is read as a pair.
+/// How often stamps are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long after a change files are read, so that a pair written one after the other is read as a pair.
 const SETTLE: Duration = Duration::from_millis(200);
 
 /// Resolves whenever some files may have changed.
 pub struct FileChanges {
-    /// Kept alive: dropping it ends the notices.
-    _watcher: Option<RecommendedWatcher>,
-    notices: mpsc::Receiver<()>,
-    ticks: Interval,
-    noticed: bool,
+    files: Vec<PathBuf>,
+    seen: Vec<Option<Stamp>>,
+    looks: Interval,
+    /// A file system may have coarse stamps: files are read again after so long in any case.
+    at_least: Duration,
+    last: Instant,
+    changed: bool,
+}
+
+/// What differs when the content of a file does, as a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(file: &Path) -> io::Result<Self> {
+        let found = fs::metadata(file)?;
+        Ok(Self {
+            device: found.dev(),
+            inode: found.ino(),
+            size: found.size(),
+            modified: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
+        })
+    }
 }
 
 impl FileChanges {
     /// Watches `files`; looks again at least as often as `at_least` says.
     pub fn of<P: AsRef<Path>>(files: &[P], at_least: Duration) -> Self {
-        // One place is enough: a notice says that something changed, not what.
-        let (sender, notices) = mpsc::channel(1);
-        let watcher = watch_folders(files, sender)
-            .inspect_err(|cause| debug!(error = %cause, "no change notices for files, reading them by the clock"))
-            .ok();
-        let mut ticks = interval(at_least);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticks.reset();
-        Self { _watcher: watcher, notices, ticks, noticed: false }
+        let files: Vec<PathBuf> = files.iter().map(|file| file.as_ref().to_path_buf()).collect();
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let seen = stamps(&files);
+        Self { files, seen, looks, at_least, last: Instant::now(), changed: false }
     }
 
     /// Waits until it is worth looking again. Cancel safe.
     pub async fn next(&mut self) {
-        if !self.noticed {
-            tokio::select! {
-                Some(()) = self.notices.recv() => self.noticed = true,
-                _ = self.ticks.tick() => return,
+        while !self.changed {
+            self.looks.tick().await;
+            if self.last.elapsed() >= self.at_least {
+                self.last = Instant::now();
+                self.seen = stamps(&self.files);
+                return;
             }
+            self.changed = self.seen != stamps(&self.files);
         }
         sleep(SETTLE).await;
-        // Notices that came meanwhile tell of what is read now.
-        while self.notices.try_recv().is_ok() {}
-        self.noticed = false;
+        self.last = Instant::now();
+        // What is written from now on is another change.
+        self.seen = stamps(&self.files);
+        self.changed = false;
     }
 }
 
-fn watch_folders<P: AsRef<Path>>(files: &[P], sender: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
-    let names: BTreeSet<OsString> =
-        files.iter().filter_map(|file| file.as_ref().file_name().map(OsString::from)).collect();
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let worth_it = match &event {
-            Ok(event) => changes_content(event.kind) && event.paths.iter().any(|path| is_ours(path, &names)),
-            // The watch lost notices, or broke: look.
-            Err(_) => true,
-        };
-        if worth_it {
-            // A full channel already says "look again".
-            sender.try_send(()).ok();
-        }
-    })?;
-    let folders: BTreeSet<PathBuf> = files.iter().map(|file| folder_of(file.as_ref())).collect();
-    for folder in folders {
-        watcher.watch(&folder, RecursiveMode::NonRecursive)?;
-    }
-    Ok(watcher)
-}
-
-fn folder_of(file: &Path) -> PathBuf {
-    match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
-        _ => PathBuf::from("."),
-    }
-}
-
-/// Reading a file gives notices too; they must not lead to reading it again.
-fn changes_content(kind: EventKind) -> bool {
-    match kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
-        EventKind::Access(_) => false,
-        EventKind::Any | EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) | EventKind::Other => true,
-    }
-}
-
-/// Our files, or the link `..data` that Kubernetes turns when a mounted secret changes.
-fn is_ours(path: &Path, names: &BTreeSet<OsString>) -> bool {
-    path.file_name().is_none_or(|name| names.contains(name) || name.as_encoded_bytes().starts_with(b".."))
+/// The stamps of files; `None` where there is no file.
+fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
+    files.iter().map(|file| Stamp::of(file).ok()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SELDOM: Duration = Duration::from_secs(3600);
+
+    /// Whether the next look is worth it because of a change, and not of the clock.
+    async fn noticed(changes: &mut FileChanges) -> bool {
+        let start = Instant::now();
+        changes.next().await;
+        start.elapsed() < Duration::from_secs(5)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn files_are_looked_at_by_the_clock_too() {
         let folder = tempfile::tempdir().unwrap();
         let mut changes = FileChanges::of(&[folder.path().join("a")], Duration::from_secs(10));
-        let start = tokio::time::Instant::now();
+        let start = Instant::now();
         changes.next().await;
         assert_eq!(start.elapsed(), Duration::from_secs(10));
     }
 
-    #[tokio::test]
-    async fn a_replaced_file_is_noticed_long_before_the_clock_says_so() {
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_is_written_replaced_or_removed_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a");
-        std::fs::write(&file, "one").unwrap();
-        let mut changes = FileChanges::of(&[&file], Duration::from_secs(3600));
-        std::fs::write(folder.path().join("b"), "two").unwrap();
-        std::fs::rename(folder.path().join("b"), &file).unwrap();
-        tokio::time::timeout(Duration::from_secs(30), changes.next()).await.expect("a notice");
+        let mut changes = FileChanges::of(&[&file], SELDOM);
+        fs::write(&file, "one").unwrap();
+        assert!(noticed(&mut changes).await, "made");
+        fs::write(&file, "three").unwrap();
+        assert!(noticed(&mut changes).await, "written");
+        fs::write(folder.path().join("b"), "threx").unwrap();
+        fs::rename(folder.path().join("b"), &file).unwrap();
+        assert!(noticed(&mut changes).await, "replaced by one of the same size");
+        fs::remove_file(&file).unwrap();
+        assert!(noticed(&mut changes).await, "removed");
+        assert!(!noticed(&mut changes).await, "nothing more");
     }
 
-    #[test]
-    fn other_files_of_the_folder_are_not_ours() {
-        let names = BTreeSet::from([OsString::from("tls.crt")]);
-        assert!(is_ours(Path::new("/certs/tls.crt"), &names));
-        assert!(is_ours(Path::new("/certs/..data"), &names));
-        assert!(!is_ours(Path::new("/certs/global.db-wal"), &names));
+    #[tokio::test(start_paused = true)]
+    async fn the_link_of_a_mounted_secret_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for generation in ["1", "2"] {
+            fs::create_dir(path(generation)).unwrap();
+            fs::write(path(generation).join("tls.crt"), generation).unwrap();
+        }
+        std::os::unix::fs::symlink(path("1"), path("..data")).unwrap();
+        std::os::unix::fs::symlink("..data/tls.crt", path("tls.crt")).unwrap();
+        let mut changes = FileChanges::of(&[path("tls.crt")], SELDOM);
+        std::os::unix::fs::symlink(path("2"), path("..new")).unwrap();
+        fs::rename(path("..new"), path("..data")).unwrap();
+        assert!(noticed(&mut changes).await);
     }
 
-    #[test]
-    fn reading_is_no_change() {
-        assert!(!changes_content(EventKind::Access(AccessKind::Open(AccessMode::Any))));
-        assert!(changes_content(EventKind::Access(AccessKind::Close(AccessMode::Write))));
+    #[tokio::test(start_paused = true)]
+    async fn other_files_of_the_folder_are_not_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut changes = FileChanges::of(&[folder.path().join("tls.crt")], SELDOM);
+        fs::write(folder.path().join("global.db-wal"), "").unwrap();
+        assert!(!noticed(&mut changes).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_is_not_lost_when_the_wait_for_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a");
+        let mut changes = FileChanges::of(&[&file], SELDOM);
+        fs::write(&file, "one").unwrap();
+        // Seen, and dropped before the files have settled.
+        assert!(tokio::time::timeout(Duration::from_millis(100), changes.next()).await.is_err());
+        assert!(noticed(&mut changes).await);
     }
 }

@@ -20,7 +20,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::{Alpn, ClientCerts, FileChanges, PairFiles, Protocols, TlsError, pem, provider};
 use crate::tasks::{OnError, Tasks};
 
-/// Where there are no change notices, a new certificate is found this late.
+/// Files are read again this often even if they look unchanged.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(10);
 
 /// What reading the files again did.

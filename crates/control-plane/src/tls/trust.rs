@@ -26,6 +26,7 @@ use crate::{
     tasks::{OnError, Tasks},
 };
 
+/// Files are read again this often even if they look unchanged.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(10);
 
 /// Whom we believe when we dial. Handshakes ask what is current.
