@@ -181,6 +181,27 @@ fn an_older_stream_that_stands_keeps_its_zone_online() {
 }
 
 #[test]
+fn a_zone_may_say_late_what_it_is() {
+    let world = open_world();
+    run(async {
+        let zone = Played::new("west");
+        let mut down = zone.down(&world).await;
+        let mut silent = zone.first_request("Mesh");
+        silent.node.as_mut().unwrap().metadata = None;
+        down.call.send(&silent.encode_to_vec());
+        down.next().await;
+        let seen = |known: &Value| known["subscriptions"][0].clone();
+        let before = eventually("the zone is known", || insight(&world, "west"), |known| seen(known).is_object());
+        assert_eq!((seen(&before).get("config"), seen(&before).get("zoneInstanceId")), (None, None), "{before}");
+        down.ask("MeshTimeout");
+        let after =
+            eventually("its configuration", || insight(&world, "west"), |known| seen(known).get("config").is_some());
+        assert_eq!(seen(&after)["config"], zone.config);
+        assert_eq!(seen(&after)["zoneInstanceId"], zone.instance);
+    });
+}
+
+#[test]
 fn another_instance_of_a_zone_ends_the_older_one() {
     let world = open_world();
     run(async {
