@@ -11,7 +11,7 @@ mod rewrite;
 mod services;
 mod traffic;
 
-pub(crate) use check::{check, type_name};
+pub(crate) use check::{check, check_decodable, type_name};
 pub(crate) use rewrite::rewrite;
 
 use crate::Kind;

@@ -42,28 +42,31 @@ pub fn join(violations: &[Violation]) -> String {
 
 /// Checks what a spec says. Empty means valid.
 ///
-/// The types of members are not looked at: that is the schema's part, and receivers of KDS do without it. A spec that
-/// cannot be decoded at all is one violation of `spec`.
+/// The types of members are not looked at: that is the schema's part. A spec that cannot be decoded at all is one
+/// violation of `spec`.
 pub fn spec(kind: Kind, _name: &str, _mesh: &str, _labels: &Labels, spec: &[u8]) -> Vec<Violation> {
-    checked(kind, spec, Reference::ByLabels)
+    checked(kind, spec, Source::Document)
 }
 
-/// How a policy may refer to a service.
+/// Where a spec comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Reference {
-    /// As 3.0 writes it.
-    ByLabels,
-    /// Or by name, as 2.14 wrote it.
-    ByLabelsOrName,
+enum Source {
+    /// A user, who refers to services by labels, as 3.0 does.
+    Document,
+    /// Another control plane, which may refer to them by name, as 2.14 did.
+    Peer,
 }
 
-fn checked(kind: Kind, spec: &[u8], reference: Reference) -> Vec<Violation> {
+fn checked(kind: Kind, spec: &[u8], source: Source) -> Vec<Violation> {
     match kind.spec {
         SpecForm::Json => match serde_json::from_slice::<Value>(spec) {
             Ok(spec) => {
                 let mut found = Found::default();
+                if source == Source::Peer {
+                    decodable(kind, &spec, &mut found);
+                }
                 if kind.policy.is_some() {
-                    policies::check(kind, &spec, reference, &mut found);
+                    policies::check(kind, &spec, source, &mut found);
                 } else {
                     services::check(kind, &spec, &mut found);
                 }
@@ -88,11 +91,24 @@ fn checked(kind: Kind, spec: &[u8], reference: Reference) -> Vec<Violation> {
 
 /// Checks a resource that came over KDS: its spec and, for meshes and services, its display name (contract: kds 8.4).
 ///
+/// Also that other control planes can decode the spec, as it goes on to them as the bytes that came, and one that cannot
+/// be decoded ends their stream with every reconnect (contract: kds 4.8).
 /// A policy of 2.14 names its services, and its roles depend on that (contract: kds 6.4): it is taken as it is.
 pub fn received(kind: Kind, name: &str, _mesh: &str, labels: &Labels, spec: &[u8]) -> Vec<Violation> {
     let display = labels.get(labels::DISPLAY_NAME).map_or(name, String::as_str);
     let named = display_name(kind, display).filter(|_| kind != Kind::ZONE);
-    named.into_iter().chain(checked(kind, spec, Reference::ByLabelsOrName)).collect()
+    named.into_iter().chain(checked(kind, spec, Source::Peer)).collect()
+}
+
+/// Whether real peers can decode a spec, and read in it what stands there.
+fn decodable(kind: Kind, spec: &Value, found: &mut Found) {
+    let Some(members) = spec.as_object() else {
+        found.add("spec", format!("must be an object, not {}", crate::schema::type_name(spec)));
+        return;
+    };
+    let mut sentences = Vec::new();
+    crate::schema::check_decodable(crate::schema::spec_of(kind), members, &mut sentences);
+    sentences.into_iter().for_each(|sentence| found.add("", sentence));
 }
 
 /// Collects violations in the order in which they are found.
@@ -278,6 +294,52 @@ mod tests {
         check(Kind::MESH, "1web", 1);
         check(Kind::ZONE, "1web", 0);
         assert_eq!(received(Kind::MESH, "a.b", "", &Labels::new(), b"").len(), 1);
+    }
+
+    #[test]
+    fn a_received_spec_that_others_cannot_decode_is_invalid() {
+        let found = |kind: &str, spec: &str| {
+            received(Kind::by_name(kind).unwrap(), "a", "default", &Labels::new(), spec.as_bytes())
+        };
+        for spec in [
+            "[]",
+            "\"x\"",
+            "null",
+            "1",
+            r#"{"ports":"a"}"#,
+            r#"{"ports":[{"port":"80"}]}"#,
+            r#"{"ports":[{"port":80.5}]}"#,
+            r#"{"selector":5}"#,
+            r#"{"selector":{"dataplaneLabels":{"matchLabels":[]}}}"#,
+            r#"{"selector":{"dataplaneTags":{"a":1}}}"#,
+        ] {
+            assert_ne!(found("MeshService", spec), [], "{spec}");
+        }
+        assert_ne!(found("MeshZoneAddress", "[]"), []);
+        let from = r#"{"to":[{"targetRef":{"kind":"Mesh"},"default":{"idleTimeout":"1h"}}],"from":[{"default":[]}]}"#;
+        assert_eq!(found("MeshTimeout", from).len(), 1);
+        // What is missing, null, unknown or new is no harm.
+        for spec in ["{}", r#"{"ports":null,"new":{"a":[1]}}"#, r#"{"state":"Sleeping","ports":[{"port":80,"new":1}]}"#]
+        {
+            assert_eq!(found("MeshService", spec), [], "{spec}");
+        }
+    }
+
+    #[test]
+    fn a_received_member_that_others_read_as_another_one_is_invalid() {
+        let found =
+            |spec: &str| received(Kind::by_name("MeshTimeout").unwrap(), "a", "m", &Labels::new(), spec.as_bytes());
+        let item = r#"{"targetRef":{"kind":"Mesh"},"default":{"idleTimeout":"1h"}}"#;
+        assert_eq!(found(&format!(r#"{{"to":[{item}],"tos":1}}"#)), []);
+        for name in ["To", "TO"] {
+            let reason = format!("spec.{name} in body is read as to by others");
+            assert_eq!(found(&format!(r#"{{"to":[{item}],"{name}":[]}}"#)), [Violation::new("", reason)]);
+        }
+        assert_eq!(
+            found(r#"{"to":[{"targetRef":{"\u212aind":"Mesh","kind":"Mesh"},"default":{"idleTimeout":"1h"}}]}"#).len(),
+            1
+        );
+        assert_eq!(found(r#"{"rule\u017f":[],"to":[]}"#).len(), 2, "and nothing in `to`");
     }
 
     #[test]

@@ -2,18 +2,18 @@
 
 use serde_json::Value;
 
-use super::{Found, Reference};
+use super::{Found, Source};
 use crate::{Kind, duration};
 
 /// Checks the spec of a policy.
-pub(super) fn check(kind: Kind, spec: &Value, reference: Reference, found: &mut Found) {
+pub(super) fn check(kind: Kind, spec: &Value, source: Source, found: &mut Found) {
     top(spec, found);
     if needs_to_or_rules(kind) && items(spec, "to").is_empty() && items(spec, "rules").is_empty() {
         found.add("spec", "at least one of 'to' or 'rules' has to be defined");
     }
     for (index, item) in items(spec, "to").iter().enumerate() {
         let path = format!("spec.to[{index}]");
-        to_ref(&item["targetRef"], reference, &format!("{path}.targetRef"), found);
+        to_ref(&item["targetRef"], source, &format!("{path}.targetRef"), found);
         conf(kind, &item["default"], &format!("{path}.default"), found);
     }
     for (index, item) in items(spec, "rules").iter().enumerate() {
@@ -42,12 +42,12 @@ fn top(spec: &Value, found: &mut Found) {
     }
 }
 
-fn to_ref(target: &Value, reference: Reference, path: &str, found: &mut Found) {
+fn to_ref(target: &Value, source: Source, path: &str, found: &mut Found) {
     match target["kind"].as_str() {
         Some(kind @ ("MeshService" | "MeshExternalService" | "MeshMultiZoneService" | "MeshHTTPRoute")) => {
             let labelled = target["labels"].as_object().is_some_and(|labels| !labels.is_empty());
             let named = target["name"].as_str().is_some_and(|name| !name.is_empty());
-            if !(labelled || named && reference == Reference::ByLabelsOrName) {
+            if !(labelled || named && source == Source::Peer) {
                 found.add(format!("{path}.labels"), format!("must be set when kind is {kind}"));
             }
         }
