@@ -29,7 +29,7 @@ pub use naming::hashed_name;
 pub use receiver::{Outcome, Plan, ProtocolError, Receiver};
 pub use reconcile::{Change, Reconciled, Side, in_scope, reconcile};
 pub use role::{Role, policy_role};
-pub use scope::{Passage, from_global, from_zone};
+pub use scope::{Passage, from_global, from_zone, origin_zone};
 pub use sender::{Audience, Reaction, RequestError, Sender, SizeNotice};
 pub use snapshot::{Entry, Snapshot};
 pub use wire_name::WireName;

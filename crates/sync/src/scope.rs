@@ -68,7 +68,7 @@ fn from_another_zone(resource: &Resource, zone_enabled: &dyn Fn(&str) -> bool) -
 }
 
 /// The zone that made a resource: its label, or else the part of its name before the first dot.
-pub(crate) fn origin_zone(resource: &Resource) -> Option<&str> {
+pub fn origin_zone(resource: &Resource) -> Option<&str> {
     if resource.labels.get(labels::ORIGIN).map(String::as_str) != Some(labels::ORIGIN_ZONE) {
         return None;
     }

@@ -125,8 +125,8 @@ pub struct Asker {
 #[derive(Default)]
 struct State {
     next: u64,
-    /// The newest stream of each zone and operation.
-    streams: BTreeMap<(ZoneName, Operation), (u64, Questions)>,
+    /// The streams of each zone and operation, oldest first: the newest is asked, and when it ends the one before it.
+    streams: BTreeMap<(ZoneName, Operation), Vec<(u64, Questions)>>,
     waiting: BTreeMap<String, oneshot::Sender<Result<Bytes, String>>>,
 }
 
@@ -138,8 +138,8 @@ impl Asker {
         let not_connected = || AskError::NotConnected { zone: zone.clone() };
         let stream = {
             let mut state = self.lock();
-            let stream = state.streams.get(&(zone.clone(), question.operation)).map(|(_, stream)| stream.clone());
-            let stream = stream.ok_or_else(not_connected)?;
+            let streams = state.streams.get(&(zone.clone(), question.operation));
+            let (_, stream) = streams.and_then(|streams| streams.last()).cloned().ok_or_else(not_connected)?;
             state.waiting.insert(id.clone(), answer);
             stream
         };
@@ -162,15 +162,18 @@ impl Asker {
         let mut state = self.lock();
         state.next += 1;
         let id = state.next;
-        state.streams.insert((zone.clone(), operation), (id, sender));
+        state.streams.entry((zone.clone(), operation)).or_default().push((id, sender));
         (id, questions)
     }
 
     fn closed(&self, zone: &ZoneName, operation: Operation, id: u64) {
         let mut state = self.lock();
         let key = (zone.clone(), operation);
-        if state.streams.get(&key).is_some_and(|(newest, _)| *newest == id) {
-            state.streams.remove(&key);
+        if let Some(streams) = state.streams.get_mut(&key) {
+            streams.retain(|(other, _)| *other != id);
+            if streams.is_empty() {
+                state.streams.remove(&key);
+            }
         }
     }
 
@@ -255,7 +258,6 @@ pub(crate) async fn serve<A: Answer>(
                 Err(status) if matches!(status.code(), Code::Cancelled | Code::Unknown) => break None,
                 Err(status) => break Some(convert::inbound_status(status)),
             },
-            // A newer stream of the zone took the questions over: this one stays, its zone may not be ready to lose it.
             Some(asked) = questions.recv() => {
                 let (id, question) = *asked;
                 match frames.send(encode(id, question)) {
@@ -294,3 +296,6 @@ fn encode(request_id: String, question: Question) -> Bytes {
     }
     .into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -234,7 +234,7 @@ fn write(change: &Change, local: &BTreeMap<Key, Stored>) -> Write {
         Change::Create(resource) | Change::Update(resource) => {
             Write::Put { resource: resource.clone(), expect: seen(&resource.key) }
         }
-        Change::Delete(key) => Write::Delete { key: key.clone(), expect: Precondition::Any },
+        Change::Delete(key) => Write::Delete { key: key.clone(), expect: seen(key) },
     }
 }
 

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt as _;
 use prometheus_client::metrics::counter::Counter;
 use prost::Message;
-use tonic::{Code, Status, metadata::MetadataValue};
+use tonic::{Status, metadata::MetadataValue};
 
 use crate::kds::{
     gzip::{self, Unreadable},
@@ -113,7 +113,8 @@ where
         Self { body, encoding, limit, data, pieces, header: None, over: false, received, message: PhantomData }
     }
 
-    /// Returns the next message; `None` when the peer closed its side or cancelled. An error is the last word. Cancel safe.
+    /// Returns the next message; `None` when the peer closed its side; that it
+    /// cancelled the call is an error with that code. An error is the last word. Cancel safe.
     pub(crate) async fn message(&mut self) -> Result<Option<T>, Status> {
         while !self.over {
             let decoded = self.decode();
@@ -135,10 +136,7 @@ where
                 },
                 Err(lost) => {
                     self.over = true;
-                    let status = Status::from_error(Box::new(lost));
-                    if status.code() != Code::Cancelled {
-                        return Err(status);
-                    }
+                    return Err(Status::from_error(Box::new(lost)));
                 }
             }
         }
@@ -195,6 +193,7 @@ mod tests {
     use futures::stream;
     use http_body::Frame;
     use http_body_util::StreamBody;
+    use tonic::Code;
 
     use super::*;
 

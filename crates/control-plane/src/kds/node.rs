@@ -75,10 +75,15 @@ pub(crate) fn peer(metadata: &Struct) -> Peer {
 }
 
 /// Whether a zone of this version drops a whole batch when it rejects one resource of it: before 2.9.4 (contract: kds 11.1).
+///
+/// Builds between releases are newer, whatever number they have.
 pub(crate) fn drops_rejected_batches(version: &str) -> bool {
+    if version.contains("preview") {
+        return false;
+    }
     let mut numbers = version.split(['.', '-', '+']).map(|part| part.parse::<u32>().ok());
     let (Some(Some(major)), Some(Some(minor))) = (numbers.next(), numbers.next()) else { return false };
-    (major, minor, numbers.next().flatten().unwrap_or_default()) < (2, 9, 4)
+    major > 0 && (major, minor, numbers.next().flatten().unwrap_or_default()) < (2, 9, 4)
 }
 
 /// Names and versions of a peer are kept for as long as it is known: no longer than any real one.
@@ -125,6 +130,9 @@ mod tests {
             ("2.10.0", false),
             ("2.14.3", false),
             ("3.0.0-preview.1", false),
+            ("0.0.0-preview.vabcdef123", false),
+            ("2.9.0-preview.vabcdef123", false),
+            ("0.0.0", false),
             ("", false),
             ("unknown", false),
         ] {

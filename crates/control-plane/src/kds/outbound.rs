@@ -102,7 +102,7 @@ impl Frames {
         code
     }
 
-    /// Ends the stream with this status, before everything that is still queued.
+    /// Ends the stream with this status. What is still queued is not sent any more.
     pub(crate) fn end(self, status: Status) {
         lock(&self.shared).end = Some(status);
     }
@@ -112,6 +112,8 @@ impl Drop for Frames {
     fn drop(&mut self) {
         let mut shared = lock(&self.shared);
         shared.end.get_or_insert_with(|| Status::unavailable("stream unavailable"));
+        // A peer that does not read must not make an ended stream hold what nobody will send.
+        shared.messages = VecDeque::new();
         wake(shared);
     }
 }
@@ -230,6 +232,23 @@ mod tests {
         frames.end(Status::unauthenticated("revoked"));
         assert_eq!(status(&mut outbound).await, Code::Unauthenticated);
         assert!(outbound.frame().await.is_none());
+    }
+
+    #[test]
+    fn an_ended_stream_holds_nothing_for_a_peer_that_does_not_read() {
+        for ended in [true, false] {
+            let (mut frames, outbound) = Frames::new(Counter::default());
+            let message = Bytes::from(vec![7; 70_000]);
+            frames.send(message.clone()).unwrap();
+            assert!(!message.is_unique());
+            if ended {
+                frames.end(Status::unauthenticated("revoked"));
+            } else {
+                drop(frames);
+            }
+            assert!(message.is_unique());
+            drop(outbound);
+        }
     }
 
     #[tokio::test]

@@ -439,6 +439,8 @@ pub(crate) struct HeaderFeatures {
     pub(crate) ping_health: bool,
     /// It is one of ours, and takes the versions of what is here already.
     pub(crate) initial_versions: bool,
+    /// It is one of ours, and sends a first response in parts if it does not fit into a message.
+    pub(crate) parts: bool,
 }
 
 impl HeaderFeatures {
@@ -450,11 +452,13 @@ impl HeaderFeatures {
                 "hash-suffix" => features.hash_suffix = true,
                 "zone-ping-health" => features.ping_health = true,
                 "initial-resource-versions" => features.initial_versions = true,
+                "responses-in-parts" => features.parts = true,
                 _ => {}
             }
         }
         // Names with the zone in front are not the names that the zone knows.
         features.initial_versions &= features.hash_suffix;
+        features.parts &= features.hash_suffix;
         features
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures::{FutureExt as _, StreamExt as _};
-use model::{Key, Kind, Resource, labels};
+use model::{Key, Kind, Resource};
 use store::{Event, Kinds, ResourceStore, Watch};
 use sync::{Entry, Outgoing, Passage, Snapshot, WireName};
 use tokio::{sync::watch, time::Instant};
@@ -137,6 +137,15 @@ async fn follow(
     }
 }
 
+/// What changes in one kind.
+#[derive(Default)]
+struct Changes {
+    upserts: Vec<Entry>,
+    removals: Vec<WireName>,
+    /// The names that a resource has from now on.
+    taken: Vec<WireName>,
+}
+
 /// The raw resources and what became of them.
 struct Builder {
     provider: Provider,
@@ -149,6 +158,8 @@ struct Builder {
     zones_disabled: BTreeSet<String>,
     /// Under which name each resource went out.
     names: BTreeMap<Key, WireName>,
+    /// Names that more than one resource goes out under, by kind.
+    shared: BTreeSet<(&'static str, WireName)>,
     kinds: BTreeMap<&'static str, Arc<Snapshot>>,
     dirty: BTreeSet<Key>,
     complete: bool,
@@ -168,6 +179,7 @@ impl Builder {
             next: None,
             zones_disabled: BTreeSet::new(),
             names: BTreeMap::new(),
+            shared: BTreeSet::new(),
             kinds,
             dirty: BTreeSet::new(),
             complete: false,
@@ -182,7 +194,9 @@ impl Builder {
             }
             Event::InitDone => {
                 let next = self.next.take().unwrap_or_default();
-                let gone: Vec<Key> = self.resources.keys().filter(|key| !next.contains_key(key)).cloned().collect();
+                let disabled = self.zones_disabled.iter().map(|zone| Key::global(Kind::ZONE, zone.as_str()));
+                let gone: Vec<Key> =
+                    self.resources.keys().cloned().chain(disabled).filter(|key| !next.contains_key(key)).collect();
                 for key in gone {
                     self.set(&key, None);
                 }
@@ -220,10 +234,13 @@ impl Builder {
         let changed =
             if disabled { self.zones_disabled.insert(key.name.clone()) } else { self.zones_disabled.remove(&key.name) };
         if changed {
+            let name = key.name.as_str();
             let affected = self
                 .resources
                 .iter()
-                .filter(|(key, resource)| key.kind.flow.across_zones() && resource.labels.contains_key(labels::ZONE))
+                .filter(|(key, resource)| {
+                    key.kind.flow.across_zones() && sync::origin_zone(resource).is_some_and(|zone| zone == name)
+                })
                 .map(|(key, _)| key.clone());
             self.dirty.extend(affected);
         }
@@ -232,22 +249,24 @@ impl Builder {
     fn publish(&mut self) -> World {
         let start = Instant::now();
         let mut changed = false;
-        let mut changes: BTreeMap<&'static str, (Vec<Entry>, Vec<WireName>)> = BTreeMap::new();
+        let mut changes: BTreeMap<&'static str, Changes> = BTreeMap::new();
         for key in std::mem::take(&mut self.dirty) {
             let entry = self.resources.get(&key).and_then(|resource| self.encode(resource));
-            let (upserts, removals) = changes.entry(key.kind.name).or_default();
+            let Changes { upserts, removals, taken } = changes.entry(key.kind.name).or_default();
             let before = match &entry {
                 Some(entry) => self.names.insert(key, entry.name.clone()),
                 None => self.names.remove(&key),
             };
-            if let Some(before) = before
-                && entry.as_ref().is_none_or(|entry| entry.name != before)
-            {
-                removals.push(before);
+            let renamed = entry.as_ref().is_none_or(|entry| before.as_ref() != Some(&entry.name));
+            if renamed {
+                removals.extend(before);
+                taken.extend(entry.as_ref().map(|entry| entry.name.clone()));
             }
             upserts.extend(entry);
         }
-        for (kind, (upserts, mut removals)) in changes {
+        for (kind, mut changes) in changes {
+            self.settle_shared_names(kind, &mut changes);
+            let Changes { upserts, mut removals, .. } = changes;
             let Some(snapshot) = self.kinds.get_mut(kind) else { continue };
             // A name that moved from one resource to another is an update.
             let moved: BTreeSet<&WireName> = upserts.iter().map(|entry| &entry.name).collect();
@@ -263,6 +282,47 @@ impl Builder {
         };
         self.metrics.generated(zone, reason, changed, start.elapsed());
         World { kinds: self.kinds.clone() }
+    }
+
+    /// Decides who has a name that more than one resource goes out under: a zone decides what it calls its own, and must
+    /// neither replace nor remove what another zone has. It stays with the resource that has it here too, and then with
+    /// the oldest.
+    fn settle_shared_names(&mut self, kind: &'static str, changes: &mut Changes) {
+        let Some(snapshot) = self.kinds.get(kind) else { return };
+        let mut new = BTreeSet::new();
+        let mut once = BTreeSet::new();
+        for name in &changes.taken {
+            if snapshot.entries().contains_key(name) || !once.insert(name) {
+                new.insert(name.clone());
+            }
+        }
+        let said = changes.upserts.iter().map(|entry| &entry.name).chain(&changes.removals);
+        let known = said.filter(|name| self.shared.contains(&(kind, (*name).clone()))).cloned();
+        let touched: BTreeSet<WireName> = known.chain(new.iter().cloned()).collect();
+        if touched.is_empty() {
+            return;
+        }
+        let mut owners: BTreeMap<&WireName, Vec<&Key>> = BTreeMap::new();
+        for (key, name) in self.names.iter().filter(|(key, name)| key.kind.name == kind && touched.contains(*name)) {
+            owners.entry(name).or_default().push(key);
+        }
+        changes.upserts.retain(|entry| !touched.contains(&entry.name));
+        changes.removals.retain(|name| !touched.contains(name));
+        for name in &touched {
+            let owners = owners.get(name).map_or(&[][..], Vec::as_slice);
+            let resources = owners.iter().filter_map(|key| self.resources.get(*key));
+            let first = resources.min_by_key(|one| (one.key.name != name.name, one.created, one.key.clone()));
+            match first.and_then(|resource| self.encode(resource)) {
+                Some(entry) => changes.upserts.push(entry),
+                None => changes.removals.push(name.clone()),
+            }
+            if owners.len() < 2 {
+                self.shared.remove(&(kind, name.clone()));
+            } else if self.shared.insert((kind, name.clone())) {
+                let resource = first.map(|first| first.key.to_string());
+                warn!(target: "kds", kind, name = %name, resource, others = owners.len() - 1, "several resources have one name for the zones, which get the first one only");
+            }
+        }
     }
 
     /// Filters, maps and encodes one resource; `None` if it stays here.

@@ -86,10 +86,12 @@ async fn run(
             Err(status) if matches!(status.code(), Code::Cancelled | Code::Unknown) => return None,
             Err(status) => return Some(convert::inbound_status(status)),
         };
-        let incoming = match convert::incoming(message) {
+        let mut incoming = match convert::incoming(message) {
             Ok(incoming) => incoming,
             Err(malformed) => return Some(convert::malformed_status(&malformed)),
         };
+        // Only zones of ours send a first response in parts.
+        incoming.more &= peer.parts;
         let (kind, nonce) = (incoming.kind.clone(), incoming.nonce.clone());
         let plan = match receiver.on_response(incoming) {
             Ok(plan) => plan,

@@ -292,8 +292,11 @@ impl Insights {
     pub fn last_config(&self, zone: &ZoneName) -> Option<String> {
         let zones = self.lock();
         let live = zones.get(zone)?;
-        let last = live.insight.subscriptions.last()?;
-        Some(if last.config.is_empty() { live.configs.get(&last.id).unwrap_or_default() } else { last.config.clone() })
+        // A zone that has just come back has not said it yet.
+        live.insight.subscriptions.iter().rev().find_map(|one| {
+            let config = if one.config.is_empty() { live.configs.get(&one.id) } else { Some(one.config.clone()) };
+            config.filter(|config| !config.is_empty())
+        })
     }
 
     fn change(&self, zone: &ZoneName, written: Written, change: impl FnOnce(&mut ZoneInsight)) {
@@ -352,7 +355,7 @@ impl Insights {
     }
 
     async fn flush_zone(&self, zone: ZoneName) {
-        let Some(resource) = self.take(&zone) else { return };
+        let Some((resource, urgent)) = self.take(&zone) else { return };
         match self.shared.store.put(resource, Precondition::Any).await {
             Ok(_) => {}
             // The zone is not there: deleted a moment ago, or about to be made. It is written with its next change.
@@ -360,7 +363,7 @@ impl Insights {
             Err(error) => {
                 warn!(target: "zones", zone = %zone, error = %error, "cannot write the insight of a zone, will try again");
                 if let Some(live) = self.lock().get_mut(&zone) {
-                    live.dirty = true;
+                    (live.dirty, live.urgent) = (true, urgent);
                 }
             }
         }
@@ -373,14 +376,15 @@ impl Insights {
         }
     }
 
-    fn take(&self, zone: &ZoneName) -> Option<Resource> {
+    /// Returns what is to be written, and whether that is urgent.
+    fn take(&self, zone: &ZoneName) -> Option<(Resource, bool)> {
         let now = self.shared.clock.now();
         let mut zones = self.lock();
         let live = zones.get_mut(zone)?;
         live.dirty = false;
-        live.urgent = false;
+        let urgent = std::mem::take(&mut live.urgent);
         let created = *live.created.get_or_insert(now);
-        Some(Resource {
+        let resource = Resource {
             key: Key::global(Kind::ZONE_INSIGHT, zone.as_str()),
             labels: Labels::new(),
             spec: live.configs.encode(&mut live.insight),
@@ -388,7 +392,8 @@ impl Insights {
             owner: Some(Key::global(Kind::ZONE, zone.as_str())),
             created,
             modified: now,
-        })
+        };
+        Some((resource, urgent))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ZoneName, Live>> {

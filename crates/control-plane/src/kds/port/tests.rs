@@ -14,7 +14,7 @@ fn features(headers: &[(&'static str, &str)]) -> HeaderFeatures {
 
 #[test]
 fn header_features_come_one_by_one_or_joined() {
-    let both = HeaderFeatures { hash_suffix: true, ping_health: true, initial_versions: false };
+    let both = HeaderFeatures { hash_suffix: true, ping_health: true, ..HeaderFeatures::default() };
     for headers in [
         &[("features", "zone-ping-health"), ("features", "hash-suffix")][..],
         &[("features", "zone-ping-health,hash-suffix")],
@@ -24,10 +24,13 @@ fn header_features_come_one_by_one_or_joined() {
     }
     assert_eq!(features(&[("features", "hash-suffix")]), HeaderFeatures { ping_health: false, ..both });
     assert_eq!(features(&[]), HeaderFeatures::default());
-    let ours = features(&[("features", "initial-resource-versions,hash-suffix")]);
-    assert!(ours.initial_versions);
-    let prefixed = features(&[("features", "initial-resource-versions")]);
-    assert!(!prefixed.initial_versions, "names with the zone in front are not the names that the zone knows");
+    let ours = features(&[("features", "initial-resource-versions,hash-suffix,responses-in-parts")]);
+    assert!(ours.initial_versions && ours.parts);
+    let prefixed = features(&[("features", "initial-resource-versions,responses-in-parts")]);
+    assert!(
+        !prefixed.initial_versions && !prefixed.parts,
+        "names with the zone in front are not the names that the zone knows"
+    );
 }
 
 #[test]
