@@ -4,6 +4,7 @@
 //! connection of its own; the old connection is dropped only when the new one was accepted.
 
 mod admin;
+mod backoff;
 mod consume;
 mod dial;
 mod ended;
@@ -18,7 +19,6 @@ mod token;
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use model::ZoneName;
-use rand::Rng as _;
 use store::ResourceStore;
 use tokio::{sync::oneshot, time::Instant};
 use tracing::{info, warn};
@@ -35,7 +35,7 @@ use crate::{
     kds::{
         convert::clip,
         snapshots::{Provider, Snapshots},
-        zone::{ended::Ended, session::Session},
+        zone::{backoff::Backoff, ended::Ended, session::Session},
     },
     tasks::Tasks,
     zones::insight::Peer,
@@ -91,7 +91,8 @@ pub async fn run(
     let provider =
         Provider::Zone { name: options.zone.as_str().to_owned(), skip_prefixes: options.skip_prefixes.clone() };
     let snapshots = Snapshots::start(provider, &store, &options.reports.metrics, &tasks).await;
-    let mut keeper = Keeper { options, store, clock, snapshots, link, backoff: Backoff::default() };
+    let backoff = Backoff::new(options.base_backoff, options.max_backoff);
+    let mut keeper = Keeper { options, store, clock, snapshots, link, backoff };
     tokio::select! {
         () = tasks.stopping() => Ok(()),
         () = keeper.keep() => Ok(()),
@@ -118,7 +119,7 @@ impl Keeper {
                 }
                 Err(error) => (Ended::NoToken(error.to_string()), None),
             };
-            let pause = self.backoff.pause(&self.options, ended.lasted());
+            let pause = self.backoff.pause(ended.lasted());
             self.link.set(ended.state());
             warn!(
                 target: "kds.zone",
@@ -172,8 +173,6 @@ impl Keeper {
                 () = tokio::time::sleep_until(patience), if !up => return (Ended::Silent, token),
                 Ok(()) = &mut accepted, if !up => {
                     up = true;
-                    // What failed before this connection says nothing about the next one.
-                    self.backoff = Backoff::default();
                     self.link.set(LinkState::Connected { since: self.clock.now() });
                     info!(target: "kds.zone", zone = %self.options.zone, global = %self.options.dialer.target(), "connected to the global control plane");
                 }
@@ -205,23 +204,5 @@ impl Keeper {
                 }
             }
         }
-    }
-}
-
-/// The pause before the next attempt: doubles from base to max, starts anew after a run longer than max.
-#[derive(Default)]
-struct Backoff {
-    failures: u32,
-}
-
-impl Backoff {
-    fn pause(&mut self, options: &Options, lasted: Duration) -> Duration {
-        if lasted > options.max_backoff {
-            self.failures = 0;
-        }
-        let pause = options.base_backoff.saturating_mul(1 << self.failures.min(16)).min(options.max_backoff);
-        self.failures += 1;
-        // Half of it is jitter, so that the zones of a restarted global do not come back in one instant.
-        pause.mul_f64(rand::rng().random_range(0.5..1.0))
     }
 }
