@@ -137,7 +137,8 @@ impl Dialer {
         let target = || self.target.clone();
         let unreachable = |cause| DialError::Unreachable { target: target(), cause };
         let until = Instant::now() + DEADLINE;
-        let found = tokio::net::lookup_host((self.target.host.as_str(), self.target.port)).await.map_err(unreachable)?;
+        let found =
+            tokio::net::lookup_host((self.target.host.as_str(), self.target.port)).await.map_err(unreachable)?;
         let addresses: Vec<_> = found.collect();
         let tcp = first_reachable(&addresses, until, TcpStream::connect).await.map_err(unreachable)?;
         tcp.set_nodelay(true).map_err(unreachable)?;

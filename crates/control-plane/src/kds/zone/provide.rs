@@ -44,6 +44,7 @@ impl Session {
                         Ok(message) => message,
                         Err(status) => return status,
                     };
+                    self.accepted.notify_one();
                     let (request, from) = match convert::request(message, self.zone.as_str()) {
                         Ok(request) => request,
                         Err(malformed) => return convert::malformed_status(&malformed),
