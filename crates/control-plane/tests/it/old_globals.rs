@@ -484,3 +484,27 @@ fn a_global_with_nothing_to_say_is_connected_once_it_asks_or_answers_a_ping() {
         played.zone.line_after(mark, &["connected to the global control plane", "\"zone\": \"west\""]);
     });
 }
+
+#[test]
+fn parts_are_believed_only_from_a_global_that_says_so() {
+    run(async {
+        let played = Played::start(&[]).await;
+        let mut link = played.accept().await;
+        let mut meshes = default_mesh();
+        meshes.push(of_global("", "other", proto("Mesh", Vec::new())));
+        assert_eq!(link.provide("Mesh", meshes).await, None);
+        wait_for(played.http(), "/meshes/other");
+        link.call(DOWN).end(13, "stream failed");
+        let mut link = played.accept().await;
+        let response = wire::envoy::service::discovery::v3::DeltaDiscoveryResponse {
+            type_url: "Mesh".to_owned(),
+            nonce: "1".to_owned(),
+            resources: default_mesh(),
+            system_version_info: "more".to_owned(),
+            ..Default::default()
+        };
+        link.call(DOWN).send(&response.encode_to_vec());
+        // A first response of a real global is all of its type, whatever it writes there.
+        wait_gone(played.http(), "/meshes/other");
+    });
+}

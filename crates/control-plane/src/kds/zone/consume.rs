@@ -34,11 +34,12 @@ impl Session {
     pub(super) async fn consume(
         &self,
         channel: Channel,
-        learned: oneshot::Receiver<Features>,
+        mut learned: oneshot::Receiver<Features>,
         opened: &Notify,
     ) -> Status {
-        let learned = tokio::time::timeout(LEARN_WITHIN, learned).await;
-        let global = learned.ok().and_then(Result::ok).unwrap_or_default();
+        let answered = tokio::time::timeout(LEARN_WITHIN, &mut learned).await;
+        let mut known = answered.ok().map(Result::unwrap_or_default);
+        let global = known.unwrap_or_default();
         let kinds = Kind::all().filter(|kind| kind.flow.global_to_zone()).collect();
         let mut receiver = Receiver::new(kinds);
         let (store, clock, metrics) = (self.store.clone(), self.clock.clone(), self.reports.metrics.clone());
@@ -95,10 +96,19 @@ impl Session {
             };
             silence.broken();
             self.accepted.notify_one();
-            let incoming = match convert::incoming(message) {
+            let mut incoming = match convert::incoming(message) {
                 Ok(incoming) => incoming,
                 Err(malformed) => return convert::malformed_status(&malformed),
             };
+            if incoming.more {
+                // Only a global that says so sends parts. One whose first answer to a ping is late is waited for: a part
+                // that is taken for all would delete the rest. Without an answer the ping ends the connection.
+                let features = match known {
+                    Some(features) => features,
+                    None => *known.insert((&mut learned).await.unwrap_or_default()),
+                };
+                incoming.more = features.contains(Features::PARTS);
+            }
             let (kind, nonce) = (incoming.kind.clone(), incoming.nonce.clone());
             let plan = match receiver.on_response(incoming) {
                 Ok(plan) => plan,
