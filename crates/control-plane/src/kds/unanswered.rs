@@ -12,6 +12,8 @@ pub(crate) struct Unanswered {
     /// How long an answer may take.
     limit: Duration,
     waiting: BTreeMap<String, Waiting>,
+    /// When the peer showed last that it works through what waits.
+    heard: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -32,7 +34,7 @@ pub(crate) struct Answered {
 impl Unanswered {
     /// Returns the record of a stream that nothing was sent on.
     pub(crate) fn new(limit: Duration) -> Self {
-        Self { limit, waiting: BTreeMap::new() }
+        Self { limit, waiting: BTreeMap::new(), heard: None }
     }
 
     /// How long an answer may take.
@@ -40,9 +42,16 @@ impl Unanswered {
         self.limit
     }
 
-    /// A response of this kind was sent.
+    /// A response of this kind was sent. One that waits already goes on waiting: what releases a further response need not
+    /// be an answer, and what was reported is to be cleared by the answer.
     pub(crate) fn sent(&mut self, kind: &str, now: Instant) {
-        self.waiting.insert(kind.to_owned(), Waiting { since: now, reported: false });
+        self.waiting.entry(kind.to_owned()).or_insert(Waiting { since: now, reported: false });
+    }
+
+    /// The peer answered something: it works through its responses one after the other, so none is late before the limit
+    /// has passed again. For who wants to know whether the peer lives, not how long each answer takes.
+    pub(crate) fn heard(&mut self, now: Instant) {
+        self.heard = Some(now);
     }
 
     /// Some answer for this kind came; returns what it was the answer to.
@@ -55,16 +64,17 @@ impl Unanswered {
     pub(crate) async fn overdue(&self) {
         let since = self.waiting.values().filter(|waiting| !waiting.reported).map(|waiting| waiting.since).min();
         match since {
-            Some(since) => tokio::time::sleep_until(since + self.limit).await,
+            Some(since) => tokio::time::sleep_until(counted(since, self.heard) + self.limit).await,
             None => std::future::pending().await,
         }
     }
 
     /// The kinds whose answer is late now; each response is reported once.
     pub(crate) fn report(&mut self, now: Instant) -> Vec<String> {
-        let limit = self.limit;
+        let (limit, heard) = (self.limit, self.heard);
         let late = self.waiting.iter_mut().filter(|(_, waiting)| {
-            !waiting.reported && now.checked_duration_since(waiting.since).is_some_and(|waits| waits >= limit)
+            let since = counted(waiting.since, heard);
+            !waiting.reported && now.checked_duration_since(since).is_some_and(|waits| waits >= limit)
         });
         late.map(|(kind, waiting)| {
             waiting.reported = true;
@@ -72,6 +82,11 @@ impl Unanswered {
         })
         .collect()
     }
+}
+
+/// From when the limit counts for a response that was sent at `since`.
+fn counted(since: Instant, heard: Option<Instant>) -> Instant {
+    heard.map_or(since, |heard| heard.max(since))
 }
 
 #[cfg(test)]
@@ -102,5 +117,39 @@ mod tests {
         unanswered.sent("Mesh", now);
         unanswered.answered("Mesh", now);
         assert!(tokio::time::timeout(LIMIT * 100, unanswered.overdue()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_answers_one_after_the_other_is_not_late() {
+        let mut unanswered = Unanswered::new(LIMIT);
+        let start = Instant::now();
+        let kinds = ["A", "B", "C", "D"];
+        kinds.iter().for_each(|kind| unanswered.sent(kind, start));
+        for kind in &kinds[..3] {
+            assert!(tokio::time::timeout(LIMIT * 2 / 3, unanswered.overdue()).await.is_err(), "{kind} is on its way");
+            assert!(unanswered.report(Instant::now()).is_empty());
+            let answered = unanswered.answered(kind, Instant::now()).unwrap();
+            assert_eq!(answered.took, start.elapsed(), "what it took is told all the same");
+            unanswered.heard(Instant::now());
+        }
+        let last = Instant::now();
+        unanswered.overdue().await;
+        assert_eq!(last.elapsed(), LIMIT);
+        assert_eq!(unanswered.report(Instant::now()), ["D"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_response_that_waits_already_goes_on_waiting() {
+        let mut unanswered = Unanswered::new(LIMIT);
+        let start = Instant::now();
+        unanswered.sent("Mesh", start);
+        unanswered.sent("Mesh", start + LIMIT / 2);
+        unanswered.overdue().await;
+        assert_eq!(start.elapsed(), LIMIT);
+        assert_eq!(unanswered.report(Instant::now()), ["Mesh"]);
+        unanswered.sent("Mesh", Instant::now());
+        assert!(unanswered.report(start + 5 * LIMIT).is_empty(), "it was reported");
+        let answered = unanswered.answered("Mesh", start + 2 * LIMIT).unwrap();
+        assert_eq!(answered, Answered { took: 2 * LIMIT, reported: true });
     }
 }

@@ -4,6 +4,7 @@
 //! connection of its own; the old connection is dropped only when the new one was accepted.
 
 mod admin;
+mod backoff;
 mod consume;
 mod dial;
 mod ended;
@@ -13,14 +14,14 @@ mod provide;
 mod reports;
 mod sanitise;
 mod session;
+mod silence;
 mod token;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use model::ZoneName;
-use rand::Rng as _;
 use store::ResourceStore;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{sync::Notify, time::Instant};
 use tracing::{info, warn};
 
 pub use self::{
@@ -35,7 +36,7 @@ use crate::{
     kds::{
         convert::clip,
         snapshots::{Provider, Snapshots},
-        zone::{ended::Ended, session::Session},
+        zone::{backoff::Backoff, ended::Ended, session::Session},
     },
     tasks::Tasks,
     zones::insight::Peer,
@@ -67,7 +68,7 @@ pub struct Options {
     pub reports: Reports,
 }
 
-/// A global that has not served the zone by then is not waited for: something in between may hold the connection open.
+/// A global that has not accepted the zone by then is not waited for: something in between may hold the connection open.
 const ACCEPTED_WITHIN: Duration = Duration::from_secs(30);
 
 /// What a new connection runs beside.
@@ -78,7 +79,19 @@ enum Beside {
     OldConnection,
 }
 
-type Running = Pin<Box<dyn Future<Output = Ended> + Send>>;
+/// A connection, and what is known of it.
+struct Connection {
+    running: Pin<Box<dyn Future<Output = Ended> + Send>>,
+    token: Option<Token>,
+    /// See `Session`.
+    accepted: Arc<Notify>,
+    /// See `Session`.
+    predecessor_gone: Arc<Notify>,
+    /// Global accepted it.
+    up: bool,
+    /// When it has to be.
+    patience: Instant,
+}
 
 /// Keeps the connection until the program stops.
 pub async fn run(
@@ -91,7 +104,8 @@ pub async fn run(
     let provider =
         Provider::Zone { name: options.zone.as_str().to_owned(), skip_prefixes: options.skip_prefixes.clone() };
     let snapshots = Snapshots::start(provider, &store, &options.reports.metrics, &tasks).await;
-    let mut keeper = Keeper { options, store, clock, snapshots, link, backoff: Backoff::default() };
+    let backoff = Backoff::new(options.base_backoff, options.max_backoff);
+    let mut keeper = Keeper { options, store, clock, snapshots, link, backoff };
     tokio::select! {
         () = tasks.stopping() => Ok(()),
         () = keeper.keep() => Ok(()),
@@ -113,12 +127,12 @@ impl Keeper {
             self.link.set(LinkState::Connecting);
             let (ended, token) = match self.options.token.read().await {
                 Ok(token) => {
-                    let (running, accepted) = self.start(token.clone(), Beside::Nothing);
-                    self.hold(running, accepted, token).await
+                    let connection = self.start(token, Beside::Nothing);
+                    self.hold(connection).await
                 }
                 Err(error) => (Ended::NoToken(error.to_string()), None),
             };
-            let pause = self.backoff.pause(&self.options, ended.lasted());
+            let pause = self.backoff.pause(ended.lasted());
             self.link.set(ended.state());
             warn!(
                 target: "kds.zone",
@@ -136,12 +150,12 @@ impl Keeper {
         }
     }
 
-    fn start(&self, token: Option<Token>, beside: Beside) -> (Running, oneshot::Receiver<()>) {
-        let (accept, accepted) = oneshot::channel();
+    fn start(&self, token: Option<Token>, beside: Beside) -> Connection {
+        let (accepted, predecessor_gone) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let session = Session {
             zone: self.options.zone.clone(),
             dialer: self.options.dialer.clone(),
-            token,
+            token: token.clone(),
             us: self.options.us.clone(),
             max_message_size: self.options.max_message_size,
             store: Arc::clone(&self.store),
@@ -151,77 +165,72 @@ impl Keeper {
             alone: beside == Beside::Nothing,
             reports: self.options.reports.clone(),
             default_admin_port: self.options.default_admin_port,
+            accepted: Arc::clone(&accepted),
+            predecessor_gone: Arc::clone(&predecessor_gone),
         };
-        (Box::pin(session.run(accept)), accepted)
+        let running = Box::pin(session.run());
+        Connection { running, token, accepted, predecessor_gone, up: false, patience: Instant::now() + ACCEPTED_WITHIN }
     }
 
     /// Holds a connection until it ends, moving to newer tokens as they come. Returns the token it stood on last.
-    async fn hold(
-        &mut self,
-        mut running: Running,
-        mut accepted: oneshot::Receiver<()>,
-        mut token: Option<Token>,
-    ) -> (Ended, Option<Token>) {
-        let mut up = false;
-        let mut patience = Instant::now() + ACCEPTED_WITHIN;
+    async fn hold(&self, mut current: Connection) -> (Ended, Option<Token>) {
         // The newest token that was tried: one that was refused is not tried again until the file changes.
-        let mut tried = token.clone();
+        let mut tried = current.token.clone();
         loop {
             tokio::select! {
-                ended = running.as_mut() => return (ended, token),
-                () = tokio::time::sleep_until(patience), if !up => return (Ended::Silent, token),
-                Ok(()) = &mut accepted, if !up => {
-                    up = true;
-                    // What failed before this connection says nothing about the next one.
-                    self.backoff = Backoff::default();
-                    self.link.set(LinkState::Connected { since: self.clock.now() });
-                    info!(target: "kds.zone", zone = %self.options.zone, global = %self.options.dialer.target(), "connected to the global control plane");
-                }
+                // Biased: what the connection says of itself counts before what its silence would say.
+                biased;
+                ended = current.running.as_mut() => return (ended, current.token),
+                () = current.accepted.notified(), if !current.up => self.up(&mut current),
+                () = tokio::time::sleep_until(current.patience), if !current.up => return (Ended::Silent, current.token),
                 () = self.options.token.changed_from(tried.as_ref()) => {
                     let Ok(newer) = self.options.token.read().await else { continue };
                     tried.clone_from(&newer);
-                    let (mut candidate, mut candidate_accepted) = self.start(newer.clone(), Beside::OldConnection);
+                    let candidate = self.start(newer, Beside::OldConnection);
                     info!(target: "kds.zone", "the token changed, opening a connection with the new one");
-                    tokio::select! {
-                        ended = running.as_mut() => {
-                            // The old connection is gone anyway: all hope is on the new one.
-                            info!(target: "kds.zone", reason = %clip(&ended.to_string()), "the connection with the old token ended");
-                            (running, accepted, token, up) = (candidate, candidate_accepted, newer, false);
-                            patience = Instant::now() + ACCEPTED_WITHIN;
-                            self.link.set(ended.state());
-                        }
-                        ended = candidate.as_mut() => {
-                            warn!(target: "kds.zone", reason = %clip(&ended.to_string()), "the new token was not accepted, keeping the connection with the old one");
-                        }
-                        () = tokio::time::sleep(ACCEPTED_WITHIN) => {
-                            warn!(target: "kds.zone", "the connection with the new token is not served, keeping the one with the old token");
-                        }
-                        Ok(()) = &mut candidate_accepted => {
-                            (running, token, up) = (candidate, newer, true);
-                            self.link.set(LinkState::Connected { since: self.clock.now() });
-                            info!(target: "kds.zone", zone = %self.options.zone, "the new token was accepted, the old connection is dropped");
-                        }
-                    }
+                    current = self.choose(current, candidate).await;
                 }
             }
         }
     }
-}
 
-/// The pause before the next attempt: doubles from base to max, starts anew after a run longer than max.
-#[derive(Default)]
-struct Backoff {
-    failures: u32,
-}
-
-impl Backoff {
-    fn pause(&mut self, options: &Options, lasted: Duration) -> Duration {
-        if lasted > options.max_backoff {
-            self.failures = 0;
+    /// Waits until one of two connections is the better one, and drops the other.
+    async fn choose(&self, mut old: Connection, mut candidate: Connection) -> Connection {
+        loop {
+            tokio::select! {
+                // Biased: as above; and a connection that ended was not accepted, whatever came before.
+                biased;
+                ended = old.running.as_mut() => {
+                    // The old connection is gone anyway: all hope is on the new one.
+                    info!(target: "kds.zone", reason = %clip(&ended.to_string()), "the connection with the old token ended");
+                    candidate.patience = Instant::now() + ACCEPTED_WITHIN;
+                    candidate.predecessor_gone.notify_one();
+                    self.link.set(ended.state());
+                    return candidate;
+                }
+                ended = candidate.running.as_mut() => {
+                    warn!(target: "kds.zone", reason = %clip(&ended.to_string()), "the new token was not accepted, keeping the connection with the old one");
+                    return old;
+                }
+                () = old.accepted.notified(), if !old.up => self.up(&mut old),
+                () = candidate.accepted.notified() => {
+                    candidate.up = true;
+                    candidate.predecessor_gone.notify_one();
+                    self.link.set(LinkState::Connected { since: self.clock.now() });
+                    info!(target: "kds.zone", zone = %self.options.zone, "the new token was accepted, the old connection is dropped");
+                    return candidate;
+                }
+                () = tokio::time::sleep_until(candidate.patience) => {
+                    warn!(target: "kds.zone", "the connection with the new token is not served, keeping the one with the old token");
+                    return old;
+                }
+            }
         }
-        let pause = options.base_backoff.saturating_mul(1 << self.failures.min(16)).min(options.max_backoff);
-        self.failures += 1;
-        // Half of it is jitter, so that the zones of a restarted global do not come back in one instant.
-        pause.mul_f64(rand::rng().random_range(0.5..1.0))
+    }
+
+    fn up(&self, connection: &mut Connection) {
+        connection.up = true;
+        self.link.set(LinkState::Connected { since: self.clock.now() });
+        info!(target: "kds.zone", zone = %self.options.zone, global = %self.options.dialer.target(), "connected to the global control plane");
     }
 }

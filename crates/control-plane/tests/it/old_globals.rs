@@ -444,6 +444,20 @@ fn a_silent_global_is_asked_again_and_then_left() {
 }
 
 #[test]
+fn a_stream_that_a_silent_global_does_not_even_open_is_asked_again() {
+    run(async {
+        let played = Played::start(&[("KUMA_MULTIZONE_ZONE_KDS_MSG_SEND_TIMEOUT", "1s")]).await;
+        let mut link = played.accept().await;
+        link.first_requests().await;
+        // A real global opens a stream with its first response, and that is lost with the watches.
+        for request in link.first_requests().await.values() {
+            assert!(request.response_nonce.is_empty(), "{request:?}");
+        }
+        assert_eq!(link.provide("Mesh", default_mesh()).await, None);
+    });
+}
+
+#[test]
 fn a_global_that_never_acknowledges_is_left() {
     run(async {
         let played = Played::start(&[("KUMA_MULTIZONE_ZONE_KDS_MSG_SEND_TIMEOUT", "1s")]).await;
@@ -452,5 +466,45 @@ fn a_global_that_never_acknowledges_is_left() {
         link.gone().await;
         played.zone.line(&["not connected", "the global control plane does not acknowledge HostnameGenerator"]);
         played.accept().await;
+    });
+}
+
+#[test]
+fn a_global_with_nothing_to_say_is_connected_once_it_asks_or_answers_a_ping() {
+    run(async {
+        let played = Played::start(&[]).await;
+        let mut link = played.accept().await;
+        // What a global does whose one malformed key blocks GlobalToZoneSync: it answers pings and asks.
+        link.ask("Mesh").await;
+        played.zone.line(&["connected to the global control plane", "\"zone\": \"west\""]);
+        let mark = played.zone.mark();
+        link.call(DOWN).end(13, "stream failed");
+        // One that does not even ask.
+        let _quiet = played.accept().await;
+        played.zone.line_after(mark, &["connected to the global control plane", "\"zone\": \"west\""]);
+    });
+}
+
+#[test]
+fn parts_are_believed_only_from_a_global_that_says_so() {
+    run(async {
+        let played = Played::start(&[]).await;
+        let mut link = played.accept().await;
+        let mut meshes = default_mesh();
+        meshes.push(of_global("", "other", proto("Mesh", Vec::new())));
+        assert_eq!(link.provide("Mesh", meshes).await, None);
+        wait_for(played.http(), "/meshes/other");
+        link.call(DOWN).end(13, "stream failed");
+        let mut link = played.accept().await;
+        let response = wire::envoy::service::discovery::v3::DeltaDiscoveryResponse {
+            type_url: "Mesh".to_owned(),
+            nonce: "1".to_owned(),
+            resources: default_mesh(),
+            system_version_info: "more".to_owned(),
+            ..Default::default()
+        };
+        link.call(DOWN).send(&response.encode_to_vec());
+        // A first response of a real global is all of its type, whatever it writes there.
+        wait_gone(played.http(), "/meshes/other");
     });
 }

@@ -9,15 +9,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use model::Kind;
 use sync::{DeltaRequest, Features, Receiver};
-use tokio::{
-    sync::{Notify, mpsc, oneshot},
-    time::Instant,
-};
-use tonic::Status;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tonic::{Status, Streaming};
 use tracing::{info, warn};
 use wire::envoy::{config::core::v3::Node, service::discovery::v3::DeltaDiscoveryResponse};
 
-use super::session::{Channel, Session, next};
+use super::{
+    session::{Channel, Session, next},
+    silence::{Due, Silence},
+};
 use crate::kds::{
     apply::{Applier, Origin},
     convert::{self, clip},
@@ -28,20 +28,18 @@ use crate::kds::{
 const PATH: &str = "/kuma.mesh.v1alpha1.KDSSyncService/GlobalToZoneSync";
 /// A global that has not answered the first ping by then is taken for one that can do what every global can.
 const LEARN_WITHIN: Duration = Duration::from_secs(1);
-/// The answer to a question that must be answered: real ones look once a second.
-const PROBE_WITHIN: Duration = Duration::from_secs(15);
 
 impl Session {
-    /// Runs until the stream ends. `accept` is told with the first response: global accepted this zone and serves it.
+    /// Runs until the stream ends.
     pub(super) async fn consume(
         &self,
         channel: Channel,
-        accept: oneshot::Sender<()>,
-        learned: oneshot::Receiver<Features>,
+        mut learned: oneshot::Receiver<Features>,
         opened: &Notify,
     ) -> Status {
-        let learned = tokio::time::timeout(LEARN_WITHIN, learned).await;
-        let global = learned.ok().and_then(Result::ok).unwrap_or_default();
+        let answered = tokio::time::timeout(LEARN_WITHIN, &mut learned).await;
+        let mut known = answered.ok().map(Result::unwrap_or_default);
+        let global = known.unwrap_or_default();
         let kinds = Kind::all().filter(|kind| kind.flow.global_to_zone()).collect();
         let mut receiver = Receiver::new(kinds);
         let (store, clock, metrics) = (self.store.clone(), self.clock.clone(), self.reports.metrics.clone());
@@ -60,24 +58,33 @@ impl Session {
             }
         }
         opened.notify_one();
-        let mut inbound = match self.open::<DeltaDiscoveryResponse>(channel, PATH, outbound).await {
-            Ok(inbound) => inbound,
-            Err(status) => return status,
-        };
-        let mut accept = Some(accept);
+        // A real global opens the stream with its first response, so a lost watch can hold up even that.
+        let mut opening = Box::pin(self.open::<DeltaDiscoveryResponse>(channel, PATH, outbound));
+        let mut inbound = None;
         let mut silence = Silence::new(self.patience, global);
         loop {
             let message = tokio::select! {
-                message = next(&mut inbound) => message,
-                () = silence.over() => {
-                    if silence.asked {
+                stream = &mut opening, if inbound.is_none() => match stream {
+                    Ok(stream) => {
+                        inbound = Some(stream);
+                        continue;
+                    }
+                    Err(status) => return status,
+                },
+                message = next_of(&mut inbound) => message,
+                () = self.predecessor_gone.notified() => {
+                    silence.predecessor_gone();
+                    continue;
+                }
+                due = silence.due() => {
+                    if due == Due::Dead {
                         return Status::deadline_exceeded("the stream is silent, a repeated request was not answered");
                     }
-                    silence.asked();
-                    info!(target: "kds.zone", seconds = self.patience.as_secs(), "GlobalToZoneSync is silent, asking again");
-                    let again = receiver.repeat().into_iter().map(|request| self.again(request));
-                    let probe = receiver.probe().map(|request| self.again(request));
-                    if again.chain(probe).any(|frame| frames.try_send(frame).is_err()) {
+                    silence.done(due);
+                    info!(target: "kds.zone", reason = ?due, "GlobalToZoneSync may have lost its watches, asking again");
+                    let probe = receiver.probe().filter(|_| due == Due::Probe);
+                    let mut again = receiver.repeat().into_iter().chain(probe).map(|request| self.again(request));
+                    if again.any(|frame| frames.try_send(frame).is_err()) {
                         return Status::deadline_exceeded("the global control plane does not read its requests");
                     }
                     continue;
@@ -88,13 +95,20 @@ impl Session {
                 Err(status) => return status,
             };
             silence.broken();
-            if let Some(accept) = accept.take() {
-                let _nobody_waits = accept.send(());
-            }
-            let incoming = match convert::incoming(message) {
+            self.accepted.notify_one();
+            let mut incoming = match convert::incoming(message) {
                 Ok(incoming) => incoming,
                 Err(malformed) => return convert::malformed_status(&malformed),
             };
+            if incoming.more {
+                // Only a global that says so sends parts. One whose first answer to a ping is late is waited for: a part
+                // that is taken for all would delete the rest. Without an answer the ping ends the connection.
+                let features = match known {
+                    Some(features) => features,
+                    None => *known.insert((&mut learned).await.unwrap_or_default()),
+                };
+                incoming.more = features.contains(Features::PARTS);
+            }
             let (kind, nonce) = (incoming.kind.clone(), incoming.nonce.clone());
             let plan = match receiver.on_response(incoming) {
                 Ok(plan) => plan,
@@ -127,34 +141,10 @@ impl Session {
     }
 }
 
-/// How long a stream has been silent.
-struct Silence {
-    patience: Duration,
-    /// A global of ours: its silence means that there is nothing to say.
-    trusted: bool,
-    until: Instant,
-    asked: bool,
-}
-
-impl Silence {
-    fn new(patience: Duration, global: Features) -> Self {
-        let trusted = global.contains(Features::INITIAL_VERSIONS);
-        Self { patience, trusted, until: Instant::now() + patience, asked: false }
-    }
-
-    /// Something came.
-    fn broken(&mut self) {
-        self.asked = false;
-        self.until = Instant::now() + self.patience;
-    }
-
-    fn asked(&mut self) {
-        self.asked = true;
-        self.until = Instant::now() + PROBE_WITHIN;
-    }
-
-    /// Resolves when the silence has lasted too long. Cancel safe.
-    async fn over(&self) {
-        if self.trusted { std::future::pending().await } else { tokio::time::sleep_until(self.until).await }
+/// The next message of a stream; pending until it is open. Cancel safe.
+async fn next_of(inbound: &mut Option<Streaming<DeltaDiscoveryResponse>>) -> Result<DeltaDiscoveryResponse, Status> {
+    match inbound {
+        Some(inbound) => next(inbound).await,
+        None => std::future::pending().await,
     }
 }

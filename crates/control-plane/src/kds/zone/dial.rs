@@ -1,12 +1,12 @@
 //! Dials the global control plane: TCP, TLS with a verified name, HTTP/2.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls_pki_types::ServerName;
 use thiserror::Error;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::Instant};
 use tokio_rustls::TlsConnector;
 use tonic::body::Body;
 use tracing::warn;
@@ -18,6 +18,8 @@ use crate::{
 
 /// A global that has not answered by then is not waited for.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// What one of several addresses gets of that: the next one is tried when nobody answers at one.
+const ADDRESS_DEADLINE: Duration = Duration::from_secs(3);
 /// HTTP/2 pings. A real global ends connections that ping more often than every 15 s, so stay clear of that.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -69,7 +71,7 @@ pub(super) enum DialError {
         /// Where.
         target: Target,
         /// What the system said.
-        cause: std::io::Error,
+        cause: io::Error,
     },
     /// No answer in time.
     #[error("{target} did not answer within {} s", DEADLINE.as_secs())]
@@ -134,7 +136,11 @@ impl Dialer {
     async fn connect(&self) -> Result<Connected, DialError> {
         let target = || self.target.clone();
         let unreachable = |cause| DialError::Unreachable { target: target(), cause };
-        let tcp = TcpStream::connect((self.target.host.as_str(), self.target.port)).await.map_err(unreachable)?;
+        let until = Instant::now() + DEADLINE;
+        let found =
+            tokio::net::lookup_host((self.target.host.as_str(), self.target.port)).await.map_err(unreachable)?;
+        let addresses: Vec<_> = found.collect();
+        let tcp = first_reachable(&addresses, until, TcpStream::connect).await.map_err(unreachable)?;
         tcp.set_nodelay(true).map_err(unreachable)?;
         let tls = |reason: String| DialError::Tls { target: target(), reason };
         let io: Box<dyn Io> = match &self.trust {
@@ -165,5 +171,69 @@ impl Dialer {
     fn server_name(&self) -> Result<ServerName<'static>, DialError> {
         let name = ServerName::try_from(self.target.host.clone());
         name.map_err(|error| DialError::Tls { target: self.target.clone(), reason: error.to_string() })
+    }
+}
+
+/// Connects to the first address that answers; the error is that of the last one. An address that says nothing must not
+/// use up the time of those behind it; the last one has all that is left until the caller gives up.
+async fn first_reachable<T, F>(
+    addresses: &[SocketAddr],
+    until: Instant,
+    connect: impl Fn(SocketAddr) -> F,
+) -> io::Result<T>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    for (index, &address) in addresses.iter().enumerate() {
+        let behind = u32::try_from(addresses.len() - index - 1).unwrap_or(u32::MAX);
+        if behind == 0 {
+            return connect(address).await;
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        let slice = ADDRESS_DEADLINE.min(left / behind.saturating_add(1));
+        if let Ok(Ok(connected)) = tokio::time::timeout(slice, connect(address)).await {
+            return Ok(connected);
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_refuses_is_followed_by_the_next_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listens = listener.local_addr().unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let until = Instant::now() + DEADLINE;
+        let tcp = first_reachable(&[closed, listens], until, TcpStream::connect).await.unwrap();
+        assert_eq!(tcp.peer_addr().unwrap(), listens);
+        let refused = first_reachable(&[closed], until, TcpStream::connect).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        let nothing = first_reachable(&[], until, TcpStream::connect).await.unwrap_err();
+        assert_eq!(nothing.to_string(), "could not resolve to any address");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_says_nothing_leaves_time_for_the_others() {
+        let address = |index: usize| SocketAddr::from(([127, 0, 0, 1], u16::try_from(index).unwrap() + 1));
+        for (count, seconds) in [(1, 0), (2, 3), (3, 6), (11, 9)] {
+            let addresses: Vec<_> = (0..count).map(address).collect();
+            let last = address(count - 1);
+            let start = Instant::now();
+            let connected = first_reachable(&addresses, start + DEADLINE, |address| async move {
+                if address == last { Ok(address) } else { std::future::pending().await }
+            });
+            assert_eq!(connected.await.unwrap(), last);
+            assert_eq!(start.elapsed().as_secs(), seconds, "{count} addresses");
+        }
+        let silent = |_| std::future::pending::<io::Result<()>>();
+        let only = [address(0)];
+        let waits = first_reachable(&only, Instant::now() + DEADLINE, silent);
+        assert!(tokio::time::timeout(2 * DEADLINE, waits).await.is_err(), "the caller says that it is late");
     }
 }

@@ -1,7 +1,8 @@
 //! ZoneToGlobalSync at the zone: global asks, this zone provides what it made itself.
 //!
-//! A response that is not acknowledged in time shows that the stream is dead, although it looks alive (contract: kds
-//! 13.19). What was sent and answered is kept in the zone's own insight, as real zones do.
+//! Responses of which none is answered in time show that the stream is dead, although it looks alive (contract: kds
+//! 13.19); a global that answers one after the other over a slow link is alive. What was sent and answered is kept in the
+//! zone's own insight, as real zones do.
 
 use std::sync::Arc;
 
@@ -43,6 +44,7 @@ impl Session {
                         Ok(message) => message,
                         Err(status) => return status,
                     };
+                    self.accepted.notify_one();
                     let (request, from) = match convert::request(message, self.zone.as_str()) {
                         Ok(request) => request,
                         Err(malformed) => return convert::malformed_status(&malformed),
@@ -114,11 +116,13 @@ fn react(reaction: &Reaction, unanswered: &mut Unanswered, mirror: &Mirror) {
     match reaction {
         Reaction::Acknowledged { kind, nonce } => {
             let answered = unanswered.answered(kind, Instant::now());
+            unanswered.heard(Instant::now());
             mirror.acknowledged(kind, answered.map(|answered| answered.took));
             debug!(target: "kds.zone", kind, nonce, "global acknowledged");
         }
         Reaction::Rejected { kind, nonce, reason } => {
             unanswered.answered(kind, Instant::now());
+            unanswered.heard(Instant::now());
             mirror.rejected(kind, reason);
             warn!(target: "kds.zone", kind, nonce, reason = %clip(reason), "global rejected resources of this zone; the others are in force there");
         }

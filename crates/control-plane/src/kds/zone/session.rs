@@ -41,6 +41,9 @@ const PING: Duration = Duration::from_secs(300);
 /// A global that does not answer a ping by then is gone.
 const PING_DEADLINE: Duration = Duration::from_secs(15);
 
+/// A ping may be answered before a token is looked at on the streams: it counts when none of them was refused by then.
+const SETTLED: Duration = Duration::from_secs(5);
+
 /// Everything one connection needs.
 pub(super) struct Session {
     pub(super) zone: ZoneName,
@@ -59,11 +62,17 @@ pub(super) struct Session {
     pub(super) reports: Reports,
     /// Where a proxy has its admin interface if its Dataplane names no port.
     pub(super) default_admin_port: u16,
+    /// Told, maybe more than once, that global accepted the zone: it said something on one of the two sync streams, or
+    /// answered a ping and refused no stream. A real global can have nothing to say on GlobalToZoneSync (contract: kds
+    /// 13.8), and its first response can take long.
+    pub(super) accepted: Arc<Notify>,
+    /// Tells that an older connection of this zone, which ran beside this one, is gone.
+    pub(super) predecessor_gone: Arc<Notify>,
 }
 
 impl Session {
-    /// Runs until the connection ends. `accept` is told when global accepted the zone.
-    pub(super) async fn run(self, accept: oneshot::Sender<()>) -> Ended {
+    /// Runs until the connection ends.
+    pub(super) async fn run(self) -> Ended {
         let connected = match self.dialer.dial().await {
             Ok(connected) => connected,
             Err(error) => return Ended::Dial(error),
@@ -82,7 +91,7 @@ impl Session {
                 lasted: start.elapsed(),
             },
             status = self.ping(channel.clone(), learn) => rpc("HealthCheck")(status),
-            status = self.consume(channel.clone(), accept, learned, &opened) => rpc("GlobalToZoneSync")(status),
+            status = self.consume(channel.clone(), learned, &opened) => rpc("GlobalToZoneSync")(status),
             status = async { opened.notified().await; self.provide(channel.clone()).await } => rpc("ZoneToGlobalSync")(status),
             status = admin::serve(&self, channel.clone()) => rpc("GlobalKDSService")(status),
         }
@@ -116,6 +125,7 @@ impl Session {
         let mut learn = Some(learn);
         let mut grpc = Grpc::with_origin(channel, self.dialer.origin());
         let mut interval = PING;
+        let settled = Instant::now() + SETTLED;
         loop {
             let request = match self.request(ZoneHealthCheckRequest {}) {
                 Ok(request) => request,
@@ -143,7 +153,12 @@ impl Session {
                 }
                 Err(status) => return status,
             }
-            tokio::time::sleep(interval).await;
+            let next = Instant::now() + interval;
+            if next >= settled {
+                tokio::time::sleep_until(settled).await;
+                self.accepted.notify_one();
+            }
+            tokio::time::sleep_until(next).await;
         }
     }
 
