@@ -363,7 +363,9 @@ impl Insights {
             Err(error) => {
                 warn!(target: "zones", zone = %zone, error = %error, "cannot write the insight of a zone, will try again");
                 if let Some(live) = self.lock().get_mut(&zone) {
-                    (live.dirty, live.urgent) = (true, urgent);
+                    live.dirty = true;
+                    // What became urgent meanwhile stays so.
+                    live.urgent |= urgent;
                 }
             }
         }
