@@ -5,25 +5,17 @@ use model::{Kind, Resource, Scope, document, document::Violation, proto};
 use serde_json::{Map, Value};
 use store::{Page, Query, Stored};
 
-use super::{Call, mesh_exists, titled};
-use crate::{
-    access::Caller,
-    rest::{
-        answer,
-        error::ApiError,
-        query::{Parameters, TITLE},
-        routes::Matched,
-    },
+use super::{Call, mesh_exists};
+use crate::rest::{
+    answer,
+    error::ApiError,
+    query::{Parameters, TITLE},
+    routes::Matched,
 };
 
 /// `GET` of a list.
-pub(super) async fn list(
-    call: &Call<'_>,
-    caller: &Caller,
-    matched: &Matched<'_>,
-    kind: Kind,
-) -> Result<Response, ApiError> {
-    let (page, next) = page(call, caller, matched, kind).await?;
+pub(super) async fn list(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> Result<Response, ApiError> {
+    let (page, next) = page(call, matched, kind).await?;
     let zone = call.handles.resources.rules().side.zone();
     let items: Vec<Value> = page.items.iter().map(|stored| document::to_rest(&stored.resource, zone)).collect();
     Ok(answer::list(page.total, &items, next))
@@ -32,11 +24,9 @@ pub(super) async fn list(
 /// Returns one page of what a caller may see, and the link to the next.
 pub(super) async fn page(
     call: &Call<'_>,
-    caller: &Caller,
     matched: &Matched<'_>,
     kind: Kind,
 ) -> Result<(Page, Option<String>), ApiError> {
-    call.handles.access.read(caller, kind)?;
     let parameters = &call.parameters;
     let size = parameters.size()?;
     let labels = parameters.label_filters(&matched.route.template)?;
@@ -53,10 +43,10 @@ pub(super) async fn page(
         ..Query::all(kind)
     };
     let page = match proxies {
-        None => call.handles.store.list(&query).await.map_err(titled(TITLE))?,
+        None => call.list(&query, TITLE).await?,
         Some(filter) => {
             (query.offset, query.limit) = (0, None);
-            let all = call.handles.store.list(&query).await.map_err(titled(TITLE))?;
+            let all = call.list(&query, TITLE).await?;
             let kept: Vec<Stored> = all.items.into_iter().filter(|stored| filter.keeps(&stored.resource)).collect();
             Page { total: kept.len(), items: kept.into_iter().skip(offset).take(size).collect() }
         }
