@@ -1,5 +1,6 @@
 //! What each route does.
 
+mod config_of_zones;
 mod index;
 mod insights;
 mod inspect;

@@ -5,7 +5,7 @@ use http::StatusCode;
 use model::{Kind, document, document::Violation};
 use serde_json::json;
 
-use super::{Call, k8s, key_of, mesh_exists};
+use super::{Call, config_of_zones, k8s, key_of, mesh_exists};
 use crate::{
     resources::Put,
     rest::{answer, error::ApiError, routes::Matched},
@@ -45,7 +45,7 @@ pub(super) async fn get(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> R
         Format::Universal => document::to_rest(&stored.resource, call.handles.resources.rules().side.zone()),
         Format::Kubernetes => k8s::object(&stored.resource, call.parameters.first("namespace").unwrap_or_default()),
     };
-    Ok(answer::resource(&shown))
+    Ok(answer::resource(&config_of_zones::hide_in(call, kind, shown)))
 }
 
 /// `PUT` of one resource.

@@ -5,7 +5,7 @@ use model::{Key, Kind, Resource, Scope, document, document::Violation, proto};
 use serde_json::{Map, Value};
 
 use super::{
-    Call,
+    Call, config_of_zones,
     items::{self, Format},
     key_of, lists, mesh_exists,
 };
@@ -46,7 +46,11 @@ async fn insight(
         Scope::Mesh => Key::in_mesh(kind, &resource.key.mesh, &resource.key.name),
     };
     let stored = call.get(&key, title).await?;
-    Ok(stored.map(|stored| proto::spec_to_json(kind, &stored.resource.spec).unwrap_or_default()))
+    Ok(stored.map(|stored| {
+        let mut insight = proto::spec_to_json(kind, &stored.resource.spec).unwrap_or_default();
+        config_of_zones::hide(call, kind, &mut insight);
+        insight
+    }))
 }
 
 fn overview(resource: &Resource, insight: Option<Map<String, Value>>) -> Value {
