@@ -78,6 +78,7 @@ impl World {
             settings: Settings {
                 base_path: base_path.to_owned(),
                 cors_allowed_domains: cors,
+                read_timeout: std::time::Duration::from_secs(10),
                 localhost_is_admin: !has("localhostIsAdmin: false"),
                 issuers: Issuers { dataplane: on, zone: on, user: on, control_plane: on },
                 config_json: configuration(&side).display_json().into(),
