@@ -164,7 +164,7 @@ impl Common {
         let settings = Settings {
             base_path: server.base_path.clone(),
             cors_allowed_domains: server.cors_allowed_domains.clone(),
-            read_timeout: std::time::Duration::from_secs(10),
+            read_timeout: server.timeouts.read,
             localhost_is_admin: server.localhost_is_admin,
             issuers: Issuers {
                 dataplane: self.config.enable_dataplane_issuer,
