@@ -16,6 +16,7 @@ mod body;
 mod cors;
 mod error;
 mod handlers;
+mod held;
 mod negotiate;
 mod query;
 mod routes;

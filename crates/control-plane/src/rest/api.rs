@@ -22,6 +22,7 @@ use super::{
     cors::Cors,
     error::{ApiError, Refused},
     handlers,
+    held::Answers,
     negotiate::{cleaned, reads_json, redirect, segments, takes_json},
     query::Parameters,
     routes::{Matched, NoRoute, Routes},
@@ -67,6 +68,7 @@ struct Inner {
     authenticator: Authenticator,
     routes: Routes,
     room: Room,
+    answers: Answers,
     audit: Audit,
 }
 
@@ -130,8 +132,8 @@ impl Api {
         let Handles { store, clock, resources, access, ring, admin, settings, readiness } = handles;
         let authenticator = Authenticator::new(settings.localhost_is_admin, ring.clone());
         let parts = Parts { clock, resources, ring, admin, settings, readiness };
-        let (routes, room, audit) = (Routes::all(), Room::new(), Audit::new());
-        Self(Arc::new(Inner { store, access, parts, authenticator, routes, room, audit }))
+        let (routes, room, answers, audit) = (Routes::all(), Room::new(), Answers::new(), Audit::new());
+        Self(Arc::new(Inner { store, access, parts, authenticator, routes, room, answers, audit }))
     }
 
     /// Returns the API as a router. Each request must carry an [`Peer`] extension; one without is refused.
@@ -242,7 +244,9 @@ impl Api {
             permit,
             store: &*self.0.store,
         };
-        handlers::dispatch(&call, &matched).await.map_err(failed)
+        let answer = handlers::dispatch(&call, &matched).await.map_err(failed)?;
+        let proven = call.permit.caller().is_authenticated();
+        self.0.answers.hold(proven, answer).await.map_err(failed)
     }
 
     /// Asks the rule of the route. What nobody may write here is told first, as from the peer.
