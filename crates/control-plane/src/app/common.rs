@@ -160,10 +160,11 @@ impl Common {
             unsafe_delete: self.config.unsafe_delete,
             mesh_defaults: MeshDefaults::AsTheMeshSays,
         };
-        let resources = Resources::new(Arc::clone(&self.store), self.clock.clone(), Arc::clone(&access), rules);
+        let resources = Resources::new(Arc::clone(&self.store), self.clock.clone(), rules);
         let settings = Settings {
             base_path: server.base_path.clone(),
             cors_allowed_domains: server.cors_allowed_domains.clone(),
+            read_timeout: server.timeouts.read,
             localhost_is_admin: server.localhost_is_admin,
             issuers: Issuers {
                 dataplane: self.config.enable_dataplane_issuer,

@@ -87,6 +87,8 @@ async fn connection(io: Box<dyn Io>, peer: SocketAddr, secure: bool, api: Api, t
     let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_DEADLINE)
+        // Answers are written from where they are: what waits for a slow reader is what the API counts.
+        .writev(true)
         .serve_connection(TokioIo::new(io), service);
     tokio::pin!(serving);
     let ended = tokio::select! {

@@ -5,8 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use zeroize::Zeroizing;
 
 use super::{
-    ApiPort, ApiServer, AuthType, Config, ConfigError, GlobalAddress, GlobalAuth, GlobalKds, Mode, Remark, SecretText,
-    StoreType, Tls, ZoneKds, values::Values,
+    ApiPort, ApiServer, ApiTimeouts, AuthType, Config, ConfigError, GlobalAddress, GlobalAuth, GlobalKds, Mode, Remark,
+    SecretText, StoreType, Tls, ZoneKds, settings, values::Values,
 };
 use crate::access::{Access, Allowed};
 
@@ -313,7 +313,26 @@ impl Builder {
             use_secrets: self.values.flag("apiServer.authn.tokens.validator.useSecrets"),
             base_path: self.values.text("apiServer.basePath").to_owned(),
             cors_allowed_domains: self.values.list("apiServer.corsAllowedDomains"),
+            timeouts: ApiTimeouts {
+                read_header: self.client_timeout("apiServer.readHeaderTimeout"),
+                read: self.client_timeout("apiServer.readTimeout"),
+                write: self.client_timeout("apiServer.writeTimeout"),
+                idle: self.client_timeout("apiServer.idleTimeout"),
+            },
         }
+    }
+
+    /// How long a client may take. Zero switches such a limit off at a real one; here there is always one.
+    fn client_timeout(&mut self, path: &'static str) -> Duration {
+        if self.values.duration(path).is_zero() {
+            let default = settings::default_of(path);
+            let source = self.values.source(path);
+            self.remarks.push(format!(
+                "{source}: {path} is 0, but a client without a time limit can keep others out: {default} is used"
+            ));
+            self.values.replace(path, default);
+        }
+        self.values.duration(path)
     }
 
     fn access(&mut self) -> Access {

@@ -6,7 +6,7 @@ use store::{Precondition, Stored};
 use tracing::info;
 
 use super::{Operation, Resources, Side, WriteError, key_of, labels, mesh};
-use crate::access::Caller;
+use crate::{access::Permit, observe::shown};
 
 /// What a PUT did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,39 +21,36 @@ impl Resources {
     /// Creates or replaces a resource from a REST body. Durable when it returns.
     pub async fn put(
         &self,
-        caller: &Caller,
+        permit: &Permit,
         kind: Kind,
         mesh: &str,
         name: &str,
         body: &[u8],
     ) -> Result<Put, WriteError> {
-        let result = self.try_put(caller, kind, mesh, name, body).await;
+        let result = self.try_put(permit, kind, mesh, name, body).await;
         let said = match &result {
             Ok(Put::Created) => "created".to_owned(),
             Ok(Put::Updated) => "updated".to_owned(),
-            Err(error) => format!("refused: {error}"),
+            Err(error) => error.said(),
         };
-        info!(target: "api-server", %caller, method = "PUT", kind = kind.name, mesh, name, result = said, "resource written");
+        let (mesh, name) = (shown::name(mesh), shown::name(name));
+        info!(
+            target: "api-server", caller = %shown::name(&permit.caller().to_string()), method = "PUT", kind = kind.name,
+            mesh = &*mesh, name = &*name, result = said, "resource written"
+        );
         result
-    }
-
-    /// Returns whether the caller may try at all; looks at nothing stored.
-    pub fn may_write(&self, caller: &Caller, kind: Kind) -> Result<(), WriteError> {
-        if let Some(why) = self.read_only(kind) {
-            return Err(why.into());
-        }
-        Ok(self.access.write(caller, kind)?)
     }
 
     async fn try_put(
         &self,
-        caller: &Caller,
+        permit: &Permit,
         kind: Kind,
         mesh: &str,
         name: &str,
         body: &[u8],
     ) -> Result<Put, WriteError> {
-        self.may_write(caller, kind)?;
+        self.writable(kind)?;
+        permit.write(kind)?;
         self.mesh_exists(kind, mesh).await?;
         let body = document::from_rest(kind, body)?;
         let key = key_of(kind, mesh, name);
@@ -69,6 +66,10 @@ impl Resources {
                 self.check_workload(kind, &new_labels)?;
                 if let Some(violation) = validate::display_name(kind, name) {
                     return Err(WriteError::Invalid { operation: Operation::Create, violations: vec![violation] });
+                }
+                if kind == Kind::MESH {
+                    // A mesh comes with a signing key, in the place of what a mesh of this name left behind.
+                    self.check_what_goes_with(permit, &key).await?;
                 }
                 self.create(key, new_labels, body.spec).await?;
                 Ok(Put::Created)

@@ -6,19 +6,16 @@ use model::{Key, Kind, Scope, document, kri, kri::Kri};
 use sync::hashed_name;
 
 use super::{
-    Call,
+    Call, config_of_zones,
     items::{self, Format},
-    k8s, titled,
+    k8s,
 };
-use crate::{
-    access::Caller,
-    rest::{answer, error::ApiError},
-};
+use crate::rest::{answer, error::ApiError};
 
 /// `GET /_kri/{kri}`
-pub(super) async fn get(call: &Call<'_>, caller: &Caller, text: &str) -> Result<Response, ApiError> {
+pub(super) async fn get(call: &Call<'_>, text: &str) -> Result<Response, ApiError> {
     let kri = kri::parse(text)?;
-    call.handles.access.read(caller, kri.kind)?;
+    call.permit.read(kri.kind)?;
     let format = items::format(call)?;
     let zone = call.handles.resources.rules().side.zone();
     let name = stored_name(&kri, zone);
@@ -26,12 +23,13 @@ pub(super) async fn get(call: &Call<'_>, caller: &Caller, text: &str) -> Result<
         Scope::Global => Key::global(kri.kind, name),
         Scope::Mesh => Key::in_mesh(kri.kind, &kri.mesh, name),
     };
-    let stored = call.handles.store.get(&key).await.map_err(titled(items::TITLE))?;
+    let stored = call.get(&key, items::TITLE).await?;
     let stored = stored.ok_or(ApiError::NotFound { title: items::TITLE })?;
-    Ok(answer::resource(&match format {
+    let shown = match format {
         Format::Universal => document::to_rest(&stored.resource, zone),
         Format::Kubernetes => k8s::object(&stored.resource, call.parameters.first("namespace").unwrap_or_default()),
-    }))
+    };
+    Ok(answer::resource(&config_of_zones::hide_in(call, kri.kind, shown)))
 }
 
 /// What was made here has its own name, what was synced has a name with a hash.

@@ -16,8 +16,9 @@ use uuid::Uuid;
 
 use super::Call;
 use crate::{
-    access::Caller,
-    rest::{answer, api::issues, error::ApiError, routes::TokenKind},
+    access::TokenKind,
+    observe::shown,
+    rest::{answer, api::issues, audit::LONGEST_REASON, error::ApiError},
 };
 
 const TITLE: &str = "Invalid request";
@@ -25,12 +26,12 @@ const TITLE: &str = "Invalid request";
 const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// `POST /tokens/…`
-pub(super) async fn issue(call: &Call<'_>, caller: &Caller, kind: TokenKind) -> Result<Response, ApiError> {
+pub(super) async fn issue(call: &Call<'_>, kind: TokenKind) -> Result<Response, ApiError> {
     let token = match kind {
-        TokenKind::Dataplane => dataplane(call, caller),
-        TokenKind::Zone => zone(call, caller),
-        TokenKind::ControlPlane => control_plane(call, caller),
-        TokenKind::User => user(call, caller),
+        TokenKind::Dataplane => dataplane(call),
+        TokenKind::Zone => zone(call),
+        TokenKind::ControlPlane => control_plane(call),
+        TokenKind::User => user(call),
     };
     match token {
         Ok((token, what)) => {
@@ -38,16 +39,27 @@ pub(super) async fn issue(call: &Call<'_>, caller: &Caller, kind: TokenKind) -> 
             let expires = expires.map_or_else(|| "never".to_owned(), |expires| expires.to_string());
             let id = token.id().unwrap_or("none");
             info!(
-                target: "api-server", %caller, token = ?kind, zone = what.zone, scope = what.scope, name = what.name,
-                token_id = id, key = kid, expires, "token issued"
+                target: "api-server", caller = %caller(call), token = ?kind, zone = what.zone, scope = what.scope,
+                name = &*shown::name(&what.name), token_id = id, key = kid, expires, "token issued"
             );
             Ok(answer::with_type(StatusCode::OK, "text/plain", token.reveal().to_owned()))
         }
         Err(error) => {
-            info!(target: "api-server", %caller, token = ?kind, reason = error.reason(), "token not issued");
+            let reason = error.reason();
+            let reason = shown::escaped(&reason, LONGEST_REASON);
+            info!(target: "api-server", caller = %caller(call), token = ?kind, reason = &*reason, "token not issued");
             Err(error)
         }
     }
+}
+
+fn caller(call: &Call<'_>) -> String {
+    shown::name(&call.permit.caller().to_string()).into_owned()
+}
+
+/// The zone that the body of a request names, if it is one.
+pub(crate) fn zone_named(body: &[u8]) -> String {
+    read::<ZoneRequest>(body).ok().and_then(|request| request.zone).unwrap_or_default()
 }
 
 /// Whom a token is for.
@@ -70,8 +82,8 @@ struct DataplaneRequest {
     valid_for: Option<String>,
 }
 
-fn dataplane(call: &Call<'_>, caller: &Caller) -> Result<(Token, Subject), ApiError> {
-    call.handles.access.dataplane_token(caller)?;
+fn dataplane(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
+    call.permit.issue(TokenKind::Dataplane, "")?;
     enabled(call, TokenKind::Dataplane)?;
     let request: DataplaneRequest = read(&call.body)?;
     let mut wrong = Vec::new();
@@ -108,10 +120,10 @@ struct ZoneRequest {
     valid_for: Option<String>,
 }
 
-fn zone(call: &Call<'_>, caller: &Caller) -> Result<(Token, Subject), ApiError> {
+fn zone(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
     let request: Result<ZoneRequest, ApiError> = read(&call.body);
     let named = request.as_ref().ok().and_then(|request| request.zone.as_deref()).unwrap_or_default();
-    call.handles.access.zone_token(caller, named)?;
+    call.permit.issue(TokenKind::Zone, named)?;
     enabled(call, TokenKind::Zone)?;
     let request = request?;
     let mut wrong = Vec::new();
@@ -127,10 +139,10 @@ fn zone(call: &Call<'_>, caller: &Caller) -> Result<(Token, Subject), ApiError> 
     Ok((token.map_err(no_token)?, Subject { zone: zone.to_string(), scope, ..Subject::default() }))
 }
 
-fn control_plane(call: &Call<'_>, caller: &Caller) -> Result<(Token, Subject), ApiError> {
+fn control_plane(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
     let request: Result<ZoneRequest, ApiError> = read(&call.body);
     let named = request.as_ref().ok().and_then(|request| request.zone.as_deref()).unwrap_or_default();
-    call.handles.access.control_plane_token(caller, named)?;
+    call.permit.issue(TokenKind::ControlPlane, named)?;
     enabled(call, TokenKind::ControlPlane)?;
     let request = request?;
     let mut wrong = Vec::new();
@@ -152,8 +164,8 @@ struct UserRequest {
     valid_for: Option<String>,
 }
 
-fn user(call: &Call<'_>, caller: &Caller) -> Result<(Token, Subject), ApiError> {
-    call.handles.access.user_token(caller)?;
+fn user(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
+    call.permit.issue(TokenKind::User, "")?;
     enabled(call, TokenKind::User)?;
     let request: UserRequest = read(&call.body)?;
     let mut wrong = Vec::new();
