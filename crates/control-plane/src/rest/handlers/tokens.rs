@@ -83,7 +83,7 @@ struct DataplaneRequest {
 }
 
 fn dataplane(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
-    call.permit.issue(TokenKind::Dataplane, "")?;
+    let ring = call.keys_to_issue(TokenKind::Dataplane, "")?;
     enabled(call, TokenKind::Dataplane)?;
     let request: DataplaneRequest = read(&call.body)?;
     let mut wrong = Vec::new();
@@ -107,7 +107,6 @@ fn dataplane(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
         (request.name.unwrap_or_default(), tags.collect(), request.workload.unwrap_or_default());
     let claims =
         Claims::Dataplane { name: &name, mesh: &mesh, tags: &tags, proxy_type: &proxy_type, workload: &workload };
-    let ring = call.handles.ring.borrow().clone();
     let token = tokens::issue(&ring, &claims, valid_for, call.handles.clock.now(), Uuid::new_v4());
     Ok((token.map_err(no_token)?, Subject { name, ..Subject::default() }))
 }
@@ -123,7 +122,7 @@ struct ZoneRequest {
 fn zone(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
     let request: Result<ZoneRequest, ApiError> = read(&call.body);
     let named = request.as_ref().ok().and_then(|request| request.zone.as_deref()).unwrap_or_default();
-    call.permit.issue(TokenKind::Zone, named)?;
+    let ring = call.keys_to_issue(TokenKind::Zone, named)?;
     enabled(call, TokenKind::Zone)?;
     let request = request?;
     let mut wrong = Vec::new();
@@ -132,7 +131,6 @@ fn zone(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
     let valid_for = validity(request.valid_for.as_deref(), &mut wrong).unwrap_or(TEN_YEARS);
     refuse(wrong)?;
     let zone = zone.ok_or(ApiError::Unreadable)?;
-    let ring = call.handles.ring.borrow().clone();
     let now = call.handles.clock.now();
     let token = tokens::issue_zone(&ring, &zone, scope.as_deref(), valid_for, now, Uuid::new_v4());
     let scope = scope.unwrap_or_default().into_iter().map(Scope::as_str).collect::<Vec<_>>().join(",");
@@ -142,7 +140,7 @@ fn zone(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
 fn control_plane(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
     let request: Result<ZoneRequest, ApiError> = read(&call.body);
     let named = request.as_ref().ok().and_then(|request| request.zone.as_deref()).unwrap_or_default();
-    call.permit.issue(TokenKind::ControlPlane, named)?;
+    let ring = call.keys_to_issue(TokenKind::ControlPlane, named)?;
     enabled(call, TokenKind::ControlPlane)?;
     let request = request?;
     let mut wrong = Vec::new();
@@ -150,7 +148,6 @@ fn control_plane(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
     let valid_for = validity(request.valid_for.as_deref(), &mut wrong);
     refuse(wrong)?;
     let zone = zone.ok_or(ApiError::Unreadable)?;
-    let ring = call.handles.ring.borrow().clone();
     let token = tokens::issue_control_plane(&ring, &zone, valid_for, call.handles.clock.now(), Uuid::new_v4());
     let subject = Subject { zone: zone.to_string(), scope: "cp".to_owned(), ..Subject::default() };
     Ok((token.map_err(no_token)?, subject))
@@ -165,7 +162,7 @@ struct UserRequest {
 }
 
 fn user(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
-    call.permit.issue(TokenKind::User, "")?;
+    let ring = call.keys_to_issue(TokenKind::User, "")?;
     enabled(call, TokenKind::User)?;
     let request: UserRequest = read(&call.body)?;
     let mut wrong = Vec::new();
@@ -193,7 +190,6 @@ fn user(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
     };
     refuse(wrong)?;
     let valid_for = valid_for.ok_or(ApiError::Unreadable)?;
-    let ring = call.handles.ring.borrow().clone();
     let now = call.handles.clock.now();
     let token = tokens::issue_user(&ring, &name, request.groups.as_deref(), valid_for, now, Uuid::new_v4());
     Ok((token.map_err(no_token)?, Subject { name, ..Subject::default() }))
