@@ -11,7 +11,7 @@ mod overviews;
 mod tokens;
 
 use axum::response::Response;
-use model::{Key, Kind, Scope};
+use model::{Audience, Key, Kind, Scope};
 use store::StoreError;
 
 use super::{
@@ -48,6 +48,14 @@ pub(crate) async fn dispatch(call: &Call<'_>, caller: &Caller, matched: &Matched
         Endpoint::Hostnames => inspect::hostnames(call, caller, matched).await,
         Endpoint::Behind(kind) => inspect::behind(call, caller, matched, kind).await,
         Endpoint::Proxy(view) => inspect::proxy(call, caller, matched, view).await,
+    }
+}
+
+/// For whom resources are shown: secret fields are for those who may read secrets.
+fn audience(call: &Call<'_>, caller: &Caller) -> Audience {
+    match call.handles.access.read(caller, Kind::GLOBAL_SECRET) {
+        Ok(_) => Audience::Administrator,
+        Err(_) => Audience::Everybody,
     }
 }
 

@@ -44,6 +44,8 @@ mod refusals;
 #[cfg(test)]
 mod rest_access;
 #[cfg(test)]
+mod rest_content;
+#[cfg(test)]
 mod rest_log;
 #[cfg(test)]
 mod rest_replay;

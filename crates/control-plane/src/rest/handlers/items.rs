@@ -5,7 +5,7 @@ use http::StatusCode;
 use model::{Kind, document, document::Violation};
 use serde_json::json;
 
-use super::{Call, k8s, key_of, mesh_exists, titled};
+use super::{Call, audience, k8s, key_of, mesh_exists, titled};
 use crate::{
     access::Caller,
     resources::Put,
@@ -48,9 +48,11 @@ pub(super) async fn get(
     mesh_exists(call, matched.mesh()).await?;
     let stored = call.handles.store.get(&key_of(kind, matched)).await.map_err(titled(TITLE))?;
     let stored = stored.ok_or(ApiError::NotFound { title: TITLE })?;
+    let audience = audience(call, caller);
+    let namespace = call.parameters.first("namespace").unwrap_or_default();
     let shown = match format {
-        Format::Universal => document::to_rest(&stored.resource, call.handles.resources.rules().side.zone()),
-        Format::Kubernetes => k8s::object(&stored.resource, call.parameters.first("namespace").unwrap_or_default()),
+        Format::Universal => document::to_rest(&stored.resource, call.handles.resources.rules().side.zone(), audience),
+        Format::Kubernetes => k8s::object(&stored.resource, namespace, audience),
     };
     Ok(answer::resource(&shown))
 }

@@ -6,7 +6,7 @@ use model::{Key, Kind, Scope, document, kri, kri::Kri};
 use sync::hashed_name;
 
 use super::{
-    Call,
+    Call, audience,
     items::{self, Format},
     k8s, titled,
 };
@@ -28,9 +28,11 @@ pub(super) async fn get(call: &Call<'_>, caller: &Caller, text: &str) -> Result<
     };
     let stored = call.handles.store.get(&key).await.map_err(titled(items::TITLE))?;
     let stored = stored.ok_or(ApiError::NotFound { title: items::TITLE })?;
+    let audience = audience(call, caller);
+    let namespace = call.parameters.first("namespace").unwrap_or_default();
     Ok(answer::resource(&match format {
-        Format::Universal => document::to_rest(&stored.resource, zone),
-        Format::Kubernetes => k8s::object(&stored.resource, call.parameters.first("namespace").unwrap_or_default()),
+        Format::Universal => document::to_rest(&stored.resource, zone, audience),
+        Format::Kubernetes => k8s::object(&stored.resource, namespace, audience),
     }))
 }
 

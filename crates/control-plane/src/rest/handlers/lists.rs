@@ -5,7 +5,7 @@ use model::{Kind, Resource, Scope, document, document::Violation, proto};
 use serde_json::{Map, Value};
 use store::{Page, Query, Stored};
 
-use super::{Call, mesh_exists, titled};
+use super::{Call, audience, mesh_exists, titled};
 use crate::{
     access::Caller,
     rest::{
@@ -25,7 +25,9 @@ pub(super) async fn list(
 ) -> Result<Response, ApiError> {
     let (page, next) = page(call, caller, matched, kind).await?;
     let zone = call.handles.resources.rules().side.zone();
-    let items: Vec<Value> = page.items.iter().map(|stored| document::to_rest(&stored.resource, zone)).collect();
+    let audience = audience(call, caller);
+    let items: Vec<Value> =
+        page.items.iter().map(|stored| document::to_rest(&stored.resource, zone, audience)).collect();
     Ok(answer::list(page.total, &items, next))
 }
 

@@ -1,11 +1,11 @@
 //! Resources with what is known of their connections: `_overview` (contract: rest 1.7).
 
 use axum::response::Response;
-use model::{Key, Kind, Resource, Scope, document, document::Violation, proto};
+use model::{Audience, Key, Kind, Resource, Scope, document, document::Violation};
 use serde_json::{Map, Value};
 
 use super::{
-    Call,
+    Call, audience,
     items::{self, Format},
     key_of, lists, mesh_exists, titled,
 };
@@ -24,8 +24,8 @@ pub(super) async fn list(
     let (page, next) = lists::page(call, caller, matched, kind).await?;
     let mut items = Vec::with_capacity(page.items.len());
     for stored in &page.items {
-        let insight = insight(call, &stored.resource, query::TITLE).await?;
-        items.push(overview(&stored.resource, insight));
+        let insight = insight(call, caller, &stored.resource, query::TITLE).await?;
+        items.push(overview(&stored.resource, insight, audience(call, caller)));
     }
     Ok(answer::list(page.total, &items, next))
 }
@@ -45,12 +45,13 @@ pub(super) async fn get(
     mesh_exists(call, matched.mesh()).await?;
     let stored = call.handles.store.get(&key_of(kind, matched)).await.map_err(titled(items::TITLE))?;
     let stored = stored.ok_or(ApiError::NotFound { title: items::TITLE })?;
-    let insight = insight(call, &stored.resource, items::TITLE).await?.unwrap_or_default();
-    Ok(answer::resource(&overview(&stored.resource, Some(insight))))
+    let insight = insight(call, caller, &stored.resource, items::TITLE).await?.unwrap_or_default();
+    Ok(answer::resource(&overview(&stored.resource, Some(insight), audience(call, caller))))
 }
 
 async fn insight(
     call: &Call<'_>,
+    caller: &Caller,
     resource: &Resource,
     title: &'static str,
 ) -> Result<Option<Map<String, Value>>, ApiError> {
@@ -60,14 +61,12 @@ async fn insight(
         Scope::Mesh => Key::in_mesh(kind, &resource.key.mesh, &resource.key.name),
     };
     let stored = call.handles.store.get(&key).await.map_err(titled(title))?;
-    Ok(stored.map(|stored| proto::spec_to_json(kind, &stored.resource.spec).unwrap_or_default()))
+    Ok(stored.map(|stored| split(document::to_rest(&stored.resource, None, audience(call, caller))).1))
 }
 
-fn overview(resource: &Resource, insight: Option<Map<String, Value>>) -> Value {
+fn overview(resource: &Resource, insight: Option<Map<String, Value>>, audience: Audience) -> Value {
     let kind = resource.key.kind;
-    let Value::Object(all) = document::to_rest(resource, None) else { return Value::Null };
-    let (meta, spec): (Map<_, _>, Map<_, _>) =
-        all.into_iter().partition(|(name, _)| document::META.contains(&name.as_str()));
+    let (meta, spec) = split(document::to_rest(resource, None, audience));
     let mut shown = meta;
     shown.insert("type".to_owned(), Value::from(format!("{kind}Overview")));
     let member = lower_first(kind.name);
@@ -78,6 +77,12 @@ fn overview(resource: &Resource, insight: Option<Map<String, Value>>) -> Value {
         shown.insert(member, Value::Object(spec));
     }
     Value::Object(shown)
+}
+
+/// Splits what is shown into the members that are no spec and those that are.
+fn split(shown: Value) -> (Map<String, Value>, Map<String, Value>) {
+    let Value::Object(shown) = shown else { return Default::default() };
+    shown.into_iter().partition(|(name, _)| document::META.contains(&name.as_str()))
 }
 
 /// `ZoneIngress` as a member: `zoneIngress`.
