@@ -8,6 +8,7 @@ use super::{Document, DocumentError, RestBody};
 use crate::{
     Kind, Labels, Scope, SpecForm, proto,
     schema::{self, type_name},
+    secrecy,
     validate::{self, Violation},
 };
 
@@ -97,6 +98,7 @@ fn yaml_value(text: &str) -> Result<Value, String> {
 }
 
 fn from_map(kind: Kind, mut map: Map<String, Value>) -> Result<RestBody, DocumentError> {
+    let mut found = masks(kind, &map);
     let spec = match kind.spec {
         SpecForm::Json => json_spec(kind, &mut map)?,
         SpecForm::Proto(_) => proto_spec(kind, &map)?,
@@ -108,8 +110,19 @@ fn from_map(kind: Kind, mut map: Map<String, Value>) -> Result<RestBody, Documen
         labels: labels(kind, &map)?,
         spec,
     };
-    let found = validate::spec(kind, &body.name, &body.mesh, &body.labels, &body.spec);
+    found.extend(validate::spec(kind, &body.name, &body.mesh, &body.labels, &body.spec));
     if found.is_empty() { Ok(body) } else { Err(DocumentError::Invalid(found)) }
+}
+
+/// Finds masks in the place of secrets; labels and other meta members have none.
+fn masks(kind: Kind, map: &Map<String, Value>) -> Vec<Violation> {
+    match kind.spec {
+        SpecForm::Json => map.get("spec").map(|spec| secrecy::masks(spec, "spec")).unwrap_or_default(),
+        SpecForm::Proto(_) => {
+            let fields = map.iter().filter(|(name, _)| !super::META.contains(&name.as_str()));
+            fields.flat_map(|(name, value)| secrecy::masks(value, name)).collect()
+        }
+    }
 }
 
 /// Checks a document of a kind in JSON against its schema and takes the spec out, with its defaults.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use model::{
-    Key, Kind, Labels, Resource, Scope,
+    Audience, Key, Kind, Labels, Resource, Scope,
     document::{self, DocumentError},
     validate::{self, Violation},
 };
@@ -179,7 +179,7 @@ fn what_was_put_is_shown_as_the_peer_shows_it() {
                         created: time("creationTime"),
                         modified: time("modificationTime"),
                     };
-                    let ours = document::to_rest(&resource, None);
+                    let ours = document::to_rest(&resource, None, Audience::Administrator);
                     checked += 1;
                     let text = document::to_rest_text(&ours);
                     let name = exchange["name"].as_str().unwrap();
