@@ -264,15 +264,21 @@ impl Api {
         let call = Call {
             handles: &self.0.parts,
             path: asked.full_path,
-            origin: asked.origin,
+            origin: asked.origin.clone(),
             parameters: Parameters::parse(asked.query),
             body: read.bytes.clone(),
             permit,
             store: &*self.0.store,
         };
-        let answer = handlers::dispatch(&call, &matched).await.map_err(failed)?;
-        let proven = call.permit.caller().is_authenticated();
-        self.0.answers.hold(proven, answer).await.map_err(failed)
+        match handlers::dispatch(&call, &matched).await {
+            Ok(answer) => self.0.answers.hold(asked.caller.is_authenticated(), answer).await.map_err(failed),
+            Err(error) => {
+                if matches!(matched.route.rule, Rule::Issue(_)) {
+                    self.0.audit.refused(&asked.caller, asked.method, &matched, &error);
+                }
+                Err(failed(error))
+            }
+        }
     }
 
     /// Asks the rule of the route. What nobody may write here is told first, as from the peer.

@@ -18,7 +18,7 @@ use super::Call;
 use crate::{
     access::TokenKind,
     observe::shown,
-    rest::{answer, api::issues, audit::LONGEST_REASON, error::ApiError},
+    rest::{answer, api::issues, error::ApiError},
 };
 
 const TITLE: &str = "Invalid request";
@@ -33,28 +33,16 @@ pub(super) async fn issue(call: &Call<'_>, kind: TokenKind) -> Result<Response, 
         TokenKind::ControlPlane => control_plane(call),
         TokenKind::User => user(call),
     };
-    match token {
-        Ok((token, what)) => {
-            let (kid, expires) = (token.key().to_string(), token.expires_at());
-            let expires = expires.map_or_else(|| "never".to_owned(), |expires| expires.to_string());
-            let id = token.id().unwrap_or("none");
-            info!(
-                target: "api-server", caller = %caller(call), token = ?kind, zone = what.zone, scope = what.scope,
-                name = &*shown::name(&what.name), token_id = id, key = kid, expires, "token issued"
-            );
-            Ok(answer::with_type(StatusCode::OK, "text/plain", token.reveal().to_owned()))
-        }
-        Err(error) => {
-            let reason = error.reason();
-            let reason = shown::escaped(&reason, LONGEST_REASON);
-            info!(target: "api-server", caller = %caller(call), token = ?kind, reason = &*reason, "token not issued");
-            Err(error)
-        }
-    }
-}
-
-fn caller(call: &Call<'_>) -> String {
-    shown::name(&call.permit.caller().to_string()).into_owned()
+    let (token, what) = token?;
+    let (kid, expires) = (token.key().to_string(), token.expires_at());
+    let expires = expires.map_or_else(|| "never".to_owned(), |expires| expires.to_string());
+    let id = token.id().unwrap_or("none");
+    let caller = call.permit.caller().to_string();
+    info!(
+        target: "api-server", caller = %shown::name(&caller), token = ?kind, zone = what.zone, scope = what.scope,
+        name = &*shown::name(&what.name), token_id = id, key = kid, expires, "token issued"
+    );
+    Ok(answer::with_type(StatusCode::OK, "text/plain", token.reveal().to_owned()))
 }
 
 /// The zone that the body of a request names, if it is one.
