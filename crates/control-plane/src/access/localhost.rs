@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, request::Parts};
 
 /// Headers of clients, beside all that begin with one of [`CLIENT_PREFIXES`].
-const CLIENT_HEADERS: [&str; 20] = [
+const CLIENT_HEADERS: [&str; 23] = [
     "accept",
     "authorization",
     "cache-control",
@@ -20,6 +20,7 @@ const CLIENT_HEADERS: [&str; 20] = [
     "dnt",
     "expect",
     "host",
+    "http2-settings",
     "keep-alive",
     "origin",
     "pragma",
@@ -27,7 +28,9 @@ const CLIENT_HEADERS: [&str; 20] = [
     "range",
     "referer",
     "te",
+    "trailer",
     "transfer-encoding",
+    "upgrade",
     "upgrade-insecure-requests",
     "user-agent",
     "x-requested-with",
@@ -193,6 +196,11 @@ mod tests {
             ("accept", "application/json"),
             ("content-type", "application/json"),
             ("content-length", "2"),
+        ]);
+        direct(&[
+            ("connection", "Upgrade, HTTP2-Settings"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "AAEAAEAAAAIAAAAB"),
         ]);
         direct(&[("host", HERE), ("user-agent", "curl/8.5.0"), ("accept", "*/*"), ("expect", "100-continue")]);
         direct(&[

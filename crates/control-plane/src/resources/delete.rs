@@ -74,10 +74,11 @@ impl Resources {
     /// Refuses to let a caller change with a resource what they may not change alone: what a mesh holds, what the
     /// resource owns, and what that owns.
     pub(super) async fn check_what_goes_with(&self, permit: &Permit, key: &Key) -> Result<(), WriteError> {
+        let unknown = |source| WriteError::Store { operation: Operation::Find, source };
         for kind in Kind::all() {
             let Err(_denied) = permit.write(kind) else { continue };
-            for stored in self.store.list(&Query::all(kind)).await.map_err(failed)?.items {
-                if self.goes_with(key, &stored).await.map_err(failed)? {
+            for stored in self.store.list(&Query::all(kind)).await.map_err(unknown)?.items {
+                if self.goes_with(key, &stored).await.map_err(unknown)? {
                     let caller = permit.caller().to_string();
                     return Err(Denied::GoesWith { caller, kind, with: key.kind }.into());
                 }

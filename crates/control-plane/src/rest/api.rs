@@ -10,13 +10,14 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
-use model::Key;
+use model::{Key, Resource};
 use store::{Page, Query, ResourceStore, Stored};
 use tokens::KeyRing;
 use tokio::sync::watch;
+use tracing::info;
 
 use super::{
-    EnvoyAdmin, Settings, answer,
+    AdminAnswer, AdminRequest, EnvoyAdmin, Settings, answer,
     audit::Audit,
     body::{self, Incoming, Read, Room},
     cors::Cors,
@@ -72,12 +73,13 @@ struct Inner {
     audit: Audit,
 }
 
-/// What handlers work with, beside what is stored: that is behind [`Call::get`] and [`Call::list`].
+/// What handlers work with. What is stored, signing keys and proxies are behind the methods of [`Call`], which ask what
+/// the caller may do: a handler that forgets to ask does not compile.
 pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) resources: Resources,
-    pub(crate) ring: watch::Receiver<Arc<KeyRing>>,
-    pub(crate) admin: Arc<dyn EnvoyAdmin>,
+    ring: watch::Receiver<Arc<KeyRing>>,
+    admin: Arc<dyn EnvoyAdmin>,
     pub(crate) settings: Settings,
     pub(crate) readiness: Readiness,
 }
@@ -111,6 +113,23 @@ impl Call<'_> {
         self.permit.read(query.kind)?;
         self.store.list(query).await.map_err(|source| ApiError::Store { title, source })
     }
+
+    /// The keys that sign tokens, if the caller may issue such a token for the zone that it names.
+    pub(crate) fn keys_to_issue(&self, token: TokenKind, zone: &str) -> Result<Arc<KeyRing>, ApiError> {
+        self.permit.issue(token, zone)?;
+        Ok(self.handles.ring.borrow().clone())
+    }
+
+    /// Asks a zone for a proxy of it, if the caller may look into proxies this way.
+    pub(crate) async fn look_into(
+        &self,
+        zone: &str,
+        proxy: &Resource,
+        request: AdminRequest,
+    ) -> Result<AdminAnswer, ApiError> {
+        self.permit.view(request.view)?;
+        Ok(self.handles.admin.ask(zone, proxy, request).await?)
+    }
 }
 
 /// The head of a request, as the rest of the way needs it.
@@ -130,6 +149,13 @@ impl Api {
     /// Returns the API.
     pub fn new(handles: Handles) -> Self {
         let Handles { store, clock, resources, access, ring, admin, settings, readiness } = handles;
+        if settings.localhost_is_admin {
+            info!(
+                target: "api-server",
+                "programs on this machine that ask for themselves are administrators; where one forwards requests of \
+                 others without a trace, as a plain TCP forwarder does, set apiServer.authn.localhostIsAdmin to false"
+            );
+        }
         let authenticator = Authenticator::new(settings.localhost_is_admin, ring.clone());
         let parts = Parts { clock, resources, ring, admin, settings, readiness };
         let (routes, room, answers, audit) = (Routes::all(), Room::new(), Answers::new(), Audit::new());
@@ -238,15 +264,21 @@ impl Api {
         let call = Call {
             handles: &self.0.parts,
             path: asked.full_path,
-            origin: asked.origin,
+            origin: asked.origin.clone(),
             parameters: Parameters::parse(asked.query),
             body: read.bytes.clone(),
             permit,
             store: &*self.0.store,
         };
-        let answer = handlers::dispatch(&call, &matched).await.map_err(failed)?;
-        let proven = call.permit.caller().is_authenticated();
-        self.0.answers.hold(proven, answer).await.map_err(failed)
+        match handlers::dispatch(&call, &matched).await {
+            Ok(answer) => self.0.answers.hold(asked.caller.is_authenticated(), answer).await.map_err(failed),
+            Err(error) => {
+                if matches!(matched.route.rule, Rule::Issue(_)) {
+                    self.0.audit.refused(&asked.caller, asked.method, &matched, &error);
+                }
+                Err(failed(error))
+            }
+        }
     }
 
     /// Asks the rule of the route. What nobody may write here is told first, as from the peer.

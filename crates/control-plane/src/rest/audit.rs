@@ -1,7 +1,7 @@
 //! The log lines about requests that are refused, and about faults of our own that requests meet.
 //!
 //! Whoever proved nothing decides neither how many lines there are nor how long they get. What was done, and what a
-//! caller who may do it tried, is logged where it is done: in `resources` and by the token handler.
+//! caller who may write tried to, is logged where it is done: in `resources` and by the token handler.
 
 use std::net::SocketAddr;
 
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The most that a reason takes in a line, in bytes.
-pub(crate) const LONGEST_REASON: usize = 1024;
+const LONGEST_REASON: usize = 1024;
 
 /// The budgets of the lines. Who proved an identity has one apart: a flood of strangers hides nothing of theirs.
 pub(super) struct Audit {
@@ -41,10 +41,11 @@ impl Audit {
     /// A token was refused.
     pub(super) fn rejected(&self, remote: SocketAddr, rejection: &Rejection) {
         let Some(Line { left_out }) = self.strangers.take() else { return };
-        info!(target: "api-server", remote = %remote, reason = %rejection, left_out, "authentication rejected");
+        info!(target: "api-server", remote = %remote, reason = &*shown::name(&rejection.to_string()), left_out, "authentication rejected");
     }
 
-    /// A rule refused a request before its body was read. Reads leave no line, as they leave none when they succeed.
+    /// A write was refused before its body was read, or a token was. Reads leave no line, as they leave none when they
+    /// succeed.
     pub(super) fn refused(&self, caller: &Caller, method: &Method, matched: &Matched<'_>, error: &ApiError) {
         let write = |kind: Kind, left_out| {
             let (mesh, name, reason) = (shown::name(matched.mesh()), shown::name(matched.name()), error.reason());

@@ -18,8 +18,8 @@ use crate::access::Rule;
 pub(super) const SMALL: usize = 64 * 1024;
 /// The largest body of all: a resource, from somebody who may write it. In bytes.
 const LARGEST: usize = 32 * 1024 * 1024;
-/// How much all larger bodies together may take. In KiB.
-const ROOM: u32 = 256 * 1024;
+/// How much all larger bodies together may take. What is read from one takes a multiple. In KiB.
+const ROOM: u32 = 128 * 1024;
 
 /// Returns how many bytes are read for a route.
 pub(super) fn limit(rule: Rule) -> usize {
@@ -40,7 +40,7 @@ pub(super) fn limit(rule: Rule) -> usize {
 pub(super) struct Room(Arc<Semaphore>);
 
 impl Room {
-    /// Returns room for 256 MiB.
+    /// Returns room for 128 MiB.
     pub(super) fn new() -> Self {
         Self(Arc::new(Semaphore::new(ROOM as usize)))
     }
@@ -182,7 +182,7 @@ mod tests {
                 Err(other) => panic!("{other:?}"),
             }
         }
-        assert_eq!(held.len(), 8, "a body of unknown length counts as the largest");
+        assert_eq!(held.len(), 4, "a body of unknown length counts as the largest");
         assert!(read(vec![chunk(SMALL)], LARGEST, &room).await.0.is_ok());
         held.pop();
         assert!(read(vec![chunk(SMALL), chunk(1)], LARGEST, &room).await.0.is_ok(), "places are given back");

@@ -12,7 +12,7 @@ mod overviews;
 mod tokens;
 
 use axum::response::Response;
-use model::{Key, Kind, Scope};
+use model::{Audience, Key, Kind, Scope};
 
 use super::{
     api::Call,
@@ -47,6 +47,14 @@ pub(crate) async fn dispatch(call: &Call<'_>, matched: &Matched<'_>) -> Result<R
         Endpoint::Hostnames => inspect::hostnames(call, matched).await,
         Endpoint::Behind(kind) => inspect::behind(call, matched, kind).await,
         Endpoint::Proxy(view) => inspect::proxy(call, matched, view).await,
+    }
+}
+
+/// For whom resources are shown: secret fields are for those who may read secrets.
+fn audience(call: &Call<'_>) -> Audience {
+    match call.permit.read(Kind::GLOBAL_SECRET) {
+        Ok(_) => Audience::Administrator,
+        Err(_) => Audience::Everybody,
     }
 }
 

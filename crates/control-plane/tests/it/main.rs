@@ -48,6 +48,8 @@ mod rest_access;
 #[cfg(test)]
 mod rest_attacks;
 #[cfg(test)]
+mod rest_content;
+#[cfg(test)]
 mod rest_log;
 #[cfg(test)]
 mod rest_replay;

@@ -43,7 +43,7 @@ impl Raw {
     }
 
     /// The head of the next answer, and everything until the other end closes.
-    fn to_the_end(&mut self) -> (String, String) {
+    fn until_closed(&mut self) -> (String, String) {
         let head = self.head();
         let mut rest = Vec::new();
         // What was sent and not read may reset the connection behind the answer.
@@ -58,7 +58,7 @@ fn status(head: &str) -> &str {
 
 /// Who a control plane takes the sender of these lines for.
 fn who(address: SocketAddr, head: &str) -> String {
-    let (head, body) = Raw::send(address, &format!("{head}Connection: close\r\n\r\n")).to_the_end();
+    let (head, body) = Raw::send(address, &format!("{head}Connection: close\r\n\r\n")).until_closed();
     assert_eq!(status(&head), "200", "{head}{body}");
     let body = serde_json::from_str::<serde_json::Value>(&body).expect("JSON");
     body["name"].as_str().expect("a name").to_owned()
@@ -82,7 +82,7 @@ fn who_may_not_write_holds_no_memory_and_no_connection() {
     assert!(grown < 24 * 1024, "{grown} KiB for forty bodies of strangers");
     // Without a byte of the body the refusal is as prompt, and it is the last thing on its connection.
     for _ in 0..40 {
-        let (head, body) = Raw::send(address, &head).to_the_end();
+        let (head, body) = Raw::send(address, &head).until_closed();
         assert_eq!(status(&head), "403", "{head}{body}");
         assert!(head.contains("connection: close"), "{head}");
     }
@@ -94,11 +94,11 @@ fn who_waits_for_100_continue_is_judged_first() {
     let put = |host: &str| {
         format!("PUT /meshes/demo HTTP/1.1\r\n{host}{JSON}Expect: 100-continue\r\nContent-Length: 29\r\n\r\n")
     };
-    let (head, body) = Raw::send(world.http(), &put(STRANGER)).to_the_end();
+    let (head, body) = Raw::send(world.http(), &put(STRANGER)).until_closed();
     assert_eq!(status(&head), "403", "{head}{body}");
     let token = "POST /tokens/zone HTTP/1.1\r\n".to_owned() + STRANGER + JSON;
     let token = token + "Expect: 100-continue\r\nContent-Length: 15\r\n\r\n";
-    let (head, body) = Raw::send(world.http(), &token).to_the_end();
+    let (head, body) = Raw::send(world.http(), &token).until_closed();
     assert_eq!(status(&head), "403", "{head}{body}");
     let mut raw = Raw::send(world.http(), &put(ADMINISTRATOR));
     assert_eq!(status(&raw.head()), "100");
@@ -111,7 +111,7 @@ fn a_body_that_is_late_or_broken_or_too_large_is_the_clients_fault() {
     let world = World::new(&[("KUMA_API_SERVER_READ_TIMEOUT", "300ms")]);
     let put = |rest: &str| {
         let head = format!("PUT /meshes/demo HTTP/1.1\r\n{ADMINISTRATOR}{JSON}{rest}");
-        let (head, body) = Raw::send(world.http(), &head).to_the_end();
+        let (head, body) = Raw::send(world.http(), &head).until_closed();
         assert!(head.contains("connection: close"), "{head}");
         (status(&head).to_owned(), body)
     };
@@ -121,7 +121,7 @@ fn a_body_that_is_late_or_broken_or_too_large_is_the_clients_fault() {
     assert_eq!(put("Transfer-Encoding: chunked\r\n\r\n3\r\n{\"tyxx").0, "400");
     assert_eq!(put("Content-Length: 33554433\r\n\r\n").0, "413");
     let token = format!("POST /tokens/user HTTP/1.1\r\n{ADMINISTRATOR}{JSON}Content-Length: 65537\r\n\r\n");
-    let (head, body) = Raw::send(world.http(), &token).to_the_end();
+    let (head, body) = Raw::send(world.http(), &token).until_closed();
     assert_eq!(status(&head), "413", "{head}{body}");
 }
 
@@ -144,7 +144,7 @@ fn what_a_proxy_leaves_behind_makes_nobody_an_administrator() {
     assert_eq!(absolute("localhost", STRANGER), admin, "the target is asked, not the header");
     assert_eq!(who(address, &format!("GET /who-am-i HTTP/1.0\r\n{ADMINISTRATOR}")), nobody);
     let two = format!("{get}{ADMINISTRATOR}{STRANGER}Connection: close\r\n\r\n");
-    let (head, body) = Raw::send(address, &two).to_the_end();
+    let (head, body) = Raw::send(address, &two).until_closed();
     assert_eq!(status(&head), "400", "{head}{body}");
 }
 

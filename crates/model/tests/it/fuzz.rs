@@ -4,7 +4,9 @@ use std::str;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use model::{Key, Kind, Labels, Resource, SpecForm, ZoneName, document, duration, kri, labels, proto, validate};
+use model::{
+    Audience, Key, Kind, Labels, Resource, SpecForm, ZoneName, document, duration, kri, labels, proto, validate,
+};
 use serde_json::Value;
 use testkit::fuzz::{Direction, Form, Inputs, messages, protobuf};
 
@@ -116,7 +118,7 @@ fn shown(kind: Kind, name: &str, labels: &Labels, spec: &[u8]) {
         created: Timestamp::UNIX_EPOCH,
         modified: Timestamp::UNIX_EPOCH,
     };
-    let shown = document::to_rest(&resource, Some("west"));
+    let shown = document::to_rest(&resource, Some("west"), Audience::Everybody);
     let text = document::to_rest_text(&shown);
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap_or_default(), shown, "{text}");
 }

@@ -147,7 +147,7 @@ fn of_zone(resource: &Resource) -> bool {
 
 /// REST shows it, and what is JSON is JSON to the end.
 fn can_be_shown(resource: &Resource) {
-    model::document::to_rest_text(&model::document::to_rest(resource, None));
+    model::document::to_rest_text(&model::document::to_rest(resource, None, model::Audience::Everybody));
     if resource.key.kind.spec == SpecForm::Json {
         let spec = serde_json::from_slice::<serde_json::Value>(&resource.spec);
         assert!(spec.is_ok(), "the spec of {} is no JSON", resource.key);

@@ -43,6 +43,7 @@ async fn cluster_id(call: &Call<'_>) -> Result<String, ApiError> {
 
 /// `GET /config`
 pub(super) fn config(call: &Call<'_>) -> Result<Response, ApiError> {
+    call.permit.metadata()?;
     let text = call.handles.settings.config_json.to_string();
     Ok(answer::with_type(StatusCode::OK, "application/json", text))
 }

@@ -50,7 +50,7 @@ async fn admin(call: &Call<'_>, matched: &Matched<'_>) -> Result<Response, ApiEr
     // Zones of 2.x wrote their name into those of their proxies (contract: kds 8.5).
     let by_name = || found.resource.key.name.split_once('.').map_or("", |(zone, _)| zone);
     let zone = found.resource.labels.get(labels::ZONE).map_or_else(by_name, String::as_str);
-    let said = call.handles.admin.ask(zone, &found.resource, request).await?;
+    let said = call.look_into(zone, &found.resource, request).await?;
     Ok(answer::with_type(StatusCode::OK, media_type, said))
 }
 

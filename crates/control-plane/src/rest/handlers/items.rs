@@ -5,7 +5,7 @@ use http::StatusCode;
 use model::{Kind, document, document::Violation};
 use serde_json::json;
 
-use super::{Call, config_of_zones, k8s, key_of, mesh_exists};
+use super::{Call, audience, config_of_zones, k8s, key_of, mesh_exists};
 use crate::{
     resources::Put,
     rest::{answer, error::ApiError, routes::Matched},
@@ -41,9 +41,11 @@ pub(super) async fn get(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> R
     mesh_exists(call, matched.mesh()).await?;
     let stored = call.get(&key_of(kind, matched), TITLE).await?;
     let stored = stored.ok_or(ApiError::NotFound { title: TITLE })?;
+    let audience = audience(call);
+    let namespace = call.parameters.first("namespace").unwrap_or_default();
     let shown = match format {
-        Format::Universal => document::to_rest(&stored.resource, call.handles.resources.rules().side.zone()),
-        Format::Kubernetes => k8s::object(&stored.resource, call.parameters.first("namespace").unwrap_or_default()),
+        Format::Universal => document::to_rest(&stored.resource, call.handles.resources.rules().side.zone(), audience),
+        Format::Kubernetes => k8s::object(&stored.resource, namespace, audience),
     };
     Ok(answer::resource(&config_of_zones::hide_in(call, kind, shown)))
 }

@@ -1,6 +1,6 @@
 //! Resources in the form that Kubernetes has for them.
 
-use model::{Kind, Resource, Scope, document, labels};
+use model::{Audience, Kind, Resource, Scope, document, labels};
 use serde_json::{Map, Value, json};
 
 const NAMESPACE: &str = "kuma-system";
@@ -9,7 +9,7 @@ const NAMESPACE: &str = "kuma-system";
 const META: [&str; 9] = ["type", "mesh", "name", "creationTime", "modificationTime", "labels", "kri", "snis", "status"];
 
 /// Returns the object of Kubernetes that says the same as a resource.
-pub(super) fn object(resource: &Resource, namespace: &str) -> Value {
+pub(super) fn object(resource: &Resource, namespace: &str, audience: Audience) -> Value {
     let kind = resource.key.kind;
     let secret = kind == Kind::SECRET || kind == Kind::GLOBAL_SECRET;
     let mut metadata = Map::new();
@@ -23,7 +23,7 @@ pub(super) fn object(resource: &Resource, namespace: &str) -> Value {
     if !labels.is_empty() {
         metadata.insert("labels".to_owned(), Value::Object(labels));
     }
-    let mut fields = match document::to_rest(resource, None) {
+    let mut fields = match document::to_rest(resource, None, audience) {
         Value::Object(fields) => fields,
         _ => Map::new(),
     };

@@ -6,7 +6,7 @@ use model::{Key, Kind, Scope, document, kri, kri::Kri};
 use sync::hashed_name;
 
 use super::{
-    Call, config_of_zones,
+    Call, audience, config_of_zones,
     items::{self, Format},
     k8s,
 };
@@ -25,9 +25,11 @@ pub(super) async fn get(call: &Call<'_>, text: &str) -> Result<Response, ApiErro
     };
     let stored = call.get(&key, items::TITLE).await?;
     let stored = stored.ok_or(ApiError::NotFound { title: items::TITLE })?;
+    let audience = audience(call);
+    let namespace = call.parameters.first("namespace").unwrap_or_default();
     let shown = match format {
-        Format::Universal => document::to_rest(&stored.resource, zone),
-        Format::Kubernetes => k8s::object(&stored.resource, call.parameters.first("namespace").unwrap_or_default()),
+        Format::Universal => document::to_rest(&stored.resource, zone, audience),
+        Format::Kubernetes => k8s::object(&stored.resource, namespace, audience),
     };
     Ok(answer::resource(&config_of_zones::hide_in(call, kri.kind, shown)))
 }

@@ -5,7 +5,7 @@ use model::{Kind, Resource, Scope, document, document::Violation, proto};
 use serde_json::{Map, Value};
 use store::{Page, Query, Stored};
 
-use super::{Call, config_of_zones, mesh_exists};
+use super::{Call, audience, config_of_zones, mesh_exists};
 use crate::rest::{
     answer,
     error::ApiError,
@@ -17,8 +17,10 @@ use crate::rest::{
 pub(super) async fn list(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> Result<Response, ApiError> {
     let (page, next) = page(call, matched, kind).await?;
     let zone = call.handles.resources.rules().side.zone();
-    let show = |stored: &Stored| config_of_zones::hide_in(call, kind, document::to_rest(&stored.resource, zone));
-    let items: Vec<Value> = page.items.iter().map(show).collect();
+    let audience = audience(call);
+    let shown = |stored: &Stored| document::to_rest(&stored.resource, zone, audience);
+    let items = page.items.iter().map(|stored| config_of_zones::hide_in(call, kind, shown(stored)));
+    let items: Vec<Value> = items.collect();
     Ok(answer::list(page.total, &items, next))
 }
 

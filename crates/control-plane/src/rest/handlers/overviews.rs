@@ -1,11 +1,11 @@
 //! Resources with what is known of their connections: `_overview` (contract: rest 1.7).
 
 use axum::response::Response;
-use model::{Key, Kind, Resource, Scope, document, document::Violation, proto};
+use model::{Audience, Key, Kind, Resource, Scope, document, document::Violation};
 use serde_json::{Map, Value};
 
 use super::{
-    Call, config_of_zones,
+    Call, audience, config_of_zones,
     items::{self, Format},
     key_of, lists, mesh_exists,
 };
@@ -17,7 +17,7 @@ pub(super) async fn list(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> 
     let mut items = Vec::with_capacity(page.items.len());
     for stored in &page.items {
         let insight = insight(call, &stored.resource, query::TITLE).await?;
-        items.push(overview(&stored.resource, insight));
+        items.push(overview(&stored.resource, insight, audience(call)));
     }
     Ok(answer::list(page.total, &items, next))
 }
@@ -32,7 +32,7 @@ pub(super) async fn get(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> R
     let stored = call.get(&key_of(kind, matched), items::TITLE).await?;
     let stored = stored.ok_or(ApiError::NotFound { title: items::TITLE })?;
     let insight = insight(call, &stored.resource, items::TITLE).await?.unwrap_or_default();
-    Ok(answer::resource(&overview(&stored.resource, Some(insight))))
+    Ok(answer::resource(&overview(&stored.resource, Some(insight), audience(call))))
 }
 
 async fn insight(
@@ -47,17 +47,15 @@ async fn insight(
     };
     let stored = call.get(&key, title).await?;
     Ok(stored.map(|stored| {
-        let mut insight = proto::spec_to_json(kind, &stored.resource.spec).unwrap_or_default();
+        let mut insight = split(document::to_rest(&stored.resource, None, audience(call))).1;
         config_of_zones::hide(call, kind, &mut insight);
         insight
     }))
 }
 
-fn overview(resource: &Resource, insight: Option<Map<String, Value>>) -> Value {
+fn overview(resource: &Resource, insight: Option<Map<String, Value>>, audience: Audience) -> Value {
     let kind = resource.key.kind;
-    let Value::Object(all) = document::to_rest(resource, None) else { return Value::Null };
-    let (meta, spec): (Map<_, _>, Map<_, _>) =
-        all.into_iter().partition(|(name, _)| document::META.contains(&name.as_str()));
+    let (meta, spec) = split(document::to_rest(resource, None, audience));
     let mut shown = meta;
     shown.insert("type".to_owned(), Value::from(format!("{kind}Overview")));
     let member = lower_first(kind.name);
@@ -68,6 +66,12 @@ fn overview(resource: &Resource, insight: Option<Map<String, Value>>) -> Value {
         shown.insert(member, Value::Object(spec));
     }
     Value::Object(shown)
+}
+
+/// Splits what is shown into the members that are no spec and those that are.
+fn split(shown: Value) -> (Map<String, Value>, Map<String, Value>) {
+    let Value::Object(shown) = shown else { return Default::default() };
+    shown.into_iter().partition(|(name, _)| document::META.contains(&name.as_str()))
 }
 
 /// `ZoneIngress` as a member: `zoneIngress`.

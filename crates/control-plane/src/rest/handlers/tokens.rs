@@ -18,7 +18,7 @@ use super::Call;
 use crate::{
     access::TokenKind,
     observe::shown,
-    rest::{answer, api::issues, audit::LONGEST_REASON, error::ApiError},
+    rest::{answer, api::issues, error::ApiError},
 };
 
 const TITLE: &str = "Invalid request";
@@ -33,28 +33,16 @@ pub(super) async fn issue(call: &Call<'_>, kind: TokenKind) -> Result<Response, 
         TokenKind::ControlPlane => control_plane(call),
         TokenKind::User => user(call),
     };
-    match token {
-        Ok((token, what)) => {
-            let (kid, expires) = (token.key().to_string(), token.expires_at());
-            let expires = expires.map_or_else(|| "never".to_owned(), |expires| expires.to_string());
-            let id = token.id().unwrap_or("none");
-            info!(
-                target: "api-server", caller = %caller(call), token = ?kind, zone = what.zone, scope = what.scope,
-                name = &*shown::name(&what.name), token_id = id, key = kid, expires, "token issued"
-            );
-            Ok(answer::with_type(StatusCode::OK, "text/plain", token.reveal().to_owned()))
-        }
-        Err(error) => {
-            let reason = error.reason();
-            let reason = shown::escaped(&reason, LONGEST_REASON);
-            info!(target: "api-server", caller = %caller(call), token = ?kind, reason = &*reason, "token not issued");
-            Err(error)
-        }
-    }
-}
-
-fn caller(call: &Call<'_>) -> String {
-    shown::name(&call.permit.caller().to_string()).into_owned()
+    let (token, what) = token?;
+    let (kid, expires) = (token.key().to_string(), token.expires_at());
+    let expires = expires.map_or_else(|| "never".to_owned(), |expires| expires.to_string());
+    let id = token.id().unwrap_or("none");
+    let caller = call.permit.caller().to_string();
+    info!(
+        target: "api-server", caller = %shown::name(&caller), token = ?kind, zone = what.zone, scope = what.scope,
+        name = &*shown::name(&what.name), token_id = id, key = kid, expires, "token issued"
+    );
+    Ok(answer::with_type(StatusCode::OK, "text/plain", token.reveal().to_owned()))
 }
 
 /// The zone that the body of a request names, if it is one.
@@ -83,7 +71,7 @@ struct DataplaneRequest {
 }
 
 fn dataplane(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
-    call.permit.issue(TokenKind::Dataplane, "")?;
+    let ring = call.keys_to_issue(TokenKind::Dataplane, "")?;
     enabled(call, TokenKind::Dataplane)?;
     let request: DataplaneRequest = read(&call.body)?;
     let mut wrong = Vec::new();
@@ -107,7 +95,6 @@ fn dataplane(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
         (request.name.unwrap_or_default(), tags.collect(), request.workload.unwrap_or_default());
     let claims =
         Claims::Dataplane { name: &name, mesh: &mesh, tags: &tags, proxy_type: &proxy_type, workload: &workload };
-    let ring = call.handles.ring.borrow().clone();
     let token = tokens::issue(&ring, &claims, valid_for, call.handles.clock.now(), Uuid::new_v4());
     Ok((token.map_err(no_token)?, Subject { name, ..Subject::default() }))
 }
@@ -123,7 +110,7 @@ struct ZoneRequest {
 fn zone(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
     let request: Result<ZoneRequest, ApiError> = read(&call.body);
     let named = request.as_ref().ok().and_then(|request| request.zone.as_deref()).unwrap_or_default();
-    call.permit.issue(TokenKind::Zone, named)?;
+    let ring = call.keys_to_issue(TokenKind::Zone, named)?;
     enabled(call, TokenKind::Zone)?;
     let request = request?;
     let mut wrong = Vec::new();
@@ -132,7 +119,6 @@ fn zone(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
     let valid_for = validity(request.valid_for.as_deref(), &mut wrong).unwrap_or(TEN_YEARS);
     refuse(wrong)?;
     let zone = zone.ok_or(ApiError::Unreadable)?;
-    let ring = call.handles.ring.borrow().clone();
     let now = call.handles.clock.now();
     let token = tokens::issue_zone(&ring, &zone, scope.as_deref(), valid_for, now, Uuid::new_v4());
     let scope = scope.unwrap_or_default().into_iter().map(Scope::as_str).collect::<Vec<_>>().join(",");
@@ -142,7 +128,7 @@ fn zone(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
 fn control_plane(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
     let request: Result<ZoneRequest, ApiError> = read(&call.body);
     let named = request.as_ref().ok().and_then(|request| request.zone.as_deref()).unwrap_or_default();
-    call.permit.issue(TokenKind::ControlPlane, named)?;
+    let ring = call.keys_to_issue(TokenKind::ControlPlane, named)?;
     enabled(call, TokenKind::ControlPlane)?;
     let request = request?;
     let mut wrong = Vec::new();
@@ -150,7 +136,6 @@ fn control_plane(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
     let valid_for = validity(request.valid_for.as_deref(), &mut wrong);
     refuse(wrong)?;
     let zone = zone.ok_or(ApiError::Unreadable)?;
-    let ring = call.handles.ring.borrow().clone();
     let token = tokens::issue_control_plane(&ring, &zone, valid_for, call.handles.clock.now(), Uuid::new_v4());
     let subject = Subject { zone: zone.to_string(), scope: "cp".to_owned(), ..Subject::default() };
     Ok((token.map_err(no_token)?, subject))
@@ -165,7 +150,7 @@ struct UserRequest {
 }
 
 fn user(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
-    call.permit.issue(TokenKind::User, "")?;
+    let ring = call.keys_to_issue(TokenKind::User, "")?;
     enabled(call, TokenKind::User)?;
     let request: UserRequest = read(&call.body)?;
     let mut wrong = Vec::new();
@@ -193,7 +178,6 @@ fn user(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
     };
     refuse(wrong)?;
     let valid_for = valid_for.ok_or(ApiError::Unreadable)?;
-    let ring = call.handles.ring.borrow().clone();
     let now = call.handles.clock.now();
     let token = tokens::issue_user(&ring, &name, request.groups.as_deref(), valid_for, now, Uuid::new_v4());
     Ok((token.map_err(no_token)?, Subject { name, ..Subject::default() }))
