@@ -1,10 +1,6 @@
 //! Accepts connections of the KDS port: TLS with a deadline, HTTP/2 with keepalive, one task a connection.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use hyper::{body::Incoming, service::service_fn};
@@ -20,13 +16,15 @@ use tracing::{debug, info};
 use crate::{
     kds::port::{Connection, Port},
     tasks::{OnError, Tasks},
-    zones::registry::ConnectionId,
+    zones::registry::{ConnectionGuard, Standing},
 };
 
 /// A peer that has not finished its TLS handshake by then is dropped.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// A connection on which nobody has proved who they are by then is dropped.
 const PROOF_DEADLINE: Duration = Duration::from_secs(15);
+/// How long a connection that has to go may take to say goodbye to its streams.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// HTTP/2 pings: the peer's own figures (contract: kds 1.4).
 const KEEPALIVE: Duration = Duration::from_secs(15);
 /// Streams of one connection; a proxy in front may carry many zones over one.
@@ -45,7 +43,6 @@ pub(crate) async fn serve(
     tasks: Tasks,
 ) -> anyhow::Result<()> {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_AT_ONCE));
-    let mut next = 0;
     loop {
         let (permit, accepted) = tokio::select! {
             () = tasks.stopping() => return Ok(()),
@@ -61,14 +58,14 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        next += 1;
-        let connection = Connection { id: ConnectionId(next), peer, proven: Arc::default(), refused: Arc::default() };
+        let known = port.registry.connect();
+        let connection = Connection { id: known.id(), peer, refused: Arc::default() };
         let (port, tls, owner) = (Arc::clone(&port), tls.clone(), tasks.clone());
         tasks.spawn("kds-connection", OnError::Log, async move {
             let secured = tokio::time::timeout(HANDSHAKE_DEADLINE, secure(stream, tls)).await;
             drop(permit);
             match secured {
-                Ok(Ok(io)) => connection_task(io, connection, port, owner).await,
+                Ok(Ok(io)) => connection_task(io, connection, known, port, owner).await,
                 Ok(Err(error)) => debug!(target: "kds", peer = %peer, error = %error, "TLS handshake failed"),
                 Err(_) => debug!(target: "kds", peer = %peer, "TLS handshake took too long"),
             }
@@ -89,9 +86,14 @@ async fn secure(stream: TcpStream, tls: Option<TlsAcceptor>) -> std::io::Result<
     })
 }
 
-async fn connection_task(io: Box<dyn Io>, connection: Connection, port: Arc<Port>, tasks: Tasks) {
+async fn connection_task(
+    io: Box<dyn Io>,
+    connection: Connection,
+    mut known: ConnectionGuard,
+    port: Arc<Port>,
+    tasks: Tasks,
+) {
     let peer: SocketAddr = connection.peer;
-    let proven = Arc::clone(&connection.proven);
     let service = service_fn(move |request: http::Request<Incoming>| {
         let (port, connection) = (Arc::clone(&port), connection.clone());
         // Boxed, so that it is gone when the call is answered: its place stays for as long as the stream.
@@ -106,17 +108,16 @@ async fn connection_task(io: Box<dyn Io>, connection: Connection, port: Arc<Port
         .max_header_list_size(64 * 1024)
         .serve_connection(TokioIo::new(io), service);
     tokio::pin!(serving);
-    let unproven = async {
-        tokio::time::sleep(PROOF_DEADLINE).await;
-        if proven.load(Ordering::Relaxed) {
-            std::future::pending().await
-        }
-    };
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
-        () = unproven => {
-            debug!(target: "kds", peer = %peer, "nobody proved who they are, connection dropped");
-            return;
+        why = not_wanted(&mut known) => {
+            debug!(target: "kds", peer = %peer, why, "connection dropped");
+            // Its streams are told why before it goes.
+            serving.as_mut().graceful_shutdown();
+            match tokio::time::timeout(FAREWELL, serving).await {
+                Ok(ended) => ended,
+                Err(_) => return,
+            }
         }
         () = tasks.stopping() => {
             serving.as_mut().graceful_shutdown();
@@ -127,4 +128,15 @@ async fn connection_task(io: Box<dyn Io>, connection: Connection, port: Arc<Port
         Ok(()) => debug!(target: "kds", peer = %peer, "connection closed"),
         Err(error) => debug!(target: "kds", peer = %peer, error = %error, "connection lost"),
     }
+}
+
+/// Resolves with the reason when nobody on the connection has proved in time who they are, or what was proved is gone.
+async fn not_wanted(known: &mut ConnectionGuard) -> &'static str {
+    match tokio::time::timeout(PROOF_DEADLINE, known.changed()).await {
+        Err(_) => return "nobody proved who they are",
+        Ok(Standing::Withdrawn) => return "no token that was shown on it is good any more",
+        Ok(Standing::Unproven | Standing::Proven) => {}
+    }
+    while known.changed().await != Standing::Withdrawn {}
+    "no token that was shown on it is good any more"
 }

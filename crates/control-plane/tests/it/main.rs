@@ -52,6 +52,8 @@ mod rest_rules;
 #[cfg(test)]
 mod shutdown;
 #[cfg(test)]
+mod stolen_token;
+#[cfg(test)]
 mod troubles;
 #[cfg(test)]
 mod walk;
