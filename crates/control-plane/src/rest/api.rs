@@ -27,6 +27,7 @@ use super::{
 use crate::{
     access::{Access, Authenticator, Caller, Peer, Transport},
     clock::Clock,
+    limits::Proof,
     observe::readiness::Readiness,
     resources::Resources,
 };
@@ -132,6 +133,11 @@ impl Api {
         }
         let path = self.below_base_path(full_path)?;
         let caller = self.caller(peer, &host, headers, path)?;
+        if let (Some(proof), Some(true)) =
+            (head.extensions.get::<Proof>(), caller.as_ref().map(Caller::is_authenticated))
+        {
+            proof.shown();
+        }
         let cors = Cors::of(&self.0.handles.settings.cors_allowed_domains, headers);
         if cors.is_preflight(method, headers) {
             return Ok(Response::new(Body::empty()));

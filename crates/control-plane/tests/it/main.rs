@@ -34,6 +34,8 @@ mod old_types;
 #[cfg(test)]
 mod own_ends;
 #[cfg(test)]
+mod places;
+#[cfg(test)]
 mod played_global;
 #[cfg(test)]
 mod played_zone;
