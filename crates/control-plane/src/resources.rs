@@ -5,8 +5,9 @@
 //! ```
 //!
 //! Access comes before anything that tells what is stored: who may not know is not told (the peer looks up first).
-//! One call is one batch: a mesh comes with its policies and its signing key, or not at all.
+//! One call is one batch: a mesh comes with its policies, its signing key and its authorities, or not at all.
 
+mod authority;
 pub(crate) mod delete;
 mod error;
 mod keys;
@@ -24,7 +25,7 @@ use crate::{access::Access, clock::Clock};
 
 pub use error::{Operation, ReadOnly, WriteError};
 pub use mesh::{mesh_batch, signing_key};
-pub use put::Put;
+pub use put::{Put, Written};
 
 /// Which control plane this is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -64,12 +64,13 @@ pub(super) async fn put(
     matched: &Matched<'_>,
     kind: Kind,
 ) -> Result<Response, ApiError> {
-    let put = call.handles.resources.put(caller, kind, matched.mesh(), matched.name(), &call.body).await?;
-    let status = match put {
+    let written = call.handles.resources.put(caller, kind, matched.mesh(), matched.name(), &call.body).await?;
+    let status = match written.put {
         Put::Created => StatusCode::CREATED,
         Put::Updated => StatusCode::OK,
     };
-    Ok(answer::json(status, &json!({})))
+    let said = if written.warnings.is_empty() { json!({}) } else { json!({"warnings": written.warnings}) };
+    Ok(answer::json(status, &said))
 }
 
 /// `DELETE` of one resource.
