@@ -82,6 +82,15 @@ pub fn zone_hostname_generators() -> Vec<Default> {
     generators(&ZONE_GENERATORS, &labels_of([(labels::ORIGIN, labels::ORIGIN_ZONE)]))
 }
 
+/// Returns the status of a new resource, for kinds that have one: nothing was counted yet.
+pub fn status(kind: Kind) -> Option<Bytes> {
+    let status = match kind.name {
+        "Workload" => r#"{"dataplaneProxies":{"connected":0,"healthy":0,"total":0}}"#,
+        _ => kind.empty_status?,
+    };
+    Some(Bytes::from_static(status.as_bytes()))
+}
+
 fn generators(table: &[(&'static str, &'static str)], labels: &Labels) -> Vec<Default> {
     let make = |(name, spec): &(&'static str, &'static str)| {
         (Kind::HOSTNAME_GENERATOR, (*name).to_owned(), labels.clone(), Bytes::from_static(spec.as_bytes()))

@@ -6,7 +6,9 @@
 mod read;
 mod show;
 mod sni;
+mod strict;
 mod text;
+mod warnings;
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -55,6 +57,8 @@ pub struct RestBody {
     pub labels: Labels,
     /// The spec as it is stored.
     pub spec: Bytes,
+    /// What of the body has no effect, for its author.
+    pub warnings: Vec<String>,
 }
 
 /// Why a text is no document. Displayed as REST says it in `detail`, and kumactl behind [`DocumentError::stage`].

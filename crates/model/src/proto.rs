@@ -48,11 +48,10 @@ static POOL: LazyLock<Option<DescriptorPool>> = LazyLock::new(|| {
 });
 
 /// Fields of 2.x that 3.0 does not have and drops on input. Those of Mesh are kept, so that zones of 2.x can be served.
-const DROPPED: [(&str, &str); 7] = [
+const DROPPED: [(&str, &str); 6] = [
     ("kuma.mesh.v1alpha1.Dataplane", "metrics"),
     ("kuma.mesh.v1alpha1.Dataplane", "probes"),
     ("kuma.mesh.v1alpha1.Dataplane.Networking", "advertisedAddress"),
-    ("kuma.mesh.v1alpha1.Dataplane.Networking.Inbound", "tags"),
     ("kuma.mesh.v1alpha1.Dataplane.Networking.Outbound", "tags"),
     ("kuma.mesh.v1alpha1.Dataplane.Networking.TransparentProxying", "reachableServices"),
     ("kuma.mesh.v1alpha1.Dataplane.Networking.TransparentProxying", "reachable_services"),
@@ -78,7 +77,7 @@ pub fn spec_from_json(kind: Kind, json: &Map<String, Value>) -> Result<Bytes, Pr
     if matches!(kind.spec, SpecForm::Proto("kuma.system.v1alpha1.Secret")) {
         check_secret(&mut json)?;
     }
-    prune(&descriptor, &mut json);
+    prune(&descriptor, &mut json, "", &mut Vec::new());
     let strict = DeserializeOptions::new().deny_unknown_fields(true);
     let message = DynamicMessage::deserialize_with_options(descriptor, Value::Object(json), &strict)?;
     let mut bytes = BytesMut::new();
@@ -105,17 +104,29 @@ fn check_secret(json: &mut Map<String, Value>) -> Result<(), ProtoError> {
     Ok(())
 }
 
-/// Removes members that are no fields, so that the strict reading that follows refuses unknown enum values alone.
-fn prune(descriptor: &MessageDescriptor, json: &mut Map<String, Value>) {
+/// Returns the paths of the members that are no fields of the spec, which [`spec_from_json`] ignores.
+pub fn unknown(kind: Kind, json: &Map<String, Value>) -> Vec<String> {
+    let mut dropped = Vec::new();
+    if let Ok(descriptor) = descriptor(kind) {
+        prune(&descriptor, &mut json.clone(), "", &mut dropped);
+    }
+    dropped
+}
+
+/// Removes members that are no fields, so that the strict reading that follows refuses unknown enum values alone; their
+/// paths are added to `dropped`.
+fn prune(descriptor: &MessageDescriptor, json: &mut Map<String, Value>, path: &str, dropped: &mut Vec<String>) {
     json.retain(|name, value| {
-        let Some(field) = field_named(descriptor, name) else { return false };
-        if DROPPED.contains(&(descriptor.full_name(), name.as_str())) {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let field = field_named(descriptor, name);
+        let Some(field) = field.filter(|_| !DROPPED.contains(&(descriptor.full_name(), name.as_str()))) else {
+            dropped.push(path);
             return false;
-        }
+        };
         if let Some(inner) = message_of(&field) {
             each(&field, value, |value| {
                 if let Value::Object(map) = value {
-                    prune(&inner, map);
+                    prune(&inner, map, &path, dropped);
                 }
             });
         }
@@ -295,12 +306,23 @@ mod tests {
     }
 
     #[test]
-    fn tags_of_2_x_dataplanes_are_dropped() {
+    fn tags_of_inbounds_are_kept_and_other_members_of_2_x_dropped() {
+        let given = json!({"networking": {
+            "address": "a",
+            "inbound": [{"port": 80, "tags": {"kuma.io/service": "web"}}],
+            "outbound": [{"port": 81, "tags": {"kuma.io/service": "db"}}],
+        }, "probes": {"port": 1}, "colour": "red"});
         check(
             "Dataplane",
-            &json!({"networking": {"address": "a", "inbound": [{"port": 80, "tags": {"kuma.io/service": "web"}}]}, "probes": {"port": 1}}),
-            &json!({"networking": {"address": "a", "inbound": [{"port": 80}]}}),
+            &given,
+            &json!({"networking": {
+                "address": "a",
+                "inbound": [{"port": 80, "tags": {"kuma.io/service": "web"}}],
+                "outbound": [{"port": 81}],
+            }}),
         );
+        let dropped = unknown(Kind::DATAPLANE, given.as_object().expect("object"));
+        assert_eq!(dropped, ["networking.outbound.tags", "probes", "colour"]);
     }
 
     #[test]

@@ -78,7 +78,7 @@ fn checked(kind: Kind, spec: &[u8], source: Source) -> Vec<Violation> {
             Ok(fields) => {
                 let mut found = Found::default();
                 if kind == Kind::DATAPLANE {
-                    dataplane::check(&fields, &mut found);
+                    dataplane::check(&fields, source, &mut found);
                 } else if kind.policy.is_some() {
                     legacy::check(kind, &fields, &mut found);
                 }
@@ -167,12 +167,12 @@ mod tests {
         check(
             "MeshRetry",
             &json!({"to": [{"targetRef": {"kind": "MeshSubset"}}]}),
-            &["spec.to[0].targetRef.kind|value is not supported"],
+            &["spec.to[0].targetRef.kind|value 'MeshSubset' is not supported"],
         );
         check(
             "MeshRetry",
             &json!({"targetRef": {"kind": "MeshSubset"}}),
-            &["spec.targetRef.kind|value is not supported"],
+            &["spec.targetRef.kind|value 'MeshSubset' is not supported"],
         );
     }
 
@@ -353,6 +353,88 @@ mod tests {
         assert_eq!(received(kind, "a", "default", &labels, by_name.as_bytes()), []);
         assert_eq!(received(kind, "a", "default", &labels, neither.as_bytes()).len(), 1);
         assert_eq!(self::spec(kind, "a", "default", &labels, by_name.as_bytes()).len(), 1, "over REST it is 3.0's");
+    }
+
+    /// Checks what a user may not write and a peer may send.
+    fn check_written(kind: &str, spec: &Value, expected: &[&str]) {
+        check(kind, spec, expected);
+        let kind = Kind::by_name(kind).expect("kind");
+        let found = received(kind, "a", "default", &Labels::new(), spec.to_string().as_bytes());
+        assert_eq!(found, [], "{kind} {spec} flows");
+    }
+
+    #[test]
+    fn to_and_rules_are_two_policies() {
+        let (to, rule) = (json!({"targetRef": {"kind": "Mesh"}, "default": {}}), json!({"default": {}}));
+        let both = ["spec|fields 'to' and 'rules' cannot be defined together: make a policy of each"];
+        for kind in ["MeshAccessLog", "MeshFaultInjection", "MeshRateLimit"] {
+            check_written(kind, &json!({"targetRef": {"kind": "Dataplane"}, "to": [to], "rules": [rule]}), &both);
+            check(kind, &json!({"targetRef": {"kind": "Dataplane"}, "to": [], "rules": [rule]}), &[]);
+        }
+        let conf = json!({"idleTimeout": "1h"});
+        let spec = json!({"to": [{"targetRef": {"kind": "Mesh"}, "default": conf}], "rules": [{"default": conf}]});
+        check_written("MeshTimeout", &spec, &both);
+    }
+
+    #[test]
+    fn rate_limits_by_rules_are_for_proxies() {
+        let not_whole = ["spec.rules|can only be defined with top level targetRef kind: Dataplane"];
+        let rules = json!([{"default": {}}]);
+        check_written("MeshRateLimit", &json!({"rules": rules}), &not_whole);
+        check_written("MeshRateLimit", &json!({"targetRef": {"kind": "Mesh"}, "rules": rules}), &not_whole);
+        check("MeshRateLimit", &json!({"targetRef": {"kind": "Dataplane"}, "rules": rules}), &[]);
+    }
+
+    #[test]
+    fn permissions_are_given_to_spiffe_ids() {
+        let spec = |kind: &str, value: &str| json!({"rules": [{"default": {"allow": [{"spiffeID": {"type": kind, "value": value}}]}}]});
+        for (kind, value) in [
+            ("Exact", "spiffe://demo.example/web"),
+            ("Exact", "spiffe://demo.example"),
+            ("Exact", "spiffe://demo/ns/a_b/sa/X.1"),
+            ("Prefix", "spiffe://demo.example/"),
+            ("Prefix", "spiffe://demo.exa"),
+            ("Prefix", "spiffe://"),
+        ] {
+            check("MeshTrafficPermission", &spec(kind, value), &[]);
+        }
+        let bad = ["spec.rules[0].default.allow[0].spiffeID.value|must be a SPIFFE id: spiffe://<trust domain>/<path>"];
+        for (kind, value) in [
+            ("Exact", "web"),
+            ("Exact", ""),
+            ("Exact", "spiffe://"),
+            ("Exact", "spiffe://demo/"),
+            ("Exact", "spiffe://Demo/web"),
+            ("Exact", "spiffe://demo/a b"),
+            ("Exact", "https://demo/web"),
+            ("Prefix", "demo"),
+            ("Prefix", "spiffe://demo/a?b"),
+        ] {
+            check_written("MeshTrafficPermission", &spec(kind, value), &bad);
+        }
+    }
+
+    #[test]
+    fn routes_name_their_backends_by_labels() {
+        for kind in ["MeshHTTPRoute", "MeshTCPRoute"] {
+            let spec = |backend: Value| json!({"to": [{"targetRef": {"kind": "Mesh"}, "rules": [{"default": {"backendRefs": [backend]}}]}]});
+            check(kind, &spec(json!({"kind": "MeshService", "labels": {"a": "b"}})), &[]);
+            check_written(
+                kind,
+                &spec(json!({"kind": "MeshService", "name": "web"})),
+                &["spec.to[0].rules[0].default.backendRefs[0].labels|must be set when kind is MeshService"],
+            );
+        }
+    }
+
+    #[test]
+    fn outbounds_have_a_backend() {
+        let proxy = |outbound: Value| json!({"networking": {"address": "10.0.0.1", "outbound": [outbound]}});
+        let by_tags = proxy(json!({"port": 80, "tags": {"kuma.io/service": "web"}}));
+        check("Dataplane", &proxy(json!({"port": 80, "backendRef": {"kind": "MeshService", "name": "web"}})), &[]);
+        check("Dataplane", &by_tags, &["networking.outbound[0].backendRef|must be defined"]);
+        let spec = crate::proto::spec_from_json(Kind::DATAPLANE, by_tags.as_object().expect("object")).expect("spec");
+        assert_eq!(received(Kind::DATAPLANE, "a", "default", &Labels::new(), &spec), [], "flows");
     }
 
     #[test]

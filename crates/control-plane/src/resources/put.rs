@@ -83,7 +83,7 @@ impl Resources {
 
     async fn create(&self, key: Key, labels: model::Labels, spec: Bytes) -> Result<(), WriteError> {
         let _alone = self.alone_with_keys(&key).await;
-        self.check_signing_key(&key, &spec).await?;
+        self.check_secret(&key, &spec).await?;
         let now = self.clock.now();
         let kind = key.kind;
         let resource = Resource {
@@ -119,7 +119,7 @@ impl Resources {
             return Err(WriteError::Invalid { operation: Operation::Update, violations });
         }
         let _alone = self.alone_with_keys(key).await;
-        self.check_signing_key(key, &spec).await?;
+        self.check_secret(key, &spec).await?;
         let resource = Resource {
             key: key.clone(),
             labels,

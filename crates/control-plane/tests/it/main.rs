@@ -26,6 +26,8 @@ mod kumactl_replay;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod named_tests;
+#[cfg(test)]
 mod old_globals;
 #[cfg(test)]
 mod old_peers;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::{Document, DocumentError, RestBody};
+use super::{Document, DocumentError, RestBody, strict::Strict, warnings};
 use crate::{
     Kind, Labels, Scope, SpecForm, proto,
     schema::{self, type_name},
@@ -15,7 +15,7 @@ use crate::{
 /// Reads the body of a PUT to a route of this kind.
 pub fn from_rest(kind: Kind, body: &[u8]) -> Result<RestBody, DocumentError> {
     let malformed = |text: String| DocumentError::Malformed { kind, text };
-    let value: Value = serde_json::from_slice(body).map_err(|error| {
+    let Strict(value) = serde_json::from_slice(body).map_err(|error| {
         malformed(if error.is_eof() {
             "unexpected end of JSON input".to_owned()
         } else {
@@ -40,6 +40,7 @@ pub fn from_yaml(text: &str) -> Result<Document, DocumentError> {
         Value::Null => Map::new(),
         other => return Err(not_yaml(format!("json: cannot unmarshal {} into an object", type_name(&other)))),
     };
+    check_form(&map)?;
     for name in ["type", "name", "mesh"] {
         map.entry(name).and_modify(scalar_to_text);
     }
@@ -80,7 +81,7 @@ pub fn split_yaml(text: &str) -> Vec<String> {
 /// Reads YAML as JSON; the error is one line, with the line of the fault.
 fn yaml_value(text: &str) -> Result<Value, String> {
     let options = serde_saphyr::options! {
-        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error,
         leading_zero_numbers_as_strings: true,
         with_snippet: false,
     };
@@ -98,10 +99,12 @@ fn yaml_value(text: &str) -> Result<Value, String> {
 }
 
 fn from_map(kind: Kind, mut map: Map<String, Value>) -> Result<RestBody, DocumentError> {
+    check_form(&map)?;
     let mut found = masks(kind, &map);
+    let mut dropped = Vec::new();
     let spec = match kind.spec {
-        SpecForm::Json => json_spec(kind, &mut map)?,
-        SpecForm::Proto(_) => proto_spec(kind, &map)?,
+        SpecForm::Json => json_spec(kind, &mut map, &mut dropped)?,
+        SpecForm::Proto(_) => proto_spec(kind, &map, &mut dropped)?,
     };
     let body = RestBody {
         type_name: text(kind, &map, "type")?,
@@ -109,9 +112,25 @@ fn from_map(kind: Kind, mut map: Map<String, Value>) -> Result<RestBody, Documen
         name: text(kind, &map, "name")?,
         labels: labels(kind, &map)?,
         spec,
+        warnings: warnings::of_dropped(kind, &dropped),
     };
     found.extend(validate::spec(kind, &body.name, &body.mesh, &body.labels, &body.spec));
     if found.is_empty() { Ok(body) } else { Err(DocumentError::Invalid(found)) }
+}
+
+/// Refuses what is no document of this API but could be taken for one that says nothing.
+fn check_form(map: &Map<String, Value>) -> Result<(), DocumentError> {
+    if map.contains_key("apiVersion") && map.contains_key("metadata") && !map.contains_key("type") {
+        let text = "this is a manifest of Kubernetes: a universal control plane takes documents with type, name, mesh and \
+                    spec instead of apiVersion, kind and metadata";
+        return Err(DocumentError::BadRequest { text: text.to_owned() });
+    }
+    Ok(())
+}
+
+/// Whether a member is no spec: what every document has, and what answers show beside it.
+fn is_meta(name: &str) -> bool {
+    super::META.contains(&name) || matches!(name, "snis" | "status")
 }
 
 /// Finds masks in the place of secrets; labels and other meta members have none.
@@ -119,14 +138,14 @@ fn masks(kind: Kind, map: &Map<String, Value>) -> Vec<Violation> {
     match kind.spec {
         SpecForm::Json => map.get("spec").map(|spec| secrecy::masks(spec, "spec")).unwrap_or_default(),
         SpecForm::Proto(_) => {
-            let fields = map.iter().filter(|(name, _)| !super::META.contains(&name.as_str()));
+            let fields = map.iter().filter(|(name, _)| !is_meta(name));
             fields.flat_map(|(name, value)| secrecy::masks(value, name)).collect()
         }
     }
 }
 
 /// Checks a document of a kind in JSON against its schema and takes the spec out, with its defaults.
-fn json_spec(kind: Kind, map: &mut Map<String, Value>) -> Result<Bytes, DocumentError> {
+fn json_spec(kind: Kind, map: &mut Map<String, Value>, dropped: &mut Vec<String>) -> Result<Bytes, DocumentError> {
     let found = schema_violations(kind, map);
     if !found.is_empty() {
         return Err(DocumentError::Schema(found));
@@ -134,15 +153,17 @@ fn json_spec(kind: Kind, map: &mut Map<String, Value>) -> Result<Bytes, Document
     if kind.scope == Scope::Mesh {
         map.entry("mesh").or_insert_with(|| Value::from("default"));
     }
+    dropped.extend(map.keys().filter(|name| !is_meta(name) && *name != "spec").cloned());
     let Some(Value::Object(spec)) = map.remove("spec") else {
         return Ok(Bytes::from_static(b"{}"));
     };
     let malformed = |text: String| DocumentError::Malformed { kind, text };
-    let spec = schema::rewrite(schema::spec_of(kind), spec).map_err(|error| malformed(error.to_string()))?;
+    let spec =
+        schema::rewrite(schema::spec_of(kind), spec, "spec", dropped).map_err(|error| malformed(error.to_string()))?;
     Ok(serde_json::to_vec(&spec).map_err(|error| malformed(error.to_string()))?.into())
 }
 
-fn proto_spec(kind: Kind, map: &Map<String, Value>) -> Result<Bytes, DocumentError> {
+fn proto_spec(kind: Kind, map: &Map<String, Value>, dropped: &mut Vec<String>) -> Result<Bytes, DocumentError> {
     for name in ["creationTime", "modificationTime"] {
         if let Some(value) = map.get(name).filter(|value| !value.is_null())
             && !is_time(value)
@@ -150,7 +171,10 @@ fn proto_spec(kind: Kind, map: &Map<String, Value>) -> Result<Bytes, DocumentErr
             return Err(DocumentError::Malformed { kind, text: format!("{name} is no RFC 3339 time") });
         }
     }
-    proto::spec_from_json(kind, map).map_err(|error| DocumentError::Malformed { kind, text: error.to_string() })
+    let fields: Map<String, Value> =
+        map.iter().filter(|(name, _)| !is_meta(name)).map(|(name, value)| (name.clone(), value.clone())).collect();
+    *dropped = proto::unknown(kind, &fields);
+    proto::spec_from_json(kind, &fields).map_err(|error| DocumentError::Malformed { kind, text: error.to_string() })
 }
 
 fn schema_violations(kind: Kind, map: &Map<String, Value>) -> Vec<Violation> {
@@ -312,8 +336,49 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_two_equal_members_wins() {
-        assert_eq!(from_rest(Kind::MESH, br#"{"name":"a","name":"b"}"#).expect("body").name, "b");
+    fn of_two_equal_members_neither_is_taken() {
+        let body = from_rest(Kind::MESH, br#"{"type":"Mesh","name":"a","name":"b"}"#);
+        assert!(body.expect_err("refused").to_string().contains("stands twice"));
+        let file = from_yaml("type: Mesh\nname: a\nname: b\n").expect_err("refused").to_string();
+        assert!(file.contains("duplicate"), "{file}");
+    }
+
+    #[test]
+    fn a_manifest_of_kubernetes_is_called_so() {
+        let manifest = r#"{"apiVersion":"kuma.io/v1alpha1","kind":"MeshTimeout","metadata":{"name":"a"},"spec":{}}"#;
+        let said = [from_rest(timeout(), manifest.as_bytes()).err(), from_yaml(manifest).err()];
+        for error in said.into_iter().flatten() {
+            assert!(error.to_string().starts_with("this is a manifest of Kubernetes"), "{error}");
+        }
+        assert!(from_yaml(manifest).is_err() && from_rest(timeout(), manifest.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn what_has_no_effect_is_said() {
+        let warnings = |kind: Kind, body: &str| from_rest(kind, body.as_bytes()).expect("body").warnings;
+        let item = json!([{"targetRef": {"kind": "Mesh", "name": "x"}, "default": {"idleTimeout": "1h"}}]);
+        assert_eq!(
+            warnings(timeout(), &body(&json!({"to": item, "from": item}))),
+            [
+                "'from' field is not supported any more and was left out, use 'rules' instead",
+                "MeshTimeout has no field 'spec.to[0].targetRef.name': was left out",
+            ]
+        );
+        assert_eq!(
+            warnings(
+                timeout(),
+                &body(&json!({"to": [{"targetRef": {"kind": "Mesh"}, "default": {"idleTimeout": "1h"}}]}))
+            ),
+            [] as [&str; 0]
+        );
+        for kind in ["MeshTLS", "MeshFaultInjection"] {
+            let body = json!({"type": kind, "name": "t", "spec": {"from": item}}).to_string();
+            assert_eq!(warnings(Kind::by_name(kind).expect("kind"), &body).len(), 1, "{kind}");
+        }
+        assert_eq!(
+            warnings(Kind::MESH, r#"{"type":"Mesh","name":"m","kri":"kri_m____m_","colour":1}"#),
+            ["Mesh has no field 'colour': was left out"]
+        );
     }
 
     #[test]

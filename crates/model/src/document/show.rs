@@ -166,6 +166,20 @@ mod tests {
             Some("west"),
             json!([{"port": 443, "sni": "sni.extsvc.default.west.x.443"}]),
         );
+        check(
+            "MeshMultiZoneService",
+            &[],
+            r#"{"ports":[{"port":6379}]}"#,
+            Some("solo"),
+            json!([{"port": 6379, "sni": "sni.mzsvc.default.x.6379"}]),
+        );
+        check(
+            "MeshExternalService",
+            &[("k8s.kuma.io/namespace", "ns")],
+            r#"{"match":{"port":443}}"#,
+            None,
+            json!([{"port": 443, "sni": "sni.extsvc.default.x.443"}]),
+        );
         check("MeshTimeout", &[], ports, None, Value::Null);
     }
 

@@ -23,11 +23,12 @@ pub(super) fn of(
     ports.sort();
     let label = |key: &str| labels.get(key).map(String::as_str).filter(|value| !value.is_empty());
     let name = label(labels::DISPLAY_NAME).unwrap_or(name);
-    let zone = label(labels::ZONE).or(zone_local);
-    let host: Vec<&str> = [Some("sni"), Some(kind.short), Some(mesh), zone, label(labels::NAMESPACE), Some(name)]
-        .into_iter()
-        .flatten()
-        .collect();
+    // A service over several zones is in none of them, and what was made on global was made in no namespace.
+    let multi_zone = kind.name == "MeshMultiZoneService";
+    let zone = label(labels::ZONE).or_else(|| zone_local.filter(|_| !multi_zone));
+    let namespace = label(labels::NAMESPACE).filter(|_| multi_zone || zone.is_some());
+    let host: Vec<&str> =
+        [Some("sni"), Some(kind.short), Some(mesh), zone, namespace, Some(name)].into_iter().flatten().collect();
     let host = host.join(".");
     ports.into_iter().map(|(port, section)| json!({"port": port, "sni": format!("{host}.{section}")})).collect()
 }

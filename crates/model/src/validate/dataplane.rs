@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use serde_json::{Map, Value};
 
-use super::Found;
+use super::{Found, Source};
 
-pub(super) fn check(fields: &Map<String, Value>, found: &mut Found) {
+pub(super) fn check(fields: &Map<String, Value>, source: Source, found: &mut Found) {
     let Some(networking) = fields.get("networking") else {
         found.add("networking", "must be defined");
         return;
@@ -17,6 +17,14 @@ pub(super) fn check(fields: &Map<String, Value>, found: &mut Found) {
     for (index, inbound) in networking["inbound"].as_array().into_iter().flatten().enumerate() {
         if !inbound["port"].as_u64().is_some_and(|port| (1..=65535).contains(&port)) {
             found.add(format!("networking.inbound[{index}].port"), "port must be in the range [1, 65535]");
+        }
+    }
+    // Proxies of 2.x may name their destination by tags, which 3.0 does not know.
+    if source == Source::Document {
+        for (index, outbound) in networking["outbound"].as_array().into_iter().flatten().enumerate() {
+            if !outbound["backendRef"].is_object() {
+                found.add(format!("networking.outbound[{index}].backendRef"), "must be defined");
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::{Kind, NameError, Scope, ZoneName};
 const NAME_CHARACTERS: &str = "invalid characters. A lowercase RFC 1123 subdomain must consist of lower case \
      alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character";
 const MESH_CHARACTERS: &str =
-    "invalid characters. Valid characters are numbers, lowercase latin letters and '-', '_' symbols.";
+    "invalid characters. Valid characters are numbers, lowercase latin letters and '-', '_', '.' symbols.";
 const KEY_PART: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
      alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
      '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";

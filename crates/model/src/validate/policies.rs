@@ -5,6 +5,9 @@ use serde_json::Value;
 use super::{Found, Source};
 use crate::{Kind, duration};
 
+/// Kinds of which one policy has either `to` or `rules`.
+const TO_OR_RULES: [&str; 4] = ["MeshAccessLog", "MeshFaultInjection", "MeshRateLimit", "MeshTimeout"];
+
 /// Checks the spec of a policy.
 pub(super) fn check(kind: Kind, spec: &Value, source: Source, found: &mut Found) {
     top(spec, found);
@@ -19,6 +22,9 @@ pub(super) fn check(kind: Kind, spec: &Value, source: Source, found: &mut Found)
     for (index, item) in items(spec, "rules").iter().enumerate() {
         conf(kind, &item["default"], &format!("spec.rules[{index}].default"), found);
     }
+    if source == Source::Document {
+        written_here(kind, spec, found);
+    }
     match kind.name {
         "MeshTrafficPermission" if items(spec, "rules").is_empty() => found.add("spec", "policy must define rules"),
         "MeshTrace" if spec.pointer("/default/backends").is_none_or(Value::is_null) => {
@@ -26,6 +32,58 @@ pub(super) fn check(kind: Kind, spec: &Value, source: Source, found: &mut Found)
         }
         "MeshTLS" => tls(spec, found),
         _ => {}
+    }
+}
+
+/// What 3.0 refuses of a user. Peers of 2.x have such policies, and zones of theirs understand them, so they still flow.
+fn written_here(kind: Kind, spec: &Value, found: &mut Found) {
+    let (to, rules) = (items(spec, "to"), items(spec, "rules"));
+    if TO_OR_RULES.contains(&kind.name) && !to.is_empty() && !rules.is_empty() {
+        found.add("spec", "fields 'to' and 'rules' cannot be defined together: make a policy of each");
+    }
+    match kind.name {
+        "MeshRateLimit" if !rules.is_empty() && top_kind(spec) == "Mesh" => {
+            found.add("spec.rules", "can only be defined with top level targetRef kind: Dataplane");
+        }
+        "MeshTrafficPermission" => {
+            for (index, item) in rules.iter().enumerate() {
+                for list in ["deny", "allowWithShadowDeny", "allow"] {
+                    for (number, matched) in items(&item["default"], list).iter().enumerate() {
+                        let path = format!("spec.rules[{index}].default.{list}[{number}].spiffeID.value");
+                        spiffe_id(&matched["spiffeID"], path, found);
+                    }
+                }
+            }
+        }
+        "MeshHTTPRoute" | "MeshTCPRoute" => {
+            for (index, item) in to.iter().enumerate() {
+                for (number, rule) in items(item, "rules").iter().enumerate() {
+                    let path = format!("spec.to[{index}].rules[{number}].default.backendRefs");
+                    for (place, backend) in items(&rule["default"], "backendRefs").iter().enumerate() {
+                        to_ref(backend, Source::Document, &format!("{path}[{place}]"), found);
+                    }
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A SPIFFE id, or the start of one (SPIFFE-ID, 2.1 to 2.3).
+fn spiffe_id(matched: &Value, path: String, found: &mut Found) {
+    let Some(value) = matched["value"].as_str() else { return };
+    let whole = matched["type"].as_str() == Some("Exact");
+    let Some(rest) = value.strip_prefix("spiffe://") else {
+        found.add(path, "must be a SPIFFE id: spiffe://<trust domain>/<path>");
+        return;
+    };
+    let (domain, segments) = rest.split_once('/').map_or((rest, None), |(domain, path)| (domain, Some(path)));
+    let of_domain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_');
+    let of_path = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let is_segment = |text: &str| text.chars().all(of_path) && (!whole || !matches!(text, "" | "." | ".."));
+    let is_path = segments.is_none_or(|segments| segments.split('/').all(is_segment));
+    if !domain.chars().all(of_domain) || (whole && domain.is_empty()) || !is_path {
+        found.add(path, "must be a SPIFFE id: spiffe://<trust domain>/<path>");
     }
 }
 
@@ -38,8 +96,12 @@ fn top(spec: &Value, found: &mut Found) {
     // An absent targetRef selects the mesh.
     let kind = spec.pointer("/targetRef/kind").filter(|kind| !kind.is_null());
     if kind.is_some_and(|kind| !matches!(kind.as_str(), Some("Mesh" | "Dataplane"))) {
-        found.add("spec.targetRef.kind", "value is not supported");
+        found.add("spec.targetRef.kind", not_supported(kind.and_then(Value::as_str).unwrap_or_default()));
     }
+}
+
+fn not_supported(kind: &str) -> String {
+    format!("value '{kind}' is not supported")
 }
 
 fn to_ref(target: &Value, source: Source, path: &str, found: &mut Found) {
@@ -52,7 +114,7 @@ fn to_ref(target: &Value, source: Source, path: &str, found: &mut Found) {
             }
         }
         Some("Mesh") => {}
-        Some(_) => found.add(format!("{path}.kind"), "value is not supported"),
+        Some(kind) => found.add(format!("{path}.kind"), not_supported(kind)),
         None => found.add(format!("{path}.kind"), "must be set"),
     }
 }
@@ -101,7 +163,7 @@ fn sign(value: &Value) -> Option<i8> {
 }
 
 fn tls(spec: &Value, found: &mut Found) {
-    let top = spec.pointer("/targetRef/kind").and_then(Value::as_str).unwrap_or("Mesh");
+    let top = top_kind(spec);
     for (index, item) in items(spec, "rules").iter().enumerate() {
         let conf = &item["default"];
         for name in ["tlsVersion", "tlsCiphers"] {
@@ -113,6 +175,11 @@ fn tls(spec: &Value, found: &mut Found) {
             }
         }
     }
+}
+
+/// What a policy selects; the whole mesh where it does not say.
+fn top_kind(spec: &Value) -> &str {
+    spec.pointer("/targetRef/kind").and_then(Value::as_str).unwrap_or("Mesh")
 }
 
 fn items<'a>(spec: &'a Value, name: &str) -> &'a [Value] {

@@ -33,13 +33,28 @@ struct Operator {
     now: Timestamp,
 }
 
+/// Bytes that look random, other ones for each number.
+fn key_of_test(number: u64) -> Vec<u8> {
+    let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_be_bytes()[0]
+    };
+    (0..40).map(|_| next()).collect()
+}
+
 impl Operator {
     fn ring(&self) -> Arc<KeyRing> {
         let names: Vec<_> = self.keys.keys().map(|serial| format!("control-plane-signing-key-{serial:04}")).collect();
         let list = self.revoked.iter().cloned().collect::<Vec<_>>().join(",");
-        let mut secrets: Vec<_> =
-            names.iter().zip(self.keys.values()).map(|(name, data)| SecretEntry { mesh: "", name, data }).collect();
-        secrets.push(SecretEntry { mesh: "", name: "control-plane-token-revocations", data: list.as_bytes() });
+        let mut secrets: Vec<_> = names
+            .iter()
+            .zip(self.keys.values())
+            .map(|(name, data)| SecretEntry { mesh: "", name, data: Some(data) })
+            .collect();
+        secrets.push(SecretEntry { mesh: "", name: "control-plane-token-revocations", data: Some(list.as_bytes()) });
         let (ring, problems) = KeyRing::build(self.generation, &secrets);
         assert!(problems.is_empty());
         Arc::new(ring)
@@ -121,7 +136,7 @@ proptest! {
     #[test]
     fn no_stream_lives_on_a_key_that_is_gone(steps in steps()) {
         let mut operator = Operator {
-            keys: BTreeMap::from([(1, vec![7; 32])]),
+            keys: BTreeMap::from([(1, key_of_test(1))]),
             revoked: BTreeSet::new(),
             generation: 1,
             now: Timestamp::from_second(1_700_000_000).unwrap(),
@@ -164,7 +179,7 @@ proptest! {
                     }
                 }
                 Step::AddKey => {
-                    operator.keys.insert(next_key, vec![u8::try_from(next_key % 251).unwrap(); 32]);
+                    operator.keys.insert(next_key, key_of_test(next_key));
                     next_key += 1;
                     operator.generation += 1;
                 }
@@ -305,7 +320,7 @@ fn a_zone_cannot_open_streams_without_end() {
 fn the_sweeper_learns_of_the_earliest_expiry() {
     let start = Timestamp::from_second(1_700_000_000).unwrap();
     let operator =
-        Operator { keys: BTreeMap::from([(1, vec![7; 32])]), revoked: BTreeSet::new(), generation: 1, now: start };
+        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
     let registry = Registry::new(operator.ring(), LEEWAY);
     let earliest = registry.earliest_expiry();
     let arrive = |seconds| {

@@ -178,12 +178,14 @@ impl World {
         for kind in [Kind::SECRET, Kind::GLOBAL_SECRET] {
             for found in self.all(kind).await {
                 let fields = proto::spec_to_json(kind, &found.spec).expect("secret");
-                let data = fields.get("data").and_then(Value::as_str).unwrap_or_default();
-                entries.push((found.key.clone(), STANDARD.decode(data).expect("base64")));
+                let data = fields.get("data").and_then(Value::as_str);
+                entries.push((found.key.clone(), data.map(|data| STANDARD.decode(data).expect("base64"))));
             }
         }
-        let entries: Vec<SecretEntry<'_>> =
-            entries.iter().map(|(key, data)| SecretEntry { mesh: &key.mesh, name: &key.name, data }).collect();
+        let entries: Vec<SecretEntry<'_>> = entries
+            .iter()
+            .map(|(key, data)| SecretEntry { mesh: &key.mesh, name: &key.name, data: data.as_deref() })
+            .collect();
         self.ring.send_replace(Arc::new(KeyRing::build(1, &entries).0));
     }
 
