@@ -12,5 +12,6 @@ mod rules;
 
 pub use authenticate::{Authenticator, Peer, Transport};
 pub use caller::Caller;
+pub(crate) use localhost::{TwoHosts, host_of};
 pub use permit::{Permit, Rule, TokenKind};
 pub use rules::{Access, Allowed, Denied, View};

@@ -12,7 +12,6 @@ use super::{
     Caller,
     localhost::{self, Sign},
 };
-use crate::observe::shown;
 
 /// Whether a request came over TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +53,7 @@ impl Authenticator {
             match localhost::sign_of_another(peer.remote.ip(), host, head) {
                 None => return Ok(Caller::admin()),
                 Some(Sign::Remote) => {}
-                Some(sign) => {
-                    let sign = format!("{sign:?}");
-                    debug!(target: "api-server", sign = &*shown::name(&sign), "a caller here is not the administrator");
-                }
+                Some(sign) => debug!(target: "api-server", ?sign, "a caller on this machine is not its administrator"),
             }
         }
         let Some(raw) = bearer(&head.headers) else { return Ok(Caller::anonymous()) };

@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Version, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header::HOST, request::Parts, uri::Authority};
 
 /// Headers of clients, beside all that begin with one of [`CLIENT_PREFIXES`].
 const CLIENT_HEADERS: [&str; 23] = [
@@ -48,10 +48,25 @@ pub(super) enum Sign {
     OldHttp,
     /// The host is not this machine, or no host.
     Host,
-    /// A header that no client sends.
-    Header(HeaderName),
+    /// A header that no client sends: the beginning of its name.
+    Header(String),
     /// The page of another site.
     Site,
+}
+
+/// There is more than one `Host`: nobody knows which one a proxy looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TwoHosts;
+
+/// Returns the host that a request names: that of the target, where it has one (RFC 9112, 3.2.2), or the header's.
+pub(crate) fn host_of(head: &Parts) -> Result<Option<&str>, TwoHosts> {
+    let mut hosts = head.headers.get_all(HOST).into_iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(TwoHosts);
+    }
+    let target = head.uri.authority().map(Authority::as_str);
+    Ok(target.or_else(|| host.map(|host| host.to_str().unwrap_or_default())))
 }
 
 /// Returns what tells that the request did not come straight from a program on this machine; nothing if it did.
@@ -67,7 +82,7 @@ pub(super) fn sign_of_another(remote: IpAddr, host: &str, head: &Parts) -> Optio
     }
     let headers = &head.headers;
     if let Some((name, _)) = headers.iter().find(|(name, value)| !value.is_empty() && !is_of_client(name)) {
-        return Some(Sign::Header(name.clone()));
+        return Some(Sign::Header(name.as_str().chars().take(64).collect()));
     }
     let same_site = values(headers, "sec-fetch-site").all(|site| matches!(site, b"" | b"same-origin" | b"none"))
         && values(headers, "origin").all(|origin| origin.is_empty() || is_origin_of(origin, host));

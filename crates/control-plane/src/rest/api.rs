@@ -29,7 +29,7 @@ use super::{
     routes::{Matched, NoRoute, Routes},
 };
 use crate::{
-    access::{Access, Authenticator, Caller, Peer, Permit, Rule, TokenKind, Transport},
+    access::{Access, Authenticator, Caller, Peer, Permit, Rule, TokenKind, Transport, TwoHosts, host_of},
     clock::Clock,
     limits::Proof,
     observe::readiness::Readiness,
@@ -202,7 +202,11 @@ impl Api {
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin,
     {
-        let host = host_of(head).map_err(|refused| Box::new(refused.into_response()))?;
+        let host = match host_of(head) {
+            Ok(None) if head.version == Version::HTTP_11 => return Err(Box::new(Refused::NoHost.into_response())),
+            Ok(host) => host.unwrap_or_default(),
+            Err(TwoHosts) => return Err(Box::new(Refused::TwoHosts.into_response())),
+        };
         let (method, headers, full_path, query) = (&head.method, &head.headers, head.uri.path(), head.uri.query());
         if let Some(path) = cleaned(full_path) {
             return Ok(redirect(method, &path, query));
@@ -215,7 +219,7 @@ impl Api {
         }
         let path = self.below_base_path(full_path)?;
         let cors = Cors::of(&self.0.parts.settings.cors_allowed_domains, headers);
-        let caller = self.caller(peer, &host, head, path).map_err(|error| Box::new(error.into_response()))?;
+        let caller = self.caller(peer, host, head, path).map_err(|error| Box::new(error.into_response()))?;
         if let (Some(proof), true) = (head.extensions.get::<Proof>(), caller.is_authenticated()) {
             proof.shown();
         }
@@ -274,8 +278,12 @@ impl Api {
             permit,
             store: &*self.0.store,
         };
-        match handlers::dispatch(&call, &matched).await {
-            Ok(answer) => self.0.answers.hold(asked.caller.is_authenticated(), answer).await.map_err(failed),
+        let proven = asked.caller.is_authenticated();
+        let turn = if matched.route.endpoint.is_of_many() { Some(self.0.answers.turn(proven).await) } else { None };
+        let answer = handlers::dispatch(&call, &matched).await;
+        drop(turn);
+        match answer {
+            Ok(answer) => self.0.answers.hold(proven, answer).await.map_err(failed),
             Err(error) => {
                 if matches!(matched.route.rule, Rule::Issue(_)) {
                     self.0.audit.refused(&asked.caller, asked.method, &matched, &error);
@@ -350,22 +358,6 @@ async fn serve(State(api): State<Api>, request: Request) -> Response {
         Some(peer) => api.answer(*peer, request).await,
         // Without the address nobody can say whether the caller is the administrator of this machine.
         None => ApiError::Unauthenticated.into_response(),
-    }
-}
-
-/// The host that a request names: that of the target, where it has one (RFC 9112, 3.2.2), or the header's; empty in
-/// versions of HTTP that need none.
-fn host_of(head: &http::request::Parts) -> Result<String, Refused> {
-    let mut hosts = head.headers.get_all(header::HOST).into_iter();
-    let host = hosts.next();
-    if hosts.next().is_some() {
-        return Err(Refused::TwoHosts);
-    }
-    match (head.uri.authority(), host) {
-        (Some(authority), _) => Ok(authority.as_str().to_owned()),
-        (None, Some(host)) => Ok(host.to_str().unwrap_or_default().to_owned()),
-        (None, None) if head.version == Version::HTTP_11 => Err(Refused::NoHost),
-        (None, None) => Ok(String::new()),
     }
 }
 

@@ -3,7 +3,8 @@
 //! A reader that does not read keeps its answer in memory. An answer of more than 64 KiB needs a place, and where there
 //! is none it is dropped and the caller told to come again. Callers who proved nothing have places apart from those who
 //! did, so a crowd of strangers keeps no administrator from a list. A place is free again when the last piece of the
-//! answer was written.
+//! answer was written. While an answer of many resources is made it takes a multiple of its size, so only some are made at
+//! a time; the others wait for their turn.
 
 use std::{
     convert::Infallible,
@@ -16,7 +17,7 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::error::ApiError;
 
@@ -27,6 +28,11 @@ const FOR_STRANGERS: u32 = 128 * 1024;
 /// What the large answers to all others may take. In KiB.
 const FOR_USERS: u32 = 256 * 1024;
 
+/// How many answers of many resources are made at once for callers who proved nothing.
+const TURNS_OF_STRANGERS: usize = 2;
+/// The same for all others.
+const TURNS_OF_USERS: usize = 8;
+
 /// The memory for large answers.
 pub(super) struct Answers {
     strangers: Places,
@@ -36,18 +42,39 @@ pub(super) struct Answers {
 struct Places {
     free: Arc<Semaphore>,
     all: u32,
+    turns: Semaphore,
+}
+
+/// Leave to make an answer of many resources.
+#[must_use]
+pub(super) struct Turn<'a> {
+    _place: Option<SemaphorePermit<'a>>,
 }
 
 impl Answers {
     /// Returns places for 128 MiB to callers who proved nothing and 256 MiB to all others.
     pub(super) fn new() -> Self {
-        let places = |all: u32| Places { free: Arc::new(Semaphore::new(all as usize)), all };
-        Self { strangers: places(FOR_STRANGERS), users: places(FOR_USERS) }
+        let places = |all: u32, turns| Places {
+            free: Arc::new(Semaphore::new(all as usize)),
+            all,
+            turns: Semaphore::new(turns),
+        };
+        Self { strangers: places(FOR_STRANGERS, TURNS_OF_STRANGERS), users: places(FOR_USERS, TURNS_OF_USERS) }
+    }
+
+    /// Waits for leave to make an answer of many resources. First come, first served; cancel safe.
+    pub(super) async fn turn(&self, proven: bool) -> Turn<'_> {
+        // Nobody closes the semaphore.
+        Turn { _place: self.places(proven).turns.acquire().await.ok() }
+    }
+
+    fn places(&self, proven: bool) -> &Places {
+        if proven { &self.users } else { &self.strangers }
     }
 
     /// Gives a large answer its place, or refuses to hold it.
     pub(super) async fn hold(&self, proven: bool, response: Response) -> Result<Response, ApiError> {
-        let places = if proven { &self.users } else { &self.strangers };
+        let places = self.places(proven);
         // Answers are made in one piece, so their size is known.
         let size = response.body().size_hint().lower();
         if size <= PIECE as u64 {
@@ -124,6 +151,20 @@ mod tests {
         assert!(answers.hold(true, answer(12 * MIB)).await.is_ok(), "who proved an identity has other places");
         held.pop();
         assert!(answers.hold(false, answer(12 * MIB)).await.is_ok(), "places are given back");
+    }
+
+    #[tokio::test]
+    async fn strangers_wait_for_each_other_and_nobody_waits_for_them() {
+        let answers = Answers::new();
+        let first = answers.turn(false).await;
+        let second = answers.turn(false).await;
+        let mut third = std::pin::pin!(answers.turn(false));
+        assert!(futures::poll!(third.as_mut()).is_pending());
+        let users = futures::poll!(std::pin::pin!(answers.turn(true)));
+        assert!(users.is_ready());
+        drop(first);
+        assert!(futures::poll!(third.as_mut()).is_ready());
+        drop(second);
     }
 
     #[tokio::test]

@@ -98,6 +98,32 @@ impl Endpoint {
             ) => Rule::Read(Kind::DATAPLANE),
         }
     }
+
+    /// Returns whether the answer tells of many resources, so that making it costs.
+    pub(crate) fn is_of_many(self) -> bool {
+        match self {
+            Self::List(_)
+            | Self::OverviewList(_)
+            | Self::GlobalInsight
+            | Self::GlobalInsights
+            | Self::Selected(..)
+            | Self::Behind(_) => true,
+            // A mesh insight counts what is in its mesh.
+            Self::Get(kind) => kind == Kind::MESH_INSIGHT,
+            Self::Index
+            | Self::Config
+            | Self::WhoAmI
+            | Self::Policies
+            | Self::ResourceTypes
+            | Self::Kri
+            | Self::Tokens(_)
+            | Self::Put(_)
+            | Self::Delete(_)
+            | Self::Overview(_)
+            | Self::Hostnames
+            | Self::Proxy(_) => false,
+        }
+    }
 }
 
 /// One row: a path with parameters, a method, and what they mean.
