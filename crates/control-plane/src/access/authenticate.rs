@@ -64,6 +64,16 @@ impl Authenticator {
     }
 }
 
+impl Authenticator {
+    /// Returns who sent a request to a port where only its head says so; who names two hosts is nobody.
+    pub fn caller(&self, peer: Peer, head: &Parts, now: Timestamp) -> Result<Caller, Rejection> {
+        match localhost::host_of(head) {
+            Ok(host) => self.authenticate(peer, host.unwrap_or_default(), head, now),
+            Err(localhost::TwoHosts) => Ok(Caller::anonymous()),
+        }
+    }
+}
+
 /// Returns the token of the request: what follows `Bearer ` (in this case, with one blank).
 fn bearer(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(AUTHORIZATION)?.as_bytes();

@@ -134,6 +134,12 @@ pub enum Denied {
         /// Who asked.
         caller: String,
     },
+    /// Changing what is logged.
+    #[error("user \"{caller}\" cannot change log levels")]
+    LogLevels {
+        /// Who asked.
+        caller: String,
+    },
     /// Seeing the configuration.
     #[error("user \"{caller}\" cannot access control-plane metadata")]
     Metadata {
@@ -164,6 +170,12 @@ impl Access {
     pub(super) fn write(&self, caller: &Caller, kind: Kind) -> Result<(), Denied> {
         let allowed = caller.is_authenticated() && (!kind.admin_only || self.admin_resources.has(caller));
         check(allowed, || Denied::Resource { caller: caller.to_string(), kind })
+    }
+
+    /// Returns whether the caller may change what is logged: who may read secrets, and nobody else.
+    pub fn log_levels(&self, caller: &Caller) -> Result<(), Denied> {
+        let allowed = caller.is_authenticated() && self.admin_resources.has(caller);
+        check(allowed, || Denied::LogLevels { caller: caller.to_string() })
     }
 
     /// Returns whether the caller may issue zone tokens.

@@ -17,6 +17,7 @@ use wire::kuma::system::v1alpha1::KumaCpVersion;
 use super::{parts::Addresses, serve};
 use crate::{
     about,
+    access::Authenticator,
     bootstrap::Wanted,
     clock::Clock,
     config::{self, Config, StoreType},
@@ -219,13 +220,16 @@ impl Common {
         Ok(())
     }
 
-    pub(super) async fn serve_diagnostics(&self, addresses: &mut Addresses) -> anyhow::Result<()> {
+    pub(super) async fn serve_diagnostics(&self, keys: &Keys, addresses: &mut Addresses) -> anyhow::Result<()> {
         let listener = limits::bind(any(self.config.diagnostics_port), "diagnostics")?;
         addresses.diagnostics = Some(listening("diagnostics", &listener)?);
         let shown = Diagnostics {
             readiness: self.readiness.clone(),
             metrics: self.metrics.clone(),
             levels: self.log.levels().clone(),
+            authenticator: Authenticator::new(self.config.api_server.localhost_is_admin, keys.subscribe()),
+            access: self.config.access.clone(),
+            clock: self.clock.clone(),
         };
         let serving = diagnostics::serve(listener, shown, self.limits.port(PortName::Diagnostics), self.tasks.clone());
         self.tasks.spawn("diagnostics", OnError::StopProgram, serving);

@@ -111,7 +111,7 @@ pub(super) async fn start(
     addresses.kds = Some(common::listening("kds", &listener)?);
     let places = common.limits.port(PortName::Kds);
     tasks.spawn("kds", OnError::StopProgram, crate::kds::listener::serve(listener, tls, port, places, tasks.clone()));
-    common.serve_diagnostics(&mut addresses).await?;
+    common.serve_diagnostics(&keys, &mut addresses).await?;
     info!(target: "kuma-cp.run", mode = "global", version = crate::about::VERSION, instance = %common.instance, "started");
     let _serves = starting.disarm();
     Ok(Running { tasks: tasks.clone(), addresses, registry: Some(registry) })

@@ -1,12 +1,13 @@
-//! The diagnostics port (contract: rest-and-cli 5.3): health, readiness, metrics, log levels. No authentication, no secrets.
+//! The diagnostics port (contract: rest-and-cli 5.3): health, readiness, metrics, log levels. No secrets. Anybody reads;
+//! levels are set by administrators, as they decide what is seen of everybody else.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::{DefaultBodyLimit, Path, State},
-    http::{StatusCode, header},
+    extract::{DefaultBodyLimit, FromRequestParts, Path, State},
+    http::{StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
     routing::{any, delete, get},
 };
@@ -14,8 +15,11 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tower::ServiceExt as _;
+use tracing::info;
 
 use crate::{
+    access::{Access, Authenticator, Caller, Peer, Transport},
+    clock::Clock,
     limits::{Accepted, Port, Timeouts, accept, serve_http1},
     observe::{
         log::{LevelError, Levels, Verbosity},
@@ -34,7 +38,44 @@ pub struct Diagnostics {
     pub metrics: Metrics,
     /// Log levels.
     pub levels: Levels,
+    /// Who is calling.
+    pub authenticator: Authenticator,
+    /// Who may do what.
+    pub access: Access,
+    /// What time it is.
+    pub clock: Clock,
 }
+
+/// Somebody who may change log levels: only the look at a request makes one.
+struct Administrator(Caller);
+
+impl FromRequestParts<Arc<Diagnostics>> for Administrator {
+    type Rejection = Response;
+
+    async fn from_request_parts(head: &mut Parts, diagnostics: &Arc<Diagnostics>) -> Result<Self, Response> {
+        let Diagnostics { authenticator, access, clock, .. } = &**diagnostics;
+        // Without the address nobody can say whether the caller is the administrator of this machine.
+        let caller = match head.extensions.get::<Peer>() {
+            Some(peer) => authenticator.caller(*peer, head, clock.now()),
+            None => Ok(Caller::anonymous()),
+        };
+        match caller {
+            Ok(caller) => match access.log_levels(&caller) {
+                Ok(()) => Ok(Self(caller)),
+                Err(denied) => Err(refused(StatusCode::FORBIDDEN, &format!("{denied}: {HOW_TO_BE_ONE}"))),
+            },
+            Err(rejection) => Err(refused(StatusCode::UNAUTHORIZED, &rejection.to_string())),
+        }
+    }
+}
+
+impl Administrator {
+    fn changed(&self, component: &str, level: &str) {
+        info!(target: "diagnostics", caller = %self.0, component, level, "log level changed");
+    }
+}
+
+const HOW_TO_BE_ONE: &str = "call from the machine of the control plane, or with the token of an administrator";
 
 /// The largest body of `/logging`.
 const LARGEST_BODY: usize = 4096;
@@ -63,7 +104,8 @@ pub(crate) async fn serve(
 
 async fn connection(accepted: Accepted, router: Router, tasks: Tasks) {
     let Accepted { stream, peer, place } = accepted;
-    let answer = move |request: http::Request<hyper::body::Incoming>| {
+    let answer = move |mut request: http::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(Peer { remote: peer, transport: Transport::Http });
         let answer = router.clone().oneshot(request.map(Body::new));
         async move {
             match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
@@ -109,7 +151,8 @@ async fn levels(State(diagnostics): State<Arc<Diagnostics>>) -> Response {
     shown(&diagnostics.levels.overrides())
 }
 
-async fn clear_levels(State(diagnostics): State<Arc<Diagnostics>>) -> Response {
+async fn clear_levels(administrator: Administrator, State(diagnostics): State<Arc<Diagnostics>>) -> Response {
+    administrator.changed("every logger", "the general level");
     shown(&diagnostics.levels.clear_all())
 }
 
@@ -121,23 +164,33 @@ struct SetLevel {
     level: String,
 }
 
-async fn set_level(State(diagnostics): State<Arc<Diagnostics>>, body: Bytes) -> Response {
+async fn set_level(administrator: Administrator, State(diagnostics): State<Arc<Diagnostics>>, body: Bytes) -> Response {
     let Ok(wanted) = serde_json::from_slice::<SetLevel>(&body) else {
         return refused(StatusCode::BAD_REQUEST, "invalid request body");
     };
     match diagnostics.levels.set(&wanted.component, &wanted.level) {
-        Ok(()) => StatusCode::OK.into_response(),
+        Ok(()) => {
+            administrator.changed(&wanted.component, &wanted.level);
+            StatusCode::OK.into_response()
+        }
         Err(error @ LevelError::Unknown(_)) => refused(StatusCode::BAD_REQUEST, &format!("invalid log level: {error}")),
         Err(error @ LevelError::TooMany) => refused(StatusCode::TOO_MANY_REQUESTS, &error.to_string()),
-        Err(error @ (LevelError::NoName | LevelError::BadName(_))) => {
+        Err(error @ (LevelError::NoName | LevelError::BadName(_) | LevelError::Security(_))) => {
             refused(StatusCode::BAD_REQUEST, &error.to_string())
         }
     }
 }
 
-async fn clear_level(State(diagnostics): State<Arc<Diagnostics>>, Path(component): Path<String>) -> Response {
+async fn clear_level(
+    administrator: Administrator,
+    State(diagnostics): State<Arc<Diagnostics>>,
+    Path(component): Path<String>,
+) -> Response {
     match diagnostics.levels.clear(&component) {
-        Ok(()) => StatusCode::OK.into_response(),
+        Ok(()) => {
+            administrator.changed(&component, "the general level");
+            StatusCode::OK.into_response()
+        }
         Err(error) => refused(StatusCode::BAD_REQUEST, &error.to_string()),
     }
 }
@@ -161,6 +214,8 @@ mod tests {
     use axum::http::Request;
     use http_body_util::BodyExt as _;
     use serde_json::Value;
+    use tokens::KeyRing;
+    use tokio::sync::watch;
 
     use super::*;
     use crate::observe::log::Log;
@@ -171,11 +226,20 @@ mod tests {
             readiness: Readiness::default(),
             metrics: Metrics::new("Global", "host-1", log.lines()),
             levels: log.levels().clone(),
+            authenticator: Authenticator::new(true, watch::channel(Arc::new(KeyRing::empty())).1),
+            access: Access::default(),
+            clock: Clock::system(),
         }
     }
 
     async fn ask(router: &Router, method: &str, path: &str, body: &str) -> (u16, String, String) {
-        let request = Request::builder().method(method).uri(path).body(Body::from(body.to_owned())).unwrap();
+        asked_by("127.0.0.1:4711", router, method, path, body).await
+    }
+
+    async fn asked_by(from: &str, router: &Router, method: &str, path: &str, body: &str) -> (u16, String, String) {
+        let peer = Peer { remote: from.parse().unwrap(), transport: Transport::Http };
+        let request = Request::builder().method(method).uri(path).header("host", "localhost:5680").extension(peer);
+        let request = request.body(Body::from(body.to_owned())).unwrap();
         let response = router.clone().oneshot(request).await.unwrap();
         let status = response.status().as_u16();
         let kind =
@@ -222,6 +286,26 @@ mod tests {
             compared += 1;
         }
         assert!(compared >= 4);
+    }
+
+    #[tokio::test]
+    async fn log_levels_are_the_administrators() {
+        let diagnostics = diagnostics();
+        let router = router(diagnostics.clone());
+        let off = r#"{"component":"kds","level":"off"}"#;
+        for (method, path) in [("PUT", "/logging"), ("DELETE", "/logging"), ("DELETE", "/logging/kds")] {
+            let (status, _, text) = asked_by("192.0.2.7:4711", &router, method, path, off).await;
+            assert_eq!(status, 403, "{method} {path}");
+            assert!(text.contains("token of an administrator"), "{text}");
+            let unknown = Request::builder().method(method).uri(path).body(Body::from(off)).unwrap();
+            assert_eq!(router.clone().oneshot(unknown).await.unwrap().status(), 403, "no address, no administrator");
+        }
+        assert!(diagnostics.levels.overrides().is_empty());
+        assert_eq!(asked_by("192.0.2.7:4711", &router, "GET", "/logging", "").await.0, 200);
+        assert_eq!(ask(&router, "PUT", "/logging", off).await.0, 200);
+        let (status, _, text) = ask(&router, "PUT", "/logging", r#"{"component":"kds.auth","level":"off"}"#).await;
+        assert_eq!(status, 400);
+        assert!(text.contains("cannot be switched off"), "{text}");
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use std::{
 };
 
 use jiff::tz::TimeZone;
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber, subscriber::Interest};
 use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt as _};
 
 pub use self::levels::{LevelError, Levels, Verbosity};
@@ -88,7 +88,13 @@ struct Console {
 }
 
 impl<S: Subscriber> Layer<S> for Console {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>, _context: Context<'_, S>) -> bool {
+    /// What is shown is decided for each event: levels change while the program runs, and the first answer for a place in
+    /// the code must not be kept. Lines of other crates are never shown.
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if logger(metadata.target()).is_some() { Interest::sometimes() } else { Interest::never() }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, _context: Context<'_, S>) -> bool {
         self.log.levels.shows(metadata.target(), *metadata.level())
     }
 

@@ -41,7 +41,7 @@ pub(crate) fn cut(text: &str, longest: usize) -> Cow<'_, str> {
 }
 
 /// Quotes and backslashes are visible, though `escape_debug` escapes them.
-fn is_visible(char: char) -> bool {
+pub(crate) fn is_visible(char: char) -> bool {
     matches!(char, '"' | '\'' | '\\') || char.escape_debug().len() == 1
 }
 

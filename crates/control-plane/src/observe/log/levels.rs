@@ -10,6 +10,9 @@ use std::{
 use thiserror::Error;
 use tracing::Level;
 
+/// Loggers that say who was let in, refused or cut off, and who changed what: they show INFO at the least, whatever is
+/// set while the program runs, so that nobody works unseen.
+const SECURITY: [&str; 6] = ["api-server", "diagnostics", "kds.auth", "kds.global", "keys", "zones"];
 /// Single loggers that may have a level of their own.
 const OVERRIDES: usize = 256;
 /// The longest name of a logger.
@@ -41,6 +44,9 @@ pub enum LevelError {
     /// Enough.
     #[error("too many log level overrides")]
     TooMany,
+    /// A logger that cannot be switched off.
+    #[error("{0:?} says who was let in, refused or cut off, and cannot be switched off: `info` and `debug` can be set")]
+    Security(String),
 }
 
 impl FromStr for Verbosity {
@@ -97,6 +103,9 @@ impl Levels {
     pub fn set(&self, logger: &str, level: &str) -> Result<(), LevelError> {
         check_name(logger)?;
         let level = level.parse()?;
+        if level == Verbosity::Off && SECURITY.contains(&logger) {
+            return Err(LevelError::Security(logger.to_owned()));
+        }
         let mut single = self.single.write().unwrap_or_else(PoisonError::into_inner);
         if single.len() >= OVERRIDES && !single.contains_key(logger) {
             return Err(LevelError::TooMany);
@@ -137,10 +146,22 @@ mod tests {
         assert!(levels.shows("kds.auth", Level::WARN) && !levels.shows("kds.auth", Level::DEBUG));
         levels.set("kds.auth", "debug").unwrap();
         assert!(levels.shows("kds.auth", Level::DEBUG) && !levels.shows("kds.global", Level::DEBUG));
-        levels.set("kds.auth", "off").unwrap();
-        assert!(!levels.shows("kds.auth", Level::ERROR));
-        assert_eq!(levels.clear_all().len(), 1);
+        levels.set("kds", "off").unwrap();
+        assert!(!levels.shows("kds", Level::ERROR));
+        assert_eq!(levels.clear_all().len(), 2);
         assert!(levels.shows("kds.auth", Level::INFO));
+    }
+
+    #[test]
+    fn who_is_let_in_and_refused_is_always_told() {
+        let levels = Levels::new(Verbosity::Info);
+        for logger in SECURITY {
+            let refused = levels.set(logger, "off").unwrap_err();
+            assert!(refused.to_string().contains("cannot be switched off"), "{refused}");
+            levels.set(logger, "debug").unwrap();
+            levels.set(logger, "info").unwrap();
+            assert!(levels.shows(logger, Level::INFO));
+        }
     }
 
     #[test]
