@@ -96,6 +96,12 @@ pub(crate) fn mask(value: &mut Value) {
     below("", value);
 }
 
+/// Returns the text of an error without what it quotes, if that is a private key or names a user with a password.
+pub(crate) fn without_secrets(mut text: String) -> String {
+    mask_text(&mut text);
+    text
+}
+
 /// Returns where in a value a mask stands instead of a secret.
 pub(crate) fn masks(value: &Value, path: &str) -> Vec<Violation> {
     let mut found = Vec::new();
