@@ -39,7 +39,7 @@ impl Global {
         let secret = client::get(http, "/global-secrets/control-plane-signing-key-0001");
         let data =
             STANDARD.decode(secret.get("data").and_then(serde_json::Value::as_str).context("the signing key")?)?;
-        let entry = SecretEntry { mesh: "", name: "control-plane-signing-key-0001", data: &data };
+        let entry = SecretEntry { mesh: "", name: "control-plane-signing-key-0001", data: Some(&data) };
         let ring = KeyRing::build(1, &[entry]).0;
         Ok(Self { program, http, kds, connector, ring, _folder: folder, _trust: trust })
     }

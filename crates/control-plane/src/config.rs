@@ -156,6 +156,19 @@ pub struct ApiPort {
     pub port: u16,
 }
 
+/// How long a client of the REST API may take. None of them is zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApiTimeouts {
+    /// For the head of a request.
+    pub read_header: Duration,
+    /// For the body of a request.
+    pub read: Duration,
+    /// For taking more of an answer.
+    pub write: Duration,
+    /// Between two requests of one connection.
+    pub idle: Duration,
+}
+
 /// The REST API.
 #[derive(Clone, Debug)]
 pub struct ApiServer {
@@ -179,6 +192,8 @@ pub struct ApiServer {
     pub base_path: String,
     /// Origins that browsers may call from.
     pub cors_allowed_domains: Vec<String>,
+    /// How long clients may take.
+    pub timeouts: ApiTimeouts,
 }
 
 /// The configuration of one control plane.

@@ -11,6 +11,7 @@ use tokens::{KeyRing, SecretEntry};
 use tokio::sync::watch;
 use tracing::{error, info};
 use wire::kuma::system::v1alpha1::Secret;
+use zeroize::Zeroizing;
 
 use crate::tasks::{OnError, Tasks};
 
@@ -113,8 +114,14 @@ impl Secrets {
 
     fn ring(&self, generation: u64) -> KeyRing {
         let decoded: Vec<_> = self.current.iter().map(|(key, spec)| (key, secret_data(spec))).collect();
-        let entries: Vec<_> =
-            decoded.iter().map(|(key, data)| SecretEntry { mesh: &key.mesh, name: &key.name, data }).collect();
+        let entries: Vec<_> = decoded
+            .iter()
+            .map(|(key, data)| SecretEntry {
+                mesh: &key.mesh,
+                name: &key.name,
+                data: data.as_ref().map(|data| data.as_slice()),
+            })
+            .collect();
         let (ring, problems) = KeyRing::build(generation, &entries);
         for problem in problems {
             error!(target: "keys", problem = %problem, "a secret that verifies tokens cannot be used");
@@ -132,8 +139,39 @@ fn matters(key: &Key) -> bool {
     key.name.contains("-signing-key") || key.name.contains("-revocations") || key.name.contains("-signing-public-key")
 }
 
-/// The data of a Secret or GlobalSecret spec; empty if it has none or is no message.
-pub fn secret_data(spec: &[u8]) -> Vec<u8> {
+/// The data of a Secret or GlobalSecret spec; `None` if it has none or is no message: what is not there must not be read
+/// as an empty list or an empty key.
+pub fn secret_data(spec: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     debug_assert!(matches!(Kind::SECRET.spec, SpecForm::Proto(_)), "secrets travel in protobuf");
-    Secret::decode(spec).ok().and_then(|secret| secret.data).unwrap_or_default()
+    Secret::decode(spec).ok().and_then(|secret| secret.data).map(Zeroizing::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokens::RingProblem;
+
+    use super::*;
+
+    fn problems(spec: Bytes) -> Vec<RingProblem> {
+        let key = Key::global(Kind::GLOBAL_SECRET, "control-plane-token-revocations");
+        let secrets = BTreeMap::from([(key, spec)]);
+        let decoded: Vec<_> = secrets.iter().map(|(key, spec)| (key, secret_data(spec))).collect();
+        let entry = |(key, data): &(&Key, Option<Zeroizing<Vec<u8>>>)| -> (String, Option<Vec<u8>>) {
+            (key.name.clone(), data.as_ref().map(|data| data.to_vec()))
+        };
+        let entries: Vec<_> = decoded.iter().map(entry).collect();
+        let entries: Vec<_> =
+            entries.iter().map(|(name, data)| SecretEntry { mesh: "", name, data: data.as_deref() }).collect();
+        KeyRing::build(1, &entries).1
+    }
+
+    #[test]
+    fn a_stored_list_that_cannot_be_decoded_is_unreadable_and_not_empty() {
+        let list = |data: Option<&[u8]>| Bytes::from(Secret { data: data.map(<[u8]>::to_vec) }.encode_to_vec());
+        for unreadable in [list(None), Bytes::from_static(b"\xff\xff"), Bytes::new()] {
+            let problems = problems(unreadable);
+            assert!(matches!(problems.as_slice(), [RingProblem::UnreadableRevocations { .. }]), "{problems:?}");
+        }
+        assert_eq!(problems(list(Some(b"an-id"))), []);
+    }
 }

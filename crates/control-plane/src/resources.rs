@@ -4,7 +4,9 @@
 //! read-only kinds ─► access ─► mesh exists ─► document ─► meta and labels ─► labels computed ─► keys ─► store
 //! ```
 //!
-//! Access comes before anything that tells what is stored: who may not know is not told (the peer looks up first).
+//! Access is a permit that the caller got before the body was read; it is asked again here for the kind, and for the
+//! kinds of all that goes with a resource. It comes before anything that tells what is stored: who may not know is not
+//! told (the peer looks up first).
 //! One call is one batch: a mesh comes with its policies, its signing key and its authorities, or not at all.
 
 mod authority;
@@ -21,7 +23,7 @@ use model::{Key, Kind, Scope, Writable};
 use store::ResourceStore;
 use tokio::sync::Mutex;
 
-use crate::{access::Access, clock::Clock};
+use crate::clock::Clock;
 
 pub use authority::missing_authorities;
 pub use error::{Operation, ReadOnly, WriteError};
@@ -78,7 +80,6 @@ pub enum MeshDefaults {
 pub struct Resources {
     store: Arc<dyn ResourceStore>,
     clock: Clock,
-    access: Arc<Access>,
     rules: Arc<Rules>,
     /// Held while a signing key is written, so that two keys with one serial cannot pass each other.
     key_writes: Arc<Mutex<()>>,
@@ -86,8 +87,8 @@ pub struct Resources {
 
 impl Resources {
     /// Returns the write path to a store.
-    pub fn new(store: Arc<dyn ResourceStore>, clock: Clock, access: Arc<Access>, rules: Rules) -> Self {
-        Self { store, clock, access, rules: Arc::new(rules), key_writes: Arc::default() }
+    pub fn new(store: Arc<dyn ResourceStore>, clock: Clock, rules: Rules) -> Self {
+        Self { store, clock, rules: Arc::new(rules), key_writes: Arc::default() }
     }
 
     /// Returns why nobody may write resources of a kind here, if so (contract: rest 1.8).
@@ -101,6 +102,11 @@ impl Resources {
             Side::LoneZone(_) => (false, ReadOnly::OnZone),
         };
         (wrong_side || kind.writable == Writable::Never).then_some(text)
+    }
+
+    /// Refuses kinds that nobody may write here.
+    pub fn writable(&self, kind: Kind) -> Result<(), WriteError> {
+        self.read_only(kind).map_or(Ok(()), |why| Err(why.into()))
     }
 
     /// The settings in force.

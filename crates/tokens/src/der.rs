@@ -34,6 +34,11 @@ fn expect(tag: u8, input: &[u8]) -> Option<Element<'_>> {
     element(input).filter(|found| found.tag == tag)
 }
 
+/// Tells if the input begins with a whole sequence, whatever follows it.
+pub(crate) fn begins_with_sequence(input: &[u8]) -> bool {
+    expect(SEQUENCE, input).is_some()
+}
+
 /// Tells if the input is one sequence and nothing else.
 pub(crate) fn is_one_sequence(input: &[u8]) -> bool {
     expect(SEQUENCE, input).is_some_and(|whole| whole.rest.is_empty())

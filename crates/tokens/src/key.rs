@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::{
     der,
     name::{Role, role_of_name, signing_key_name},
-    pem, revocation,
+    pem, revocation, secrecy,
 };
 
 /// The least number of bytes in a key for HS256: as many as its digest has (RFC 7518, 3.2).
@@ -36,11 +36,13 @@ pub enum KeyProblem {
         /// How long it is.
         found: usize,
     },
-    /// A public key or certificate where a secret one is needed.
-    #[error("signing key must be secret, but this is a {label}")]
+    /// Data that is in no form that a secret key has.
+    #[error(
+        "signing key of control planes must be an RSA private key (PKCS#1, PEM or DER) or random bytes, but this is {found}; `kumactl generate signing-key` makes one"
+    )]
     NotSecret {
-        /// What it says it is.
-        label: &'static str,
+        /// What it seems to be.
+        found: &'static str,
     },
     /// Not an RSA key in a form that is read.
     #[error(
@@ -71,14 +73,26 @@ pub enum KeyProblem {
     /// A list of revoked ids that is no text.
     #[error("list of revoked token ids is not text; ids are separated by commas or line ends")]
     UnreadableList,
+    /// A list of revoked ids without one.
+    #[error("list of revoked token ids names none; to take all revocations back, delete the secret")]
+    EmptyList,
+    /// Something in a list of revoked ids that can be no id.
+    #[error("entry {place} of the list of revoked token ids, {entry:?}…, can be no id of a token: {problem}")]
+    NoTokenId {
+        /// Which entry, counted from 1.
+        place: usize,
+        /// How it begins.
+        entry: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
 }
 
 /// Says whether `data` can be used under a reserved name; other names hold what they like.
 pub fn check_key(name: &str, data: &[u8]) -> Result<(), KeyProblem> {
     match role_of_name(name) {
         None => Ok(()),
-        Some(Role::Revocations(_)) if revocation::is_readable(data) => Ok(()),
-        Some(Role::Revocations(_)) => Err(KeyProblem::UnreadableList),
+        Some(Role::Revocations(_)) => revocation::check(data),
         Some(role) => Key::parse(&role, data).map(|_| ()),
     }
 }
@@ -114,14 +128,8 @@ impl HmacKey {
         if data.len() < LEAST_HMAC_BYTES {
             return Err(KeyProblem::TooShort { found: data.len() });
         }
-        // What everyone may know would sign tokens that everyone can make.
-        match pem::decode(data).map(|block| block.label) {
-            Some(label) if label.ends_with("PUBLIC KEY") => Err(KeyProblem::NotSecret { label: "public key" }),
-            Some(label) if label.ends_with("CERTIFICATE") => Err(KeyProblem::NotSecret { label: "certificate" }),
-            Some(_) | None => {
-                Ok(Self { key: hmac::Key::new(hmac::HMAC_SHA256, data), fingerprint: Fingerprint::of(data) })
-            }
-        }
+        secrecy::check(data)?;
+        Ok(Self { key: hmac::Key::new(hmac::HMAC_SHA256, data), fingerprint: Fingerprint::of(data) })
     }
 
     pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
@@ -304,9 +312,10 @@ mod tests {
         let name = "control-plane-signing-key-0001";
         check(name, b"", Err(KeyProblem::Empty));
         check(name, &[7; 31], Err(KeyProblem::TooShort { found: 31 }));
-        check(name, &[7; 32], Ok(()));
+        check(name, b"WJYYLYHNpsTlUPj5aSwUu0TkXSXS5FaFEDmZL9fLZ2E=", Ok(()));
+        check(name, &[7; 32], Err(KeyProblem::NotSecret { found: "bytes that repeat" }));
         let public = public_half(generate_signing_key().reveal().as_bytes()).unwrap();
-        check(name, public.as_bytes(), Err(KeyProblem::NotSecret { label: "public key" }));
+        check(name, public.as_bytes(), Err(KeyProblem::NotSecret { found: "a public key" }));
     }
 
     #[test]
@@ -332,8 +341,8 @@ mod tests {
         let mut small = vec![0x30, 0x81, 135, 2, 1, 0, 2, 0x81, 129, 0];
         small.extend([0xff; 128]);
         check("zone-token-signing-key-1", &small, Err(KeyProblem::Size { bits: 1024 }));
-        // As bytes for HS256 it is as good as any other.
-        check("control-plane-signing-key-1", &small, Ok(()));
+        // Its form says that it is to be an RSA key, and as one it is not taken.
+        check("control-plane-signing-key-1", &small, Err(KeyProblem::NotSecret { found: "DER of something else" }));
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod pem;
 mod rejection;
 mod revocation;
 mod ring;
+mod secrecy;
 mod strict_json;
 mod verified;
 mod verify;

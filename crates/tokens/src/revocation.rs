@@ -5,6 +5,13 @@
 
 use std::collections::BTreeSet;
 
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+};
+
+use crate::key::KeyProblem;
+
 /// The revoked ids of one family.
 #[derive(Default)]
 pub(crate) struct Revocations {
@@ -14,13 +21,19 @@ pub(crate) struct Revocations {
 }
 
 impl Revocations {
-    /// Adds the ids of a list. Returns whether it could be read.
-    pub(crate) fn add(&mut self, name: &str, data: &[u8]) -> bool {
-        let Some(entries) = entries(data) else {
+    /// Adds the ids of a list; `None` is a secret whose data is not there. Returns whether it could be read.
+    pub(crate) fn add(&mut self, name: &str, data: Option<&[u8]>) -> bool {
+        let Some(text) = data.and_then(text) else {
             self.unreadable = Some(name.to_owned());
             return false;
         };
-        self.ids.extend(entries.map(str::to_owned));
+        for id in ids(text) {
+            // Our ids are in lower case; tools that show or make them in upper case mean the same token.
+            if id.bytes().any(|byte| byte.is_ascii_uppercase()) {
+                self.ids.insert(id.to_ascii_lowercase());
+            }
+            self.ids.insert(id.to_owned());
+        }
         true
     }
 
@@ -30,22 +43,72 @@ impl Revocations {
     }
 }
 
-/// Tells if a list can be read.
-pub(crate) fn is_readable(data: &[u8]) -> bool {
-    entries(data).is_some()
+/// Says what is wrong with a list that somebody writes: what is taken in silence and never meets a token leaves the
+/// leaked one in force.
+pub(crate) fn check(data: &[u8]) -> Result<(), KeyProblem> {
+    let text = text(data).ok_or(KeyProblem::UnreadableList)?;
+    let mut words = 0;
+    for (index, entry) in entries(text).enumerate() {
+        for word in entry.split_whitespace() {
+            if let Some(problem) = no_id(word) {
+                return Err(KeyProblem::NoTokenId { place: index + 1, entry: shown(word), problem });
+            }
+            words += 1;
+        }
+    }
+    if words == 0 { Err(KeyProblem::EmptyList) } else { Ok(()) }
 }
 
-fn entries(data: &[u8]) -> Option<impl Iterator<Item = &str>> {
+fn text(data: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(data).ok()?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     // Control characters mean that this is no text (UTF-16, a key, a compressed file).
-    if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
-        return None;
-    }
-    // An id of another issuer may have blanks inside, and blanks may stand between ids: both readings are revoked.
-    let entries = text.split([',', '\n', '\r']).map(str::trim);
-    Some(entries.flat_map(|entry| std::iter::once(entry).chain(entry.split_whitespace())).filter(|id| !id.is_empty()))
+    let other_control = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    (!text.chars().any(other_control)).then_some(text)
 }
+
+fn entries(text: &str) -> impl Iterator<Item = &str> {
+    text.split([',', '\n', '\r']).map(str::trim).filter(|entry| !entry.is_empty())
+}
+
+/// An id of another issuer may have blanks inside, and blanks may stand between ids: both readings are revoked.
+fn ids(text: &str) -> impl Iterator<Item = &str> {
+    entries(text).flat_map(|entry| std::iter::once(entry).chain(entry.split_whitespace()))
+}
+
+/// Why a word can be no id of a token, if it cannot: ids are UUIDs, or what other issuers make of letters and digits.
+fn no_id(word: &str) -> Option<&'static str> {
+    let core = word.trim_end_matches('=');
+    if word.len() > LONGEST_ID {
+        return Some("it is too long");
+    }
+    if word.starts_with("eyJ") && word.contains('.') {
+        return Some("it is a token; what is needed is its id, the claim `jti`");
+    }
+    if core.is_empty() || !core.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/@+~".contains(&byte)) {
+        return Some("it has characters that no id has; ids are separated by commas, without brackets or quotes");
+    }
+    let decoded = [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD].into_iter().find_map(|form| form.decode(core).ok());
+    let is_text = |bytes: &[u8]| {
+        bytes.len() >= SHORTEST_HIDDEN_TEXT
+            && bytes.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace())
+    };
+    if decoded.is_some_and(|bytes| is_text(&bytes)) {
+        return Some("it is base64 of a text: `data` is base64 of the list once, not twice");
+    }
+    None
+}
+
+/// What is shown of a word: tokens and what hides texts may be secret.
+fn shown(word: &str) -> String {
+    word.chars().take(SHOWN_OF_AN_ID).collect()
+}
+
+const LONGEST_ID: usize = 256;
+/// Shorter texts may be ids that happen to be base64 of letters.
+const SHORTEST_HIDDEN_TEXT: usize = 24;
+/// Less than what would be of use of a token.
+const SHOWN_OF_AN_ID: usize = 12;
 
 #[cfg(test)]
 mod tests {
@@ -55,7 +118,7 @@ mod tests {
 
     fn check(list: &str, revoked: bool) {
         let mut revocations = Revocations::default();
-        assert!(revocations.add("list", list.as_bytes()), "{list:?}");
+        assert!(revocations.add("list", Some(list.as_bytes())), "{list:?}");
         assert_eq!(revocations.contains(ID), revoked, "{list:?}");
         assert!(!revocations.contains(""), "{list:?} revokes tokens without id");
     }
@@ -95,7 +158,7 @@ mod tests {
     #[test]
     fn ids_with_blanks_are_revoked_as_a_whole_too() {
         let mut revocations = Revocations::default();
-        revocations.add("list", b"a b, c");
+        revocations.add("list", Some(b"a b, c"));
         assert!(["a b", "a", "b", "c"].iter().all(|id| revocations.contains(id)));
     }
 
@@ -103,8 +166,66 @@ mod tests {
     fn what_is_no_text_is_unreadable() {
         for bad in [&b"\xff\xfeI\0D\0"[..], b"I\0D\0", b"\x1f\x8b", b"\xc3"] {
             let mut revocations = Revocations::default();
-            assert!(!revocations.add("list", bad));
+            assert!(!revocations.add("list", Some(bad)));
             assert_eq!(revocations.unreadable.as_deref(), Some("list"));
         }
+    }
+
+    #[test]
+    fn a_list_without_data_is_unreadable() {
+        let mut revocations = Revocations::default();
+        assert!(!revocations.add("list", None));
+        assert_eq!(revocations.unreadable.as_deref(), Some("list"));
+    }
+
+    #[test]
+    fn an_id_in_upper_case_revokes() {
+        check(&ID.to_uppercase(), true);
+    }
+
+    fn check_written(list: &str, expected: Result<(), (usize, &str)>) {
+        let found = super::check(list.as_bytes()).map_err(|problem| match problem {
+            KeyProblem::NoTokenId { place, problem, .. } => (place, problem),
+            other => panic!("{list:?}: {other}"),
+        });
+        let matches = match (&found, expected) {
+            (Ok(()), Ok(())) => true,
+            (Err((place, problem)), Err((wanted, part))) => *place == wanted && problem.contains(part),
+            _ => false,
+        };
+        assert!(matches, "{list:?}: {found:?}");
+    }
+
+    #[test]
+    fn a_written_list_holds_ids_and_nothing_else() {
+        for good in
+            ["ID", "ID\n", "a, ID", "other,ID", " ID ,\r\nID2\n", "\u{feff}ID", "my-issuer/42", "a1b2c3==", "ID ID"]
+        {
+            check_written(&good.replace("ID", ID), Ok(()));
+        }
+        for (bad, place, problem) in [
+            ("[\"ID\"]", 1, "characters"),
+            ("ok,\"ID\"", 2, "characters"),
+            ("ID;ID", 1, "characters"),
+            ("jti=ID", 1, "characters"),
+            ("a,b,\u{200b}ID", 3, "characters"),
+            ("ID\u{202e}", 1, "characters"),
+            ("'ID'", 1, "characters"),
+            ("{\"jti\":\"ID\"}", 1, "characters"),
+            ("NTc2NmU0NDMtZWYzMC00OTE2LWFmYmQtYTY4MGQyNDRmYzE2", 1, "base64"),
+            ("NTc2NmU0NDMtZWYzMC00OTE2LWFmYmQtYTY4MGQyNDRmYzE2Cg==", 1, "base64"),
+            ("eyJhbGciOiJIUzI1NiJ9.eyJ9.xx", 1, "is a token"),
+        ] {
+            check_written(&bad.replace("ID", ID), Err((place, problem)));
+        }
+        check_written(&"x".repeat(300), Err((1, "too long")));
+    }
+
+    #[test]
+    fn a_list_that_names_nothing_is_not_taken() {
+        for nothing in ["", " ", ",", "\n,\n", "\u{feff}"] {
+            assert_eq!(super::check(nothing.as_bytes()), Err(KeyProblem::EmptyList), "{nothing:?}");
+        }
+        assert_eq!(super::check(b"\xff"), Err(KeyProblem::UnreadableList));
     }
 }

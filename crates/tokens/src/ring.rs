@@ -20,8 +20,8 @@ pub struct SecretEntry<'a> {
     pub mesh: &'a str,
     /// The name.
     pub name: &'a str,
-    /// The bytes.
-    pub data: &'a [u8],
+    /// The bytes; `None` if they are not there or cannot be read, which is not the same as empty.
+    pub data: Option<&'a [u8]>,
 }
 
 /// Something among the secrets that a human must mend.
@@ -121,7 +121,7 @@ impl KeyRing {
             }
             return;
         }
-        let key = Key::parse(&role, secret.data);
+        let key = Key::parse(&role, secret.data.unwrap_or_default());
         if let Err(problem) = &key {
             problems.push(RingProblem::BadKey { mesh, name: name.clone(), problem: problem.clone() });
         }
@@ -198,7 +198,7 @@ mod tests {
     fn build(names: &[(&str, &str)]) -> (KeyRing, Vec<RingProblem>) {
         let key = generate_signing_key();
         let secrets: Vec<SecretEntry<'_>> =
-            names.iter().map(|(mesh, name)| SecretEntry { mesh, name, data: key.reveal().as_bytes() }).collect();
+            names.iter().map(|(mesh, name)| SecretEntry { mesh, name, data: Some(key.reveal().as_bytes()) }).collect();
         KeyRing::build(7, &secrets)
     }
 

@@ -2,12 +2,16 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use http::{HeaderMap, header::AUTHORIZATION};
+use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 use jiff::Timestamp;
 use tokens::{KeyRing, Rejection};
 use tokio::sync::watch;
+use tracing::debug;
 
-use super::{Caller, localhost};
+use super::{
+    Caller,
+    localhost::{self, Sign},
+};
 
 /// Whether a request came over TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,17 +48,15 @@ impl Authenticator {
     ///
     /// `host` is the authority that the request names. A token is looked at only if the caller is not the
     /// administrator already; no token at all makes an anonymous caller.
-    pub fn authenticate(
-        &self,
-        peer: Peer,
-        host: &str,
-        headers: &HeaderMap,
-        now: Timestamp,
-    ) -> Result<Caller, Rejection> {
-        if self.localhost_is_admin && localhost::is_direct(peer.remote.ip(), host, headers) {
-            return Ok(Caller::admin());
+    pub fn authenticate(&self, peer: Peer, host: &str, head: &Parts, now: Timestamp) -> Result<Caller, Rejection> {
+        if self.localhost_is_admin {
+            match localhost::sign_of_another(peer.remote.ip(), host, head) {
+                None => return Ok(Caller::admin()),
+                Some(Sign::Remote) => {}
+                Some(sign) => debug!(target: "api-server", ?sign, "a caller on this machine is not its administrator"),
+            }
         }
-        let Some(raw) = bearer(headers) else { return Ok(Caller::anonymous()) };
+        let Some(raw) = bearer(&head.headers) else { return Ok(Caller::anonymous()) };
         let ring = self.ring.borrow().clone();
         // No leeway: the peer that wrote a user token and the one that reads it share a clock.
         let user = tokens::verify_user(&raw, &ring, now, Duration::ZERO)?;

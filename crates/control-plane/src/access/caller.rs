@@ -11,7 +11,7 @@ pub(crate) const AUTHENTICATED: &str = "mesh-system:authenticated";
 /// The group of everyone else.
 pub(crate) const UNAUTHENTICATED: &str = "mesh-system:unauthenticated";
 
-/// Who sent a request. Made only by authentication.
+/// Who sent a request. One who is somebody is made only by authentication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     name: String,
@@ -19,7 +19,8 @@ pub struct Caller {
 }
 
 impl Caller {
-    pub(super) fn anonymous() -> Self {
+    /// Returns somebody who is nobody.
+    pub(crate) fn anonymous() -> Self {
         Self { name: "mesh-system:anonymous".to_owned(), groups: vec![UNAUTHENTICATED.to_owned()] }
     }
 

@@ -93,6 +93,16 @@ pub enum Denied {
         /// For what.
         kind: Kind,
     },
+    /// Writing something that others go with.
+    #[error("user \"{caller}\" cannot access the resource of type \"{kind}\", and some would go with this {with}")]
+    GoesWith {
+        /// Who asked.
+        caller: String,
+        /// What they may not write.
+        kind: Kind,
+        /// What they wrote or deleted.
+        with: Kind,
+    },
     /// Issuing a zone token.
     #[error("user \"{caller}\" cannot access generate zone token for zone '{zone}'")]
     ZoneToken {
@@ -132,43 +142,54 @@ pub enum Denied {
     },
 }
 
+impl Denied {
+    /// Names the zone for which a token was asked, in a refusal that was decided before it was known.
+    pub(crate) fn for_zone(self, zone: String) -> Self {
+        match self {
+            Self::ZoneToken { caller, .. } => Self::ZoneToken { caller, zone },
+            Self::ControlPlaneToken { caller, .. } => Self::ControlPlaneToken { caller, zone },
+            other => other,
+        }
+    }
+}
+
 impl Access {
     /// Returns whether the caller may read resources of a kind.
-    pub fn read(&self, caller: &Caller, kind: Kind) -> Result<(), Denied> {
+    pub(super) fn read(&self, caller: &Caller, kind: Kind) -> Result<(), Denied> {
         let allowed = !kind.admin_only || self.admin_resources.has(caller);
         check(allowed, || Denied::Resource { caller: caller.to_string(), kind })
     }
 
     /// Returns whether the caller may write resources of a kind: never without an identity.
-    pub fn write(&self, caller: &Caller, kind: Kind) -> Result<(), Denied> {
+    pub(super) fn write(&self, caller: &Caller, kind: Kind) -> Result<(), Denied> {
         let allowed = caller.is_authenticated() && (!kind.admin_only || self.admin_resources.has(caller));
         check(allowed, || Denied::Resource { caller: caller.to_string(), kind })
     }
 
     /// Returns whether the caller may issue zone tokens.
-    pub fn zone_token(&self, caller: &Caller, zone: &str) -> Result<(), Denied> {
+    pub(super) fn zone_token(&self, caller: &Caller, zone: &str) -> Result<(), Denied> {
         let zone = || zone.to_owned();
         check(self.generate_zone_token.has(caller), || Denied::ZoneToken { caller: caller.to_string(), zone: zone() })
     }
 
     /// Returns whether the caller may issue control plane tokens.
-    pub fn control_plane_token(&self, caller: &Caller, zone: &str) -> Result<(), Denied> {
+    pub(super) fn control_plane_token(&self, caller: &Caller, zone: &str) -> Result<(), Denied> {
         let allowed = self.generate_zone_token.has(caller) || self.generate_cp_token.has(caller);
         check(allowed, || Denied::ControlPlaneToken { caller: caller.to_string(), zone: zone.to_owned() })
     }
 
     /// Returns whether the caller may issue data plane tokens.
-    pub fn dataplane_token(&self, caller: &Caller) -> Result<(), Denied> {
+    pub(super) fn dataplane_token(&self, caller: &Caller) -> Result<(), Denied> {
         check(self.generate_dp_token.has(caller), || Denied::DataplaneToken { caller: caller.to_string() })
     }
 
     /// Returns whether the caller may issue user tokens.
-    pub fn user_token(&self, caller: &Caller) -> Result<(), Denied> {
+    pub(super) fn user_token(&self, caller: &Caller) -> Result<(), Denied> {
         check(self.generate_user_token.has(caller), || Denied::UserToken)
     }
 
     /// Returns whether the caller may look into a proxy.
-    pub fn view(&self, caller: &Caller, view: View) -> Result<(), Denied> {
+    pub(super) fn view(&self, caller: &Caller, view: View) -> Result<(), Denied> {
         let allowed = match view {
             View::ConfigDump => &self.view_config_dump,
             View::Stats => &self.view_stats,
@@ -178,7 +199,7 @@ impl Access {
     }
 
     /// Returns whether the caller may see the configuration.
-    pub fn metadata(&self, caller: &Caller) -> Result<(), Denied> {
+    pub(super) fn metadata(&self, caller: &Caller) -> Result<(), Denied> {
         check(self.control_plane_metadata.has(caller), || Denied::Metadata { caller: caller.to_string() })
     }
 }

@@ -62,7 +62,7 @@ impl Secrets {
             .there
             .iter()
             .chain(&self.new)
-            .map(|entry| SecretEntry { mesh: "", name: &entry.name, data: &entry.data })
+            .map(|entry| SecretEntry { mesh: "", name: &entry.name, data: Some(&entry.data) })
             .collect();
         let (ring, _) = KeyRing::build(0, &entries);
         let token = tokens::issue_user(&ring, ADMIN, Some(&[ADMIN.to_owned()]), TEN_YEARS, now, Uuid::new_v4())?;

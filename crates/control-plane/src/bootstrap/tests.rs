@@ -153,7 +153,7 @@ async fn the_admin_token_is_good_for_ten_years() {
     global(&store, &Wanted::default(), now()).await.unwrap();
     let key = data(&store, "user-token-signing-key-1").await;
     let token = String::from_utf8(data(&store, ADMIN_TOKEN).await).unwrap();
-    let (ring, _) = KeyRing::build(1, &[SecretEntry { mesh: "", name: "user-token-signing-key-1", data: &key }]);
+    let (ring, _) = KeyRing::build(1, &[SecretEntry { mesh: "", name: "user-token-signing-key-1", data: Some(&key) }]);
     let after = |days: i64| now() + jiff::SignedDuration::from_hours(days * 24);
     let leeway = std::time::Duration::ZERO;
     let user = tokens::verify_user(&token, &ring, after(3649), leeway).unwrap();

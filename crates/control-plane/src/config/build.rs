@@ -5,8 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use zeroize::Zeroizing;
 
 use super::{
-    ApiPort, ApiServer, AuthType, Config, ConfigError, GlobalAddress, GlobalAuth, GlobalKds, Mode, Remark, SecretText,
-    StoreType, Tls, ZoneKds, values::Values,
+    ApiPort, ApiServer, ApiTimeouts, AuthType, Config, ConfigError, GlobalAddress, GlobalAuth, GlobalKds, Mode, Remark,
+    SecretText, StoreType, Tls, ZoneKds, settings, values::Values,
 };
 use crate::access::{Access, Allowed};
 
@@ -291,8 +291,11 @@ impl Builder {
 
     fn api_port(&mut self, section: &'static str, port: &'static str) -> ApiPort {
         let interface = format!("{section}.interface");
-        if self.values.text(&interface).parse::<std::net::IpAddr>().is_err() {
-            self.bad(&interface, "it must be an IP address of this machine, like `0.0.0.0` or `127.0.0.1`");
+        if self.values.text(&interface).trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_err() {
+            self.bad(
+                &interface,
+                "it must be an IP address of this machine, like `127.0.0.1` or `::1`; `0.0.0.0` is every address",
+            );
         }
         ApiPort {
             enabled: self.values.flag(&format!("{section}.enabled")),
@@ -313,7 +316,26 @@ impl Builder {
             use_secrets: self.values.flag("apiServer.authn.tokens.validator.useSecrets"),
             base_path: self.values.text("apiServer.basePath").to_owned(),
             cors_allowed_domains: self.values.list("apiServer.corsAllowedDomains"),
+            timeouts: ApiTimeouts {
+                read_header: self.client_timeout("apiServer.readHeaderTimeout"),
+                read: self.client_timeout("apiServer.readTimeout"),
+                write: self.client_timeout("apiServer.writeTimeout"),
+                idle: self.client_timeout("apiServer.idleTimeout"),
+            },
         }
+    }
+
+    /// How long a client may take. Zero switches such a limit off at a real one; here there is always one.
+    fn client_timeout(&mut self, path: &'static str) -> Duration {
+        if self.values.duration(path).is_zero() {
+            let default = settings::default_of(path);
+            let source = self.values.source(path);
+            self.remarks.push(format!(
+                "{source}: {path} is 0, but a client without a time limit can keep others out: {default} is used"
+            ));
+            self.values.replace(path, default);
+        }
+        self.values.duration(path)
     }
 
     fn access(&mut self) -> Access {

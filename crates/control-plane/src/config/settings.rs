@@ -122,10 +122,10 @@ pub(super) const SETTINGS: &[Setting] = &[
     foreign("apiServer.gui.enabled", Flag, "KUMA_API_SERVER_GUI_ENABLED", "true"),
     foreign("apiServer.gui.rootUrl", Text, "KUMA_API_SERVER_GUI_ROOT_URL", ""),
     foreign("apiServer.gui.basePath", Text, "KUMA_API_SERVER_GUI_BASE_PATH", "/gui"),
-    foreign("apiServer.readHeaderTimeout", Duration, "KUMA_API_SERVER_READ_HEADER_TIMEOUT", "1s"),
-    foreign("apiServer.readTimeout", Duration, "KUMA_API_SERVER_READ_TIMEOUT", "10s"),
-    foreign("apiServer.writeTimeout", Duration, "KUMA_API_SERVER_WRITE_TIMEOUT", "30s"),
-    foreign("apiServer.idleTimeout", Duration, "KUMA_API_SERVER_IDLE_TIMEOUT", "2m0s"),
+    setting("apiServer.readHeaderTimeout", Duration, "KUMA_API_SERVER_READ_HEADER_TIMEOUT", "1s"),
+    setting("apiServer.readTimeout", Duration, "KUMA_API_SERVER_READ_TIMEOUT", "10s"),
+    setting("apiServer.writeTimeout", Duration, "KUMA_API_SERVER_WRITE_TIMEOUT", "30s"),
+    setting("apiServer.idleTimeout", Duration, "KUMA_API_SERVER_IDLE_TIMEOUT", "2m0s"),
     // multizone
     setting("multizone.global.kds.grpcPort", Number, "KUMA_MULTIZONE_GLOBAL_KDS_GRPC_PORT", "5685"),
     setting("multizone.global.kds.zoneInsightFlushInterval", Duration, "KUMA_MULTIZONE_GLOBAL_KDS_ZONE_INSIGHT_FLUSH_INTERVAL", "10s"),
@@ -311,6 +311,11 @@ pub(super) const SETTINGS: &[Setting] = &[
     foreign("meshService.labelPropagation.enabled", Flag, "KUMA_MESH_SERVICE_LABEL_PROPAGATION_ENABLED", "false"),
     foreign("meshService.labelPropagation.allowedLabelKeys", List, "KUMA_MESH_SERVICE_LABEL_PROPAGATION_ALLOWED_LABEL_KEYS", ""),
 ];
+
+/// The default of a setting.
+pub(super) fn default_of(path: &str) -> &'static str {
+    SETTINGS.iter().find(|setting| setting.path == path).map_or("", |setting| setting.default)
+}
 
 /// Settings that only 2.x has: accepted without effect, not shown.
 #[rustfmt::skip]

@@ -48,6 +48,20 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
 }
 
 #[test]
+fn a_client_of_the_api_always_has_a_time_limit() {
+    let timeouts = |pairs| {
+        let (config, remarks) = good("mode: global\n", pairs);
+        let all = config.api_server.timeouts;
+        (all.read_header.as_secs(), all.read.as_secs(), all.write.as_secs(), all.idle.as_secs(), remarks)
+    };
+    assert_eq!(timeouts(&[]), (1, 10, 30, 120, Vec::new()));
+    let set = &[("KUMA_API_SERVER_READ_TIMEOUT", "3s"), ("KUMA_API_SERVER_WRITE_TIMEOUT", "0s")];
+    let (_, read, write, _, remarks) = timeouts(set);
+    assert_eq!((read, write), (3, 30));
+    assert!(remarks[0].0.contains("KUMA_API_SERVER_WRITE_TIMEOUT") && remarks[0].0.contains("30s"), "{remarks:?}");
+}
+
+#[test]
 fn every_generation_of_the_names_works_and_is_told() {
     let token = |pairs: &[(&str, &str)]| {
         let (config, remarks) = good("", pairs);

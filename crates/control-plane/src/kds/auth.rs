@@ -76,14 +76,14 @@ mod tests {
 
     use super::*;
 
-    const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
+    const KEY: &[u8] = b"WJYYLYHNpsTlUPj5aSwUu0TkXSXS5FaFEDmZL9fLZ2E=";
 
     fn auth(kind: AuthType) -> GlobalAuth {
         GlobalAuth { kind, leeway: Duration::from_secs(30), enable_issuer: true }
     }
 
     fn ring() -> KeyRing {
-        let entry = tokens::SecretEntry { mesh: "", name: "control-plane-signing-key-0001", data: KEY };
+        let entry = tokens::SecretEntry { mesh: "", name: "control-plane-signing-key-0001", data: Some(KEY) };
         KeyRing::build(1, &[entry]).0
     }
 

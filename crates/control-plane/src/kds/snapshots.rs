@@ -364,7 +364,7 @@ impl Builder {
     fn with_public_half(&self, resource: &Resource, mapped: Outgoing) -> Option<Outgoing> {
         use prost::Message as _;
         use wire::kuma::system::v1alpha1::Secret;
-        match tokens::public_half(&secret_data(&resource.spec)) {
+        match tokens::public_half(&secret_data(&resource.spec).unwrap_or_default()) {
             Ok(pem) => {
                 let spec = Secret { data: Some(pem.into_bytes()) }.encode_to_vec().into();
                 Some(Outgoing { spec, ..mapped })

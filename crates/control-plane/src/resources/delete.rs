@@ -1,30 +1,41 @@
 //! Deleting one resource and what belongs to it (contract: rest 1.12).
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use model::{Key, Kind, Scope, proto};
 use serde_json::Value;
 use store::{Batch, Precondition, Query, StoreError, Stored, Write};
 use tracing::info;
 
 use super::{Operation, Resources, WriteError, key_of, labels};
-use crate::access::Caller;
+use crate::{
+    access::{Denied, Permit},
+    observe::shown,
+};
 
 impl Resources {
     /// Deletes a resource and everything it owns. Durable when it returns.
-    pub async fn delete(&self, caller: &Caller, kind: Kind, mesh: &str, name: &str) -> Result<(), WriteError> {
-        let result = self.try_delete(caller, kind, mesh, name).await;
+    pub async fn delete(&self, permit: &Permit, kind: Kind, mesh: &str, name: &str) -> Result<(), WriteError> {
+        let result = self.try_delete(permit, kind, mesh, name).await;
         let said = match &result {
             Ok(()) => "deleted".to_owned(),
-            Err(error) => format!("refused: {error}"),
+            Err(error) => error.said(),
         };
-        info!(target: "api-server", %caller, method = "DELETE", kind = kind.name, mesh, name, result = said, "resource deleted");
+        let (mesh, name) = (shown::name(mesh), shown::name(name));
+        info!(
+            target: "api-server", caller = %shown::name(&permit.caller().to_string()), method = "DELETE",
+            kind = kind.name, mesh = &*mesh, name = &*name, result = said, "resource deleted"
+        );
         result
     }
 
-    async fn try_delete(&self, caller: &Caller, kind: Kind, mesh: &str, name: &str) -> Result<(), WriteError> {
-        self.may_write(caller, kind)?;
+    async fn try_delete(&self, permit: &Permit, kind: Kind, mesh: &str, name: &str) -> Result<(), WriteError> {
+        self.writable(kind)?;
+        permit.write(kind)?;
         self.mesh_exists(kind, mesh).await?;
         let key = key_of(kind, mesh, name);
         let stored = self.store.get(&key).await.map_err(failed)?.ok_or(WriteError::NotFound)?;
+        self.check_what_goes_with(permit, &key).await?;
         // The field has no `labels` in front here, unlike in a PUT.
         let violations = labels::check_ours(&self.rules, kind, &stored.resource.labels, "[\"kuma.io/origin\"]");
         if !violations.is_empty() {
@@ -58,6 +69,41 @@ impl Resources {
             }
         }
         Ok(())
+    }
+
+    /// Refuses to let a caller change with a resource what they may not change alone: what a mesh holds, what the
+    /// resource owns, and what that owns.
+    pub(super) async fn check_what_goes_with(&self, permit: &Permit, key: &Key) -> Result<(), WriteError> {
+        let unknown = |source| WriteError::Store { operation: Operation::Find, source };
+        for kind in Kind::all() {
+            let Err(_denied) = permit.write(kind) else { continue };
+            for stored in self.store.list(&Query::all(kind)).await.map_err(unknown)?.items {
+                if self.goes_with(key, &stored).await.map_err(unknown)? {
+                    let caller = permit.caller().to_string();
+                    return Err(Denied::GoesWith { caller, kind, with: key.kind }.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows the owners of a resource to one that goes with `key`.
+    async fn goes_with(&self, key: &Key, stored: &Stored) -> Result<bool, StoreError> {
+        let of_zone = |one: &Key| key.kind == Kind::ZONE && one.kind == Kind::ZONE_INSIGHT && one.name == key.name;
+        let goes = |one: &Key| one == key || (key.kind == Kind::MESH && one.mesh == key.name) || of_zone(one);
+        let mut resource = Arc::clone(&stored.resource);
+        let mut seen = BTreeSet::new();
+        while !goes(&resource.key) {
+            let Some(owner) = resource.owner.clone().filter(|owner| seen.insert(owner.clone())) else {
+                return Ok(false);
+            };
+            if goes(&owner) {
+                return Ok(true);
+            }
+            let Some(next) = self.store.get(&owner).await? else { return Ok(false) };
+            resource = next.resource;
+        }
+        Ok(true)
     }
 
     /// What goes with a resource. The store deletes what it owns; what lives in a mesh or tells of a zone goes too,

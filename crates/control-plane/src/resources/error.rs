@@ -4,7 +4,10 @@ use model::document::{DocumentError, Violation};
 use store::StoreError;
 use thiserror::Error;
 
-use crate::access::Denied;
+use crate::{access::Denied, observe::shown};
+
+/// The most that a reason takes in a log line, in bytes.
+const LONGEST_REASON: usize = 1024;
 
 /// What was being done when a rule or the store said no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +92,11 @@ pub enum WriteError {
 }
 
 impl WriteError {
+    /// What the log says of it.
+    pub(super) fn said(&self) -> String {
+        format!("refused: {}", shown::escaped(&self.to_string(), LONGEST_REASON))
+    }
+
     pub(super) fn one(operation: Operation, field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Invalid { operation, violations: vec![Violation::new(field, reason)] }
     }

@@ -3,13 +3,16 @@
 //! A name with a serial decides which key signs. The peer stores anything under such a name, and then cannot sign;
 //! and two names with one serial (`-2`, `-0002`) make it a matter of luck which of them verifies.
 
-use model::{Key, Kind, proto};
-use serde_json::Value;
+use model::{Key, Kind};
 use store::Query;
 use tokens::{Family, KeyProblem};
 use tokio::sync::MutexGuard;
 
 use super::{Operation, Resources, WriteError};
+use crate::keys::secret_data;
+
+const NO_DATA: &str = "must not be empty: base64 of what the secret holds; to empty a list or to take a key away, \
+                       delete the secret";
 
 impl Resources {
     /// Waits for other writes of signing keys to end, if this is one.
@@ -17,12 +20,20 @@ impl Resources {
         if is_key_name(key) { Some(self.key_writes.lock().await) } else { None }
     }
 
-    /// Refuses a signing key that cannot be used, one whose serial another key has, and a revocation list that is no text.
-    pub(super) async fn check_signing_key(&self, key: &Key, spec: &[u8]) -> Result<(), WriteError> {
+    /// Refuses a secret without data, a signing key that cannot be used, one whose serial another key has, and a list of
+    /// revoked ids that names none or holds what can be none.
+    pub(super) async fn check_secret(&self, key: &Key, spec: &[u8]) -> Result<(), WriteError> {
+        if key.kind != Kind::SECRET && key.kind != Kind::GLOBAL_SECRET {
+            return Ok(());
+        }
+        // A secret under another member (`value`, `date`) has none: taken in silence, it would take all revocations back.
+        let Some(data) = secret_data(spec).filter(|data| !data.is_empty()) else {
+            return Err(WriteError::one(Operation::Check, "data", NO_DATA.to_owned()));
+        };
         if !is_key_name(key) && !key.name.contains("-token-revocations") {
             return Ok(());
         }
-        if let Err(problem) = tokens::check_key(&key.name, &secret_data(spec)) {
+        if let Err(problem) = tokens::check_key(&key.name, &data) {
             let field = if matches!(problem, KeyProblem::NoSerial { .. }) { "name" } else { "data" };
             return Err(WriteError::one(Operation::Check, field, problem.to_string()));
         }
@@ -57,13 +68,6 @@ fn is_key_name(key: &Key) -> bool {
 
 fn begins_with(key: &Key, family: &Family) -> bool {
     key.name.strip_prefix(&family.prefix()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-}
-
-fn secret_data(spec: &[u8]) -> Vec<u8> {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
-    let fields = proto::spec_to_json(Kind::SECRET, spec).unwrap_or_default();
-    let text = fields.get("data").and_then(Value::as_str).unwrap_or_default();
-    STANDARD.decode(text).unwrap_or_default()
 }
 
 #[cfg(test)]

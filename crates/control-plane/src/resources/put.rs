@@ -6,7 +6,7 @@ use store::{Batch, Precondition, Stored, Write};
 use tracing::info;
 
 use super::{Operation, Resources, Side, WriteError, key_of, labels, mesh};
-use crate::access::Caller;
+use crate::{access::Permit, observe::shown};
 
 /// What a PUT did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,39 +30,36 @@ impl Resources {
     /// Creates or replaces a resource from a REST body. Durable when it returns.
     pub async fn put(
         &self,
-        caller: &Caller,
+        permit: &Permit,
         kind: Kind,
         mesh: &str,
         name: &str,
         body: &[u8],
     ) -> Result<Written, WriteError> {
-        let result = self.try_put(caller, kind, mesh, name, body).await;
+        let result = self.try_put(permit, kind, mesh, name, body).await;
         let said = match &result {
             Ok(Written { put: Put::Created, .. }) => "created".to_owned(),
             Ok(Written { put: Put::Updated, .. }) => "updated".to_owned(),
-            Err(error) => format!("refused: {error}"),
+            Err(error) => error.said(),
         };
-        info!(target: "api-server", %caller, method = "PUT", kind = kind.name, mesh, name, result = said, "resource written");
+        let (mesh, name) = (shown::name(mesh), shown::name(name));
+        info!(
+            target: "api-server", caller = %shown::name(&permit.caller().to_string()), method = "PUT", kind = kind.name,
+            mesh = &*mesh, name = &*name, result = said, "resource written"
+        );
         result
-    }
-
-    /// Returns whether the caller may try at all; looks at nothing stored.
-    pub fn may_write(&self, caller: &Caller, kind: Kind) -> Result<(), WriteError> {
-        if let Some(why) = self.read_only(kind) {
-            return Err(why.into());
-        }
-        Ok(self.access.write(caller, kind)?)
     }
 
     async fn try_put(
         &self,
-        caller: &Caller,
+        permit: &Permit,
         kind: Kind,
         mesh: &str,
         name: &str,
         body: &[u8],
     ) -> Result<Written, WriteError> {
-        self.may_write(caller, kind)?;
+        self.writable(kind)?;
+        permit.write(kind)?;
         self.mesh_exists(kind, mesh).await?;
         let body = document::from_rest(kind, body)?;
         let key = key_of(kind, mesh, name);
@@ -79,6 +76,10 @@ impl Resources {
                 if let Some(violation) = validate::display_name(kind, name) {
                     return Err(WriteError::Invalid { operation: Operation::Create, violations: vec![violation] });
                 }
+                if kind == Kind::MESH {
+                    // A mesh comes with a signing key, in the place of what a mesh of this name left behind.
+                    self.check_what_goes_with(permit, &key).await?;
+                }
                 self.create(key, new_labels, body.spec).await?;
                 Put::Created
             }
@@ -92,7 +93,7 @@ impl Resources {
 
     async fn create(&self, key: Key, labels: model::Labels, spec: Bytes) -> Result<(), WriteError> {
         let _alone = self.alone_with_keys(&key).await;
-        self.check_signing_key(&key, &spec).await?;
+        self.check_secret(&key, &spec).await?;
         let now = self.clock.now();
         let kind = key.kind;
         let resource = Resource {
@@ -130,7 +131,7 @@ impl Resources {
             return Err(WriteError::Invalid { operation: Operation::Update, violations });
         }
         let _alone = self.alone_with_keys(key).await;
-        self.check_signing_key(key, &spec).await?;
+        self.check_secret(key, &spec).await?;
         let resource = Resource {
             key: key.clone(),
             labels,

@@ -1,6 +1,6 @@
 //! One request from its head to its answer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -10,29 +10,34 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use store::ResourceStore;
+use model::{Key, Resource};
+use store::{Page, Query, ResourceStore, Stored};
 use tokens::KeyRing;
 use tokio::sync::watch;
 use tracing::info;
 
 use super::{
-    EnvoyAdmin, Settings, answer,
+    AdminAnswer, AdminRequest, EnvoyAdmin, Settings, answer,
+    audit::Audit,
+    body::{self, Incoming, Read, Room},
+    cors::Cors,
     error::{ApiError, Refused},
     handlers,
+    held::Answers,
     negotiate::{cleaned, reads_json, redirect, segments, takes_json},
     query::Parameters,
-    routes::{Endpoint, NoRoute, Routes, TokenKind},
+    routes::{Matched, NoRoute, Routes},
 };
 use crate::{
-    access::{Access, Authenticator, Caller, Peer, Transport},
+    access::{Access, Authenticator, Caller, Peer, Permit, Rule, TokenKind, Transport, TwoHosts, host_of},
     clock::Clock,
+    limits::Proof,
     observe::readiness::Readiness,
     resources::Resources,
 };
 
-/// The largest body that is read.
-const LARGEST_BODY: usize = 32 * 1024 * 1024;
+/// The wording of a refusal that needs a look at the body is not waited for longer than this.
+const WORDING_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the API works with.
 pub struct Handles {
@@ -59,15 +64,31 @@ pub struct Handles {
 pub struct Api(Arc<Inner>);
 
 struct Inner {
-    handles: Handles,
+    store: Arc<dyn ResourceStore>,
+    access: Arc<Access>,
+    parts: Parts,
     authenticator: Authenticator,
     routes: Routes,
+    room: Room,
+    answers: Answers,
+    audit: Audit,
+}
+
+/// What handlers work with. What is stored, signing keys and proxies are behind the methods of [`Call`], which ask what
+/// the caller may do: a handler that forgets to ask does not compile.
+pub(crate) struct Parts {
+    pub(crate) clock: Clock,
+    pub(crate) resources: Resources,
+    ring: watch::Receiver<Arc<KeyRing>>,
+    admin: Arc<dyn EnvoyAdmin>,
+    pub(crate) settings: Settings,
+    pub(crate) readiness: Readiness,
 }
 
 /// What a handler knows of a request.
 pub(crate) struct Call<'a> {
     /// What the API works with.
-    pub(crate) handles: &'a Handles,
+    pub(crate) handles: &'a Parts,
     /// The path as it was asked, with the base path.
     pub(crate) path: &'a str,
     /// `http://host`
@@ -76,13 +97,70 @@ pub(crate) struct Call<'a> {
     pub(crate) parameters: Parameters,
     /// The body; empty for GET and DELETE.
     pub(crate) body: Bytes,
+    /// Who asks, and what they may do.
+    pub(crate) permit: Permit,
+    store: &'a dyn ResourceStore,
+}
+
+impl Call<'_> {
+    /// Reads a resource, if the caller may read its kind; `title` is for what the store says.
+    pub(crate) async fn get(&self, key: &Key, title: &'static str) -> Result<Option<Stored>, ApiError> {
+        self.permit.read(key.kind)?;
+        self.store.get(key).await.map_err(|source| ApiError::Store { title, source })
+    }
+
+    /// Lists resources, if the caller may read their kind; `title` is for what the store says.
+    pub(crate) async fn list(&self, query: &Query, title: &'static str) -> Result<Page, ApiError> {
+        self.permit.read(query.kind)?;
+        self.store.list(query).await.map_err(|source| ApiError::Store { title, source })
+    }
+
+    /// The keys that sign tokens, if the caller may issue such a token for the zone that it names.
+    pub(crate) fn keys_to_issue(&self, token: TokenKind, zone: &str) -> Result<Arc<KeyRing>, ApiError> {
+        self.permit.issue(token, zone)?;
+        Ok(self.handles.ring.borrow().clone())
+    }
+
+    /// Asks a zone for a proxy of it, if the caller may look into proxies this way.
+    pub(crate) async fn look_into(
+        &self,
+        zone: &str,
+        proxy: &Resource,
+        request: AdminRequest,
+    ) -> Result<AdminAnswer, ApiError> {
+        self.permit.view(request.view)?;
+        Ok(self.handles.admin.ask(zone, proxy, request).await?)
+    }
+}
+
+/// The head of a request, as the rest of the way needs it.
+struct Asked<'a> {
+    method: &'a Method,
+    headers: &'a HeaderMap,
+    /// With the base path.
+    full_path: &'a str,
+    /// Below it.
+    path: &'a str,
+    origin: String,
+    query: Option<&'a str>,
+    caller: Caller,
 }
 
 impl Api {
     /// Returns the API.
     pub fn new(handles: Handles) -> Self {
-        let authenticator = Authenticator::new(handles.settings.localhost_is_admin, handles.ring.clone());
-        Self(Arc::new(Inner { handles, authenticator, routes: Routes::all() }))
+        let Handles { store, clock, resources, access, ring, admin, settings, readiness } = handles;
+        if settings.localhost_is_admin {
+            info!(
+                target: "api-server",
+                "programs on this machine that ask for themselves are administrators; where one forwards requests of \
+                 others without a trace, as a plain TCP forwarder does, set apiServer.authn.localhostIsAdmin to false"
+            );
+        }
+        let authenticator = Authenticator::new(settings.localhost_is_admin, ring.clone());
+        let parts = Parts { clock, resources, ring, admin, settings, readiness };
+        let (routes, room, answers, audit) = (Routes::all(), Room::new(), Answers::new(), Audit::new());
+        Self(Arc::new(Inner { store, access, parts, authenticator, routes, room, answers, audit }))
     }
 
     /// Returns the API as a router. Each request must carry an [`Peer`] extension; one without is refused.
@@ -96,30 +174,39 @@ impl Api {
     }
 
     /// Answers a request that came from `peer`.
+    ///
+    /// Who asks is judged by the head: the body is read for those who may send one, and a connection on which one is
+    /// left unread is closed after the answer, never drained.
     pub async fn answer<B>(&self, peer: Peer, request: http::Request<B>) -> Response
     where
-        B: http_body::Body<Data = Bytes> + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        B: http_body::Body<Data = Bytes> + Send + Unpin,
     {
-        let head = *request.method() == Method::HEAD;
-        let mut response = self.try_answer(peer, request).await.unwrap_or_else(|response| *response);
-        if head {
+        let (head, body) = request.into_parts();
+        let mut body = Incoming::new(body);
+        let mut response = self.try_answer(peer, &head, &mut body).await.unwrap_or_else(|response| *response);
+        if body.is_left() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if head.method == Method::HEAD {
             *response.body_mut() = Body::empty();
         }
         response
     }
 
-    async fn try_answer<B>(&self, peer: Peer, request: http::Request<B>) -> Result<Response, Box<Response>>
+    async fn try_answer<B>(
+        &self,
+        peer: Peer,
+        head: &http::request::Parts,
+        body: &mut Incoming<B>,
+    ) -> Result<Response, Box<Response>>
     where
-        B: http_body::Body<Data = Bytes> + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        B: http_body::Body<Data = Bytes> + Send + Unpin,
     {
-        let (head, body) = request.into_parts();
-        let host = host_of(&head);
-        if host.is_none() && head.version == Version::HTTP_11 {
-            return Err(Box::new(Refused::NoHost.into_response()));
-        }
-        let host = host.unwrap_or_default();
+        let host = match host_of(head) {
+            Ok(None) if head.version == Version::HTTP_11 => return Err(Box::new(Refused::NoHost.into_response())),
+            Ok(host) => host.unwrap_or_default(),
+            Err(TwoHosts) => return Err(Box::new(Refused::TwoHosts.into_response())),
+        };
         let (method, headers, full_path, query) = (&head.method, &head.headers, head.uri.path(), head.uri.query());
         if let Some(path) = cleaned(full_path) {
             return Ok(redirect(method, &path, query));
@@ -131,81 +218,127 @@ impl Api {
             return Ok(answer::with_type(StatusCode::OK, "text/html; charset=utf-8", NO_GUI));
         }
         let path = self.below_base_path(full_path)?;
-        let caller = self.caller(peer, &host, headers, path)?;
-        let cors = Cors::of(&self.0.handles.settings.cors_allowed_domains, headers);
+        let cors = Cors::of(&self.0.parts.settings.cors_allowed_domains, headers);
+        let caller = self.caller(peer, host, head, path).map_err(|error| Box::new(error.into_response()))?;
+        if let (Some(proof), true) = (head.extensions.get::<Proof>(), caller.is_authenticated()) {
+            proof.shown();
+        }
         if cors.is_preflight(method, headers) {
             return Ok(Response::new(Body::empty()));
         }
-        let inside = self.inside(method, headers, path, caller, body, |body| Call {
-            handles: &self.0.handles,
-            path: full_path,
-            origin: format!("{}://{host}", if peer.transport == Transport::Https { "https" } else { "http" }),
-            parameters: Parameters::parse(query),
-            body,
-        });
-        let mut response = inside.await.unwrap_or_else(|response| *response);
+        let origin = format!("{}://{host}", if peer.transport == Transport::Https { "https" } else { "http" });
+        let asked = Asked { method, headers, full_path, path, origin, query, caller };
+        let mut response = self.inside(asked, body).await.unwrap_or_else(|response| *response);
         cors.mark(&mut response);
         Ok(response)
     }
 
-    /// Finds the route and calls its handler.
-    async fn inside<'a, B>(
-        &'a self,
-        method: &Method,
-        headers: &HeaderMap,
-        path: &str,
-        caller: Option<Caller>,
-        body: B,
-        call: impl FnOnce(Bytes) -> Call<'a>,
-    ) -> Result<Response, Box<Response>>
+    /// Finds the route, judges the caller, reads the body, calls the handler; in this order.
+    async fn inside<B>(&self, asked: Asked<'_>, body: &mut Incoming<B>) -> Result<Response, Box<Response>>
     where
-        B: http_body::Body<Data = Bytes> + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        B: http_body::Body<Data = Bytes> + Send + Unpin,
     {
         let refuse = |refused: Refused| Box::new(refused.into_response());
-        let segments = segments(path).ok_or_else(|| refuse(Refused::NotFound))?;
-        let matched = self.0.routes.find(method, &segments).map_err(|none| match none {
+        let segments = segments(asked.path).ok_or_else(|| refuse(Refused::NotFound))?;
+        let matched = self.0.routes.find(asked.method, &segments).map_err(|none| match none {
             NoRoute::Path => refuse(Refused::NotFound),
             NoRoute::Method(allow) => refuse(Refused::Method { allow }),
         })?;
-        if !reads_json(method, headers) {
+        if !reads_json(asked.method, asked.headers) {
             return Err(refuse(Refused::MediaType));
         }
-        if !takes_json(headers) {
+        if !takes_json(asked.headers) {
             return Err(refuse(Refused::NotAcceptable));
         }
-        let Some(caller) = caller else {
-            // Only the index is answered to callers who were not looked at.
-            return match matched.route.endpoint {
-                Endpoint::Index => handlers::index(&call(Bytes::new())).await.map_err(failed),
-                _ => Err(failed(ApiError::Unauthenticated)),
-            };
+        let failed = |error: ApiError| {
+            self.0.audit.fault(&error);
+            Box::new(error.into_response())
         };
-        let body = match *method {
-            Method::PUT | Method::POST => read(body).await.map_err(failed)?,
-            _ => Bytes::new(),
+        let permit = match self.judge(&asked.caller, &matched) {
+            Ok(permit) => permit,
+            Err(error) => {
+                let error = self.worded(error, &asked, &matched, body).await;
+                self.0.audit.refused(&asked.caller, asked.method, &matched, &error);
+                return Err(failed(error));
+            }
         };
-        handlers::dispatch(&call(body), &caller, &matched).await.map_err(failed)
-    }
-
-    /// Returns who is calling; nobody is looked at for the index.
-    fn caller(&self, peer: Peer, host: &str, headers: &HeaderMap, path: &str) -> Result<Option<Caller>, Box<Response>> {
-        if path == "/" || path.is_empty() {
-            return Ok(None);
-        }
-        let now = self.0.handles.clock.now();
-        match self.0.authenticator.authenticate(peer, host, headers, now) {
-            Ok(caller) => Ok(Some(caller)),
-            Err(rejection) => {
-                info!(target: "api-server", remote = %peer.remote, reason = %rejection, "authentication rejected");
-                Err(failed(ApiError::Unauthenticated))
+        let read = match *asked.method {
+            Method::PUT | Method::POST => {
+                let (limit, within) = (body::limit(matched.route.rule), self.0.parts.settings.read_timeout);
+                body.read(limit, within, &self.0.room).await.map_err(failed)?
+            }
+            _ => Read::default(),
+        };
+        let call = Call {
+            handles: &self.0.parts,
+            path: asked.full_path,
+            origin: asked.origin.clone(),
+            parameters: Parameters::parse(asked.query),
+            body: read.bytes.clone(),
+            permit,
+            store: &*self.0.store,
+        };
+        let proven = asked.caller.is_authenticated();
+        let turn = if matched.route.endpoint.is_of_many() { Some(self.0.answers.turn(proven).await) } else { None };
+        let answer = handlers::dispatch(&call, &matched).await;
+        drop(turn);
+        match answer {
+            Ok(answer) => self.0.answers.hold(proven, answer).await.map_err(failed),
+            Err(error) => {
+                if matches!(matched.route.rule, Rule::Issue(_)) {
+                    self.0.audit.refused(&asked.caller, asked.method, &matched, &error);
+                }
+                Err(failed(error))
             }
         }
     }
 
+    /// Asks the rule of the route. What nobody may write here is told first, as from the peer.
+    fn judge(&self, caller: &Caller, matched: &Matched<'_>) -> Result<Permit, ApiError> {
+        if let Rule::Write(kind) = matched.route.rule {
+            self.0.parts.resources.writable(kind)?;
+        }
+        Ok(self.0.access.judge(caller.clone(), matched.route.rule)?)
+    }
+
+    /// Puts the zone into a refusal that names one, as from the peer. The decision has fallen: of the body only what
+    /// is small, was promised, and comes at once is looked at.
+    async fn worded<B>(
+        &self,
+        error: ApiError,
+        asked: &Asked<'_>,
+        matched: &Matched<'_>,
+        body: &mut Incoming<B>,
+    ) -> ApiError
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin,
+    {
+        let names_zone = matches!(matched.route.rule, Rule::Issue(TokenKind::Zone | TokenKind::ControlPlane));
+        let ApiError::Denied(denied) = error else { return error };
+        if !names_zone || !body.is_small(asked.headers) {
+            return denied.into();
+        }
+        match body.read(body::SMALL, WORDING_WITHIN, &self.0.room).await {
+            Ok(read) => denied.for_zone(handlers::zone_named(&read.bytes)).into(),
+            Err(_) => denied.into(),
+        }
+    }
+
+    /// Returns who is calling; nobody is looked at for the index.
+    fn caller(&self, peer: Peer, host: &str, head: &http::request::Parts, path: &str) -> Result<Caller, ApiError> {
+        if path == "/" || path.is_empty() {
+            return Ok(Caller::anonymous());
+        }
+        let now = self.0.parts.clock.now();
+        self.0.authenticator.authenticate(peer, host, head, now).map_err(|rejection| {
+            self.0.audit.rejected(peer.remote, &rejection);
+            ApiError::Unauthenticated
+        })
+    }
+
     /// Cuts the base path off. User tokens are issued below it and, as from the peer, at the root.
     fn below_base_path<'p>(&self, path: &'p str) -> Result<&'p str, Box<Response>> {
-        let base = self.0.handles.settings.base_path.trim_matches('/');
+        let base = self.0.parts.settings.base_path.trim_matches('/');
         if base.is_empty() || path == "/tokens/user" {
             return Ok(path);
         }
@@ -220,64 +353,11 @@ impl Api {
 const NO_GUI: &str = "<!doctype html>\n<html><head><title>GUI disabled</title></head><body><p>This control plane has no \
                       web interface. Use kumactl or the REST API.</p></body></html>\n";
 
-fn failed(error: ApiError) -> Box<Response> {
-    Box::new(error.into_response())
-}
-
 async fn serve(State(api): State<Api>, request: Request) -> Response {
     match request.extensions().get::<Peer>() {
         Some(peer) => api.answer(*peer, request).await,
         // Without the address nobody can say whether the caller is the administrator of this machine.
         None => ApiError::Unauthenticated.into_response(),
-    }
-}
-
-fn host_of(head: &http::request::Parts) -> Option<String> {
-    match head.headers.get(header::HOST) {
-        Some(host) => Some(host.to_str().unwrap_or_default().to_owned()),
-        None => head.uri.authority().map(|authority| authority.as_str().to_owned()),
-    }
-}
-
-async fn read<B>(body: B) -> Result<Bytes, ApiError>
-where
-    B: http_body::Body<Data = Bytes> + Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    match Limited::new(Box::pin(body), LARGEST_BODY).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::BodyTooLarge),
-        Err(_) => Err(ApiError::BodyLost),
-    }
-}
-
-/// What the answer says to a browser on a page of another site.
-struct Cors<'a> {
-    allowed: Option<&'a HeaderValue>,
-    in_force: bool,
-}
-
-impl<'a> Cors<'a> {
-    fn of(domains: &[String], headers: &'a HeaderMap) -> Self {
-        let allowed = headers.get(header::ORIGIN).filter(|origin| {
-            origin.to_str().is_ok_and(|origin| domains.iter().any(|domain| domain == origin || domain == "*"))
-        });
-        Self { allowed, in_force: !domains.is_empty() }
-    }
-
-    /// A preflight is answered without any permission: browsers cannot write.
-    fn is_preflight(&self, method: &Method, headers: &HeaderMap) -> bool {
-        self.in_force
-            && *method == Method::OPTIONS
-            && headers.contains_key(header::ORIGIN)
-            && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
-    }
-
-    fn mark(&self, response: &mut Response) {
-        let Some(origin) = self.allowed else { return };
-        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        let exposed = HeaderValue::from_static("Access-Control-Allow-Origin");
-        response.headers_mut().insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
 }
 

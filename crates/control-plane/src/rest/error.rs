@@ -9,11 +9,11 @@ use model::{
 use serde_json::{Map, Value, json};
 use store::StoreError;
 use tokens::IssueError;
-use tracing::error;
 
 use super::{admin::AdminError, answer};
 use crate::{
     access::Denied,
+    observe::shown,
     resources::{Operation, ReadOnly, WriteError},
 };
 
@@ -48,10 +48,14 @@ pub(crate) enum ApiError {
     Store { title: &'static str, source: StoreError },
     /// Not on a global control plane.
     NotOnGlobal,
-    /// The body did not come.
+    /// The body is cut off, or not encoded as its head says.
     BodyLost,
+    /// The body took too long.
+    BodyLate,
     /// The body is larger than is taken.
-    BodyTooLarge,
+    BodyTooLarge { limit: usize },
+    /// Others use what this request needs.
+    Busy,
     /// The route is known, what it needs is not part of this program.
     NotImplemented { what: &'static str },
 }
@@ -91,6 +95,10 @@ const INTERNAL: &str = "Internal Server Error";
 const NOT_VALID: &str = "Resource is not valid";
 const BAD_REQUEST: &str = "Bad Request";
 const NO_TOKEN: &str = "Could not issue a token";
+/// The most that one text of an answer takes, in bytes.
+const LONGEST_TEXT: usize = 2048;
+/// The most faults of a request that an answer lists.
+const MOST_VIOLATIONS: usize = 200;
 const CHECK: &str = "Could not process a resource";
 
 /// A status and the body that goes with it.
@@ -110,21 +118,29 @@ impl Problem {
         Self { parameters, ..Self::new(StatusCode::BAD_REQUEST, title, detail) }
     }
 
+    /// Texts repeat names of the request, so they are cut, and faults that it has by the thousand are not all told.
     fn into_response(self) -> Response {
+        let detail = shown::cut(&self.detail, LONGEST_TEXT);
         let mut body = Map::new();
         body.insert("type".to_owned(), json!("/std-errors"));
         body.insert("status".to_owned(), json!(self.status.as_u16()));
-        body.insert("title".to_owned(), json!(self.title));
-        body.insert("detail".to_owned(), json!(self.detail));
+        body.insert("title".to_owned(), json!(shown::cut(&self.title, LONGEST_TEXT)));
+        body.insert("detail".to_owned(), json!(detail));
         if !self.parameters.is_empty() {
             let list = |text: &str| -> Vec<Value> {
-                self.parameters.iter().map(|found| json!({"field": found.field, text: found.reason})).collect()
+                let told = self.parameters.iter().take(MOST_VIOLATIONS);
+                let row = |found: &Violation| {
+                    let (field, reason) =
+                        (shown::cut(&found.field, LONGEST_TEXT), shown::cut(&found.reason, LONGEST_TEXT));
+                    json!({"field": field, text: reason})
+                };
+                told.map(row).collect()
             };
             body.insert("invalid_parameters".to_owned(), Value::Array(list("reason")));
-            body.insert("details".to_owned(), json!(self.detail));
+            body.insert("details".to_owned(), json!(detail));
             body.insert("causes".to_owned(), Value::Array(list("message")));
         } else {
-            body.insert("details".to_owned(), json!(self.detail));
+            body.insert("details".to_owned(), json!(detail));
         }
         answer::json(self.status, &Value::Object(body))
     }
@@ -136,8 +152,25 @@ impl ApiError {
         match self {
             Self::Denied(denied) => denied.to_string(),
             Self::Issue(error) => error.to_string(),
+            Self::Write(error) => error.to_string(),
             Self::Invalid { violations, .. } => model::validate::join(violations),
             other => format!("{other:?}"),
+        }
+    }
+
+    /// What went wrong on our side, for the log; nothing if the request is to blame.
+    pub(crate) fn fault(&self) -> Option<String> {
+        let of_store = |problem: &StoreError| match problem {
+            StoreError::Unavailable { .. } => Some(format!("the store is unavailable: {problem}")),
+            StoreError::Corrupt { .. } => Some(format!("the store is corrupt: {problem}")),
+            StoreError::NotFound { .. } | StoreError::AlreadyExists { .. } | StoreError::Conflict { .. } => None,
+        };
+        match self {
+            Self::Issue(IssueError::NoKey { .. }) => None,
+            Self::Issue(problem) => Some(format!("no token was issued: {problem}")),
+            Self::Write(WriteError::Store { source, .. }) | Self::Store { source, .. } => of_store(source),
+            Self::Write(problem @ WriteError::NoKey) => Some(problem.to_string()),
+            _ => None,
         }
     }
 
@@ -171,9 +204,21 @@ impl ApiError {
             Self::Write(error) => of_write(error),
             Self::Store { title, source } => of_store(title, &source),
             Self::NotOnGlobal => Problem::new(S::METHOD_NOT_ALLOWED, "Method not allowed", "Not allowed on global CP"),
-            Self::BodyLost => Problem::new(S::INTERNAL_SERVER_ERROR, CHECK, INTERNAL),
-            Self::BodyTooLarge => {
-                Problem::new(S::PAYLOAD_TOO_LARGE, CHECK, "the body of the request is larger than 32 MiB")
+            Self::BodyLost => {
+                let detail = "the body of the request is cut off, or is not encoded as the head of the request says";
+                Problem::new(S::BAD_REQUEST, CHECK, detail)
+            }
+            Self::BodyLate => {
+                let detail = "the body of the request did not come in time (apiServer.readTimeout)";
+                Problem::new(S::REQUEST_TIMEOUT, CHECK, detail)
+            }
+            Self::BodyTooLarge { limit } => {
+                let detail = format!("the body of the request is larger than {} KiB", limit / 1024);
+                Problem::new(S::PAYLOAD_TOO_LARGE, CHECK, detail)
+            }
+            Self::Busy => {
+                let detail = "too many large requests at once; nothing was done, try again in a moment";
+                Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", detail)
             }
             Self::NotImplemented { what } => {
                 Problem::new(S::NOT_IMPLEMENTED, "Not implemented", format!("{what} is not part of this control plane"))
@@ -185,10 +230,7 @@ impl ApiError {
 fn of_issue(problem: &IssueError) -> Problem {
     match problem {
         IssueError::NoKey { .. } => Problem::new(StatusCode::NOT_FOUND, "Signing Key not found", problem.to_string()),
-        other => {
-            error!(target: "api-server", error = %other, "token not issued");
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, NO_TOKEN, INTERNAL)
-        }
+        _ => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, NO_TOKEN, INTERNAL),
     }
 }
 
@@ -205,10 +247,7 @@ fn of_write(error: WriteError) -> Problem {
         WriteError::Document(error) => of_document(error),
         WriteError::Invalid { operation, violations } => Problem::invalid(title_of(operation), NOT_VALID, violations),
         WriteError::Workload { .. } => Problem::new(S::BAD_REQUEST, BAD_REQUEST, error.to_string()),
-        WriteError::NoKey => {
-            error!(target: "api-server", error = %error, "resource not written");
-            Problem::new(S::INTERNAL_SERVER_ERROR, title_of(Operation::Create), INTERNAL)
-        }
+        WriteError::NoKey => Problem::new(S::INTERNAL_SERVER_ERROR, title_of(Operation::Create), INTERNAL),
         WriteError::Store { operation: Operation::Update, source } => of_store("Failed to update a resource", &source),
         WriteError::Store { operation, source } => of_store(title_of(operation), &source),
     }
@@ -234,13 +273,9 @@ fn of_store(title: &str, problem: &StoreError) -> Problem {
             Problem::new(S::CONFLICT, "Conflict", problem.to_string())
         }
         StoreError::Unavailable { .. } => {
-            error!(target: "api-server", error = %problem, "the store is unavailable");
             Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", "the store is unavailable; nothing was written")
         }
-        StoreError::Corrupt { .. } => {
-            error!(target: "api-server", error = %problem, "the store is corrupt");
-            Problem::new(S::INTERNAL_SERVER_ERROR, title, INTERNAL)
-        }
+        StoreError::Corrupt { .. } => Problem::new(S::INTERNAL_SERVER_ERROR, title, INTERNAL),
     }
 }
 
@@ -260,6 +295,8 @@ fn title_of(operation: Operation) -> &'static str {
 pub(crate) enum Refused {
     /// No `Host`, in a version of HTTP that has it.
     NoHost,
+    /// More than one `Host`: nobody knows which one a proxy looked at.
+    TwoHosts,
     /// Nothing is at this path.
     NotFound,
     /// The path lies outside of the base path.
@@ -277,6 +314,7 @@ impl Refused {
     pub(crate) fn into_response(self) -> Response {
         let (status, text) = match &self {
             Self::NoHost => (StatusCode::BAD_REQUEST, "400 Bad Request: missing required Host header"),
+            Self::TwoHosts => (StatusCode::BAD_REQUEST, "400 Bad Request: too many Host headers"),
             Self::NotFound => (StatusCode::NOT_FOUND, "404: Page Not Found"),
             Self::OutsideBasePath => (StatusCode::NOT_FOUND, "404 page not found\n"),
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed"),
@@ -296,7 +334,7 @@ impl Refused {
                     response.headers_mut().insert(header::ALLOW, value);
                 }
             }
-            Self::NoHost | Self::NotFound | Self::MediaType | Self::NotAcceptable => {}
+            Self::NoHost | Self::TwoHosts | Self::NotFound | Self::MediaType | Self::NotAcceptable => {}
         }
         response
     }

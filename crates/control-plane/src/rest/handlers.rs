@@ -1,5 +1,6 @@
 //! What each route does.
 
+mod config_of_zones;
 mod index;
 mod insights;
 mod inspect;
@@ -12,48 +13,46 @@ mod tokens;
 
 use axum::response::Response;
 use model::{Audience, Key, Kind, Scope};
-use store::StoreError;
 
 use super::{
     api::Call,
     error::ApiError,
     routes::{Endpoint, Matched},
 };
-use crate::access::Caller;
 
-pub(crate) use index::index;
+pub(crate) use tokens::zone_named;
 
 /// Calls the handler of a route.
-pub(crate) async fn dispatch(call: &Call<'_>, caller: &Caller, matched: &Matched<'_>) -> Result<Response, ApiError> {
+pub(crate) async fn dispatch(call: &Call<'_>, matched: &Matched<'_>) -> Result<Response, ApiError> {
     match matched.route.endpoint {
-        Endpoint::Index => index(call).await,
-        Endpoint::Config => index::config(call, caller),
-        Endpoint::WhoAmI => Ok(index::who_am_i(caller)),
+        Endpoint::Index => index::index(call).await,
+        Endpoint::Config => index::config(call),
+        Endpoint::WhoAmI => Ok(index::who_am_i(call)),
         Endpoint::Policies => Ok(index::policies(call)),
         Endpoint::ResourceTypes => Ok(index::resource_types(call)),
-        Endpoint::GlobalInsight => insights::global_insight(call, caller).await,
-        Endpoint::GlobalInsights => insights::global_insights(call, caller).await,
-        Endpoint::Kri => kri::get(call, caller, matched.parameter("kri")).await,
-        Endpoint::Tokens(kind) => tokens::issue(call, caller, kind).await,
+        Endpoint::GlobalInsight => insights::global_insight(call).await,
+        Endpoint::GlobalInsights => insights::global_insights(call).await,
+        Endpoint::Kri => kri::get(call, matched.parameter("kri")).await,
+        Endpoint::Tokens(kind) => tokens::issue(call, kind).await,
         // Nobody writes these: they are counted when they are asked for.
-        Endpoint::List(kind) if kind == Kind::MESH_INSIGHT => insights::mesh_insights(call, caller, matched).await,
-        Endpoint::Get(kind) if kind == Kind::MESH_INSIGHT => insights::mesh_insight(call, caller, matched.name()).await,
-        Endpoint::List(kind) => lists::list(call, caller, matched, kind).await,
-        Endpoint::Get(kind) => items::get(call, caller, matched, kind).await,
-        Endpoint::Put(kind) => items::put(call, caller, matched, kind).await,
-        Endpoint::Delete(kind) => items::delete(call, caller, matched, kind).await,
-        Endpoint::OverviewList(kind) => overviews::list(call, caller, matched, kind).await,
-        Endpoint::Overview(kind) => overviews::get(call, caller, matched, kind).await,
-        Endpoint::Selected(kind, shape) => inspect::selected(call, caller, matched, kind, shape).await,
-        Endpoint::Hostnames => inspect::hostnames(call, caller, matched).await,
-        Endpoint::Behind(kind) => inspect::behind(call, caller, matched, kind).await,
-        Endpoint::Proxy(view) => inspect::proxy(call, caller, matched, view).await,
+        Endpoint::List(kind) if kind == Kind::MESH_INSIGHT => insights::mesh_insights(call, matched).await,
+        Endpoint::Get(kind) if kind == Kind::MESH_INSIGHT => insights::mesh_insight(call, matched.name()).await,
+        Endpoint::List(kind) => lists::list(call, matched, kind).await,
+        Endpoint::Get(kind) => items::get(call, matched, kind).await,
+        Endpoint::Put(kind) => items::put(call, matched, kind).await,
+        Endpoint::Delete(kind) => items::delete(call, matched, kind).await,
+        Endpoint::OverviewList(kind) => overviews::list(call, matched, kind).await,
+        Endpoint::Overview(kind) => overviews::get(call, matched, kind).await,
+        Endpoint::Selected(kind, shape) => inspect::selected(call, matched, kind, shape).await,
+        Endpoint::Hostnames => inspect::hostnames(call, matched).await,
+        Endpoint::Behind(kind) => inspect::behind(call, matched, kind).await,
+        Endpoint::Proxy(view) => inspect::proxy(call, matched, view).await,
     }
 }
 
 /// For whom resources are shown: secret fields are for those who may read secrets.
-fn audience(call: &Call<'_>, caller: &Caller) -> Audience {
-    match call.handles.access.read(caller, Kind::GLOBAL_SECRET) {
+fn audience(call: &Call<'_>) -> Audience {
+    match call.permit.read(Kind::GLOBAL_SECRET) {
         Ok(_) => Audience::Administrator,
         Err(_) => Audience::Everybody,
     }
@@ -65,11 +64,8 @@ async fn mesh_exists(call: &Call<'_>, mesh: &str) -> Result<(), ApiError> {
     if mesh.is_empty() {
         return Ok(());
     }
-    match call.handles.store.get(&Key::global(Kind::MESH, mesh)).await {
-        Ok(Some(_)) => Ok(()),
-        Ok(None) => Err(ApiError::NotFound { title: TITLE }),
-        Err(source) => Err(ApiError::Store { title: TITLE, source }),
-    }
+    let stored = call.get(&Key::global(Kind::MESH, mesh), TITLE).await?;
+    stored.map(drop).ok_or(ApiError::NotFound { title: TITLE })
 }
 
 /// The key of what a path names.
@@ -78,9 +74,4 @@ fn key_of(kind: Kind, matched: &Matched<'_>) -> Key {
         Scope::Global => Key::global(kind, matched.name()),
         Scope::Mesh => Key::in_mesh(kind, matched.mesh(), matched.name()),
     }
-}
-
-/// Gives an error of the store the title of what was being done.
-fn titled(title: &'static str) -> impl Fn(StoreError) -> ApiError {
-    move |source| ApiError::Store { title, source }
 }

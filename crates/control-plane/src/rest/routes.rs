@@ -1,9 +1,11 @@
-//! Which path means what: a table made once from the table of kinds.
+//! Which path means what, and what it asks of callers: a table made once from the table of kinds.
 
 use std::borrow::Cow;
 
 use http::Method;
 use model::{Kind, Scope};
+
+use crate::access::{Rule, TokenKind};
 
 /// What a path and a method ask for. Kinds come from the path; names are its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,15 +50,6 @@ pub(crate) enum Endpoint {
     Proxy(ProxyView),
 }
 
-/// Which token is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TokenKind {
-    Dataplane,
-    Zone,
-    ControlPlane,
-    User,
-}
-
 /// The two shapes of the list of selected proxies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SelectedShape {
@@ -83,6 +76,56 @@ pub(crate) enum ProxyView {
     Admin,
 }
 
+impl Endpoint {
+    /// What each endpoint asks of its callers: an endpoint without a rule does not compile.
+    const fn rule(self) -> Rule {
+        match self {
+            Self::Index | Self::WhoAmI | Self::Policies | Self::ResourceTypes => Rule::Public,
+            Self::Config => Rule::Metadata,
+            Self::GlobalInsight | Self::GlobalInsights => Rule::ReadFiltered,
+            Self::Kri | Self::Hostnames => Rule::ReadNamed,
+            Self::Tokens(token) => Rule::Issue(token),
+            Self::List(kind)
+            | Self::Get(kind)
+            | Self::OverviewList(kind)
+            | Self::Overview(kind)
+            | Self::Selected(kind, _)
+            | Self::Behind(kind) => Rule::Read(kind),
+            Self::Put(kind) | Self::Delete(kind) => Rule::Write(kind),
+            Self::Proxy(ProxyView::Admin) => Rule::View,
+            Self::Proxy(
+                ProxyView::Rules | ProxyView::Policies | ProxyView::Layout | ProxyView::Config | ProxyView::Legacy,
+            ) => Rule::Read(Kind::DATAPLANE),
+        }
+    }
+
+    /// Returns whether the answer tells of many resources, so that making it costs.
+    pub(crate) fn is_of_many(self) -> bool {
+        match self {
+            Self::List(_)
+            | Self::OverviewList(_)
+            | Self::GlobalInsight
+            | Self::GlobalInsights
+            | Self::Selected(..)
+            | Self::Behind(_) => true,
+            // A mesh insight counts what is in its mesh.
+            Self::Get(kind) => kind == Kind::MESH_INSIGHT,
+            Self::Index
+            | Self::Config
+            | Self::WhoAmI
+            | Self::Policies
+            | Self::ResourceTypes
+            | Self::Kri
+            | Self::Tokens(_)
+            | Self::Put(_)
+            | Self::Delete(_)
+            | Self::Overview(_)
+            | Self::Hostnames
+            | Self::Proxy(_) => false,
+        }
+    }
+}
+
 /// One row: a path with parameters, a method, and what they mean.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
@@ -92,6 +135,8 @@ pub(crate) struct Route {
     pub(crate) method: Method,
     /// What is asked for.
     pub(crate) endpoint: Endpoint,
+    /// What callers must be allowed to do; judged before the body is read.
+    pub(crate) rule: Rule,
     segments: Vec<Segment>,
 }
 
@@ -109,7 +154,7 @@ impl Route {
             None => Segment::Literal(text.to_owned()),
         };
         let segments = template.split('/').filter(|text| !text.is_empty()).map(segment).collect();
-        Self { template, method, endpoint, segments }
+        Self { template, method, endpoint, rule: endpoint.rule(), segments }
     }
 
     fn matches(&self, path: &[Cow<'_, str>]) -> bool {

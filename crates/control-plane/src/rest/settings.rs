@@ -1,6 +1,6 @@
 //! What of the configuration the API needs.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Which kinds of tokens are issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Settings {
     pub base_path: String,
     /// `apiServer.corsAllowedDomains`.
     pub cors_allowed_domains: Vec<String>,
+    /// `apiServer.readTimeout`: how long the body of a request may take.
+    pub read_timeout: Duration,
     /// `apiServer.authn.localhostIsAdmin`.
     pub localhost_is_admin: bool,
     /// Which tokens are issued.

@@ -1,10 +1,9 @@
 //! Keeps the table "KDS, rule by rule" of `docs/compatibility.md` honest: each named test is there, and no section of the
 //! contract is without a row.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
-};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::named_tests::{is_there, repository};
 
 /// One row of the table.
 struct Row {
@@ -18,10 +17,6 @@ impl Row {
     fn section(&self) -> &str {
         self.rule.split(' ').next().unwrap_or_default()
     }
-}
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 fn rows() -> Vec<Row> {
@@ -41,49 +36,11 @@ fn row(line: &str) -> Row {
     Row { rule: (*rule).to_owned(), what_we_do: (*what_we_do).to_owned(), tests: tests.split(", ").map(test).collect() }
 }
 
-/// The file that a test is in: `sync sender::tests::x` is a unit test, `control-plane it old_peers::x` is not.
-fn file(test: &str) -> (PathBuf, String) {
-    let words: Vec<&str> = test.split(' ').collect();
-    let (folder, path) = match words.as_slice() {
-        [package, path] => (format!("crates/{package}/src"), path),
-        [package, "it", path] => (format!("crates/{package}/tests/it"), path),
-        _ => panic!("`package path` or `package it path`: {test}"),
-    };
-    let mut modules: Vec<&str> = path.split("::").collect();
-    let name = modules.pop().unwrap_or_default().to_owned();
-    let folder = repository().join(folder);
-    let own_file = folder.join(modules.join("/")).with_extension("rs");
-    if own_file.is_file() {
-        return (own_file, name);
-    }
-    assert_eq!(modules.pop(), Some("tests"), "{test}: no file {}", own_file.display());
-    (folder.join(modules.join("/")).with_extension("rs"), name)
-}
-
-/// Whether a file has this function, and it is a test.
-fn has_test(text: &str, name: &str) -> bool {
-    let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    let Some(index) = lines.iter().position(|line| {
-        let line = line.strip_prefix("async ").unwrap_or(line);
-        line.strip_prefix("fn ").and_then(|rest| rest.strip_prefix(name)).is_some_and(|rest| rest.starts_with('('))
-    }) else {
-        return false;
-    };
-    let above = lines[..index].iter().rev().take_while(|line| line.starts_with('#') || line.starts_with("//"));
-    above.into_iter().any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"))
-}
-
 #[test]
 fn every_named_test_is_there() {
     let mut missing = BTreeSet::new();
     for row in rows() {
-        for test in row.tests {
-            let (path, name) = file(&test);
-            let text = std::fs::read_to_string(&path).unwrap_or_default();
-            if !has_test(&text, &name) {
-                missing.insert(test);
-            }
-        }
+        missing.extend(row.tests.into_iter().filter(|test| !is_there(test)));
     }
     assert!(missing.is_empty(), "no such tests: {missing:#?}");
 }
@@ -105,11 +62,4 @@ fn every_section_has_a_rule_and_every_rule_one_row() {
             assert!(sections.contains(section.as_str()), "no rule of section {section}");
         }
     }
-}
-
-#[test]
-fn what_is_no_test_is_not_taken_for_one() {
-    let text = "#[test]\n/// Why.\nfn one() {}\n\nfn helper() {}\n    #[tokio::test(start_paused = true)]\n    async fn two() {\n";
-    assert!(has_test(text, "one") && has_test(text, "two"));
-    assert!(!has_test(text, "helper") && !has_test(text, "on") && !has_test(text, "three"));
 }

@@ -26,6 +26,8 @@ mod kumactl_replay;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod named_tests;
+#[cfg(test)]
 mod old_globals;
 #[cfg(test)]
 mod old_peers;
@@ -33,6 +35,8 @@ mod old_peers;
 mod old_types;
 #[cfg(test)]
 mod own_ends;
+#[cfg(test)]
+mod places;
 #[cfg(test)]
 mod played_global;
 #[cfg(test)]
@@ -44,6 +48,8 @@ mod refusals;
 #[cfg(test)]
 mod rest_access;
 #[cfg(test)]
+mod rest_attacks;
+#[cfg(test)]
 mod rest_content;
 #[cfg(test)]
 mod rest_log;
@@ -53,6 +59,8 @@ mod rest_replay;
 mod rest_rules;
 #[cfg(test)]
 mod shutdown;
+#[cfg(test)]
+mod stolen_token;
 #[cfg(test)]
 mod troubles;
 #[cfg(test)]

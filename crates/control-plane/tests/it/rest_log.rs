@@ -77,3 +77,38 @@ async fn the_log_says_who_did_what_and_holds_no_secret() {
         assert!(!text.contains(secret), "a secret is in the log:\n{text}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn callers_who_proved_nothing_do_not_fill_the_log() {
+    let log = Log::default();
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let _here = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+    let world = World::start(Side::Global, "").await;
+    let odd = "%01".repeat(1300);
+    let path = format!("/meshes/{odd}/secrets/{odd}");
+    let json = ("content-type".to_owned(), "application/json".to_owned());
+    let ask = |method, path: String, header: Option<(String, String)>, body: Option<String>| {
+        let headers = [json.clone()].into_iter().chain(header).collect();
+        let world = &world;
+        async move { world.ask("10.9.9.1:5681", Ask { remote: true, method, path: &path, headers, body }).await.status }
+    };
+    for _ in 0..500 {
+        assert_eq!(ask("DELETE", path.clone(), None, None).await, 403);
+        assert_eq!(ask("PUT", path.clone(), None, Some(String::new())).await, 403);
+        let token = ("authorization".to_owned(), "Bearer a.b.c".to_owned());
+        assert_eq!(ask("GET", "/who-am-i".to_owned(), Some(token), None).await, 401);
+        for kind in ["user", "zone", "control-plane", "dataplane"] {
+            let body = format!(r#"{{"zone":"{}","name":"x"}}"#, "\\u0001".repeat(1300));
+            assert_eq!(ask("POST", format!("/tokens/{kind}"), None, Some(body)).await, 403);
+        }
+    }
+    let text = log.0.lock().expect("log").clone();
+    let lines: Vec<&str> = text.lines().filter(|line| line.contains("left_out=")).collect();
+    assert_eq!(lines.len(), 50, "of 3,500 refusals");
+    for line in lines {
+        assert!(line.len() < 2600 && !line.contains('\u{1}'), "{} bytes: {line}", line.len());
+    }
+    tokio::time::advance(std::time::Duration::from_secs(20)).await;
+    ask("DELETE", path, None, None).await;
+    assert!(log.0.lock().expect("log").contains("left_out=3450"), "what was left out is counted");
+}

@@ -28,6 +28,9 @@ async fn secret(world: &World, name: &str, data: &[u8]) -> Answer {
     local(world, "PUT", &format!("/global-secrets/{name}"), &body).await
 }
 
+/// Random bytes, written as base64.
+const RANDOM: &[u8] = b"WJYYLYHNpsTlUPj5aSwUu0TkXSXS5FaFEDmZL9fLZ2E=";
+
 #[tokio::test(start_paused = true)]
 async fn a_signing_key_must_be_able_to_sign() {
     let world = World::start(Side::Global, "").await;
@@ -36,8 +39,10 @@ async fn a_signing_key_must_be_able_to_sign() {
         ("user-token-signing-key-2", b"no key".as_slice(), 400),
         ("zone-token-signing-key-2", b"".as_slice(), 400),
         ("control-plane-signing-key-0001", b"too short".as_slice(), 400),
+        ("control-plane-signing-key-0001", [0; 32].as_slice(), 400),
+        ("control-plane-signing-key-0001", b"a sentence that is as long as a key".as_slice(), 400),
         ("user-token-signing-key-two", pem.reveal().as_bytes(), 400),
-        ("control-plane-signing-key-0001", b"01234567890123456789012345678901".as_slice(), 201),
+        ("control-plane-signing-key-0001", RANDOM, 201),
         ("user-token-signing-key-2", pem.reveal().as_bytes(), 201),
         ("my-key", b"anything".as_slice(), 201),
     ] {
@@ -65,11 +70,37 @@ async fn two_secrets_with_one_serial_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_secret_without_data_takes_revocations_back() {
+    let world = World::start(Side::Global, "").await;
+    let path = "/global-secrets/control-plane-token-revocations";
+    let written = secret(&world, "control-plane-token-revocations", b"5766e443-ef30-4916-afbd-a680d244fc16\n").await;
+    assert_eq!(written.status, 201);
+    let named = r#""type":"GlobalSecret","name":"control-plane-token-revocations""#;
+    for nothing in ["", r#","value":"eA==""#, r#","date":"eA==""#, r#","data":"""#, r#","data":null"#] {
+        let refused = local(&world, "PUT", path, &format!("{{{named}{nothing}}}")).await;
+        assert_eq!(refused.status, 400, "{nothing}");
+        assert!(refused.body.contains("delete the secret"), "{}", refused.body);
+    }
+    for no_list in
+        [",", " \n", "[\"5766e443-ef30-4916-afbd-a680d244fc16\"]", "jti=5766e443-ef30-4916-afbd-a680d244fc16"]
+    {
+        let refused = secret(&world, "control-plane-token-revocations", no_list.as_bytes()).await;
+        assert_eq!(refused.status, 400, "{no_list}");
+    }
+    let kept = local(&world, "GET", path, "").await;
+    assert!(kept.body.contains(&STANDARD.encode(b"5766e443-ef30-4916-afbd-a680d244fc16\n")), "{}", kept.body);
+    let other =
+        local(&world, "PUT", "/meshes/default/secrets/s", r#"{"type":"Secret","mesh":"default","name":"s"}"#).await;
+    assert_eq!(other.status, 400, "any secret");
+    assert_eq!(local(&world, "DELETE", path, "").await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_control_plane_token_says_its_zone_and_its_key() {
     let world = World::start(Side::Global, "").await;
     let missing = local(&world, "POST", "/tokens/control-plane", r#"{"zone":"west"}"#).await;
     assert_eq!(missing.status, 404);
-    secret(&world, "control-plane-signing-key-0001", b"01234567890123456789012345678901").await;
+    secret(&world, "control-plane-signing-key-0001", RANDOM).await;
     let token = local(&world, "POST", "/tokens/control-plane", r#"{"zone":"west"}"#).await;
     assert_eq!((token.status, token.body.split('.').count()), (200, 3));
     for bad in [r#"{"zone":""}"#, r#"{"zone":"West"}"#, r#"{"zone":"west","validFor":"0s"}"#, "{"] {

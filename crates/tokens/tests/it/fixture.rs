@@ -47,7 +47,7 @@ pub(crate) fn pem(index: usize) -> &'static str {
 
 pub(crate) fn ring_with_problems(secrets: &[(&str, &str)]) -> (KeyRing, Vec<RingProblem>) {
     let entries: Vec<SecretEntry<'_>> =
-        secrets.iter().map(|(name, data)| SecretEntry { mesh: "", name, data: data.as_bytes() }).collect();
+        secrets.iter().map(|(name, data)| SecretEntry { mesh: "", name, data: Some(data.as_bytes()) }).collect();
     KeyRing::build(1, &entries)
 }
 

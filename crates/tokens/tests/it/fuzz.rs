@@ -84,8 +84,8 @@ fn any_list_of_revoked_ids_revokes_what_stands_in_it() {
     let made = [id.clone(), format!("a,{id}\r\nb"), format!(" {id} ,"), format!("\u{feff}{id}"), "x y".to_owned()];
     testkit::fuzz!(Inputs::new(Form::Text).made(made).words([",", "\n", " ", &id]).runs(4_000), |list| {
         let mut entries: Vec<SecretEntry<'_>> =
-            usual.iter().map(|(name, data)| SecretEntry { mesh: "", name, data: data.as_bytes() }).collect();
-        entries.push(SecretEntry { mesh: "", name: "zone-token-revocations", data: list });
+            usual.iter().map(|(name, data)| SecretEntry { mesh: "", name, data: Some(data.as_bytes()) }).collect();
+        entries.push(SecretEntry { mesh: "", name: "zone-token-revocations", data: Some(list) });
         let (ring, problems) = KeyRing::build(1, &entries);
         let verdict = verify(&token, &ring).map_err(|rejection| rejection.reason());
         let stands_in_it = |text: &str| {
@@ -93,7 +93,9 @@ fn any_list_of_revoked_ids_revokes_what_stands_in_it() {
         };
         match str::from_utf8(list) {
             Ok(text) if problems.is_empty() && stands_in_it(text) => assert!(verdict.is_err(), "{text:?}"),
-            Ok(text) if problems.is_empty() && !text.contains(&id) => assert!(verdict.is_ok(), "{text:?}"),
+            Ok(text) if problems.is_empty() && !text.to_ascii_lowercase().contains(&id) => {
+                assert!(verdict.is_ok(), "{text:?}")
+            }
             Ok(_) => {}
             Err(_) => assert_eq!(problems.len(), 1, "what is no text is no list"),
         }
@@ -118,17 +120,16 @@ fn any_secret_is_a_key_or_a_problem() {
         let (name, data) = input.split_at(end);
         let (Ok(name), data) = (str::from_utf8(name), data.get(1..).unwrap_or_default()) else { return };
         for mesh in ["", "default"] {
-            let (ring, problems) = KeyRing::build(1, &[SecretEntry { mesh, name, data }]);
+            let (ring, problems) = KeyRing::build(1, &[SecretEntry { mesh, name, data: Some(data) }]);
             assert!(ring.keys().count() <= 1 && problems.len() <= 1);
             for problem in &problems {
                 assert!(!problem.to_string().is_empty());
             }
             // The mesh of a dataplane's key is in its name, and so is only looked at there.
             let other = name.starts_with("dataplane-token-");
-            assert!(
-                !mesh.is_empty() || other || tokens::check_key(name, data).is_ok() == problems.is_empty(),
-                "{name}"
-            );
+            // What somebody writes as a list is looked at more closely than what is stored.
+            let (checked, is_list) = (tokens::check_key(name, data).is_ok(), name.ends_with("-revocations"));
+            assert!(!mesh.is_empty() || other || checked == problems.is_empty() || (!checked && is_list), "{name}");
             assert!(verify(&forge(HS256, &payload(""), &By::Hmac(data)), &ring).is_err(), "it names no serial");
         }
         if let Ok(half) = tokens::public_half(data) {

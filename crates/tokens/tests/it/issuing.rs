@@ -9,15 +9,18 @@ use crate::fixture::*;
 
 /// A ring whose control plane key is these bytes.
 fn bytes_ring(name: &str, data: &[u8]) -> KeyRing {
-    let (ring, problems) = KeyRing::build(1, &[SecretEntry { mesh: "", name, data }]);
+    let (ring, problems) = KeyRing::build(1, &[SecretEntry { mesh: "", name, data: Some(data) }]);
     assert_eq!(problems, []);
     ring
 }
 
 #[test]
 fn control_plane_tokens_are_these_bytes() {
-    // Computed with Python's hmac over the bytes 0 to 31, and the same with a newline after them.
-    let key: Vec<u8> = (0..32).collect();
+    // Computed with Python's hmac over these bytes (SHA-256 of "the key of a test"), and the same with a newline after them.
+    let key: [u8; 32] = [
+        0x02, 0xb7, 0x41, 0x71, 0xc4, 0xf1, 0xb5, 0x6c, 0x3d, 0x99, 0x17, 0xc6, 0x6c, 0x08, 0xb5, 0xe4, 0x42, 0x61,
+        0xe2, 0x33, 0xcf, 0xbf, 0x04, 0x82, 0x90, 0x06, 0xa2, 0x3b, 0x2a, 0xa0, 0xdd, 0x14,
+    ];
     let check = |key: &[u8], expected: &str| {
         let ring = bytes_ring("control-plane-signing-key-0001", key);
         let token = tokens::issue_control_plane(&ring, &west(), None, now(), jti()).unwrap();
@@ -30,12 +33,12 @@ fn control_plane_tokens_are_these_bytes() {
     check(
         &key,
         "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJab25lIjoid2VzdCIsIlRva2VuU2VyaWFsTnVtYmV\
-         yIjoxfQ.7lDhUfT_HHzjB2shDQIfKeK8dEV5jVDMxzQhjqRzHd4",
+         yIjoxfQ.YRUyD4F-mlSFN75AAT8gc288Bt9KxD8DLG1BYcG7nkE",
     );
     check(
         &[&key[..], b"\n"].concat(),
         "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJab25lIjoid2VzdCIsIlRva2VuU2VyaWFsTnVtYmV\
-         yIjoxfQ.qyJaZ-KUuBxUDewb_yidd4ktbwBKKS4DgjG4_V1jbwo",
+         yIjoxfQ.Jksch9v9da6DdaJ27EN_wt89VY-r0hcujbq-PqtXavw",
     );
 }
 

@@ -62,9 +62,9 @@ fn lists_count_for_their_family() {
 #[test]
 fn unreadable_list_refuses_its_whole_family() {
     let mut entries: Vec<SecretEntry<'_>> =
-        usual().iter().map(|&(name, data)| SecretEntry { mesh: "", name, data: data.as_bytes() }).collect();
+        usual().iter().map(|&(name, data)| SecretEntry { mesh: "", name, data: Some(data.as_bytes()) }).collect();
     let name = "zone-token-revocations";
-    entries.push(SecretEntry { mesh: "", name, data: b"\xff\xfe" });
+    entries.push(SecretEntry { mesh: "", name, data: Some(b"\xff\xfe") });
     let (ring, problems) = KeyRing::build(1, &entries);
     assert!(matches!(&problems[..], [RingProblem::UnreadableRevocations { name: found, .. }] if found == name));
     let expected = Rejection::UnreadableRevocations { name: name.to_owned() };
@@ -78,13 +78,13 @@ fn unreadable_list_refuses_its_whole_family() {
 #[test]
 fn dataplane_tokens_are_revoked_in_the_mesh_and_globally() {
     let id = jti().to_string();
-    let key = SecretEntry { mesh: "m", name: "dataplane-token-signing-key-m-1", data: pem(3).as_bytes() };
+    let key = SecretEntry { mesh: "m", name: "dataplane-token-signing-key-m-1", data: Some(pem(3).as_bytes()) };
     let (plain, problems) = KeyRing::build(1, &[key]);
     assert_eq!(problems, []);
     let token = tokens::issue_dataplane(&plain, "m", "dp-1", &BTreeMap::new(), HOUR, now(), jti()).unwrap();
     let check = |list: Option<(&str, &str)>, expected: Result<(), Rejection>| {
         let mut entries = vec![key];
-        entries.extend(list.map(|(mesh, name)| SecretEntry { mesh, name, data: id.as_bytes() }));
+        entries.extend(list.map(|(mesh, name)| SecretEntry { mesh, name, data: Some(id.as_bytes()) }));
         let (ring, _) = KeyRing::build(1, &entries);
         let verdict = tokens::verify_dataplane(token.reveal(), &ring, now(), "m", LEEWAY);
         assert_eq!(verdict.map(|_| ()), expected, "{list:?}");
@@ -99,7 +99,7 @@ fn dataplane_tokens_are_revoked_in_the_mesh_and_globally() {
 
 #[test]
 fn dataplane_tokens_count_in_their_mesh() {
-    let secret = |mesh, name| SecretEntry { mesh, name, data: pem(3).as_bytes() };
+    let secret = |mesh, name| SecretEntry { mesh, name, data: Some(pem(3).as_bytes()) };
     // One key under two meshes, as someone may have copied it.
     let keys = [secret("m", "dataplane-token-signing-key-m-1"), secret("n", "dataplane-token-signing-key-n-1")];
     let (ring, problems) = KeyRing::build(1, &keys);

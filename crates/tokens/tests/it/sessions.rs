@@ -72,7 +72,7 @@ fn key_of_other_bytes_keeps_rs256_sessions_and_closes_hs256_sessions() {
     secrets[0].1 = &crlf;
     check(&ring(&secrets), NOW, [Ok(()), Err("bad-signature"), Err("bad-signature"), Ok(())]);
     let mut secrets = usual();
-    let bytes = "k".repeat(32);
+    let bytes = "WJYYLYHNpsTlUPj5aSwUu0TkXSXS5FaFEDmZL9fLZ2E=".to_owned();
     secrets[0].1 = &bytes;
     check(&ring(&secrets), NOW, [Ok(()), Err("bad-signature"), Err("bad-signature"), Err("unknown-key")]);
 }

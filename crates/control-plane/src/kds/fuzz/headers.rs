@@ -19,7 +19,7 @@ fn any_headers_let_in_only_who_has_the_token() {
     let entry = tokens::SecretEntry {
         mesh: "",
         name: "control-plane-signing-key-0001",
-        data: b"0123456789abcdef0123456789abcdef",
+        data: Some(b"WJYYLYHNpsTlUPj5aSwUu0TkXSXS5FaFEDmZL9fLZ2E="),
     };
     let ring = KeyRing::build(1, &[entry]).0;
     let west = ZoneName::parse("west").unwrap();

@@ -5,10 +5,9 @@ use http::StatusCode;
 use model::{Key, Kind, Scope, Writable, proto};
 use serde_json::{Map, Value, json};
 
-use super::{Call, titled};
+use super::Call;
 use crate::{
     about,
-    access::Caller,
     resources::Side,
     rest::{answer, error::ApiError},
 };
@@ -36,21 +35,22 @@ pub(crate) async fn index(call: &Call<'_>) -> Result<Response, ApiError> {
 /// The id of all control planes that belong together; empty until it is known.
 async fn cluster_id(call: &Call<'_>) -> Result<String, ApiError> {
     let key = Key::global(Kind::CONFIG, "kuma-cluster-id");
-    let stored = call.handles.store.get(&key).await.map_err(titled("Could not retrieve the cluster id"))?;
+    let stored = call.get(&key, "Could not retrieve the cluster id").await?;
     let fields = stored.and_then(|stored| proto::spec_to_json(Kind::CONFIG, &stored.resource.spec).ok());
     let id = fields.as_ref().and_then(|fields| fields.get("config")).and_then(Value::as_str);
     Ok(id.unwrap_or_default().to_owned())
 }
 
 /// `GET /config`
-pub(super) fn config(call: &Call<'_>, caller: &Caller) -> Result<Response, ApiError> {
-    call.handles.access.metadata(caller)?;
+pub(super) fn config(call: &Call<'_>) -> Result<Response, ApiError> {
+    call.permit.metadata()?;
     let text = call.handles.settings.config_json.to_string();
     Ok(answer::with_type(StatusCode::OK, "application/json", text))
 }
 
 /// `GET /who-am-i`
-pub(super) fn who_am_i(caller: &Caller) -> Response {
+pub(super) fn who_am_i(call: &Call<'_>) -> Response {
+    let caller = call.permit.caller();
     answer::json(StatusCode::OK, &json!({"name": caller.name(), "groups": caller.groups()}))
 }
 

@@ -11,9 +11,8 @@ use model::{Key, Kind, Resource, Scope, document, proto};
 use serde_json::{Map, Value, json};
 use store::Query;
 
-use super::{Call, items, lists, titled};
+use super::{Call, items, lists};
 use crate::{
-    access::Caller,
     resources::delete::is_online,
     rest::{answer, error::ApiError, routes::Matched},
 };
@@ -21,11 +20,11 @@ use crate::{
 const TITLE: &str = "Could not retrieve GlobalInsight";
 
 /// `GET /global-insights`
-pub(super) async fn global_insights(call: &Call<'_>, caller: &Caller) -> Result<Response, ApiError> {
+pub(super) async fn global_insights(call: &Call<'_>) -> Result<Response, ApiError> {
     let mut resources = Map::new();
     let mut kinds: Vec<Kind> = Kind::all()
         .filter(|kind| kind.scope == Scope::Global && kind.in_rest && !kind.name.ends_with("Insight"))
-        .filter(|kind| call.handles.access.read(caller, *kind).is_ok())
+        .filter(|kind| call.permit.read(*kind).is_ok())
         .collect();
     kinds.sort();
     for kind in kinds {
@@ -37,11 +36,11 @@ pub(super) async fn global_insights(call: &Call<'_>, caller: &Caller) -> Result<
 }
 
 /// `GET /global-insight`
-pub(super) async fn global_insight(call: &Call<'_>, caller: &Caller) -> Result<Response, ApiError> {
-    let resources = counted(call, caller, None).await?;
+pub(super) async fn global_insight(call: &Call<'_>) -> Result<Response, ApiError> {
+    let resources = counted(call, None).await?;
     let policies: usize = resources.iter().filter(|(kind, _)| kind.policy.is_some()).map(|(_, total)| *total).sum();
     let proxies = Proxies::count(call, None).await?;
-    let zones = call.handles.store.list(&Query::all(Kind::ZONE_INSIGHT)).await.map_err(titled(TITLE))?;
+    let zones = call.list(&Query::all(Kind::ZONE_INSIGHT), TITLE).await?;
     let online = zones.items.iter().filter(|stored| is_online(Kind::ZONE_INSIGHT, &stored.resource.spec)).count();
     let federated = call.handles.resources.rules().side.zone().is_some();
     // A zone tells of itself only.
@@ -66,35 +65,29 @@ pub(super) async fn global_insight(call: &Call<'_>, caller: &Caller) -> Result<R
 }
 
 /// `GET /mesh-insights`
-pub(super) async fn mesh_insights(
-    call: &Call<'_>,
-    caller: &Caller,
-    matched: &Matched<'_>,
-) -> Result<Response, ApiError> {
-    call.handles.access.read(caller, Kind::MESH_INSIGHT)?;
+pub(super) async fn mesh_insights(call: &Call<'_>, matched: &Matched<'_>) -> Result<Response, ApiError> {
     call.parameters.size()?;
     call.parameters.label_filters(&matched.route.template)?;
-    let meshes = call.handles.store.list(&Query::all(Kind::MESH)).await.map_err(titled(items::TITLE))?;
+    let meshes = call.list(&Query::all(Kind::MESH), items::TITLE).await?;
     let mut insights = Vec::new();
     for mesh in &meshes.items {
-        insights.push(of_mesh(call, caller, &mesh.resource).await?);
+        insights.push(of_mesh(call, &mesh.resource).await?);
     }
     let (total, items, next) = lists::cut(call, insights)?;
     Ok(answer::list(total, &items, next))
 }
 
 /// `GET /mesh-insights/{name}`
-pub(super) async fn mesh_insight(call: &Call<'_>, caller: &Caller, name: &str) -> Result<Response, ApiError> {
-    call.handles.access.read(caller, Kind::MESH_INSIGHT)?;
+pub(super) async fn mesh_insight(call: &Call<'_>, name: &str) -> Result<Response, ApiError> {
     items::format(call)?;
-    let mesh = call.handles.store.get(&Key::global(Kind::MESH, name)).await.map_err(titled(items::TITLE))?;
+    let mesh = call.get(&Key::global(Kind::MESH, name), items::TITLE).await?;
     let mesh = mesh.ok_or(ApiError::NotFound { title: items::TITLE })?;
-    Ok(answer::resource(&of_mesh(call, caller, &mesh.resource).await?))
+    Ok(answer::resource(&of_mesh(call, &mesh.resource).await?))
 }
 
-async fn of_mesh(call: &Call<'_>, caller: &Caller, mesh: &Resource) -> Result<Value, ApiError> {
+async fn of_mesh(call: &Call<'_>, mesh: &Resource) -> Result<Value, ApiError> {
     let name = &mesh.key.name;
-    let resources = counted(call, caller, Some(name)).await?;
+    let resources = counted(call, Some(name)).await?;
     let proxies = Proxies::count(call, Some(name)).await?;
     let mut versions = Map::new();
     for (program, counts) in [("kumaDp", &proxies.kuma_dp), ("envoy", &proxies.envoy)] {
@@ -123,13 +116,13 @@ async fn of_mesh(call: &Call<'_>, caller: &Caller, mesh: &Resource) -> Result<Va
 }
 
 /// How many there are of each kind that lives in meshes and of host name generators, if any and if told.
-async fn counted(call: &Call<'_>, caller: &Caller, mesh: Option<&str>) -> Result<BTreeMap<Kind, usize>, ApiError> {
+async fn counted(call: &Call<'_>, mesh: Option<&str>) -> Result<BTreeMap<Kind, usize>, ApiError> {
     let mut counted = BTreeMap::new();
     let wanted = |kind: &Kind| {
         (kind.scope == Scope::Mesh || (mesh.is_none() && *kind == Kind::HOSTNAME_GENERATOR))
             && kind.in_rest
             && !kind.name.ends_with("Insight")
-            && call.handles.access.read(caller, *kind).is_ok()
+            && call.permit.read(*kind).is_ok()
     };
     for kind in Kind::all().filter(wanted) {
         let total = total(call, kind, mesh).await?;
@@ -146,7 +139,7 @@ fn totals(counted: &BTreeMap<Kind, usize>) -> Value {
 
 async fn total(call: &Call<'_>, kind: Kind, mesh: Option<&str>) -> Result<usize, ApiError> {
     let query = Query { mesh: mesh.map(str::to_owned), limit: Some(0), ..Query::all(kind) };
-    Ok(call.handles.store.list(&query).await.map_err(titled(TITLE))?.total)
+    Ok(call.list(&query, TITLE).await?.total)
 }
 
 /// How many proxies are in which state.
@@ -202,7 +195,7 @@ impl Proxies {
     async fn count(call: &Call<'_>, mesh: Option<&str>) -> Result<Self, ApiError> {
         let list = |kind| {
             let query = Query { mesh: mesh.map(str::to_owned), ..Query::all(kind) };
-            async move { call.handles.store.list(&query).await.map_err(titled(TITLE)) }
+            async move { call.list(&query, TITLE).await }
         };
         let proxies = list(Kind::DATAPLANE).await?;
         let insights = list(Kind::DATAPLANE_INSIGHT).await?;

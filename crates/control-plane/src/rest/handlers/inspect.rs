@@ -9,9 +9,9 @@ use model::{Key, Kind, Resource, document::Violation, labels, proto};
 use serde_json::{Value, json};
 use store::{Query, Stored};
 
-use super::{Call, key_of, mesh_exists, titled};
+use super::{Call, key_of, mesh_exists};
 use crate::{
-    access::{Caller, View},
+    access::View,
     resources::Side,
     rest::{
         AdminRequest, answer,
@@ -21,27 +21,21 @@ use crate::{
 };
 
 /// `…/dataplanes/{name}/…`
-pub(super) async fn proxy(
-    call: &Call<'_>,
-    caller: &Caller,
-    matched: &Matched<'_>,
-    view: ProxyView,
-) -> Result<Response, ApiError> {
+pub(super) async fn proxy(call: &Call<'_>, matched: &Matched<'_>, view: ProxyView) -> Result<Response, ApiError> {
     let title = match view {
         ProxyView::Rules | ProxyView::Policies => "Could not retrieve Dataplane",
         ProxyView::Layout => "Failed to retrieve Dataplane",
         ProxyView::Legacy => "Could not get MatchedPolicies",
         ProxyView::Config if call.handles.resources.rules().side == Side::Global => return Err(ApiError::NotOnGlobal),
         ProxyView::Config => "Could not retrieve Dataplane",
-        ProxyView::Admin => return admin(call, caller, matched).await,
+        ProxyView::Admin => return admin(call, matched).await,
     };
-    call.handles.access.read(caller, Kind::DATAPLANE)?;
     find(call, matched, Kind::DATAPLANE, title).await?;
     Err(ApiError::NotImplemented { what: "matching policies to proxies" })
 }
 
 /// `xds`, `stats`, `clusters`: asked of the zone that runs the proxy.
-async fn admin(call: &Call<'_>, caller: &Caller, matched: &Matched<'_>) -> Result<Response, ApiError> {
+async fn admin(call: &Call<'_>, matched: &Matched<'_>) -> Result<Response, ApiError> {
     let flag = |name: &str| call.parameters.first(name).is_some_and(|value| value == "true");
     let json = call.parameters.first("format") == Some("json");
     let request = match matched.parameter("operation") {
@@ -50,25 +44,23 @@ async fn admin(call: &Call<'_>, caller: &Caller, matched: &Matched<'_>) -> Resul
         "clusters" => AdminRequest { view: View::Clusters, json, with_endpoints: false },
         _ => return Err(ApiError::NotFound { title: "Could not execute admin operation" }),
     };
-    call.handles.access.view(caller, request.view)?;
+    call.permit.view(request.view)?;
     let found = find(call, matched, Kind::DATAPLANE, "Could not get dataplane resource").await?;
     let media_type = if request.json { "application/json" } else { "text/plain" };
     // Zones of 2.x wrote their name into those of their proxies (contract: kds 8.5).
     let by_name = || found.resource.key.name.split_once('.').map_or("", |(zone, _)| zone);
     let zone = found.resource.labels.get(labels::ZONE).map_or_else(by_name, String::as_str);
-    let said = call.handles.admin.ask(zone, &found.resource, request).await?;
+    let said = call.look_into(zone, &found.resource, request).await?;
     Ok(answer::with_type(StatusCode::OK, media_type, said))
 }
 
 /// The proxies that a policy selects.
 pub(super) async fn selected(
     call: &Call<'_>,
-    caller: &Caller,
     matched: &Matched<'_>,
     kind: Kind,
     shape: SelectedShape,
 ) -> Result<Response, ApiError> {
-    call.handles.access.read(caller, kind)?;
     let policy = find(call, matched, kind, "Could not retrieve policy").await?;
     if !kind.policy.is_some_and(|policy| policy.target_ref) {
         return Err(ApiError::NotImplemented { what: "matching gateways and policies of 2.x to proxies" });
@@ -119,13 +111,7 @@ fn has_labels(proxy: &Resource, wanted: Option<&Value>) -> bool {
 }
 
 /// The proxies behind a service.
-pub(super) async fn behind(
-    call: &Call<'_>,
-    caller: &Caller,
-    matched: &Matched<'_>,
-    kind: Kind,
-) -> Result<Response, ApiError> {
-    call.handles.access.read(caller, kind)?;
+pub(super) async fn behind(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> Result<Response, ApiError> {
     let service = find(call, matched, kind, "Could not retrieve a resource").await?;
     let spec: Value = serde_json::from_slice(&service.resource.spec).unwrap_or_default();
     let selector = spec.get("selector").cloned().unwrap_or_default();
@@ -155,14 +141,13 @@ fn is_behind(selector: &Value, proxy: &Resource) -> bool {
 const SERVICES: [&str; 3] = ["meshservices", "meshexternalservices", "meshmultizoneservices"];
 
 /// The host names of a service.
-pub(super) async fn hostnames(call: &Call<'_>, caller: &Caller, matched: &Matched<'_>) -> Result<Response, ApiError> {
+pub(super) async fn hostnames(call: &Call<'_>, matched: &Matched<'_>) -> Result<Response, ApiError> {
     let plural = matched.parameter("plural");
     let kind = Kind::by_path(plural).filter(|_| SERVICES.contains(&plural));
     let Some(kind) = kind else {
         let title = "only \"meshservices,meshexternalservices,meshmultizoneservices\" are available for inspection";
         return Err(ApiError::Invalid { title, violations: Vec::<Violation>::new() });
     };
-    call.handles.access.read(caller, kind)?;
     find(call, matched, kind, "could not retrieve service").await?;
     Err(ApiError::NotImplemented { what: "generating host names" })
 }
@@ -170,12 +155,12 @@ pub(super) async fn hostnames(call: &Call<'_>, caller: &Caller, matched: &Matche
 async fn find(call: &Call<'_>, matched: &Matched<'_>, kind: Kind, title: &'static str) -> Result<Stored, ApiError> {
     mesh_exists(call, matched.mesh()).await?;
     let key: Key = key_of(kind, matched);
-    call.handles.store.get(&key).await.map_err(titled(title))?.ok_or(ApiError::NotFound { title })
+    call.get(&key, title).await?.ok_or(ApiError::NotFound { title })
 }
 
 async fn proxies(call: &Call<'_>, mesh: &str) -> Result<Vec<Stored>, ApiError> {
     let query = Query::in_mesh(Kind::DATAPLANE, mesh);
-    Ok(call.handles.store.list(&query).await.map_err(titled("Could not retrieve Dataplane"))?.items)
+    Ok(call.list(&query, "Could not retrieve Dataplane").await?.items)
 }
 
 fn meta(resource: &Resource) -> Value {

@@ -5,9 +5,8 @@ use http::StatusCode;
 use model::{Kind, document, document::Violation};
 use serde_json::json;
 
-use super::{Call, audience, k8s, key_of, mesh_exists, titled};
+use super::{Call, audience, config_of_zones, k8s, key_of, mesh_exists};
 use crate::{
-    access::Caller,
     resources::Put,
     rest::{answer, error::ApiError, routes::Matched},
 };
@@ -37,34 +36,23 @@ pub(super) fn format(call: &Call<'_>) -> Result<Format, ApiError> {
 }
 
 /// `GET` of one resource.
-pub(super) async fn get(
-    call: &Call<'_>,
-    caller: &Caller,
-    matched: &Matched<'_>,
-    kind: Kind,
-) -> Result<Response, ApiError> {
-    call.handles.access.read(caller, kind)?;
+pub(super) async fn get(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> Result<Response, ApiError> {
     let format = format(call)?;
     mesh_exists(call, matched.mesh()).await?;
-    let stored = call.handles.store.get(&key_of(kind, matched)).await.map_err(titled(TITLE))?;
+    let stored = call.get(&key_of(kind, matched), TITLE).await?;
     let stored = stored.ok_or(ApiError::NotFound { title: TITLE })?;
-    let audience = audience(call, caller);
+    let audience = audience(call);
     let namespace = call.parameters.first("namespace").unwrap_or_default();
     let shown = match format {
         Format::Universal => document::to_rest(&stored.resource, call.handles.resources.rules().side.zone(), audience),
         Format::Kubernetes => k8s::object(&stored.resource, namespace, audience),
     };
-    Ok(answer::resource(&shown))
+    Ok(answer::resource(&config_of_zones::hide_in(call, kind, shown)))
 }
 
 /// `PUT` of one resource.
-pub(super) async fn put(
-    call: &Call<'_>,
-    caller: &Caller,
-    matched: &Matched<'_>,
-    kind: Kind,
-) -> Result<Response, ApiError> {
-    let written = call.handles.resources.put(caller, kind, matched.mesh(), matched.name(), &call.body).await?;
+pub(super) async fn put(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> Result<Response, ApiError> {
+    let written = call.handles.resources.put(&call.permit, kind, matched.mesh(), matched.name(), &call.body).await?;
     let status = match written.put {
         Put::Created => StatusCode::CREATED,
         Put::Updated => StatusCode::OK,
@@ -74,12 +62,7 @@ pub(super) async fn put(
 }
 
 /// `DELETE` of one resource.
-pub(super) async fn delete(
-    call: &Call<'_>,
-    caller: &Caller,
-    matched: &Matched<'_>,
-    kind: Kind,
-) -> Result<Response, ApiError> {
-    call.handles.resources.delete(caller, kind, matched.mesh(), matched.name()).await?;
+pub(super) async fn delete(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> Result<Response, ApiError> {
+    call.handles.resources.delete(&call.permit, kind, matched.mesh(), matched.name()).await?;
     Ok(answer::json(StatusCode::OK, &json!({})))
 }

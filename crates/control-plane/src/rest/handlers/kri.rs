@@ -7,28 +7,26 @@ use store::{Query, Stored};
 use sync::hashed_name;
 
 use super::{
-    Call, audience,
+    Call, audience, config_of_zones,
     items::{self, Format},
-    k8s, titled,
+    k8s,
 };
-use crate::{
-    access::Caller,
-    rest::{answer, error::ApiError},
-};
+use crate::rest::{answer, error::ApiError};
 
 /// `GET /_kri/{kri}`
-pub(super) async fn get(call: &Call<'_>, caller: &Caller, text: &str) -> Result<Response, ApiError> {
+pub(super) async fn get(call: &Call<'_>, text: &str) -> Result<Response, ApiError> {
     let kri = kri::parse(text)?;
-    call.handles.access.read(caller, kri.kind)?;
+    call.permit.read(kri.kind)?;
     let format = items::format(call)?;
     let zone = call.handles.resources.rules().side.zone();
     let stored = find(call, &kri, zone).await?.ok_or(ApiError::NotFound { title: items::TITLE })?;
-    let audience = audience(call, caller);
+    let audience = audience(call);
     let namespace = call.parameters.first("namespace").unwrap_or_default();
-    Ok(answer::resource(&match format {
+    let shown = match format {
         Format::Universal => document::to_rest(&stored.resource, zone, audience),
         Format::Kubernetes => k8s::object(&stored.resource, namespace, audience),
-    }))
+    };
+    Ok(answer::resource(&config_of_zones::hide_in(call, kri.kind, shown)))
 }
 
 /// Finds the resource that has an identifier: by the name under which it should be stored, and else by its labels, as
@@ -39,7 +37,7 @@ async fn find(call: &Call<'_>, wanted: &Kri, zone: Option<&str>) -> Result<Optio
         Scope::Global => Key::global(wanted.kind, name),
         Scope::Mesh => Key::in_mesh(wanted.kind, &wanted.mesh, name),
     };
-    let stored = call.handles.store.get(&key).await.map_err(titled(items::TITLE))?;
+    let stored = call.get(&key, items::TITLE).await?;
     if let Some(stored) = stored.filter(|stored| has(&stored.resource, wanted)) {
         return Ok(Some(stored));
     }
@@ -50,7 +48,7 @@ async fn find(call: &Call<'_>, wanted: &Kri, zone: Option<&str>) -> Result<Optio
         .filter(|(_, value)| !value.is_empty())
         .map(|(key, value)| (key.to_owned(), value.clone()))
         .collect();
-    let all = call.handles.store.list(&query).await.map_err(titled(items::TITLE))?;
+    let all = call.list(&query, items::TITLE).await?;
     Ok(all.items.into_iter().find(|stored| has(&stored.resource, wanted)))
 }
 

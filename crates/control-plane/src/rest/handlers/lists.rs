@@ -5,40 +5,31 @@ use model::{Kind, Resource, Scope, document, document::Violation, proto};
 use serde_json::{Map, Value};
 use store::{Page, Query, Stored};
 
-use super::{Call, audience, mesh_exists, titled};
-use crate::{
-    access::Caller,
-    rest::{
-        answer,
-        error::ApiError,
-        query::{Parameters, TITLE},
-        routes::Matched,
-    },
+use super::{Call, audience, config_of_zones, mesh_exists};
+use crate::rest::{
+    answer,
+    error::ApiError,
+    query::{Parameters, TITLE},
+    routes::Matched,
 };
 
 /// `GET` of a list.
-pub(super) async fn list(
-    call: &Call<'_>,
-    caller: &Caller,
-    matched: &Matched<'_>,
-    kind: Kind,
-) -> Result<Response, ApiError> {
-    let (page, next) = page(call, caller, matched, kind).await?;
+pub(super) async fn list(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> Result<Response, ApiError> {
+    let (page, next) = page(call, matched, kind).await?;
     let zone = call.handles.resources.rules().side.zone();
-    let audience = audience(call, caller);
-    let items: Vec<Value> =
-        page.items.iter().map(|stored| document::to_rest(&stored.resource, zone, audience)).collect();
+    let audience = audience(call);
+    let shown = |stored: &Stored| document::to_rest(&stored.resource, zone, audience);
+    let items = page.items.iter().map(|stored| config_of_zones::hide_in(call, kind, shown(stored)));
+    let items: Vec<Value> = items.collect();
     Ok(answer::list(page.total, &items, next))
 }
 
 /// Returns one page of what a caller may see, and the link to the next.
 pub(super) async fn page(
     call: &Call<'_>,
-    caller: &Caller,
     matched: &Matched<'_>,
     kind: Kind,
 ) -> Result<(Page, Option<String>), ApiError> {
-    call.handles.access.read(caller, kind)?;
     let parameters = &call.parameters;
     let size = parameters.size()?;
     let labels = parameters.label_filters(&matched.route.template)?;
@@ -55,10 +46,10 @@ pub(super) async fn page(
         ..Query::all(kind)
     };
     let page = match proxies {
-        None => call.handles.store.list(&query).await.map_err(titled(TITLE))?,
+        None => call.list(&query, TITLE).await?,
         Some(filter) => {
             (query.offset, query.limit) = (0, None);
-            let all = call.handles.store.list(&query).await.map_err(titled(TITLE))?;
+            let all = call.list(&query, TITLE).await?;
             let kept: Vec<Stored> = all.items.into_iter().filter(|stored| filter.keeps(&stored.resource)).collect();
             Page { total: kept.len(), items: kept.into_iter().skip(offset).take(size).collect() }
         }

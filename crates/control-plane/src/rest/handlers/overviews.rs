@@ -5,53 +5,38 @@ use model::{Audience, Key, Kind, Resource, Scope, document, document::Violation}
 use serde_json::{Map, Value};
 
 use super::{
-    Call, audience,
+    Call, audience, config_of_zones,
     items::{self, Format},
-    key_of, lists, mesh_exists, titled,
+    key_of, lists, mesh_exists,
 };
-use crate::{
-    access::Caller,
-    rest::{answer, error::ApiError, query, routes::Matched},
-};
+use crate::rest::{answer, error::ApiError, query, routes::Matched};
 
 /// `GET` of a list with insights.
-pub(super) async fn list(
-    call: &Call<'_>,
-    caller: &Caller,
-    matched: &Matched<'_>,
-    kind: Kind,
-) -> Result<Response, ApiError> {
-    let (page, next) = lists::page(call, caller, matched, kind).await?;
+pub(super) async fn list(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> Result<Response, ApiError> {
+    let (page, next) = lists::page(call, matched, kind).await?;
     let mut items = Vec::with_capacity(page.items.len());
     for stored in &page.items {
-        let insight = insight(call, caller, &stored.resource, query::TITLE).await?;
-        items.push(overview(&stored.resource, insight, audience(call, caller)));
+        let insight = insight(call, &stored.resource, query::TITLE).await?;
+        items.push(overview(&stored.resource, insight, audience(call)));
     }
     Ok(answer::list(page.total, &items, next))
 }
 
 /// `GET` of one resource with its insight; without one the member is there, and empty.
-pub(super) async fn get(
-    call: &Call<'_>,
-    caller: &Caller,
-    matched: &Matched<'_>,
-    kind: Kind,
-) -> Result<Response, ApiError> {
-    call.handles.access.read(caller, kind)?;
+pub(super) async fn get(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> Result<Response, ApiError> {
     if items::format(call)? == Format::Kubernetes {
         let reason = "an overview has the format \"universal\" only";
         return Err(ApiError::Invalid { title: items::TITLE, violations: vec![Violation::new("format", reason)] });
     }
     mesh_exists(call, matched.mesh()).await?;
-    let stored = call.handles.store.get(&key_of(kind, matched)).await.map_err(titled(items::TITLE))?;
+    let stored = call.get(&key_of(kind, matched), items::TITLE).await?;
     let stored = stored.ok_or(ApiError::NotFound { title: items::TITLE })?;
-    let insight = insight(call, caller, &stored.resource, items::TITLE).await?.unwrap_or_default();
-    Ok(answer::resource(&overview(&stored.resource, Some(insight), audience(call, caller))))
+    let insight = insight(call, &stored.resource, items::TITLE).await?.unwrap_or_default();
+    Ok(answer::resource(&overview(&stored.resource, Some(insight), audience(call))))
 }
 
 async fn insight(
     call: &Call<'_>,
-    caller: &Caller,
     resource: &Resource,
     title: &'static str,
 ) -> Result<Option<Map<String, Value>>, ApiError> {
@@ -60,8 +45,12 @@ async fn insight(
         Scope::Global => Key::global(kind, &resource.key.name),
         Scope::Mesh => Key::in_mesh(kind, &resource.key.mesh, &resource.key.name),
     };
-    let stored = call.handles.store.get(&key).await.map_err(titled(title))?;
-    Ok(stored.map(|stored| split(document::to_rest(&stored.resource, None, audience(call, caller))).1))
+    let stored = call.get(&key, title).await?;
+    Ok(stored.map(|stored| {
+        let mut insight = split(document::to_rest(&stored.resource, None, audience(call))).1;
+        config_of_zones::hide(call, kind, &mut insight);
+        insight
+    }))
 }
 
 fn overview(resource: &Resource, insight: Option<Map<String, Value>>, audience: Audience) -> Value {

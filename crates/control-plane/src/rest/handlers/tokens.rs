@@ -16,8 +16,9 @@ use uuid::Uuid;
 
 use super::Call;
 use crate::{
-    access::Caller,
-    rest::{answer, api::issues, error::ApiError, routes::TokenKind},
+    access::TokenKind,
+    observe::shown,
+    rest::{answer, api::issues, error::ApiError},
 };
 
 const TITLE: &str = "Invalid request";
@@ -25,29 +26,28 @@ const TITLE: &str = "Invalid request";
 const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// `POST /tokens/…`
-pub(super) async fn issue(call: &Call<'_>, caller: &Caller, kind: TokenKind) -> Result<Response, ApiError> {
+pub(super) async fn issue(call: &Call<'_>, kind: TokenKind) -> Result<Response, ApiError> {
     let token = match kind {
-        TokenKind::Dataplane => dataplane(call, caller),
-        TokenKind::Zone => zone(call, caller),
-        TokenKind::ControlPlane => control_plane(call, caller),
-        TokenKind::User => user(call, caller),
+        TokenKind::Dataplane => dataplane(call),
+        TokenKind::Zone => zone(call),
+        TokenKind::ControlPlane => control_plane(call),
+        TokenKind::User => user(call),
     };
-    match token {
-        Ok((token, what)) => {
-            let (kid, expires) = (token.key().to_string(), token.expires_at());
-            let expires = expires.map_or_else(|| "never".to_owned(), |expires| expires.to_string());
-            let id = token.id().unwrap_or("none");
-            info!(
-                target: "api-server", %caller, token = ?kind, zone = what.zone, scope = what.scope, name = what.name,
-                token_id = id, key = kid, expires, "token issued"
-            );
-            Ok(answer::with_type(StatusCode::OK, "text/plain", token.reveal().to_owned()))
-        }
-        Err(error) => {
-            info!(target: "api-server", %caller, token = ?kind, reason = error.reason(), "token not issued");
-            Err(error)
-        }
-    }
+    let (token, what) = token?;
+    let (kid, expires) = (token.key().to_string(), token.expires_at());
+    let expires = expires.map_or_else(|| "never".to_owned(), |expires| expires.to_string());
+    let id = token.id().unwrap_or("none");
+    let caller = call.permit.caller().to_string();
+    info!(
+        target: "api-server", caller = %shown::name(&caller), token = ?kind, zone = what.zone, scope = what.scope,
+        name = &*shown::name(&what.name), token_id = id, key = kid, expires, "token issued"
+    );
+    Ok(answer::with_type(StatusCode::OK, "text/plain", token.reveal().to_owned()))
+}
+
+/// The zone that the body of a request names, if it is one.
+pub(crate) fn zone_named(body: &[u8]) -> String {
+    read::<ZoneRequest>(body).ok().and_then(|request| request.zone).unwrap_or_default()
 }
 
 /// Whom a token is for.
@@ -70,8 +70,8 @@ struct DataplaneRequest {
     valid_for: Option<String>,
 }
 
-fn dataplane(call: &Call<'_>, caller: &Caller) -> Result<(Token, Subject), ApiError> {
-    call.handles.access.dataplane_token(caller)?;
+fn dataplane(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
+    let ring = call.keys_to_issue(TokenKind::Dataplane, "")?;
     enabled(call, TokenKind::Dataplane)?;
     let request: DataplaneRequest = read(&call.body)?;
     let mut wrong = Vec::new();
@@ -95,7 +95,6 @@ fn dataplane(call: &Call<'_>, caller: &Caller) -> Result<(Token, Subject), ApiEr
         (request.name.unwrap_or_default(), tags.collect(), request.workload.unwrap_or_default());
     let claims =
         Claims::Dataplane { name: &name, mesh: &mesh, tags: &tags, proxy_type: &proxy_type, workload: &workload };
-    let ring = call.handles.ring.borrow().clone();
     let token = tokens::issue(&ring, &claims, valid_for, call.handles.clock.now(), Uuid::new_v4());
     Ok((token.map_err(no_token)?, Subject { name, ..Subject::default() }))
 }
@@ -108,10 +107,10 @@ struct ZoneRequest {
     valid_for: Option<String>,
 }
 
-fn zone(call: &Call<'_>, caller: &Caller) -> Result<(Token, Subject), ApiError> {
+fn zone(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
     let request: Result<ZoneRequest, ApiError> = read(&call.body);
     let named = request.as_ref().ok().and_then(|request| request.zone.as_deref()).unwrap_or_default();
-    call.handles.access.zone_token(caller, named)?;
+    let ring = call.keys_to_issue(TokenKind::Zone, named)?;
     enabled(call, TokenKind::Zone)?;
     let request = request?;
     let mut wrong = Vec::new();
@@ -120,17 +119,16 @@ fn zone(call: &Call<'_>, caller: &Caller) -> Result<(Token, Subject), ApiError> 
     let valid_for = validity(request.valid_for.as_deref(), &mut wrong).unwrap_or(TEN_YEARS);
     refuse(wrong)?;
     let zone = zone.ok_or(ApiError::Unreadable)?;
-    let ring = call.handles.ring.borrow().clone();
     let now = call.handles.clock.now();
     let token = tokens::issue_zone(&ring, &zone, scope.as_deref(), valid_for, now, Uuid::new_v4());
     let scope = scope.unwrap_or_default().into_iter().map(Scope::as_str).collect::<Vec<_>>().join(",");
     Ok((token.map_err(no_token)?, Subject { zone: zone.to_string(), scope, ..Subject::default() }))
 }
 
-fn control_plane(call: &Call<'_>, caller: &Caller) -> Result<(Token, Subject), ApiError> {
+fn control_plane(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
     let request: Result<ZoneRequest, ApiError> = read(&call.body);
     let named = request.as_ref().ok().and_then(|request| request.zone.as_deref()).unwrap_or_default();
-    call.handles.access.control_plane_token(caller, named)?;
+    let ring = call.keys_to_issue(TokenKind::ControlPlane, named)?;
     enabled(call, TokenKind::ControlPlane)?;
     let request = request?;
     let mut wrong = Vec::new();
@@ -138,7 +136,6 @@ fn control_plane(call: &Call<'_>, caller: &Caller) -> Result<(Token, Subject), A
     let valid_for = validity(request.valid_for.as_deref(), &mut wrong);
     refuse(wrong)?;
     let zone = zone.ok_or(ApiError::Unreadable)?;
-    let ring = call.handles.ring.borrow().clone();
     let token = tokens::issue_control_plane(&ring, &zone, valid_for, call.handles.clock.now(), Uuid::new_v4());
     let subject = Subject { zone: zone.to_string(), scope: "cp".to_owned(), ..Subject::default() };
     Ok((token.map_err(no_token)?, subject))
@@ -152,8 +149,8 @@ struct UserRequest {
     valid_for: Option<String>,
 }
 
-fn user(call: &Call<'_>, caller: &Caller) -> Result<(Token, Subject), ApiError> {
-    call.handles.access.user_token(caller)?;
+fn user(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
+    let ring = call.keys_to_issue(TokenKind::User, "")?;
     enabled(call, TokenKind::User)?;
     let request: UserRequest = read(&call.body)?;
     let mut wrong = Vec::new();
@@ -181,7 +178,6 @@ fn user(call: &Call<'_>, caller: &Caller) -> Result<(Token, Subject), ApiError> 
     };
     refuse(wrong)?;
     let valid_for = valid_for.ok_or(ApiError::Unreadable)?;
-    let ring = call.handles.ring.borrow().clone();
     let now = call.handles.clock.now();
     let token = tokens::issue_user(&ring, &name, request.groups.as_deref(), valid_for, now, Uuid::new_v4());
     Ok((token.map_err(no_token)?, Subject { name, ..Subject::default() }))

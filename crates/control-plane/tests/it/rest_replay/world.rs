@@ -1,6 +1,6 @@
 //! A control plane as it is after its first start, in memory.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -71,13 +71,14 @@ impl World {
             readiness: control_plane::observe::readiness::Readiness::default(),
             store: store.clone(),
             clock: clock.clone(),
-            resources: Resources::new(store.clone(), clock.clone(), access.clone(), rules),
+            resources: Resources::new(store.clone(), clock.clone(), rules),
             access,
             ring: receiver,
             admin: Arc::new(TheZone(store.clone())),
             settings: Settings {
                 base_path: base_path.to_owned(),
                 cors_allowed_domains: cors,
+                read_timeout: Duration::from_secs(10),
                 localhost_is_admin: !has("localhostIsAdmin: false"),
                 issuers: Issuers { dataplane: on, zone: on, user: on, control_plane: on },
                 config_json: configuration(&side).display_json().into(),
@@ -108,7 +109,7 @@ impl World {
         self.refresh().await;
         if admin_token {
             let groups = ["mesh-system:admin".to_owned()];
-            let ten_years = std::time::Duration::from_secs(10 * 365 * 24 * 3600);
+            let ten_years = Duration::from_secs(10 * 365 * 24 * 3600);
             let ring = self.ring.borrow().clone();
             let id = uuid::Uuid::new_v4();
             let token = tokens::issue_user(&ring, "mesh-system:admin", Some(&groups), ten_years, self.clock.now(), id);
@@ -177,12 +178,14 @@ impl World {
         for kind in [Kind::SECRET, Kind::GLOBAL_SECRET] {
             for found in self.all(kind).await {
                 let fields = proto::spec_to_json(kind, &found.spec).expect("secret");
-                let data = fields.get("data").and_then(Value::as_str).unwrap_or_default();
-                entries.push((found.key.clone(), STANDARD.decode(data).expect("base64")));
+                let data = fields.get("data").and_then(Value::as_str);
+                entries.push((found.key.clone(), data.map(|data| STANDARD.decode(data).expect("base64"))));
             }
         }
-        let entries: Vec<SecretEntry<'_>> =
-            entries.iter().map(|(key, data)| SecretEntry { mesh: &key.mesh, name: &key.name, data }).collect();
+        let entries: Vec<SecretEntry<'_>> = entries
+            .iter()
+            .map(|(key, data)| SecretEntry { mesh: &key.mesh, name: &key.name, data: data.as_deref() })
+            .collect();
         self.ring.send_replace(Arc::new(KeyRing::build(1, &entries).0));
     }
 

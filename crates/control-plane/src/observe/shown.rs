@@ -1,0 +1,71 @@
+//! Texts that somebody outside chose, made fit for a log line or an error text.
+
+use std::borrow::Cow;
+
+/// The most that a name takes in a log line, in bytes.
+const LONGEST_NAME: usize = 256;
+
+/// Returns a name as a log line may show it: at most 256 bytes, nothing that moves a cursor or hides text.
+pub(crate) fn name(text: &str) -> Cow<'_, str> {
+    escaped(text, LONGEST_NAME)
+}
+
+/// Returns a text with everything escaped that is no visible character, cut where it gets longer than `longest` bytes.
+pub(crate) fn escaped(text: &str, longest: usize) -> Cow<'_, str> {
+    if text.len() <= longest && text.chars().all(is_visible) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::new();
+    for char in text.chars() {
+        let before = out.len();
+        if is_visible(char) {
+            out.push(char);
+        } else {
+            out.extend(char.escape_debug());
+        }
+        if out.len() > longest {
+            out.truncate(before);
+            return Cow::Owned(format!("{out}… ({} bytes)", text.len()));
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Returns a text cut after `longest` bytes, characters whole, and nothing escaped: for where escaping is done later.
+pub(crate) fn cut(text: &str, longest: usize) -> Cow<'_, str> {
+    if text.len() <= longest {
+        return Cow::Borrowed(text);
+    }
+    let end = text.floor_char_boundary(longest);
+    Cow::Owned(format!("{}… ({} bytes)", text.get(..end).unwrap_or_default(), text.len()))
+}
+
+/// Quotes and backslashes are visible, though `escape_debug` escapes them.
+fn is_visible(char: char) -> bool {
+    matches!(char, '"' | '\'' | '\\') || char.escape_debug().len() == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_caller_chose_stays_short_and_on_its_line() {
+        let check = |text: &str, expected: &str| assert_eq!(name(text), expected);
+        check("east", "east");
+        check("grün/it's \"x\" \\", "grün/it's \"x\" \\");
+        check("a\u{1b}[2J\nb", "a\\u{1b}[2J\\nb");
+        check("\u{202e}txt", "\\u{202e}txt");
+        for text in ["\u{1}", "x", "ü", "\u{202e}"] {
+            let shown = name(&text.repeat(1300)).into_owned();
+            assert!(shown.len() < LONGEST_NAME + 40, "{shown}");
+            assert!(shown.ends_with(&format!("({} bytes)", 1300 * text.len())), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_cut_text_keeps_whole_characters() {
+        assert_eq!(cut("üü", 3), "ü… (4 bytes)");
+        assert_eq!(cut("üü", 4), "üü");
+    }
+}

@@ -1,0 +1,84 @@
+//! The log lines about requests that are refused, and about faults of our own that requests meet.
+//!
+//! Whoever proved nothing decides neither how many lines there are nor how long they get. What was done, and what a
+//! caller who may write tried to, is logged where it is done: in `resources` and by the token handler.
+
+use std::net::SocketAddr;
+
+use http::Method;
+use model::Kind;
+use tokens::Rejection;
+use tracing::{error, info};
+
+use super::{
+    error::ApiError,
+    routes::{Endpoint, Matched},
+};
+use crate::{
+    access::{Caller, TokenKind},
+    observe::{
+        line_budget::{Line, LineBudget},
+        shown,
+    },
+};
+
+/// The most that a reason takes in a line, in bytes.
+const LONGEST_REASON: usize = 1024;
+
+/// The budgets of the lines. Who proved an identity has one apart: a flood of strangers hides nothing of theirs.
+pub(super) struct Audit {
+    strangers: LineBudget,
+    users: LineBudget,
+    faults: LineBudget,
+}
+
+impl Audit {
+    /// Returns whole budgets.
+    pub(super) fn new() -> Self {
+        Self { strangers: LineBudget::new(), users: LineBudget::new(), faults: LineBudget::new() }
+    }
+
+    /// A token was refused.
+    pub(super) fn rejected(&self, remote: SocketAddr, rejection: &Rejection) {
+        let Some(Line { left_out }) = self.strangers.take() else { return };
+        info!(target: "api-server", remote = %remote, reason = &*shown::name(&rejection.to_string()), left_out, "authentication rejected");
+    }
+
+    /// A write was refused before its body was read, or a token was. Reads leave no line, as they leave none when they
+    /// succeed.
+    pub(super) fn refused(&self, caller: &Caller, method: &Method, matched: &Matched<'_>, error: &ApiError) {
+        let write = |kind: Kind, left_out| {
+            let (mesh, name, reason) = (shown::name(matched.mesh()), shown::name(matched.name()), error.reason());
+            let result = format!("refused: {}", shown::escaped(&reason, LONGEST_REASON));
+            info!(
+                target: "api-server", caller = %shown::name(&caller.to_string()), method = method.as_str(),
+                kind = kind.name, mesh = &*mesh, name = &*name, result, left_out, "resource not written"
+            );
+        };
+        let issue = |token: TokenKind, left_out| {
+            let reason = error.reason();
+            info!(
+                target: "api-server", caller = %shown::name(&caller.to_string()), token = ?token,
+                reason = &*shown::escaped(&reason, LONGEST_REASON), left_out, "token not issued"
+            );
+        };
+        let endpoint = matched.route.endpoint;
+        if !matches!(endpoint, Endpoint::Put(_) | Endpoint::Delete(_) | Endpoint::Tokens(_)) {
+            return;
+        }
+        let budget = if caller.is_authenticated() { &self.users } else { &self.strangers };
+        let Some(Line { left_out }) = budget.take() else { return };
+        match endpoint {
+            Endpoint::Put(kind) | Endpoint::Delete(kind) => write(kind, left_out),
+            Endpoint::Tokens(token) => issue(token, left_out),
+            _ => {}
+        }
+    }
+
+    /// A request was not answered for a reason that is ours.
+    pub(super) fn fault(&self, error: &ApiError) {
+        let Some(what) = error.fault() else { return };
+        let Some(Line { left_out }) = self.faults.take() else { return };
+        error!(target: "api-server", error = &*shown::escaped(&what, LONGEST_REASON), left_out, "request failed");
+    }
+}
