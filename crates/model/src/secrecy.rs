@@ -120,7 +120,7 @@ fn below(holder: &str, value: &mut Value) {
                     all(&name, inner);
                 } else if SECRETS.contains(&name.as_str()) || (name == "key" && inner.is_object()) {
                     all_but_references(&name, inner);
-                } else if proof && name == "value" {
+                } else if inner.is_string() && (HEADERS.contains(&name.as_str()) || (proof && name == "value")) {
                     all(&name, inner);
                 } else if CARRIERS.contains(&name.as_str()) {
                     below(holder, inner);
@@ -320,6 +320,15 @@ mod tests {
             json!({"set": [{"name": "Authorization", "value": "Bearer x"}, {"name": "x-team", "value": "a"}]}),
             json!({"set": [{"name": "Authorization", "value": MASK}, {"name": "x-team", "value": "a"}]}),
         );
+    }
+
+    #[test]
+    fn headers_may_be_a_map() {
+        check(
+            json!({"headers": {"X-Api-Key": "k", "x-team": "a"}}),
+            json!({"headers": {"X-Api-Key": MASK, "x-team": "a"}}),
+        );
+        unchanged(json!({"cookie": {"name": "session", "ttl": "1h"}}));
     }
 
     #[test]
