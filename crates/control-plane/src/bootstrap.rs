@@ -21,7 +21,7 @@ use tokens::Family;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::resources::{MeshDefaults, Side, mesh_batch};
+use crate::resources::{MeshDefaults, Side, mesh_batch, missing_authorities};
 use secrets::Secrets;
 
 /// The name of the mesh that a fresh control plane has.
@@ -162,8 +162,9 @@ async fn plan(
             missing.default_mesh(side, wanted.mesh_defaults).await?;
         }
     }
-    if let Some(zone) = side.zone() {
-        missing.own_zone(zone).await?;
+    match side.zone() {
+        Some(zone) => missing.own_zone(zone).await?,
+        None => missing.mesh_authorities().await?,
     }
     if wanted.hostname_generators {
         missing.hostname_generators(side).await?;
@@ -224,6 +225,20 @@ impl Missing<'_> {
         let signing_key = secret_spec(secrets::make_key().await?.reveal().as_bytes());
         let mesh = self.resource(key, Labels::new(), Bytes::new());
         self.writes.extend(mesh_batch(mesh, side, signing_key, policies).writes);
+        Ok(())
+    }
+
+    /// A mesh that an earlier version stored may lack what its builtin backends need.
+    async fn mesh_authorities(&mut self) -> Result<(), BootstrapError> {
+        for mesh in self.all(Kind::MESH).await? {
+            match missing_authorities(&**self.store, &mesh, self.now).await {
+                Ok(writes) => self.writes.extend(writes),
+                // The mesh is no worse than before, and everything else can start.
+                Err(reason) => {
+                    warn!(mesh = %mesh.key.name, %reason, "the certificate authorities of a mesh were not made");
+                }
+            }
+        }
         Ok(())
     }
 

@@ -25,6 +25,7 @@ use tokio::sync::Mutex;
 
 use crate::clock::Clock;
 
+pub use authority::missing_authorities;
 pub use error::{Operation, ReadOnly, WriteError};
 pub use mesh::{mesh_batch, signing_key};
 pub use put::{Put, Written};

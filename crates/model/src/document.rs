@@ -35,6 +35,8 @@ pub struct Document {
     pub spec: Bytes,
     /// The status of a new resource, for kinds that have one.
     pub status: Option<Bytes>,
+    /// What of the document has no effect, for its author.
+    pub warnings: Vec<String>,
 }
 
 impl Document {

@@ -96,6 +96,12 @@ pub(crate) fn mask(value: &mut Value) {
     below("", value);
 }
 
+/// Returns the text of an error without what it quotes, if that is a private key or names a user with a password.
+pub(crate) fn without_secrets(mut text: String) -> String {
+    mask_text(&mut text);
+    text
+}
+
 /// Returns where in a value a mask stands instead of a secret.
 pub(crate) fn masks(value: &Value, path: &str) -> Vec<Violation> {
     let mut found = Vec::new();
@@ -114,7 +120,7 @@ fn below(holder: &str, value: &mut Value) {
                     all(&name, inner);
                 } else if SECRETS.contains(&name.as_str()) || (name == "key" && inner.is_object()) {
                     all_but_references(&name, inner);
-                } else if proof && name == "value" {
+                } else if inner.is_string() && (HEADERS.contains(&name.as_str()) || (proof && name == "value")) {
                     all(&name, inner);
                 } else if CARRIERS.contains(&name.as_str()) {
                     below(holder, inner);
@@ -314,6 +320,15 @@ mod tests {
             json!({"set": [{"name": "Authorization", "value": "Bearer x"}, {"name": "x-team", "value": "a"}]}),
             json!({"set": [{"name": "Authorization", "value": MASK}, {"name": "x-team", "value": "a"}]}),
         );
+    }
+
+    #[test]
+    fn headers_may_be_a_map() {
+        check(
+            json!({"headers": {"X-Api-Key": "k", "x-team": "a"}}),
+            json!({"headers": {"X-Api-Key": MASK, "x-team": "a"}}),
+        );
+        unchanged(json!({"cookie": {"name": "session", "ttl": "1h"}}));
     }
 
     #[test]

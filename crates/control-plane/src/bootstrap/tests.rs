@@ -98,6 +98,20 @@ async fn a_second_start_writes_nothing() {
 }
 
 #[tokio::test]
+async fn a_mesh_of_an_earlier_version_gets_its_authority() {
+    let (store, now) = (store(), now());
+    let mesh = serde_json::json!({"mtls": {"backends": [{"name": "ca-1", "type": "builtin"}]}});
+    let spec = model::proto::spec_from_json(Kind::MESH, mesh.as_object().unwrap()).unwrap();
+    let mut writes = Missing { store: &store, now, writes: Vec::new() };
+    writes.put(Key::global(Kind::MESH, "tls"), Labels::new(), spec);
+    store.apply(Batch { writes: writes.writes }).await.unwrap();
+    let wanted = Wanted { default_mesh: false, ..Wanted::default() };
+    global(&store, &wanted, now).await.unwrap();
+    assert_eq!(names(&store, Kind::SECRET).await, ["tls.ca-builtin-cert-ca-1", "tls.ca-builtin-key-ca-1"]);
+    assert_eq!(global(&store, &wanted, now).await.unwrap(), [], "once");
+}
+
+#[tokio::test]
 async fn a_key_deleted_after_rotation_stays_deleted() {
     let store = store();
     global(&store, &Wanted::default(), now()).await.unwrap();

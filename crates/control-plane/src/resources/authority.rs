@@ -16,7 +16,7 @@ use rcgen::{
     RsaKeySize, SanType, date_time_ymd,
 };
 use serde_json::{Map, Value};
-use store::{Precondition, Stored, Write};
+use store::{Precondition, ResourceStore, Stored, Write};
 use tracing::error;
 use x509_parser::asn1_rs::{FromDer as _, Integer, OctetString, Sequence};
 use zeroize::Zeroizing;
@@ -88,50 +88,56 @@ impl Authority {
 }
 
 impl Resources {
-    /// Returns what is to be written with a mesh, so that each authority it asks for is there; makes none anew.
-    ///
-    /// A backend that is gone keeps its authority: proxies may still trust it. The mesh owns them all.
+    /// Returns what is to be written with a mesh, so that each authority it asks for is there.
     pub(super) async fn authorities(&self, mesh: &Resource) -> Result<Vec<Write>, WriteError> {
         // A zone of ours has them from its global.
         if self.rules.side != Side::Global || mesh.key.kind != Kind::MESH {
             return Ok(Vec::new());
         }
-        let wanted = wanted(&mesh.key.name, &mesh.spec)
-            .map_err(|violations| WriteError::Invalid { operation: Operation::Check, violations })?;
-        let mut writes = Vec::new();
-        for authority in wanted {
-            let cert = self.secret_of(&authority.mesh, authority.cert_name()).await?;
-            let key = self.secret_of(&authority.mesh, authority.key_name()).await?;
-            if cert.is_some() && key.is_some() {
-                continue;
-            }
-            let (cert_name, key_name) = (authority.cert_name(), authority.key_name());
-            let now = mesh.modified;
-            let made = tokio::task::spawn_blocking(move || authority.make(now)).await;
-            let (cert_spec, key_spec) = made.unwrap_or(Err(WriteError::NoKey))?;
-            // One half without the other is of no use to anybody, and is replaced.
-            writes.push(secret(mesh, cert_name, cert_spec, cert.as_ref()));
-            writes.push(secret(mesh, key_name, key_spec, key.as_ref()));
-        }
-        Ok(writes)
-    }
-
-    async fn secret_of(&self, mesh: &str, name: String) -> Result<Option<Stored>, WriteError> {
-        let failed = |source| WriteError::Store { operation: Operation::Find, source };
-        self.store.get(&Key::in_mesh(Kind::SECRET, mesh, name)).await.map_err(failed)
+        missing_authorities(&*self.store, mesh, mesh.modified).await
     }
 }
 
-fn secret(mesh: &Resource, name: String, spec: Bytes, stored: Option<&Stored>) -> Write {
+/// Returns the Secrets that a mesh on global lacks, so that each authority it asks for is there; makes none anew.
+///
+/// A backend that is gone keeps its authority: proxies may still trust it. The mesh owns them all.
+pub async fn missing_authorities(
+    store: &dyn ResourceStore,
+    mesh: &Resource,
+    now: Timestamp,
+) -> Result<Vec<Write>, WriteError> {
+    let wanted = wanted(&mesh.key.name, &mesh.spec)
+        .map_err(|violations| WriteError::Invalid { operation: Operation::Check, violations })?;
+    let find = async |name: String| {
+        let failed = |source| WriteError::Store { operation: Operation::Find, source };
+        store.get(&Key::in_mesh(Kind::SECRET, &mesh.key.name, name)).await.map_err(failed)
+    };
+    let mut writes = Vec::new();
+    for authority in wanted {
+        let (cert_name, key_name) = (authority.cert_name(), authority.key_name());
+        let (cert, key) = (find(cert_name.clone()).await?, find(key_name.clone()).await?);
+        if cert.is_some() && key.is_some() {
+            continue;
+        }
+        let made = tokio::task::spawn_blocking(move || authority.make(now)).await;
+        let (cert_spec, key_spec) = made.unwrap_or(Err(WriteError::NoKey))?;
+        // One half without the other is of no use to anybody, and is replaced.
+        writes.push(secret(&mesh.key, (cert_name, cert_spec), cert.as_ref(), now));
+        writes.push(secret(&mesh.key, (key_name, key_spec), key.as_ref(), now));
+    }
+    Ok(writes)
+}
+
+fn secret(mesh: &Key, (name, spec): (String, Bytes), stored: Option<&Stored>, now: Timestamp) -> Write {
     Write::Put {
         resource: Resource {
-            key: Key::in_mesh(Kind::SECRET, &mesh.key.name, name),
+            key: Key::in_mesh(Kind::SECRET, &mesh.name, name),
             labels: Labels::new(),
             spec,
             status: None,
-            owner: Some(mesh.key.clone()),
-            created: stored.map_or(mesh.modified, |stored| stored.resource.created),
-            modified: mesh.modified,
+            owner: Some(mesh.clone()),
+            created: stored.map_or(now, |stored| stored.resource.created),
+            modified: now,
         },
         expect: stored.map_or(Precondition::Absent, |stored| Precondition::Version(stored.version)),
     }

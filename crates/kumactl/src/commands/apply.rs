@@ -51,7 +51,13 @@ fn decode(session: &Session<'_>, text: &str, variables: &[(String, String)]) -> 
     for (index, text) in document::split_yaml(text).into_iter().enumerate() {
         let text = if variables.is_empty() { text } else { render(session, index, &text, &values)? };
         match document::from_yaml(&text) {
-            Ok(document) => documents.push(document),
+            Ok(document) => {
+                // What has no effect is not sent, so that the server cannot warn of it.
+                for warning in &document.warnings {
+                    session.printer().note(&format!("Warning: resource[{index}]: {warning}"));
+                }
+                documents.push(document);
+            }
             Err(error) => {
                 session.printer().note(&format!("resource[{index}]: {}: {error}", error.stage()));
                 has_faults = true;

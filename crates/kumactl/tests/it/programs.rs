@@ -51,6 +51,17 @@ fn arctos(request: &Request) -> Option<(u16, String)> {
 }
 
 #[test]
+fn what_has_no_effect_in_a_file_is_warned_of() {
+    let server = Server::start(|request| arctos(request).unwrap_or_else(|| (404, "{}".to_owned())));
+    let file = "type: MeshTLS\nname: a\nspec:\n  from:\n  - targetRef: {kind: Mesh}\n";
+    let ran = run(home_of(&server).path(), &["apply", "--dry-run", "-f", "-"], file);
+    assert!(ran.status.success(), "{}", text(&ran.stderr));
+    assert!(text(&ran.stderr).contains("Warning: resource[0]: 'from' field"), "{}", text(&ran.stderr));
+    let ran = run(home_of(&server).path(), &["apply", "--dry-run", "-f", "-"], "type: Zone\nname: a\nname: b\n");
+    assert!(!ran.status.success() && text(&ran.stderr).contains("duplicate"), "{}", text(&ran.stderr));
+}
+
+#[test]
 fn all_pages_of_zones_are_shown() {
     let server = Server::start(|request| {
         let zone = |name: &str| json!({"name": name, "zone": {}});

@@ -58,7 +58,8 @@ pub fn from_yaml(text: &str) -> Result<Document, DocumentError> {
         return Err(DocumentError::Meta(found));
     }
     let status = kind.empty_status.map(|status| Bytes::from_static(status.as_bytes()));
-    Ok(Document { kind, mesh, name: body.name, labels: body.labels, spec: body.spec, status })
+    let warnings = body.warnings;
+    Ok(Document { kind, mesh, name: body.name, labels: body.labels, spec: body.spec, status, warnings })
 }
 
 /// Splits a file at lines that begin with `---`; documents without content are left out.
@@ -174,7 +175,11 @@ fn proto_spec(kind: Kind, map: &Map<String, Value>, dropped: &mut Vec<String>) -
     let fields: Map<String, Value> =
         map.iter().filter(|(name, _)| !is_meta(name)).map(|(name, value)| (name.clone(), value.clone())).collect();
     *dropped = proto::unknown(kind, &fields);
-    proto::spec_from_json(kind, &fields).map_err(|error| DocumentError::Malformed { kind, text: error.to_string() })
+    proto::spec_from_json(kind, &fields).map_err(|error| {
+        // The reader quotes what it did not expect.
+        let text = secrecy::without_secrets(error.to_string());
+        DocumentError::Malformed { kind, text }
+    })
 }
 
 fn schema_violations(kind: Kind, map: &Map<String, Value>) -> Vec<Violation> {
@@ -341,6 +346,17 @@ mod tests {
         assert!(body.expect_err("refused").to_string().contains("stands twice"));
         let file = from_yaml("type: Mesh\nname: a\nname: b\n").expect_err("refused").to_string();
         assert!(file.contains("duplicate"), "{file}");
+    }
+
+    #[test]
+    fn errors_do_not_quote_private_keys() {
+        let body = |key: &str| json!({"type": "MeshGateway", "mesh": "m", "name": "g", "conf": {"listeners": key}});
+        let said = |key: &str| {
+            let kind = Kind::by_name("MeshGateway").expect("kind");
+            from_rest(kind, body(key).to_string().as_bytes()).expect_err("refused").to_string()
+        };
+        assert!(!said("-----BEGIN PRIVATE KEY-----c2VjcmV0").contains("c2VjcmV0"));
+        assert!(said("listener").contains("listener"));
     }
 
     #[test]
