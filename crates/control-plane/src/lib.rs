@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod kds;
 pub mod keys;
+mod limits;
 pub mod observe;
 pub mod resources;
 pub mod rest;

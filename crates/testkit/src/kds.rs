@@ -24,7 +24,7 @@ type Body = BoxBody<Bytes, Infallible>;
 /// One HTTP/2 connection.
 pub struct Peer {
     requests: SendRequest<Body>,
-    _driver: JoinHandle<()>,
+    driver: JoinHandle<()>,
 }
 
 impl Peer {
@@ -48,7 +48,13 @@ impl Peer {
         let driver = tokio::spawn(async move {
             let _how_it_ended = driver.await;
         });
-        Self { requests, _driver: driver }
+        Self { requests, driver }
+    }
+
+    /// Waits until the connection is closed.
+    pub async fn closed(&mut self) {
+        let closed = tokio::time::timeout(LIMIT, &mut self.driver).await;
+        closed.expect("the connection is closed within the limit").expect("a driver that does not panic");
     }
 
     /// Opens an RPC with these headers. Does not wait for response headers, which may come with the first message.

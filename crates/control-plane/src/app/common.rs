@@ -21,6 +21,7 @@ use crate::{
     clock::Clock,
     config::{self, Config, StoreType},
     keys::Keys,
+    limits::{self, Limits, PortName, Timeouts},
     observe::{
         diagnostics::{self, Diagnostics},
         log::Log,
@@ -45,6 +46,8 @@ pub(super) struct Common {
     pub(super) identity: Arc<ServerIdentity>,
     pub(super) metrics: Metrics,
     pub(super) readiness: Readiness,
+    /// What the ports share.
+    pub(super) limits: Limits,
     /// `<hostname>-<4 hex>`, new at each start.
     pub(super) instance: String,
     hostname: String,
@@ -77,6 +80,7 @@ impl Common {
             tasks,
             store,
             identity,
+            limits: metrics.register(Limits::start),
             metrics,
             readiness: Readiness::default(),
             instance,
@@ -186,12 +190,15 @@ impl Common {
             settings,
             readiness: self.readiness.clone(),
         });
+        let allowed = server.timeouts;
+        let timeouts = Timeouts { head: allowed.read_header, write: allowed.write, idle: allowed.idle };
         for (port, what, secure) in [(&server.http, "http", false), (&server.https, "https", true)] {
             if !port.enabled {
                 continue;
             }
-            let interface: IpAddr = port.interface.parse().context("the interface of the API server")?;
-            let listener = serve::bind(SocketAddr::new(interface, port.port), "the REST API").await?;
+            let interface = port.interface.trim_matches(['[', ']']);
+            let interface: IpAddr = interface.parse().context("the interface of the API server")?;
+            let listener = limits::bind(SocketAddr::new(interface, port.port), "the REST API")?;
             let tls = if secure {
                 let identity = self.identity_for(&server.https_tls, &self.identity)?;
                 let protocols = self.protocols(&server.https_tls)?;
@@ -205,21 +212,23 @@ impl Common {
             } else {
                 addresses.http = Some(address)
             }
-            let serving = serve::serve(listener, tls, api.clone(), self.tasks.clone());
+            let places = self.limits.port(if secure { PortName::Https } else { PortName::Http });
+            let serving = serve::serve(listener, tls, api.clone(), places, timeouts, self.tasks.clone());
             self.tasks.spawn("rest", OnError::StopProgram, serving);
         }
         Ok(())
     }
 
     pub(super) async fn serve_diagnostics(&self, addresses: &mut Addresses) -> anyhow::Result<()> {
-        let listener = serve::bind(any(self.config.diagnostics_port), "diagnostics").await?;
+        let listener = limits::bind(any(self.config.diagnostics_port), "diagnostics")?;
         addresses.diagnostics = Some(listening("diagnostics", &listener)?);
         let shown = Diagnostics {
             readiness: self.readiness.clone(),
             metrics: self.metrics.clone(),
             levels: self.log.levels().clone(),
         };
-        self.tasks.spawn("diagnostics", OnError::StopProgram, diagnostics::serve(listener, shown, self.tasks.clone()));
+        let serving = diagnostics::serve(listener, shown, self.limits.port(PortName::Diagnostics), self.tasks.clone());
+        self.tasks.spawn("diagnostics", OnError::StopProgram, serving);
         Ok(())
     }
 }
@@ -241,7 +250,7 @@ pub(super) async fn open_store(config: &Config, file: &str) -> anyhow::Result<Ar
     }
 }
 
-/// All interfaces.
+/// All interfaces, of both address families where there are both.
 pub(super) fn any(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
 }

@@ -14,7 +14,6 @@ use tracing::{info, warn};
 use super::{
     common::{self, Common},
     parts::{Addresses, Running},
-    serve,
 };
 use crate::{
     access::View,
@@ -25,6 +24,7 @@ use crate::{
         admin::{AskError, Asker, Operation, Question},
         port::{Parts, Port},
     },
+    limits::{self, PortName},
     observe::{
         grpc_metrics::GrpcMetrics,
         kds_metrics::{KdsMetrics, SECONDS},
@@ -98,7 +98,7 @@ pub(super) async fn start(
     let admin = Arc::new(ThroughZones { asker: port.asker.clone(), insights });
     let mut addresses = Addresses::default();
     common.serve_rest(Side::Global, &keys, admin, &mut addresses).await?;
-    let listener = serve::bind(common::any(config.global.grpc_port), "KDS").await?;
+    let listener = limits::bind(common::any(config.global.grpc_port), "KDS")?;
     let tls = match (config.global.tls_enabled, identity) {
         (true, identity) => {
             let kds = common.identity_for(&config.global.tls, identity)?;
@@ -109,7 +109,8 @@ pub(super) async fn start(
     };
     warn_of_open_doors(config);
     addresses.kds = Some(common::listening("kds", &listener)?);
-    tasks.spawn("kds", OnError::StopProgram, crate::kds::listener::serve(listener, tls, port, tasks.clone()));
+    let places = common.limits.port(PortName::Kds);
+    tasks.spawn("kds", OnError::StopProgram, crate::kds::listener::serve(listener, tls, port, places, tasks.clone()));
     common.serve_diagnostics(&mut addresses).await?;
     info!(target: "kuma-cp.run", mode = "global", version = crate::about::VERSION, instance = %common.instance, "started");
     let _serves = starting.disarm();

@@ -1,104 +1,63 @@
-//! Serves HTTP/1.1 with the timeouts of the peer (contract: rest-and-cli 1.1), in plain text or over TLS.
+//! Serves REST over HTTP/1.1 with the timeouts of the peer (contract: rest-and-cli 1.1), in plain text or over TLS.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use anyhow::Context as _;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
-use tokio_rustls::TlsAcceptor;
-use tracing::{debug, info};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tracing::debug;
 
 use crate::{
     access::{Peer, Transport},
+    limits::{Accepted, Place, Port, Timeouts, accept, serve_http1},
     rest::Api,
-    tasks::{OnError, Tasks},
+    tasks::Tasks,
 };
 
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
-/// A client has this long to send the head of a request.
-const HEADER_DEADLINE: Duration = Duration::from_secs(10);
-/// Connections at once; more wait in the kernel.
-const CONNECTIONS: usize = 4096;
 
-/// Binds an address, with an error that says what to do when it is taken.
-pub(super) async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address} for {what}: is another control plane running here? choose another port")
-    })
-}
-
-/// Serves REST until the program stops.
+/// Serves a port until the program stops.
 pub(super) async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     api: Api,
+    places: Arc<Port>,
+    timeouts: Timeouts,
     tasks: Tasks,
 ) -> anyhow::Result<()> {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let permit = Arc::clone(&connections).acquire_owned().await.context("connection permits")?;
-        let accepted = tokio::select! {
-            () = tasks.stopping() => return Ok(()),
-            accepted = listener.accept() => accepted,
-        };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                info!(target: "api-server", error = %error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        let (tls, api, owner) = (tls.clone(), api.clone(), tasks.clone());
-        tasks.spawn("rest-connection", OnError::Log, async move {
-            let _permit = permit;
-            let secure = tls.is_some();
-            match tokio::time::timeout(HANDSHAKE_DEADLINE, secured(stream, tls)).await {
-                Ok(Ok(io)) => connection(io, peer, secure, api, owner).await,
-                Ok(Err(error)) => debug!(target: "api-server", peer = %peer, error = %error, "TLS handshake failed"),
-                Err(_) => debug!(target: "api-server", peer = %peer, "TLS handshake took too long"),
-            }
-            Ok(())
-        });
-    }
+    let owner = tasks.clone();
+    let connection = move |accepted| connection(accepted, tls.clone(), api.clone(), timeouts, owner.clone());
+    accept(listener, places, tasks, "rest-connection", connection).await
 }
 
-trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
-
-async fn secured(stream: TcpStream, tls: Option<TlsAcceptor>) -> std::io::Result<Box<dyn Io>> {
-    Ok(match tls {
-        Some(acceptor) => Box::new(acceptor.accept(stream).await?),
-        None => Box::new(stream),
-    })
-}
-
-async fn connection(io: Box<dyn Io>, peer: SocketAddr, secure: bool, api: Api, tasks: Tasks) {
-    let service = hyper::service::service_fn(move |request| {
+async fn connection(accepted: Accepted, tls: Option<TlsAcceptor>, api: Api, timeouts: Timeouts, tasks: Tasks) {
+    let Accepted { stream, peer, place } = accepted;
+    let transport = if tls.is_some() { Transport::Https } else { Transport::Http };
+    let answer = move |request| {
         let api = api.clone();
-        let transport = if secure { Transport::Https } else { Transport::Http };
-        async move { Ok::<_, std::convert::Infallible>(api.answer(Peer { remote: peer, transport }, request).await) }
-    });
-    let serving = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_DEADLINE)
-        // Answers are written from where they are: what waits for a slow reader is what the API counts.
-        .writev(true)
-        .serve_connection(TokioIo::new(io), service);
-    tokio::pin!(serving);
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = tasks.stopping() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
+        async move { api.answer(Peer { remote: peer, transport }, request).await }
     };
-    if let Err(error) = ended {
-        debug!(target: "api-server", peer = %peer, error = %error, "connection lost");
+    let Some(acceptor) = tls else {
+        return Box::pin(serve_http1(stream, peer, place, timeouts, tasks, answer)).await;
+    };
+    let secured = tokio::select! {
+        biased;
+        secured = tokio::time::timeout(HANDSHAKE_DEADLINE, secure(stream, &acceptor, &place)) => secured,
+        told = place.told() => {
+            debug!(target: "api-server", peer = %peer, why = told.as_str(), "connection closed");
+            return;
+        }
+        () = tasks.stopping() => return,
+    };
+    match secured {
+        Ok(Ok(stream)) => Box::pin(serve_http1(stream, peer, place, timeouts, tasks, answer)).await,
+        Ok(Err(error)) => debug!(target: "api-server", peer = %peer, error = %error, "TLS handshake failed"),
+        Err(_) => debug!(target: "api-server", peer = %peer, "TLS handshake took too long"),
     }
+}
+
+/// Nothing is made for a client that says nothing.
+async fn secure(stream: TcpStream, acceptor: &TlsAcceptor, place: &Place) -> std::io::Result<TlsStream<TcpStream>> {
+    stream.readable().await?;
+    place.touch();
+    Box::pin(acceptor.accept(stream)).await
 }

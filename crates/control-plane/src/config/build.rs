@@ -291,8 +291,11 @@ impl Builder {
 
     fn api_port(&mut self, section: &'static str, port: &'static str) -> ApiPort {
         let interface = format!("{section}.interface");
-        if self.values.text(&interface).parse::<std::net::IpAddr>().is_err() {
-            self.bad(&interface, "it must be an IP address of this machine, like `0.0.0.0` or `127.0.0.1`");
+        if self.values.text(&interface).trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_err() {
+            self.bad(
+                &interface,
+                "it must be an IP address of this machine, like `127.0.0.1` or `::1`; `0.0.0.0` is every address",
+            );
         }
         ApiPort {
             enabled: self.values.flag(&format!("{section}.enabled")),

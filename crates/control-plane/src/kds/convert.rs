@@ -249,7 +249,7 @@ pub(crate) fn close_status(reason: &CloseReason) -> Status {
         CloseReason::Replaced { .. } => Status::aborted(reason.to_string()),
         CloseReason::Draining | CloseReason::Silent => Status::unavailable(reason.to_string()),
         CloseReason::ZoneDeleted => Status::not_found(reason.to_string()),
-        CloseReason::TooManyStreams => Status::resource_exhausted(reason.to_string()),
+        CloseReason::TooManyStreams | CloseReason::TooManyConnections => Status::resource_exhausted(reason.to_string()),
     }
 }
 

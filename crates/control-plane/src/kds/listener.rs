@@ -1,32 +1,27 @@
-//! Accepts connections of the KDS port: TLS with a deadline, HTTP/2 with keepalive, one task a connection.
+//! Serves connections of the KDS port: TLS, then HTTP/2 with keepalive, one task a connection.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
 };
 use tokio_rustls::TlsAcceptor;
-use tracing::{debug, info};
+use tracing::debug;
 
 use crate::{
     kds::port::{Connection, Port},
-    tasks::{OnError, Tasks},
-    zones::registry::ConnectionId,
+    limits::{self, Accepted, Place, Stalls, accept},
+    tasks::Tasks,
+    zones::registry::{ConnectionGuard, Standing},
 };
 
-/// A peer that has not finished its TLS handshake by then is dropped.
-const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
-/// A connection on which nobody has proved who they are by then is dropped.
-const PROOF_DEADLINE: Duration = Duration::from_secs(15);
+/// How long a connection that has to go may take to say goodbye to its streams.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// A peer that takes not a byte for so long is gone, whatever its keepalive says.
+const WRITE_DEADLINE: Duration = Duration::from_secs(60);
 /// HTTP/2 pings: the peer's own figures (contract: kds 1.4).
 const KEEPALIVE: Duration = Duration::from_secs(15);
 /// Streams of one connection; a proxy in front may carry many zones over one.
@@ -34,46 +29,40 @@ const STREAMS_PER_CONNECTION: u32 = 20_000;
 /// How much of a stream may wait here to be read: HTTP/2's own default. What waits is kept track of frame by frame, in
 /// tables that grow and never shrink; the first requests of a zone would fill them.
 const STREAM_WINDOW: u32 = 65_535;
-/// Handshakes under way at once: a storm queues in the kernel and not in memory.
-const HANDSHAKES_AT_ONCE: usize = 512;
 
 /// Serves the port until the program stops.
 pub(crate) async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     port: Arc<Port>,
+    places: Arc<limits::Port>,
     tasks: Tasks,
 ) -> anyhow::Result<()> {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_AT_ONCE));
-    let mut next = 0;
-    loop {
-        let (permit, accepted) = tokio::select! {
-            () = tasks.stopping() => return Ok(()),
-            both = async { (Arc::clone(&handshakes).acquire_owned().await, listener.accept().await) } => both,
-        };
-        let permit = permit.context("handshake permits")?;
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of file descriptors, or the peer went away between SYN and accept: nothing of ours is broken.
-                info!(target: "kds", error = %error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        next += 1;
-        let connection = Connection { id: ConnectionId(next), peer, proven: Arc::default(), refused: Arc::default() };
-        let (port, tls, owner) = (Arc::clone(&port), tls.clone(), tasks.clone());
-        tasks.spawn("kds-connection", OnError::Log, async move {
-            let secured = tokio::time::timeout(HANDSHAKE_DEADLINE, secure(stream, tls)).await;
-            drop(permit);
-            match secured {
-                Ok(Ok(io)) => connection_task(io, connection, port, owner).await,
-                Ok(Err(error)) => debug!(target: "kds", peer = %peer, error = %error, "TLS handshake failed"),
-                Err(_) => debug!(target: "kds", peer = %peer, "TLS handshake took too long"),
-            }
-            Ok(())
-        });
+    let owner = tasks.clone();
+    let connection = move |accepted| connection(accepted, tls.clone(), Arc::clone(&port), owner.clone());
+    accept(listener, places, tasks, "kds-connection", connection).await
+}
+
+async fn connection(accepted: Accepted, tls: Option<TlsAcceptor>, port: Arc<Port>, tasks: Tasks) {
+    let Accepted { stream, peer, place } = accepted;
+    // Biased: what came while this program was short of time is read before anybody is called late.
+    let secured = tokio::select! {
+        biased;
+        secured = secure(stream, tls, &place) => secured,
+        told = place.told() => {
+            debug!(target: "kds", peer = %peer, why = told.as_str(), "connection dropped");
+            return;
+        }
+        () = tasks.stopping() => return,
+    };
+    match secured {
+        Ok(io) => {
+            place.touch();
+            let known = port.registry.connect();
+            let connection = Connection { id: known.id(), peer, refused: Arc::default() };
+            serve_http2(io, connection, known, place, port, tasks).await;
+        }
+        Err(error) => debug!(target: "kds", peer = %peer, error = %error, "TLS handshake failed"),
     }
 }
 
@@ -81,17 +70,26 @@ trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-async fn secure(stream: TcpStream, tls: Option<TlsAcceptor>) -> std::io::Result<Box<dyn Io>> {
+async fn secure(stream: TcpStream, tls: Option<TlsAcceptor>, place: &Place) -> std::io::Result<Box<dyn Io>> {
     stream.set_nodelay(true)?;
-    Ok(match tls {
-        Some(acceptor) => Box::new(acceptor.accept(stream).await?),
-        None => Box::new(stream),
-    })
+    let Some(acceptor) = tls else { return Ok(Box::new(Stalls::new(stream, WRITE_DEADLINE, 1))) };
+    // Nothing is made for a peer that says nothing.
+    stream.readable().await?;
+    place.touch();
+    // Boxed, so that its place is free again when it is over.
+    let secured = Box::pin(acceptor.accept(Stalls::new(stream, WRITE_DEADLINE, 1))).await?;
+    Ok(Box::new(secured))
 }
 
-async fn connection_task(io: Box<dyn Io>, connection: Connection, port: Arc<Port>, tasks: Tasks) {
-    let peer: SocketAddr = connection.peer;
-    let proven = Arc::clone(&connection.proven);
+async fn serve_http2(
+    io: Box<dyn Io>,
+    connection: Connection,
+    mut known: ConnectionGuard,
+    place: Place,
+    port: Arc<Port>,
+    tasks: Tasks,
+) {
+    let peer = connection.peer;
     let service = service_fn(move |request: http::Request<Incoming>| {
         let (port, connection) = (Arc::clone(&port), connection.clone());
         // Boxed, so that it is gone when the call is answered: its place stays for as long as the stream.
@@ -106,16 +104,20 @@ async fn connection_task(io: Box<dyn Io>, connection: Connection, port: Arc<Port
         .max_header_list_size(64 * 1024)
         .serve_connection(TokioIo::new(io), service);
     tokio::pin!(serving);
-    let unproven = async {
-        tokio::time::sleep(PROOF_DEADLINE).await;
-        if proven.load(Ordering::Relaxed) {
-            std::future::pending().await
-        }
-    };
     let ended = tokio::select! {
+        biased;
         ended = serving.as_mut() => ended,
-        () = unproven => {
-            debug!(target: "kds", peer = %peer, "nobody proved who they are, connection dropped");
+        () = withdrawn(&mut known, &place) => {
+            debug!(target: "kds", peer = %peer, "no token that was shown on the connection is good any more");
+            // Its streams are told why before it goes.
+            serving.as_mut().graceful_shutdown();
+            match tokio::time::timeout(FAREWELL, serving).await {
+                Ok(ended) => ended,
+                Err(_) => return,
+            }
+        }
+        told = place.told() => {
+            debug!(target: "kds", peer = %peer, why = told.as_str(), "connection dropped");
             return;
         }
         () = tasks.stopping() => {
@@ -126,5 +128,16 @@ async fn connection_task(io: Box<dyn Io>, connection: Connection, port: Arc<Port
     match ended {
         Ok(()) => debug!(target: "kds", peer = %peer, "connection closed"),
         Err(error) => debug!(target: "kds", peer = %peer, error = %error, "connection lost"),
+    }
+}
+
+/// Follows what was proved on the connection with its place; resolves when the last proof is gone.
+async fn withdrawn(known: &mut ConnectionGuard, place: &Place) {
+    loop {
+        match known.changed().await {
+            Standing::Proven => place.prove(),
+            Standing::Withdrawn => return place.unprove(),
+            Standing::Unproven => {}
+        }
     }
 }

@@ -63,13 +63,14 @@ use crate::{
     },
 };
 
+/// A unary call whose request has not come by then is ended: its place is for others.
+const UNARY_DEADLINE: Duration = Duration::from_secs(10);
+
 /// One accepted connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
     pub(crate) peer: SocketAddr,
-    /// Somebody on it proved who they are.
-    pub(crate) proven: Arc<AtomicBool>,
     /// A refusal on it was logged: a zone opens six RPCs, and one line says it all.
     pub(crate) refused: Arc<AtomicBool>,
 }
@@ -191,7 +192,6 @@ impl Port {
             Err(reason) => return convert::close_status(&reason).into_http(),
         };
         self.metrics.authenticated();
-        connection.proven.store(true, Ordering::Relaxed);
         if guard.opens_session() {
             log_session(guard.caller());
         }
@@ -225,11 +225,20 @@ impl Port {
                 self.stream(guard, call, request, crate::kds::admin::serve::<ClustersResponse>)
             }
             Rpc::HealthCheck => {
+                let mut guard = guard;
                 let mut grpc =
                     Grpc::new(tonic_prost::ProstCodec::<ZoneHealthCheckResponse, ZoneHealthCheckRequest>::default())
                         .accept_compressed(CompressionEncoding::Gzip);
                 let health = HealthCheck { port: Arc::clone(&self), zone: guard.caller().zone().clone() };
-                let answer = grpc.unary(health, request).await;
+                // Biased: a call that lost its right to live is not answered as a good one.
+                let answer = tokio::select! {
+                    biased;
+                    reason = guard.closed() => convert::close_status(&reason).into_http(),
+                    answer = tokio::time::timeout(UNARY_DEADLINE, grpc.unary(health, request)) => answer.unwrap_or_else(|_late| {
+                        let late = format!("the request did not come within {} s", UNARY_DEADLINE.as_secs());
+                        Status::deadline_exceeded(late).into_http()
+                    }),
+                };
                 let code = Status::from_header_map(answer.headers()).map_or(Code::Ok, |status| status.code());
                 let counters = call.counters();
                 counters.received.inc();

@@ -1,10 +1,10 @@
 //! The diagnostics port (contract: rest-and-cli 5.3): health, readiness, metrics, log levels. No authentication, no secrets.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::Bytes,
+    body::{Body, Bytes},
     extract::{DefaultBodyLimit, Path, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
@@ -13,8 +13,10 @@ use axum::{
 use serde::Deserialize;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tower::ServiceExt as _;
 
 use crate::{
+    limits::{Accepted, Port, Timeouts, accept, serve_http1},
     observe::{
         log::{LevelError, Levels, Verbosity},
         metrics::Metrics,
@@ -37,11 +39,41 @@ pub struct Diagnostics {
 /// The largest body of `/logging`.
 const LARGEST_BODY: usize = 4096;
 
+/// How long a client may take: probes and scrapers are quick.
+const TIMEOUTS: Timeouts = Timeouts {
+    head: Duration::from_secs(5),
+    write: Duration::from_secs(10),
+    // Longer than the usual pause between two scrapes.
+    idle: Duration::from_secs(120),
+};
+/// An answer, the body of its request included, takes no longer.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
+
 /// Serves the port until the program stops.
-pub async fn serve(listener: TcpListener, diagnostics: Diagnostics, tasks: Tasks) -> anyhow::Result<()> {
-    let stopping = async move { tasks.stopping().await };
-    axum::serve(listener, router(diagnostics)).with_graceful_shutdown(stopping).await?;
-    Ok(())
+pub(crate) async fn serve(
+    listener: TcpListener,
+    diagnostics: Diagnostics,
+    places: Arc<Port>,
+    tasks: Tasks,
+) -> anyhow::Result<()> {
+    let (router, owner) = (router(diagnostics), tasks.clone());
+    let connection = move |accepted| connection(accepted, router.clone(), owner.clone());
+    accept(listener, places, tasks, "diagnostics-connection", connection).await
+}
+
+async fn connection(accepted: Accepted, router: Router, tasks: Tasks) {
+    let Accepted { stream, peer, place } = accepted;
+    let answer = move |request: http::Request<hyper::body::Incoming>| {
+        let answer = router.clone().oneshot(request.map(Body::new));
+        async move {
+            match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(never)) => match never {},
+                Err(_) => refused(StatusCode::REQUEST_TIMEOUT, "the body of the request did not come in time"),
+            }
+        }
+    };
+    Box::pin(serve_http1(stream, peer, place, TIMEOUTS, tasks, answer)).await;
 }
 
 fn router(diagnostics: Diagnostics) -> Router {
@@ -126,10 +158,9 @@ fn refused(status: StatusCode, text: &str) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use axum::{body::Body, http::Request};
+    use axum::http::Request;
     use http_body_util::BodyExt as _;
     use serde_json::Value;
-    use tower::ServiceExt as _;
 
     use super::*;
     use crate::observe::log::Log;

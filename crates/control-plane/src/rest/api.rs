@@ -31,6 +31,7 @@ use super::{
 use crate::{
     access::{Access, Authenticator, Caller, Peer, Permit, Rule, TokenKind, Transport, TwoHosts, host_of},
     clock::Clock,
+    limits::Proof,
     observe::readiness::Readiness,
     resources::Resources,
 };
@@ -219,6 +220,9 @@ impl Api {
         let path = self.below_base_path(full_path)?;
         let cors = Cors::of(&self.0.parts.settings.cors_allowed_domains, headers);
         let caller = self.caller(peer, host, head, path).map_err(|error| Box::new(error.into_response()))?;
+        if let Some(proof) = head.extensions.get::<Proof>().filter(|_| caller.is_authenticated()) {
+            proof.shown();
+        }
         if cors.is_preflight(method, headers) {
             return Ok(Response::new(Body::empty()));
         }

@@ -3,7 +3,8 @@
 //! One lock admits streams and sweeps them when keys change. The registry remembers the newest key ring it has swept
 //! with: a stream that was verified with an older ring is verified again when it is admitted, so nothing slips through
 //! between the check and the entry. Closing is per stream and carries its reason; a session is the streams that share
-//! zone and token, however many TCP connections a proxy spreads them over.
+//! zone and token, however many TCP connections a proxy spreads them over. Quotas are a session's: who holds a token
+//! that is about to be revoked cannot use up what the zone's next token needs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,6 +18,14 @@ use model::ZoneName;
 use tokens::{KeyRing, Rejection};
 use tokio::sync::watch;
 
+mod connections;
+mod sessions;
+
+pub use self::connections::{ConnectionGuard, ConnectionId, Standing};
+use self::{
+    connections::Connections,
+    sessions::{Session, Sessions},
+};
 use crate::zones::caller::ZoneCaller;
 
 /// Why a live stream is ended by the global control plane.
@@ -33,14 +42,13 @@ pub enum CloseReason {
     Draining,
     /// The zone was deleted.
     ZoneDeleted,
-    /// The zone has more streams open than any real one.
+    /// The token has more streams open than any real zone.
     TooManyStreams,
+    /// The token is used on more connections than any real zone has.
+    TooManyConnections,
     /// The zone has not pinged for longer than the health check allows.
     Silent,
 }
-
-/// Streams of one zone at once: six are usual, twice that during a change of token.
-const STREAMS_OF_A_ZONE: usize = 64;
 
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,7 +58,10 @@ impl fmt::Display for CloseReason {
             Self::Draining => f.write_str("stream unavailable: the global control plane is stopping"),
             Self::ZoneDeleted => f.write_str("the zone was deleted"),
             Self::Silent => f.write_str("stream canceled - zone hc failed: no health check came in time"),
-            Self::TooManyStreams => write!(f, "the zone has {STREAMS_OF_A_ZONE} streams open already"),
+            Self::TooManyStreams => write!(f, "this token has {} streams open already", sessions::STREAMS),
+            Self::TooManyConnections => {
+                write!(f, "this token is in use on {} connections already", sessions::CONNECTIONS)
+            }
         }
     }
 }
@@ -58,10 +69,6 @@ impl fmt::Display for CloseReason {
 /// Names one admitted stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(u64);
-
-/// Names one TCP connection of the KDS port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(pub u64);
 
 /// One stream that is about to be admitted.
 #[derive(Clone, Debug)]
@@ -104,11 +111,11 @@ struct State {
     ring: Arc<KeyRing>,
     draining: bool,
     streams: BTreeMap<StreamId, Live>,
-    /// How many streams each session has: (zone, token identity).
-    sessions: BTreeMap<(ZoneName, String), usize>,
+    sessions: Sessions,
+    connections: Connections,
     /// The streams of each zone.
     by_zone: BTreeMap<ZoneName, BTreeSet<StreamId>>,
-    /// Which instance of a zone a connection belongs to, once it said so.
+    /// Which instance of a zone a connection belongs to, once it said so and while it has a stream.
     instances: BTreeMap<(ZoneName, ConnectionId), String>,
     /// When each token expires that a stream stands on.
     expiries: BTreeSet<(Timestamp, StreamId)>,
@@ -118,7 +125,7 @@ struct State {
 }
 
 struct Live {
-    caller: ZoneCaller,
+    caller: Arc<ZoneCaller>,
     connection: ConnectionId,
     method: &'static str,
     /// When it came, if its zone pings.
@@ -134,7 +141,8 @@ impl Registry {
             ring,
             draining: false,
             streams: BTreeMap::new(),
-            sessions: BTreeMap::new(),
+            sessions: Sessions::default(),
+            connections: Connections::default(),
             by_zone: BTreeMap::new(),
             instances: BTreeMap::new(),
             expiries: BTreeSet::new(),
@@ -155,40 +163,38 @@ impl Registry {
         {
             verified.still_good(&state.ring, now, self.leeway).map_err(CloseReason::Refused)?;
         }
-        let zone = arrival.caller.zone().clone();
-        if state.by_zone.get(&zone).is_some_and(|streams| streams.len() >= STREAMS_OF_A_ZONE) {
-            return Err(CloseReason::TooManyStreams);
+        let caller = Arc::new(arrival.caller);
+        let session = state.sessions.enter(&caller, arrival.unary)?;
+        if let Err(reason) = state.prove(arrival.connection, &session, &caller) {
+            state.sessions.leave(&session, arrival.unary);
+            return Err(reason);
         }
         state.next += 1;
         let id = StreamId(state.next);
         let (close, closed) = watch::channel(None);
-        let session = (!arrival.unary).then(|| (arrival.caller.zone().clone(), arrival.caller.token_identity()));
-        let opens_session = session.as_ref().is_some_and(|session| {
-            let streams = state.sessions.entry(session.clone()).or_default();
-            *streams += 1;
-            *streams == 1
-        });
         let live = Live {
-            caller: arrival.caller.clone(),
+            caller: Arc::clone(&caller),
             connection: arrival.connection,
             method: arrival.method,
             pings_since: (arrival.pings && !arrival.unary).then_some(now),
             close,
         };
         state.streams.insert(id, live);
-        state.by_zone.entry(zone).or_default().insert(id);
-        if let Some(expiry) = expiry(&arrival.caller) {
+        state.by_zone.entry(caller.zone().clone()).or_default().insert(id);
+        if let Some(expiry) = expiry(&caller) {
             state.expiries.insert((expiry, id));
             state.tell_earliest();
         }
         if !arrival.unary {
             state.changed.send_modify(|count| *count += 1);
         }
+        let opens_session = !arrival.unary && state.sessions.streams(&session) == 1;
         drop(state);
-        Ok(StreamGuard { id, registry: self.clone(), caller: arrival.caller, session, closed, opens_session })
+        Ok(StreamGuard { id, registry: self.clone(), caller, session, unary: arrival.unary, closed, opens_session })
     }
 
-    /// Sweeps with a ring: every stream whose verdict no longer holds is closed with the reason.
+    /// Sweeps with a ring: every stream whose verdict no longer holds is closed with the reason, and a connection that
+    /// nothing good was proved on any more is told so.
     ///
     /// An older ring than the newest one swept with is not taken over.
     pub fn sweep(&self, ring: &Arc<KeyRing>, now: Timestamp) -> Vec<Closed> {
@@ -198,10 +204,13 @@ impl Registry {
         }
         let ring = Arc::clone(&state.ring);
         let leeway = self.leeway;
-        state.close_where(|live| match &live.caller {
+        let verdict = |caller: &ZoneCaller| match caller {
             ZoneCaller::Verified(verified) => verified.still_good(&ring, now, leeway).err().map(CloseReason::Refused),
             ZoneCaller::Unverified(_) => None,
-        })
+        };
+        let closed = state.close_where(|live| verdict(&live.caller));
+        state.withdraw_where(|caller| verdict(caller).is_some());
+        closed
     }
 
     /// Notes which instance of the zone a stream (and what came over the same connection) belongs to, and closes the
@@ -344,7 +353,8 @@ impl State {
     }
 
     fn tell_earliest(&self) {
-        let earliest = self.expiries.first().map(|(expiry, _)| *expiry);
+        let stream = self.expiries.first().map(|(expiry, _)| *expiry);
+        let earliest = stream.into_iter().chain(self.connections.earliest_expiry()).min();
         self.earliest.send_if_modified(|known| {
             let differs = *known != earliest;
             *known = earliest;
@@ -364,9 +374,11 @@ fn expiry(caller: &ZoneCaller) -> Option<Timestamp> {
 pub struct StreamGuard {
     id: StreamId,
     registry: Registry,
-    caller: ZoneCaller,
+    caller: Arc<ZoneCaller>,
     /// The session it counts for.
-    session: Option<(ZoneName, String)>,
+    session: Session,
+    /// It is one call and no stream.
+    unary: bool,
     closed: watch::Receiver<Option<CloseReason>>,
     opens_session: bool,
 }
@@ -400,15 +412,8 @@ impl Drop for StreamGuard {
     fn drop(&mut self) {
         let mut state = self.registry.lock();
         state.remove(self.id);
-        if let Some(session) = &self.session
-            && let Some(count) = state.sessions.get_mut(session)
-        {
-            *count -= 1;
-            if *count == 0 {
-                state.sessions.remove(session);
-            }
-        }
-        if self.session.is_some() {
+        state.sessions.leave(&self.session, self.unary);
+        if !self.unary {
             state.changed.send_modify(|count| *count += 1);
         }
     }

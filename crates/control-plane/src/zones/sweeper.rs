@@ -169,6 +169,7 @@ fn word(reason: &CloseReason) -> &'static str {
         CloseReason::Draining => "draining",
         CloseReason::ZoneDeleted => "zone-deleted",
         CloseReason::TooManyStreams => "too-many-streams",
+        CloseReason::TooManyConnections => "too-many-connections",
         CloseReason::Silent => "health-check",
     }
 }

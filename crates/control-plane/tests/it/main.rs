@@ -36,6 +36,8 @@ mod old_types;
 #[cfg(test)]
 mod own_ends;
 #[cfg(test)]
+mod places;
+#[cfg(test)]
 mod played_global;
 #[cfg(test)]
 mod played_zone;
@@ -57,6 +59,8 @@ mod rest_replay;
 mod rest_rules;
 #[cfg(test)]
 mod shutdown;
+#[cfg(test)]
+mod stolen_token;
 #[cfg(test)]
 mod troubles;
 #[cfg(test)]

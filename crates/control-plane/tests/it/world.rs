@@ -33,10 +33,20 @@ impl World {
 
     /// Starts a global in a folder that may hold a store already, in `global/global.db`.
     pub(crate) fn in_folder(folder: TempDir, settings: &[(&str, &str)]) -> Self {
+        Self::started(folder, settings, KUMA_CP, &[])
+    }
+
+    /// Starts a global that may have so many files open, and no more.
+    pub(crate) fn with_files(files: u32, settings: &[(&str, &str)]) -> Self {
+        let limited = format!("ulimit -n {files}; exec '{KUMA_CP}' run");
+        Self::started(tempfile::tempdir().unwrap(), settings, "/bin/sh", &["-c", &limited])
+    }
+
+    fn started(folder: TempDir, settings: &[(&str, &str)], exe: &str, arguments: &[&str]) -> Self {
         let work = folder.path().join("global");
         let mut all = vec![("KUMA_MODE", "global"), ("KUMA_GENERAL_WORK_DIR", work.to_str().unwrap())];
         all.extend_from_slice(settings);
-        let global = ControlPlane::start(KUMA_CP, &all, &[]);
+        let global = ControlPlane::start(exe, &all, arguments);
         global.line_within(READ_WITHIN, 0, &["listening", "\"http\""]);
         let kumactl = Kumactl::beside(KUMA_CP, folder.path());
         let world = Self { folder, global, kumactl };
@@ -48,7 +58,12 @@ impl World {
     }
 
     pub(crate) fn http(&self) -> SocketAddr {
-        self.global.address("http")
+        let mut address = self.global.address("http");
+        // Every address is none that can be called.
+        if address.ip().is_unspecified() {
+            address.set_ip([127, 0, 0, 1].into());
+        }
+        address
     }
 
     /// The certificate that global made for itself.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::FutureExt as _;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use tokens::{Accept, SecretEntry, Want};
@@ -91,6 +92,8 @@ enum Step {
     /// Verify now, enter later: the ring may have changed in between.
     Verify {
         token: usize,
+        connection: usize,
+        unary: bool,
     },
     Enter {
         verdict: usize,
@@ -114,7 +117,7 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         3 => (0..3usize, 1..2000u64).prop_map(|(zone, valid_for)| Step::Issue { zone, valid_for }),
-        4 => any::<usize>().prop_map(|token| Step::Verify { token }),
+        4 => any::<(usize, usize, bool)>().prop_map(|(token, connection, unary)| Step::Verify { token, connection, unary }),
         4 => any::<usize>().prop_map(|verdict| Step::Enter { verdict }),
         1 => any::<usize>().prop_map(|stream| Step::Leave { stream }),
         1 => Just(Step::AddKey),
@@ -147,10 +150,13 @@ proptest! {
         let mut verdicts: Vec<(Issued, Arrival)> = Vec::new();
         let mut streams: Vec<(Issued, StreamGuard)> = Vec::new();
         let mut next_key = 2;
+        let connections: Vec<_> = (0..3).map(|_| registry.connect()).collect();
+        // The tokens that were shown on each connection.
+        let mut shown: BTreeMap<ConnectionId, Vec<Issued>> = BTreeMap::new();
         for step in steps {
             match step {
                 Step::Issue { zone, valid_for } => tokens.extend(operator.issue(["west", "east", "north"][zone], valid_for)),
-                Step::Verify { token } => {
+                Step::Verify { token, connection, unary } => {
                     let Some(token) = pick(&tokens, token) else { continue };
                     // The port verifies with the ring that is published, which may lag behind the store.
                     let want = Want { zone: token.zone, accept: Accept::CpToken, leeway: LEEWAY };
@@ -158,9 +164,9 @@ proptest! {
                         let arrival = Arrival {
                             caller: ZoneCaller::Verified(verified),
                             ring_generation: published.generation(),
-                            connection: ConnectionId(0),
+                            connection: connections[connection % connections.len()].id(),
                             method: "GlobalToZoneSync",
-                            unary: false,
+                            unary,
                             pings: false,
                         };
                         verdicts.push((token.clone(), arrival));
@@ -169,7 +175,9 @@ proptest! {
                 Step::Enter { verdict } => {
                     if verdicts.is_empty() { continue }
                     let (token, arrival) = verdicts.remove(verdict % verdicts.len());
+                    let connection = arrival.connection;
                     if let Ok(guard) = registry.admit(arrival, operator.now) {
+                        shown.entry(connection).or_default().push(token.clone());
                         streams.push((token, guard));
                     }
                 }
@@ -204,10 +212,20 @@ proptest! {
                         let open = guard.closed.borrow().is_none();
                         prop_assert_eq!(open, operator.good(token) && open, "an open stream stands on a good token");
                     }
+                    for connection in &connections {
+                        let proofs = shown.entry(connection.id()).or_default();
+                        let had = !proofs.is_empty();
+                        proofs.retain(|token| operator.good(token));
+                        let expected = if !had { connection.standing() } else if proofs.is_empty() { Standing::Withdrawn } else { Standing::Proven };
+                        prop_assert_eq!(connection.standing(), expected, "a connection stands on a good token");
+                        prop_assert!(had || expected != Standing::Proven);
+                    }
                     // A verdict from before the sweep must not get in on a key that the sweep knows to be gone.
                     for (token, arrival) in verdicts.drain(..) {
+                        let connection = arrival.connection;
                         let entered = registry.admit(arrival, operator.now);
                         if let Ok(guard) = entered {
+                            shown.entry(connection).or_default().push(token.clone());
                             let alive = operator.keys.contains_key(&token.serial) && !operator.revoked.contains(&token.id);
                             prop_assert!(alive, "admitted on a key that was swept away");
                             streams.push((token, guard));
@@ -224,10 +242,49 @@ proptest! {
         }
         drop(streams);
         prop_assert!(registry.open().is_empty(), "streams that ended leave nothing behind");
+        drop(connections);
         let state = registry.lock();
+        prop_assert!(state.connections.is_empty());
         prop_assert!(state.sessions.is_empty() && state.by_zone.is_empty());
         prop_assert!(state.instances.is_empty() && state.expiries.is_empty());
     }
+}
+
+#[test]
+fn the_next_token_of_a_zone_has_room_however_much_the_stolen_one_has_open() {
+    let start = Timestamp::from_second(1_700_000_000).unwrap();
+    let mut operator =
+        Operator { keys: BTreeMap::from([(1, vec![7; 32])]), revoked: BTreeSet::new(), generation: 1, now: start };
+    let registry = Registry::new(operator.ring(), LEEWAY);
+    let (stolen, next) = (operator.issue("west", 1000).unwrap(), operator.issue("west", 1000).unwrap());
+    let arrival = |token: &Issued, connection: &ConnectionGuard| {
+        let want = Want { zone: "west", accept: Accept::CpToken, leeway: LEEWAY };
+        let verified = tokens::verify(&token.raw, &operator.ring(), start, &want).unwrap();
+        let caller = ZoneCaller::Verified(verified);
+        let unverified = unverified("west", connection.id().0);
+        Arrival { caller, ring_generation: 1, unary: true, method: "HealthCheck", ..unverified }
+    };
+    let mut thief: Vec<_> = (0..=sessions::CONNECTIONS).map(|_| registry.connect()).collect();
+    let zone = registry.connect();
+    let calls: Vec<_> = (0..sessions::STREAMS)
+        .map(|number| registry.admit(arrival(&stolen, &thief[number % sessions::CONNECTIONS]), start).unwrap())
+        .collect();
+    assert_eq!(registry.admit(arrival(&stolen, &thief[0]), start).err(), Some(CloseReason::TooManyStreams));
+    let mut good = registry.admit(arrival(&next, &zone), start).unwrap();
+    let late = arrival(&stolen, &thief[sessions::CONNECTIONS]);
+    drop(calls);
+    assert_eq!(registry.admit(late, start).err(), Some(CloseReason::TooManyConnections));
+    // An idle connection stands on its token as a stream does.
+    let mut open = registry.admit(arrival(&stolen, &thief[0]), start).unwrap();
+    let changed = thief.remove(0);
+    operator.revoked.insert(stolen.id);
+    operator.generation += 1;
+    assert_eq!(registry.sweep(&operator.ring(), start).len(), 1);
+    assert!(matches!(open.closed().now_or_never(), Some(CloseReason::Refused(_))), "a unary call is told");
+    assert_eq!(good.closed().now_or_never(), None);
+    assert_eq!(changed.standing(), Standing::Withdrawn);
+    assert!(thief[..sessions::CONNECTIONS - 1].iter().all(|idle| idle.standing() == Standing::Withdrawn));
+    assert_eq!(zone.standing(), Standing::Proven);
 }
 
 fn unverified(name: &str, connection: u64) -> Arrival {
@@ -306,10 +363,12 @@ fn streams_of_the_older_instance_that_come_late_are_ended_too() {
 }
 
 #[test]
-fn a_zone_cannot_open_streams_without_end() {
+fn a_token_cannot_open_streams_and_calls_without_end() {
     let registry = empty();
     let now = Timestamp::UNIX_EPOCH;
-    let streams: Vec<_> = (0..STREAMS_OF_A_ZONE).map(|_| registry.admit(unverified("west", 1), now).unwrap()).collect();
+    let unary = |number| Arrival { unary: number % 2 == 0, ..unverified("west", 1) };
+    let streams: Vec<_> = (0..sessions::STREAMS).map(|number| registry.admit(unary(number), now).unwrap()).collect();
+    assert_eq!(registry.admit(unary(0), now).err(), Some(CloseReason::TooManyStreams));
     assert_eq!(registry.admit(unverified("west", 1), now).err(), Some(CloseReason::TooManyStreams));
     assert!(registry.admit(unverified("east", 1), now).is_ok());
     drop(streams);

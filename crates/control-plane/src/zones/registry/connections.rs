@@ -1,0 +1,152 @@
+//! What was proved on each connection of the port, and whether it still holds.
+//!
+//! A token that opened a call stays the proof of its connection when the call is over, and goes when it is no longer good:
+//! a connection whose last proof is gone is told, so that it does not outlive what let it in.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::{CloseReason, Registry, State, expiry, sessions::Session};
+use crate::zones::caller::ZoneCaller;
+
+/// Names one TCP connection of the KDS port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// What a connection stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nobody on it has proved who they are.
+    Unproven,
+    /// Somebody has.
+    Proven,
+    /// Somebody had, and no token that was shown on it is good any more.
+    Withdrawn,
+}
+
+/// All connections, and the tokens that were shown on them.
+#[derive(Default)]
+pub(super) struct Connections {
+    next: u64,
+    known: BTreeMap<ConnectionId, Known>,
+    expiries: BTreeSet<(Timestamp, ConnectionId, Session)>,
+}
+
+struct Known {
+    standing: watch::Sender<Standing>,
+    proofs: BTreeMap<Session, Arc<ZoneCaller>>,
+}
+
+impl Connections {
+    pub(super) fn earliest_expiry(&self) -> Option<Timestamp> {
+        self.expiries.first().map(|(expiry, _, _)| *expiry)
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.known.is_empty() && self.expiries.is_empty()
+    }
+}
+
+impl Registry {
+    /// Notes a connection; it is forgotten when the guard is dropped.
+    pub fn connect(&self) -> ConnectionGuard {
+        let mut state = self.lock();
+        state.connections.next += 1;
+        let id = ConnectionId(state.connections.next);
+        let (standing, told) = watch::channel(Standing::Unproven);
+        state.connections.known.insert(id, Known { standing, proofs: BTreeMap::new() });
+        ConnectionGuard { id, registry: self.clone(), standing: told }
+    }
+}
+
+impl State {
+    /// Notes that a token was shown on a connection, if it may be used on one more.
+    pub(super) fn prove(
+        &mut self,
+        connection: ConnectionId,
+        session: &Session,
+        caller: &Arc<ZoneCaller>,
+    ) -> Result<(), CloseReason> {
+        // One that is gone already: the call ends with it.
+        let Some(known) = self.connections.known.get_mut(&connection) else { return Ok(()) };
+        if known.proofs.contains_key(session) {
+            return Ok(());
+        }
+        self.sessions.connect(session)?;
+        known.proofs.insert(Arc::clone(session), Arc::clone(caller));
+        known.standing.send_replace(Standing::Proven);
+        if let Some(expiry) = expiry(caller) {
+            self.connections.expiries.insert((expiry, connection, Arc::clone(session)));
+            self.tell_earliest();
+        }
+        Ok(())
+    }
+
+    /// Takes back the proofs that are no longer good.
+    pub(super) fn withdraw_where(&mut self, is_bad: impl Fn(&ZoneCaller) -> bool) {
+        for (id, known) in &mut self.connections.known {
+            let before = known.proofs.len();
+            known.proofs.retain(|session, caller| {
+                let stays = !is_bad(caller);
+                if !stays {
+                    self.sessions.disconnect(session);
+                    if let Some(expiry) = expiry(caller) {
+                        self.connections.expiries.remove(&(expiry, *id, Arc::clone(session)));
+                    }
+                }
+                stays
+            });
+            if known.proofs.is_empty() && before > 0 {
+                known.standing.send_replace(Standing::Withdrawn);
+            }
+        }
+        self.tell_earliest();
+    }
+}
+
+/// One connection of the port: what was proved on it is forgotten when this is dropped.
+pub struct ConnectionGuard {
+    id: ConnectionId,
+    registry: Registry,
+    standing: watch::Receiver<Standing>,
+}
+
+impl ConnectionGuard {
+    /// The name of the connection.
+    pub fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// What it stands on now.
+    pub fn standing(&self) -> Standing {
+        *self.standing.borrow()
+    }
+
+    /// Resolves with the new standing when it changed. Cancel safe.
+    pub async fn changed(&mut self) -> Standing {
+        if self.standing.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        *self.standing.borrow_and_update()
+    }
+}
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        let mut state = self.registry.lock();
+        let Some(known) = state.connections.known.remove(&self.id) else { return };
+        for (session, caller) in known.proofs {
+            state.sessions.disconnect(&session);
+            if let Some(expiry) = expiry(&caller) {
+                state.connections.expiries.remove(&(expiry, self.id, session));
+            }
+        }
+        state.tell_earliest();
+    }
+}
