@@ -7,8 +7,9 @@
 //! Access is a permit that the caller got before the body was read; it is asked again here for the kind, and for the
 //! kinds of all that goes with a resource. It comes before anything that tells what is stored: who may not know is not
 //! told (the peer looks up first).
-//! One call is one batch: a mesh comes with its policies and its signing key, or not at all.
+//! One call is one batch: a mesh comes with its policies, its signing key and its authorities, or not at all.
 
+mod authority;
 pub(crate) mod delete;
 mod error;
 mod keys;
@@ -26,7 +27,7 @@ use crate::clock::Clock;
 
 pub use error::{Operation, ReadOnly, WriteError};
 pub use mesh::{mesh_batch, signing_key};
-pub use put::Put;
+pub use put::{Put, Written};
 
 /// Which control plane this is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -32,6 +32,8 @@ pub(super) fn check_meta(rules: &Rules, kind: Kind, mesh: &str, name: &str, body
     found
 }
 
+const OTHER_MESH: &str = "kuma.io/mesh label must not differ from mesh set on resource";
+
 fn field(key: &str) -> String {
     format!("labels[\"{key}\"]")
 }
@@ -39,6 +41,16 @@ fn field(key: &str) -> String {
 fn check_labels(rules: &Rules, kind: Kind, mesh: &str, given: &Labels, found: &mut Vec<Violation>) {
     check_origin(rules, kind, given.get(labels::ORIGIN).map(String::as_str), found);
     let mut add = |key: &str, reason: String| found.push(Violation::new(field(key), reason));
+    if rules.side == Side::Global {
+        // What is made here was made in no zone and in no environment. With such a label it could not be found by its
+        // identifier, and zones would take it for another's.
+        for key in [labels::ZONE, labels::ENV].into_iter().filter(|key| given.contains_key(*key)) {
+            add(key, format!("{key} label is not yours to set on a global control plane: remove it"));
+        }
+        if kind.scope == Scope::Mesh && given.get(labels::MESH).is_some_and(|given| given != mesh) {
+            add(labels::MESH, OTHER_MESH.to_owned());
+        }
+    }
     let from_global = given.get(labels::ORIGIN).is_some_and(|origin| origin == labels::ORIGIN_GLOBAL);
     if let Some(zone) = rules.side.zone()
         && !from_global
@@ -47,7 +59,7 @@ fn check_labels(rules: &Rules, kind: Kind, mesh: &str, given: &Labels, found: &m
             add(labels::ZONE, format!("kuma.io/zone label should have {zone} value"));
         }
         if kind.scope == Scope::Mesh && given.get(labels::MESH).is_some_and(|given| given != mesh) {
-            add(labels::MESH, "kuma.io/mesh label must not differ from mesh set on resource".to_owned());
+            add(labels::MESH, OTHER_MESH.to_owned());
         }
     }
     if kind.policy.is_some_and(|policy| policy.target_ref)
@@ -123,7 +135,13 @@ fn listener_types(spec: &[u8]) -> Vec<String> {
 }
 
 /// Checks that a change keeps the zone of a resource; giving it one is fine.
-pub(super) fn check_kept(stored: &Labels, new: &Labels) -> Vec<Violation> {
+///
+/// On a global a label of a zone has no meaning for what was made there (it came with a document of a zone, before such
+/// labels were refused), and the next change takes it away. What a zone made is not changed here at all.
+pub(super) fn check_kept(rules: &Rules, stored: &Labels, new: &Labels) -> Vec<Violation> {
+    if rules.side == Side::Global && stored.get(labels::ORIGIN).is_none_or(|origin| origin == labels::ORIGIN_GLOBAL) {
+        return Vec::new();
+    }
     let Some(was) = stored.get(labels::ZONE) else { return Vec::new() };
     let reason = match new.get(labels::ZONE) {
         Some(now) if now == was => return Vec::new(),
@@ -186,7 +204,17 @@ mod tests {
         check(Side::Global, "MeshTimeout", &[("kuma.io/origin", "global")], &[]);
         check(Side::Global, "MeshTimeout", &[("kuma.io/origin", "zone")], &[must]);
         check(Side::Global, "Secret", &[("kuma.io/origin", "bogus")], &["unknown resource origin \"bogus\"", must]);
-        check(Side::Global, "MeshTimeout", &[("kuma.io/mesh", "other"), ("kuma.io/zone", "east")], &[]);
+        check(Side::Global, "MeshTimeout", &[("kuma.io/mesh", "default"), ("kuma.io/display-name", "x")], &[]);
+        check(
+            Side::Global,
+            "MeshTimeout",
+            &[("kuma.io/mesh", "other"), ("kuma.io/zone", "east"), ("kuma.io/env", "universal")],
+            &[
+                "kuma.io/zone label is not yours to set on a global control plane: remove it",
+                "kuma.io/env label is not yours to set on a global control plane: remove it",
+                "kuma.io/mesh label must not differ from mesh set on resource",
+            ],
+        );
     }
 
     #[test]
@@ -249,11 +277,18 @@ mod tests {
 
     #[test]
     fn the_zone_of_a_resource_stays() {
-        let east = labels_of(&[("kuma.io/zone", "east")]);
-        assert!(check_kept(&Labels::new(), &east).is_empty());
-        assert!(check_kept(&east, &east).is_empty());
-        assert_eq!(check_kept(&east, &Labels::new()).len(), 1);
-        assert_eq!(check_kept(&east, &labels_of(&[("kuma.io/zone", "west")])).len(), 1);
+        let check = |side: Side, stored: &[(&str, &str)], new: &[(&str, &str)], expected: usize| {
+            assert_eq!(check_kept(&rules(side), &labels_of(stored), &labels_of(new)).len(), expected, "{stored:?}");
+        };
+        let east = [("kuma.io/zone", "east")];
+        let zone = || Side::FederatedZone("east".to_owned());
+        check(zone(), &[], &east, 0);
+        check(zone(), &east, &east, 0);
+        check(zone(), &east, &[], 1);
+        check(zone(), &east, &[("kuma.io/zone", "west")], 1);
+        check(Side::Global, &east, &[], 0);
+        check(Side::Global, &[("kuma.io/zone", "east"), ("kuma.io/origin", "global")], &[], 0);
+        check(Side::Global, &[("kuma.io/zone", "east"), ("kuma.io/origin", "zone")], &[], 1);
     }
 
     #[test]

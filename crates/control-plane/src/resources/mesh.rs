@@ -46,7 +46,7 @@ pub fn signing_key() -> Result<Bytes, WriteError> {
 }
 
 /// The spec of a secret that holds `data`.
-fn secret_spec(data: &[u8]) -> Option<Bytes> {
+pub(super) fn secret_spec(data: &[u8]) -> Option<Bytes> {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     let fields = Map::from_iter([("data".to_owned(), Value::from(STANDARD.encode(data)))]);
     proto::spec_from_json(Kind::SECRET, &fields).ok()

@@ -1,8 +1,8 @@
 //! Creating and changing one resource (contract: rest 1.9).
 
 use bytes::Bytes;
-use model::{Key, Kind, Resource, Scope, document, labels as known, validate};
-use store::{Precondition, Stored};
+use model::{Key, Kind, Resource, Scope, defaults, document, labels as known, validate};
+use store::{Batch, Precondition, Stored, Write};
 use tracing::info;
 
 use super::{Operation, Resources, Side, WriteError, key_of, labels, mesh};
@@ -17,6 +17,15 @@ pub enum Put {
     Updated,
 }
 
+/// What a PUT did, and what its author should know of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// What it did.
+    pub put: Put,
+    /// What of the document has no effect.
+    pub warnings: Vec<String>,
+}
+
 impl Resources {
     /// Creates or replaces a resource from a REST body. Durable when it returns.
     pub async fn put(
@@ -26,11 +35,11 @@ impl Resources {
         mesh: &str,
         name: &str,
         body: &[u8],
-    ) -> Result<Put, WriteError> {
+    ) -> Result<Written, WriteError> {
         let result = self.try_put(permit, kind, mesh, name, body).await;
         let said = match &result {
-            Ok(Put::Created) => "created".to_owned(),
-            Ok(Put::Updated) => "updated".to_owned(),
+            Ok(Written { put: Put::Created, .. }) => "created".to_owned(),
+            Ok(Written { put: Put::Updated, .. }) => "updated".to_owned(),
             Err(error) => error.said(),
         };
         let (mesh, name) = (shown::name(mesh), shown::name(name));
@@ -48,7 +57,7 @@ impl Resources {
         mesh: &str,
         name: &str,
         body: &[u8],
-    ) -> Result<Put, WriteError> {
+    ) -> Result<Written, WriteError> {
         self.writable(kind)?;
         permit.write(kind)?;
         self.mesh_exists(kind, mesh).await?;
@@ -61,7 +70,7 @@ impl Resources {
             return Err(WriteError::Invalid { operation: Operation::Check, violations });
         }
         let new_labels = labels::computed(&self.rules, kind, mesh, name, &body.labels, &body.spec);
-        match stored {
+        let put = match stored {
             None => {
                 self.check_workload(kind, &new_labels)?;
                 if let Some(violation) = validate::display_name(kind, name) {
@@ -72,13 +81,14 @@ impl Resources {
                     self.check_what_goes_with(permit, &key).await?;
                 }
                 self.create(key, new_labels, body.spec).await?;
-                Ok(Put::Created)
+                Put::Created
             }
             Some(stored) => {
                 self.update(&stored, new_labels, body.spec).await?;
-                Ok(Put::Updated)
+                Put::Updated
             }
-        }
+        };
+        Ok(Written { put, warnings: body.warnings })
     }
 
     async fn create(&self, key: Key, labels: model::Labels, spec: Bytes) -> Result<(), WriteError> {
@@ -91,14 +101,16 @@ impl Resources {
             key,
             labels,
             spec,
-            status: kind.empty_status.map(|status| Bytes::from_static(status.as_bytes())),
+            status: defaults::status(kind),
             created: now,
             modified: now,
         };
         let failed = |source| WriteError::Store { operation: Operation::Create, source };
         if kind == Kind::MESH {
+            let authorities = self.authorities(&resource).await?;
             let private_key = signing_key_off_thread().await?;
-            let batch = mesh::mesh_batch(resource, &self.rules.side, private_key, self.rules.mesh_defaults);
+            let mut batch = mesh::mesh_batch(resource, &self.rules.side, private_key, self.rules.mesh_defaults);
+            batch.writes.extend(authorities);
             self.store.apply(batch).await.map_err(failed)?;
         } else {
             self.store.put(resource, Precondition::Absent).await.map_err(failed)?;
@@ -109,7 +121,7 @@ impl Resources {
     async fn update(&self, stored: &Stored, labels: model::Labels, spec: Bytes) -> Result<(), WriteError> {
         let old = &stored.resource;
         let key = &old.key;
-        let violations = labels::check_kept(&old.labels, &labels);
+        let violations = labels::check_kept(&self.rules, &old.labels, &labels);
         if !violations.is_empty() {
             return Err(WriteError::Invalid { operation: Operation::Update, violations });
         }
@@ -130,7 +142,10 @@ impl Resources {
             modified: self.clock.now(),
         };
         let failed = |source| WriteError::Store { operation: Operation::Update, source };
-        self.store.put(resource, Precondition::Version(stored.version)).await.map_err(failed)?;
+        let authorities = self.authorities(&resource).await?;
+        let mut writes = vec![Write::Put { resource, expect: Precondition::Version(stored.version) }];
+        writes.extend(authorities);
+        self.store.apply(Batch { writes }).await.map_err(failed)?;
         Ok(())
     }
 

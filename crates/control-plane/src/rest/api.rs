@@ -220,7 +220,7 @@ impl Api {
         let path = self.below_base_path(full_path)?;
         let cors = Cors::of(&self.0.parts.settings.cors_allowed_domains, headers);
         let caller = self.caller(peer, host, head, path).map_err(|error| Box::new(error.into_response()))?;
-        if let Some(proof) = head.extensions.get::<Proof>().filter(|_| caller.is_authenticated()) {
+        if let (Some(proof), true) = (head.extensions.get::<Proof>(), caller.is_authenticated()) {
             proof.shown();
         }
         if cors.is_preflight(method, headers) {

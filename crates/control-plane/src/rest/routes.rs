@@ -284,7 +284,7 @@ fn of_kind(kind: Kind, path: &str, rows: &mut Vec<Route>) {
     rows.push(Route::new(Method::GET, item.clone(), Endpoint::Get(kind)));
     rows.push(Route::new(Method::PUT, item.clone(), Endpoint::Put(kind)));
     rows.push(Route::new(Method::DELETE, item.clone(), Endpoint::Delete(kind)));
-    if kind.policy.is_some() {
+    if kind.policy.is_some() || kind.name == "MeshGateway" {
         let selected = |shape| Endpoint::Selected(kind, shape);
         let metas = format!("{item}/_resources/dataplanes");
         rows.push(Route::new(Method::GET, metas, selected(SelectedShape::Metas)));

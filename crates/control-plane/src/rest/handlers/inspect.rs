@@ -63,7 +63,7 @@ pub(super) async fn selected(
 ) -> Result<Response, ApiError> {
     let policy = find(call, matched, kind, "Could not retrieve policy").await?;
     if !kind.policy.is_some_and(|policy| policy.target_ref) {
-        return Err(ApiError::NotImplemented { what: "matching policies of 2.x to proxies" });
+        return Err(ApiError::NotImplemented { what: "matching gateways and policies of 2.x to proxies" });
     }
     let spec: Value = serde_json::from_slice(&policy.resource.spec).unwrap_or_default();
     let target = spec.get("targetRef").cloned().unwrap_or_default();

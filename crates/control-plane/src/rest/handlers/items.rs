@@ -52,12 +52,13 @@ pub(super) async fn get(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> R
 
 /// `PUT` of one resource.
 pub(super) async fn put(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> Result<Response, ApiError> {
-    let put = call.handles.resources.put(&call.permit, kind, matched.mesh(), matched.name(), &call.body).await?;
-    let status = match put {
+    let written = call.handles.resources.put(&call.permit, kind, matched.mesh(), matched.name(), &call.body).await?;
+    let status = match written.put {
         Put::Created => StatusCode::CREATED,
         Put::Updated => StatusCode::OK,
     };
-    Ok(answer::json(status, &json!({})))
+    let said = if written.warnings.is_empty() { json!({}) } else { json!({"warnings": written.warnings}) };
+    Ok(answer::json(status, &said))
 }
 
 /// `DELETE` of one resource.

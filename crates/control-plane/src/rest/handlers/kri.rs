@@ -1,7 +1,8 @@
 //! A resource by its identifier (contract: rest 1.4).
 
 use axum::response::Response;
-use model::{Key, Kind, Scope, document, kri, kri::Kri};
+use model::{Key, Kind, Resource, Scope, document, kri, kri::Kri, labels};
+use store::{Query, Stored};
 
 use sync::hashed_name;
 
@@ -18,13 +19,7 @@ pub(super) async fn get(call: &Call<'_>, text: &str) -> Result<Response, ApiErro
     call.permit.read(kri.kind)?;
     let format = items::format(call)?;
     let zone = call.handles.resources.rules().side.zone();
-    let name = stored_name(&kri, zone);
-    let key = match kri.kind.scope {
-        Scope::Global => Key::global(kri.kind, name),
-        Scope::Mesh => Key::in_mesh(kri.kind, &kri.mesh, name),
-    };
-    let stored = call.get(&key, items::TITLE).await?;
-    let stored = stored.ok_or(ApiError::NotFound { title: items::TITLE })?;
+    let stored = find(call, &kri, zone).await?.ok_or(ApiError::NotFound { title: items::TITLE })?;
     let audience = audience(call);
     let namespace = call.parameters.first("namespace").unwrap_or_default();
     let shown = match format {
@@ -32,6 +27,36 @@ pub(super) async fn get(call: &Call<'_>, text: &str) -> Result<Response, ApiErro
         Format::Kubernetes => k8s::object(&stored.resource, namespace, audience),
     };
     Ok(answer::resource(&config_of_zones::hide_in(call, kri.kind, shown)))
+}
+
+/// Finds the resource that has an identifier: by the name under which it should be stored, and else by its labels, as
+/// what came from zones of 2.x has names of another form. What has another identifier is not it, whatever its name.
+async fn find(call: &Call<'_>, wanted: &Kri, zone: Option<&str>) -> Result<Option<Stored>, ApiError> {
+    let name = stored_name(wanted, zone);
+    let key = match wanted.kind.scope {
+        Scope::Global => Key::global(wanted.kind, name),
+        Scope::Mesh => Key::in_mesh(wanted.kind, &wanted.mesh, name),
+    };
+    let stored = call.get(&key, items::TITLE).await?;
+    if let Some(stored) = stored.filter(|stored| has(&stored.resource, wanted)) {
+        return Ok(Some(stored));
+    }
+    let mut query = Query::all(wanted.kind);
+    query.mesh = (wanted.kind.scope == Scope::Mesh).then(|| wanted.mesh.clone());
+    query.labels = [(labels::ZONE, &wanted.zone), (labels::NAMESPACE, &wanted.namespace)]
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(key, value)| (key.to_owned(), value.clone()))
+        .collect();
+    let all = call.list(&query, items::TITLE).await?;
+    Ok(all.items.into_iter().find(|stored| has(&stored.resource, wanted)))
+}
+
+/// Returns whether an identifier is that of a resource; the section names a part of it.
+fn has(resource: &Resource, wanted: &Kri) -> bool {
+    let key = &resource.key;
+    let own = kri::of(key.kind, &key.mesh, &resource.labels, &key.name).and_then(|own| kri::parse(&own).ok());
+    own.is_some_and(|own| own == Kri { section: String::new(), ..wanted.clone() })
 }
 
 /// What was made here has its own name, what was synced has a name with a hash.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::{Kind, labels};
 use prost::Message as _;
 use prost_types::{Struct, value};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use wire::{
     envoy::{
@@ -206,38 +206,25 @@ fn compare_resource(ours: &Resource, recorded: &Resource, place: &str, port: u16
             note(&format!("label {key}"), value.cloned().unwrap_or_else(|| "none".to_owned()));
         }
     }
-    if spec_lost_tags((&our, &their), kind, place, port) {
-        note("networking.inbound[].tags", "none".to_owned());
-    }
+    compare_spec((&our, &their), kind, place, port);
     if our.status != their.status {
         let text = |kuma: &KumaResource| kuma.status.clone().map(|status| String::from_utf8(status.value).unwrap());
         note("status", text(&our).unwrap_or_else(|| "none".to_owned()));
     }
 }
 
-/// Compares specs: the same bytes, but for the port of the small Envoy, and for tags of inbounds. Returns whether they
-/// are missing.
-fn spec_lost_tags((our, their): (&KumaResource, &KumaResource), kind: &str, place: &str, port: u16) -> bool {
+/// Compares specs: the same bytes, but for the port of the small Envoy.
+fn compare_spec((our, their): (&KumaResource, &KumaResource), kind: &str, place: &str, port: u16) {
     let parts = |kuma: &KumaResource| kuma.spec.clone().unwrap();
     if parts(our) == parts(their) {
-        return false;
+        return;
     }
     assert_eq!(parts(our).type_url, parts(their).type_url, "{place}");
     let kind = Kind::by_name(kind).unwrap();
     let recorded = spec(kind, their);
     let masked = with_admin_port(recorded.clone(), port);
-    let untagged = without_inbound_tags(masked.clone());
-    assert_ne!(untagged, recorded, "{place}: the same spec has the same bytes");
-    assert_eq!(spec(kind, our), untagged, "{place}");
-    untagged != masked
-}
-
-fn without_inbound_tags(mut spec: Map<String, Value>) -> Map<String, Value> {
-    let inbounds = spec.get_mut("networking").and_then(|networking| networking.get_mut("inbound"));
-    for inbound in inbounds.and_then(Value::as_array_mut).into_iter().flatten() {
-        inbound.as_object_mut().unwrap().remove("tags");
-    }
-    spec
+    assert_ne!(masked, recorded, "{place}: the same spec has the same bytes");
+    assert_eq!(spec(kind, our), masked, "{place}");
 }
 
 fn sha256(bytes: &[u8]) -> String {
