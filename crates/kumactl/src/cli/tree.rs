@@ -15,6 +15,14 @@ pub(crate) fn root() -> Command {
         .arg(text("config-file", "path to the configuration file to use").global(true))
         .arg(text("context", "control plane of the configuration to use for this call").global(true))
         .arg(defaulted(text("log-level", "log level: one of off|info|debug"), "off").global(true))
+        .arg(
+            switch(
+                "allow-plaintext-token",
+                "send the token and the headers of the settings to another machine without TLS (insecure); given to \
+                 `config control-planes add`, it is kept",
+            )
+            .global(true),
+        )
         .arg(switch("no-config", "if set no config file and config directory will be created").global(true))
         .arg(
             defaulted(

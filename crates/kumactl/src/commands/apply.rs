@@ -21,7 +21,7 @@ use crate::{
 /// Creates or updates what the file says.
 pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
     session.check_version();
-    let text = source::read(flags.text("file"))?;
+    let text = source::read(flags.text("file"), session.proxies())?;
     if text.is_empty() {
         return Err(Failure::refused("no resource(s) passed to apply"));
     }

@@ -8,7 +8,7 @@ use crate::{
     about,
     cli::flags::Flags,
     failure::Failure,
-    session::{Session, Trouble},
+    session::{Session, Trouble, product_of},
 };
 
 /// Prints the version of this program and of the server. A server that is not there is no failure.
@@ -30,8 +30,8 @@ pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
     match session.index() {
         Ok(index) if is_detailed => printer.line(&format!("Server: {}", indented(&index))),
         Ok(index) => {
-            let text = |name: &str| index.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-            printer.line(&format!("Server: {} {}", text("product"), text("version")))
+            let (product, version) = product_of(&index);
+            printer.line(&format!("Server: {product} {version}"))
         }
         Err(trouble) => {
             let text = match &trouble {

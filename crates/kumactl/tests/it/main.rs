@@ -2,6 +2,8 @@
 #![expect(clippy::expect_used, reason = "test code fails by panicking")]
 
 mod programs;
+mod proxy;
+mod redirects;
 mod replay;
 mod server;
 mod tls;
