@@ -162,6 +162,7 @@ impl Common {
         };
         let resources = Resources::new(Arc::clone(&self.store), self.clock.clone(), Arc::clone(&access), rules);
         let settings = Settings {
+            product: server.product.clone(),
             base_path: server.base_path.clone(),
             cors_allowed_domains: server.cors_allowed_domains.clone(),
             localhost_is_admin: server.localhost_is_admin,
