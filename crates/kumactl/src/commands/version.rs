@@ -8,6 +8,7 @@ use crate::{
     about,
     cli::flags::Flags,
     failure::Failure,
+    output::visible,
     session::{Session, Trouble, product_of},
 };
 
@@ -28,10 +29,10 @@ pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
         printer.line(&format!("Client: {} {}", about::PRODUCT, about::VERSION))?;
     }
     match session.index() {
-        Ok(index) if is_detailed => printer.line(&format!("Server: {}", indented(&index))),
+        Ok(index) if is_detailed => printer.line(&format!("Server: {}", visible::json(&indented(&index)))),
         Ok(index) => {
             let (product, version) = product_of(&index);
-            printer.line(&format!("Server: {product} {version}"))
+            printer.line(&visible::line(&format!("Server: {product} {version}")))
         }
         Err(trouble) => {
             let text = match &trouble {
