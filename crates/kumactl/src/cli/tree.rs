@@ -57,7 +57,10 @@ fn apply() -> Command {
     leaf("apply", "Create or modify resources.", &[])
         .after_help("  $ kumactl apply -f resource.yaml\n  $ cat resource.yaml | kumactl apply -f -\n  $ kumactl apply --var key=$(kumactl generate signing-key) -f secret.yaml")
         .arg(files("Path to file to apply. Pass `-` to read from stdin. May stand several times: all are applied, in this order").required(true))
-        .arg(pairs("var", "Variable to replace in configuration").short('v'))
+        .arg(pairs(
+            "var",
+            "Variable to replace in configuration. {{x}} is escaped for HTML, {{{x}}} is not; a value that would be more than one value of the YAML around it is quoted or refused",
+        ).short('v'))
         .arg(switch("dry-run", "Resolve variables and prints result out without actual applying"))
 }
 

@@ -222,7 +222,8 @@ fn texts_of_servers_cannot_control_the_terminal() {
 fn a_zone_that_cannot_make_tokens_is_told_where_they_come_from() {
     for (status, title) in [(404, "Signing Key not found"), (405, "Not here"), (404, "")] {
         let answer = json!({"title": title, "detail": "d"}).to_string();
-        let server = Server::start(move |request: &Request| arctos(request).unwrap_or((status, answer.clone())));
+        let server =
+            Server::start(move |request: &Request| arctos(request).unwrap_or_else(|| (status, answer.clone())));
         let home = home_of(&server);
         let zone = ["generate", "zone-token", "--zone=w", "--valid-for=1h", "--scope=cp"];
         for args in [&zone[..], &["generate", "control-plane-token", "--zone=w"]] {
@@ -231,4 +232,16 @@ fn a_zone_that_cannot_make_tokens_is_told_where_they_come_from() {
             assert!(said.contains("config control-planes switch"), "{said}");
         }
     }
+}
+
+#[test]
+fn base64_in_lines_is_taken_as_a_variable() {
+    let home = tempfile::tempdir().expect("a folder");
+    let secret = "type: GlobalSecret\nname: s\ndata: {{ key }}\n";
+    let args = ["--no-config", "apply", "--dry-run", "-f", "-", "--var"];
+    let shown = run(home.path(), &[&args[..], &["key=YWJj\nZGVm"]].concat(), secret);
+    assert!(shown.status.success(), "{}", text(&shown.stderr));
+    assert!(text(&shown.stdout).contains("data: YWJjZGVm"), "{}", text(&shown.stdout));
+    let evil = run(home.path(), &[&args[..], &["key=YWJj\n---\ntype: Mesh\nname: evil"]].concat(), secret);
+    assert!(!text(&evil.stdout).contains("evil"), "{}", text(&evil.stdout));
 }
