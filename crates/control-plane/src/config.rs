@@ -188,6 +188,8 @@ pub struct ApiServer {
     pub enable_user_issuer: bool,
     /// Whether keys of the store verify user tokens.
     pub use_secrets: bool,
+    /// The product that `GET /` names: the one whose kumactl is to be served.
+    pub product: String,
     /// The path in front of every route.
     pub base_path: String,
     /// Origins that browsers may call from.

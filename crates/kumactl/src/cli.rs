@@ -63,7 +63,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Call, Failure> {
             problem::Problem::Words(text) => return Err(Failure::Usage { text, usage: usage() }),
             problem::Problem::Missing(text) => {
                 // A wrong number of arguments is told before missing flags.
-                return Err(match problem::arity(&way, &walk::arguments(&way, words)) {
+                return Err(match problem::arity(&way, &walk::arguments(&way, words), false) {
                     Some(text) => Failure::Usage { text, usage: usage() },
                     None => Failure::Refused(text),
                 });
@@ -73,7 +73,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Call, Failure> {
     if flags.is_on("help") {
         return Ok(Call::Help(usage::help(&way)));
     }
-    if let Some(text) = problem::arity(&way, &flags.arguments()) {
+    if let Some(text) = problem::arity(&way, &flags.arguments(), names_files(&way, &flags)) {
         return Err(Failure::Usage { text, usage: usage() });
     }
     let level = flags.text("log-level");
@@ -81,6 +81,11 @@ pub(crate) fn parse(words: &[String]) -> Result<Call, Failure> {
         return Err(Failure::Usage { text: format!("unknown log level {level:?}"), usage: usage() });
     }
     Ok(Call::Command { path: way.path.clone(), flags })
+}
+
+/// Returns whether files say what a command is about that is otherwise told by words.
+fn names_files(way: &walk::Way<'_>, flags: &Flags) -> bool {
+    way.command.get_name() == "delete" && flags.given("file").is_some()
 }
 
 #[cfg(test)]
@@ -144,6 +149,12 @@ mod tests {
     }
 
     #[test]
+    fn all_files_count() {
+        let Ok(Call::Command { flags, .. }) = call("apply -f a -f b,c -f -") else { panic!() };
+        assert_eq!(flags.all("file"), ["a", "b,c", "-"]);
+    }
+
+    #[test]
     fn groups_show_help_for_unknown_words() {
         help("get", "kumactl get [command]");
         help("get nothing", "kumactl get [command]");
@@ -180,6 +191,12 @@ mod tests {
         usage_error("get mesh", "accepts 1 arg(s), received 0", "kumactl get mesh NAME [flags]");
         usage_error("delete mesh", "accepts 2 arg(s), received 1", "kumactl delete TYPE NAME [flags]");
         usage_error("delete", "accepts 2 arg(s), received 0", "kumactl delete TYPE NAME [flags]");
+        assert_eq!(path("delete -f a.yaml -f b.yaml"), ["delete"]);
+        usage_error(
+            "delete -f a.yaml mesh demo",
+            "unknown command \"mesh\" for \"kumactl delete\"",
+            "kumactl delete TYPE NAME [flags]",
+        );
     }
 
     #[test]

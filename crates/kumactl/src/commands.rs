@@ -4,6 +4,7 @@ mod apply;
 mod completion;
 mod config;
 mod delete;
+mod documents;
 mod export;
 mod generate;
 mod get;

@@ -15,6 +15,7 @@ mod cli;
 mod client;
 mod commands;
 mod csv;
+mod environment;
 mod failure;
 mod files;
 mod keys;
@@ -25,5 +26,6 @@ mod run;
 mod session;
 mod settings;
 
+pub use environment::Environment;
 pub use printer::Printer;
 pub use run::{Surroundings, run};

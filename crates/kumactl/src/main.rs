@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use kumactl::{Printer, Surroundings};
+use kumactl::{Environment, Printer, Surroundings};
 
 #[expect(clippy::disallowed_methods, reason = "the one place where this program asks the clock")]
 fn main() -> ExitCode {
@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let surroundings = Surroundings {
         arguments: std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect(),
-        home: std::env::var_os("HOME").map(Into::into),
+        environment: Environment::read(|name| std::env::var_os(name)),
         now: jiff::Timestamp::now,
         printer: Printer::new(Box::new(std::io::stdout()), Box::new(std::io::stderr())),
     };

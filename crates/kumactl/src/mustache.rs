@@ -2,8 +2,13 @@
 //!
 //! `{{ x }}` is escaped for HTML, `{{{ x }}}` and `{{& x }}` are not; `{{#x}}…{{/x}}` shows its content if `x` has a
 //! value, `{{^x}}…{{/x}}` if it has none; `{{! … }}` says nothing. A name without a value renders nothing, and is told.
+//! A value stays a value of the YAML around it ([`place`]).
+
+mod place;
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use place::Misplaced;
 
 /// The values of the names; `a.b` is the name `b` inside `a`.
 #[derive(Debug, Default)]
@@ -56,6 +61,21 @@ pub(crate) enum TemplateError {
     /// Partials and changed delimiters.
     #[error("tag `{0}` is not supported")]
     Unsupported(String),
+    /// A value of several lines beside other text.
+    #[error("the value of `{0}` has several lines and stands beside other text; put its tag alone behind the key")]
+    Lines(String),
+    /// A value that begins a document.
+    #[error("the value of `{0}` begins another document, which no variable may")]
+    Document(String),
+}
+
+impl TemplateError {
+    fn misplaced(name: &str, problem: Misplaced) -> Self {
+        match problem {
+            Misplaced::Lines => Self::Lines(name.to_owned()),
+            Misplaced::Document => Self::Document(name.to_owned()),
+        }
+    }
 }
 
 /// Puts the values into a text.
@@ -152,9 +172,22 @@ fn write(
             Piece::Text(_) | Piece::Escaped(_) | Piece::Raw(_) if !is_shown => {}
             Piece::Text(text) => rendered.text += text,
             Piece::Escaped(name) | Piece::Raw(name) => {
-                match look_up(stack, name).and_then(|values| values.text.as_deref()) {
-                    Some(text) if matches!(piece, Piece::Raw(_)) => rendered.text += text,
-                    Some(text) => rendered.text += &escape(text),
+                let escaped = match look_up(stack, name).and_then(|values| values.text.as_deref()) {
+                    Some(text) if matches!(piece, Piece::Raw(_)) => Some(text.to_owned()),
+                    text => text.map(escape),
+                };
+                match escaped {
+                    Some(text) => {
+                        let after = match rest.first() {
+                            Some(Piece::Text("")) if rest.len() > 1 => None,
+                            Some(Piece::Text(after)) => Some(*after),
+                            Some(_) => None,
+                            None => Some(""),
+                        };
+                        let fitted = place::fitted(&text, &rendered.text, after)
+                            .map_err(|problem| TemplateError::misplaced(name, problem))?;
+                        rendered.text += &fitted;
+                    }
                     None => {
                         rendered.missing.insert((*name).to_owned());
                     }
@@ -221,6 +254,16 @@ mod tests {
     #[test]
     fn lines_of_sections_and_comments_disappear() {
         check("a\n  {{#name}}\nb\n  {{/name}}\nc\n{{! nothing }}\nd", "a\nb\nc\nd");
+    }
+
+    #[test]
+    fn values_make_no_keys() {
+        let values = Values::of(&[("x".to_owned(), "a\nevil: <b>".to_owned())]);
+        let shown = |template| render(template, &values).map(|rendered| rendered.text);
+        assert_eq!(shown("n: {{x}}\nm: 1").as_deref(), Ok("n: \"a\\nevil: &lt;b&gt;\"\nm: 1"));
+        assert_eq!(shown("n: {{{x}}}").as_deref(), Ok("n: \"a\\nevil: <b>\""));
+        assert_eq!(shown("n: {{#x}}{{{x}}}{{/x}}\n").as_deref(), Err(&TemplateError::Lines("x".to_owned())));
+        assert_eq!(shown("n: {{x}}{{x}}").as_deref(), Err(&TemplateError::Lines("x".to_owned())));
     }
 
     #[test]

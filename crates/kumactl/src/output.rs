@@ -2,6 +2,7 @@
 
 pub(crate) mod age;
 pub(crate) mod table;
+pub(crate) mod visible;
 
 use model::document::{META, escape_html};
 use serde_json::{Map, Value};
@@ -34,7 +35,7 @@ impl Form {
 /// Writes JSON with two blanks a level, `<`, `>` and `&` escaped.
 pub(crate) fn json(value: &Value) -> String {
     // A value that was parsed can always be written.
-    escape_html(&serde_json::to_string_pretty(value).unwrap_or_default()) + "\n"
+    visible::json(&escape_html(&serde_json::to_string_pretty(value).unwrap_or_default())) + "\n"
 }
 
 /// Writes one resource as YAML: the meta members, then, for kinds without a member `spec`, what they hold.

@@ -6,7 +6,7 @@ use std::{
     io::{ErrorKind, Write},
 };
 
-use crate::failure::Failure;
+use crate::{failure::Failure, output::visible};
 
 /// Writes what people and programs read.
 pub struct Printer {
@@ -34,11 +34,11 @@ impl Printer {
         self.data(&format!("{text}\n"))
     }
 
-    /// Writes a line for people to standard error.
+    /// Writes a text for people to standard error. What servers said in it cannot control the terminal.
     pub(crate) fn note(&self, text: &str) {
         let mut err = self.err.borrow_mut();
         // Nothing is left to complain to when standard error cannot be written.
-        drop(err.write_all(format!("{text}\n").as_bytes()).and_then(|()| err.flush()));
+        drop(err.write_all(format!("{}\n", visible::text(text)).as_bytes()).and_then(|()| err.flush()));
     }
 }
 

@@ -1,12 +1,11 @@
 //! From the words of the command line to an exit code.
 
-use std::path::PathBuf;
-
 use jiff::Timestamp;
 
 use crate::{
     cli::{self, Call},
     commands,
+    environment::Environment,
     failure::Failure,
     printer::Printer,
     session::Session,
@@ -16,8 +15,8 @@ use crate::{
 pub struct Surroundings {
     /// The words after the program's name.
     pub arguments: Vec<String>,
-    /// The home folder, where the settings live.
-    pub home: Option<PathBuf>,
+    /// The environment variables that matter.
+    pub environment: Environment,
     /// Tells the time.
     pub now: fn() -> Timestamp,
     /// Where output goes.

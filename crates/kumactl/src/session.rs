@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     about,
     cli::flags::Flags,
-    client::{Answer, Ask, CallError, Client, Method},
+    client::{self, Answer, Ask, CallError, Client, ClientProblem, Method, Proxies, is_readable_by_others},
     failure::Failure,
     printer::Printer,
     run::Surroundings,
@@ -24,6 +24,8 @@ pub(crate) struct Session<'a> {
     context: Option<String>,
     timeout: Option<std::time::Duration>,
     is_debug: bool,
+    proxies: Proxies,
+    allows_plaintext: bool,
     client: OnceCell<Client>,
 }
 
@@ -80,7 +82,8 @@ impl<'a> Session<'a> {
             _ if flags.is_on("no-config") => None,
             Some(path) => Some(PathBuf::from(path)),
             None => {
-                let home = surroundings.home.as_ref().ok_or_else(|| Failure::refused("$HOME is not defined"))?;
+                let home =
+                    surroundings.environment.home.as_ref().ok_or_else(|| Failure::refused("$HOME is not defined"))?;
                 Some(home.join(".kumactl/config"))
             }
         };
@@ -93,13 +96,15 @@ impl<'a> Session<'a> {
             context: flags.given("context").map(str::to_owned),
             timeout: timeout.try_into().ok().filter(|timeout: &std::time::Duration| !timeout.is_zero()),
             is_debug: flags.text("log-level") == "debug",
+            proxies: Proxies::of(&surroundings.environment),
+            allows_plaintext: flags.is_on("allow-plaintext-token"),
             client: OnceCell::new(),
         })
     }
 
-    /// Returns how long a request may take.
-    pub(crate) fn timeout(&self) -> Option<std::time::Duration> {
-        self.timeout
+    /// Returns the proxies of the environment.
+    pub(crate) fn proxies(&self) -> &Proxies {
+        &self.proxies
     }
 
     /// Returns the door for output.
@@ -120,7 +125,17 @@ impl<'a> Session<'a> {
     /// Returns a client of a server that is not in the settings yet.
     pub(crate) fn client_of(&self, server: &ApiServer) -> Result<Client, Failure> {
         self.warn_of(server);
-        Client::new(server, self.timeout).map_err(|problem| Failure::Refused(problem.to_string()))
+        self.connect(server)
+    }
+
+    /// Returns such a client without a word about what the settings leave open.
+    pub(crate) fn connect(&self, server: &ApiServer) -> Result<Client, Failure> {
+        self.connected(server).map_err(|problem| Failure::Refused(problem.to_string()))
+    }
+
+    fn connected(&self, server: &ApiServer) -> Result<Client, ClientProblem> {
+        let allow_plaintext_token = server.allow_plaintext_token || self.allows_plaintext;
+        Client::new(&ApiServer { allow_plaintext_token, ..server.clone() }, self.timeout, &self.proxies)
     }
 
     /// Sends one request to the active control plane; any status is an answer.
@@ -172,11 +187,20 @@ impl<'a> Session<'a> {
         let active = self.settings.active(self.context.as_deref()).map_err(Trouble::Settings)?;
         let server = &active.coordinates.api_server;
         self.warn_of(server);
-        let client = Client::new(server, self.timeout).map_err(|problem| Trouble::Settings(problem.to_string()))?;
+        let client = self.connected(server).map_err(|problem| Trouble::Settings(problem.to_string()))?;
         Ok(self.client.get_or_init(|| client))
     }
 
-    fn warn_of(&self, server: &ApiServer) {
+    /// Warns of what the settings leave open.
+    pub(crate) fn warn_of(&self, server: &ApiServer) {
+        let is_plain = client::parse_address(&server.url).is_ok_and(|url| is_readable_by_others(&url));
+        if server.holds_secrets() && is_plain {
+            self.printer().note(&format!(
+                "WARNING: insecure: {} is no https address, so that everybody on the way can read the token and the \
+                 headers that are sent to it",
+                server.url
+            ));
+        }
         if server.skip_verify && server.url.starts_with("https") {
             self.printer().note(&format!(
                 "WARNING: insecure: the certificate of {} is not verified; use --ca-cert-file to verify it",
@@ -191,11 +215,24 @@ pub(crate) fn index_of(client: &Client) -> Result<Value, CallError> {
     client.ask(Ask::other(Method::Get, "/"))?.accept(&[200])?.json()
 }
 
+/// Returns product and version of what answers: a control plane of ours has others in the places that other programs
+/// look at.
+pub(crate) fn product_of(index: &Value) -> (String, String) {
+    let text = |name: &str| index.get(name).and_then(Value::as_str).map(str::to_owned);
+    (
+        text("implementation").or_else(|| text("product")).unwrap_or_default(),
+        text("implementationVersion").or_else(|| text("version")).unwrap_or_default(),
+    )
+}
+
 /// Returns what to say about the version of this server. Servers that speak for themselves, and previews, need nothing.
 fn version_warning(index: &Value) -> Option<String> {
     let text = |name: &str| index.get(name).and_then(Value::as_str).unwrap_or_default();
     let (product, version) = (text("product"), text("version"));
-    if product == about::PRODUCT || !text("basedOnKuma").is_empty() || version.contains("preview") {
+    if [product, text("implementation")].contains(&about::PRODUCT)
+        || !text("basedOnKuma").is_empty()
+        || version.contains("preview")
+    {
         return None;
     }
     Some(format!(
@@ -219,6 +256,7 @@ mod tests {
     fn servers_of_other_products_are_warned_of() {
         check(&json!({"product": "Arctos", "version": "9.9.9"}), None);
         check(&json!({"product": "Other", "version": "1", "basedOnKuma": "3.0.0"}), None);
+        check(&json!({"product": "Kuma", "version": "3.0.0", "implementation": "Arctos"}), None);
         check(&json!({"product": "Kuma", "version": "3.1.0-preview.1"}), None);
         check(&json!({"product": "Kuma", "version": "3.0.0"}), Some("but the server returned version: 3.0.0 for Kuma"));
         check(&json!({"product": "Other", "version": "1.0"}), Some("but the server returned version: 1.0 for Other"));

@@ -71,6 +71,9 @@ pub(crate) struct Coordinates {
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct ApiServer {
+    /// The token and the headers may be sent to another machine without TLS.
+    #[serde(alias = "allow_plaintext_token", skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) allow_plaintext_token: bool,
     /// Settings of the authentication, `token` for the type `tokens`.
     #[serde(alias = "auth_conf", skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) auth_conf: BTreeMap<String, String>,
@@ -101,6 +104,11 @@ impl ApiServer {
     /// Returns the token to show, if there is one.
     pub(crate) fn token(&self) -> Option<&str> {
         (self.auth_type == "tokens").then(|| self.auth_conf.get("token")).flatten().map(String::as_str)
+    }
+
+    /// Returns whether something is sent with each request that others must not read.
+    pub(crate) fn holds_secrets(&self) -> bool {
+        self.token().is_some() || !self.headers.is_empty()
     }
 }
 

@@ -167,6 +167,7 @@ impl Common {
         };
         let resources = Resources::new(Arc::clone(&self.store), self.clock.clone(), rules);
         let settings = Settings {
+            product: server.product.clone(),
             base_path: server.base_path.clone(),
             cors_allowed_domains: server.cors_allowed_domains.clone(),
             read_timeout: server.timeouts.read,

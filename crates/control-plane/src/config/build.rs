@@ -10,6 +10,9 @@ use super::{
 };
 use crate::access::{Access, Allowed};
 
+/// The products whose kumactl looks for its own name in `GET /`.
+const SPOKEN_PRODUCTS: [&str; 2] = ["Kuma", "Kong Mesh"];
+
 /// Builds the configuration. `home` is the folder of the user, for the default work directory.
 pub(super) fn config(values: Values, remarks: Vec<String>, home: &str) -> Result<(Config, Vec<Remark>), ConfigError> {
     let mut builder = Builder { values, remarks, problems: Vec::new() };
@@ -305,6 +308,9 @@ impl Builder {
     }
 
     fn api_server(&mut self) -> ApiServer {
+        if !SPOKEN_PRODUCTS.contains(&self.values.text("apiServer.product")) {
+            self.bad("apiServer.product", "allowed are `Kuma` and `Kong Mesh`, the products whose kumactl connects");
+        }
         ApiServer {
             read_only: self.values.flag("apiServer.readOnly"),
             http: self.api_port("apiServer.http", "apiServer.http.port"),
@@ -314,6 +320,7 @@ impl Builder {
             bootstrap_admin_token: self.values.flag("apiServer.authn.tokens.bootstrapAdminToken"),
             enable_user_issuer: self.values.flag("apiServer.authn.tokens.enableIssuer"),
             use_secrets: self.values.flag("apiServer.authn.tokens.validator.useSecrets"),
+            product: self.values.text("apiServer.product").to_owned(),
             base_path: self.values.text("apiServer.basePath").to_owned(),
             cors_allowed_domains: self.values.list("apiServer.corsAllowedDomains"),
             timeouts: ApiTimeouts {

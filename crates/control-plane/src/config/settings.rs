@@ -117,6 +117,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("apiServer.authn.tokens.enableIssuer", Flag, "KUMA_API_SERVER_AUTHN_TOKENS_ENABLE_ISSUER", "true"),
     setting("apiServer.authn.tokens.validator.useSecrets", Flag, "KUMA_API_SERVER_AUTHN_TOKENS_VALIDATOR_USE_SECRETS", "true"),
     setting("apiServer.authn.tokens.validator.publicKeys", Keys, "", ""),
+    setting("apiServer.product", Text, "KMESH_API_SERVER_PRODUCT", "Kuma"),
     setting("apiServer.basePath", Text, "KUMA_API_SERVER_BASE_PATH", "/"),
     foreign("apiServer.rootUrl", Text, "KUMA_API_SERVER_ROOT_URL", ""),
     foreign("apiServer.gui.enabled", Flag, "KUMA_API_SERVER_GUI_ENABLED", "true"),

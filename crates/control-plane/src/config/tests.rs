@@ -314,3 +314,10 @@ proptest! {
         prop_assert!(error.is_some_and(|error| error.contains(setting.variable) && error.contains(setting.path)));
     }
 }
+
+#[test]
+fn product_is_one_whose_kumactl_connects() {
+    assert_eq!(good("", &[]).0.api_server.product, "Kuma");
+    assert_eq!(good("apiServer:\n  product: Kong Mesh\n", &[]).0.api_server.product, "Kong Mesh");
+    bad("", &[("KMESH_API_SERVER_PRODUCT", "Other")], &["apiServer.product", "`Kong Mesh`"]);
+}

@@ -24,6 +24,8 @@ impl Default for Issuers {
 /// The settings of the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// `apiServer.product`.
+    pub product: String,
     /// `apiServer.basePath`.
     pub base_path: String,
     /// `apiServer.corsAllowedDomains`.

@@ -14,6 +14,7 @@ mod connecting;
 #[cfg(test)]
 mod d_a_policy_changes;
 #[cfg(test)]
+mod export_and_apply;
 mod global_takes_in;
 #[cfg(test)]
 mod kds_replay_global;

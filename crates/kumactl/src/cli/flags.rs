@@ -63,7 +63,8 @@ impl Flags {
         self.arguments().into_iter().nth(place).unwrap_or_default()
     }
 
-    fn all(&self, name: &str) -> Vec<String> {
+    /// Returns all values of a flag that may stand several times, in their order.
+    pub(crate) fn all(&self, name: &str) -> Vec<String> {
         self.0.try_get_many::<String>(name).ok().flatten().into_iter().flatten().cloned().collect()
     }
 }

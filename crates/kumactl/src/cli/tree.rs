@@ -15,6 +15,14 @@ pub(crate) fn root() -> Command {
         .arg(text("config-file", "path to the configuration file to use").global(true))
         .arg(text("context", "control plane of the configuration to use for this call").global(true))
         .arg(defaulted(text("log-level", "log level: one of off|info|debug"), "off").global(true))
+        .arg(
+            switch(
+                "allow-plaintext-token",
+                "send the token and the headers of the settings to another machine without TLS (insecure); given to \
+                 `config control-planes add`, it is kept",
+            )
+            .global(true),
+        )
         .arg(switch("no-config", "if set no config file and config directory will be created").global(true))
         .arg(
             defaulted(
@@ -32,7 +40,10 @@ pub(crate) fn root() -> Command {
             apply(),
             completion(),
             config(),
-            leaf("delete", "Delete a resource.", &["TYPE", "NAME"]).arg(mesh()),
+            leaf("delete", "Delete a resource, or those of files.", &["TYPE", "NAME"])
+                .after_help("  $ kumactl delete mesh demo\n  $ kumactl delete -f resource.yaml")
+                .arg(files("Path to file whose resources are to be deleted, the last one first; TYPE and NAME are left out then. Pass `-` to read from stdin. May stand several times"))
+                .arg(mesh()),
             export(),
             generate(),
             get(),
@@ -45,8 +56,11 @@ pub(crate) fn root() -> Command {
 fn apply() -> Command {
     leaf("apply", "Create or modify resources.", &[])
         .after_help("  $ kumactl apply -f resource.yaml\n  $ cat resource.yaml | kumactl apply -f -\n  $ kumactl apply --var key=$(kumactl generate signing-key) -f secret.yaml")
-        .arg(text("file", "Path to file to apply. Pass `-` to read from stdin").short('f').required(true))
-        .arg(pairs("var", "Variable to replace in configuration").short('v'))
+        .arg(files("Path to file to apply. Pass `-` to read from stdin. May stand several times: all are applied, in this order").required(true))
+        .arg(pairs(
+            "var",
+            "Variable to replace in configuration. {{x}} is escaped for HTML, {{{x}}} is not; a value that would be more than one value of the YAML around it is quoted or refused",
+        ).short('v'))
         .arg(switch("dry-run", "Resolve variables and prints result out without actual applying"))
 }
 
@@ -230,6 +244,10 @@ fn leaf(name: &'static str, about: impl Into<String>, words: &[&'static str]) ->
 
 fn text(name: &'static str, about: impl Into<String>) -> Arg {
     Arg::new(name).long(name).help(about.into()).value_name("string").allow_hyphen_values(true)
+}
+
+fn files(about: &'static str) -> Arg {
+    text("file", about).short('f').action(ArgAction::Append)
 }
 
 fn number(name: &'static str, about: &'static str) -> Arg {

@@ -5,6 +5,7 @@ use std::{io, net::ToSocketAddrs};
 use serde_json::Value;
 use url::Url;
 
+use super::Method;
 use crate::failure::Failure;
 
 /// Why a call brought nothing.
@@ -139,10 +140,13 @@ impl Said {
     }
 }
 
-/// Words a failure below HTTP: `Get "http://h/": dial tcp 127.0.0.1:5681: connect: connection refused`.
-pub(super) fn transport(method: &str, url: &str, base: &Url, error: &ureq::Error) -> CallError {
-    let host = base.host_str().unwrap_or_default();
-    let port = base.port_or_known_default().unwrap_or_default();
+/// Words a failure below HTTP: `Get "http://h/": dial tcp 127.0.0.1:5681: connect: connection refused`. With a proxy it
+/// is the proxy that was dialled.
+pub(super) fn transport(method: &str, url: &Url, proxy: Option<&ureq::Proxy>, error: &ureq::Error) -> CallError {
+    let (host, port) = match proxy {
+        Some(proxy) => (proxy.host(), proxy.port()),
+        None => (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default()),
+    };
     let reason = match error {
         ureq::Error::Timeout(_) => {
             "context deadline exceeded (Client.Timeout exceeded while awaiting headers)".to_owned()
@@ -150,9 +154,31 @@ pub(super) fn transport(method: &str, url: &str, base: &Url, error: &ureq::Error
         ureq::Error::HostNotFound => format!("dial tcp: lookup {host}: no such host"),
         ureq::Error::Io(error) => io_reason(error, host, port),
         ureq::Error::Rustls(error) => tls_reason(error),
+        ureq::Error::ConnectProxyFailed(reason) => {
+            format!(
+                "{reason}; the proxy is that of HTTPS_PROXY or HTTP_PROXY, and NO_PROXY names what is asked directly"
+            )
+        }
         other => other.to_string(),
     };
-    CallError::Transport(format!("{method} {url:?}: {reason}"))
+    let through = proxy.map_or_else(String::new, |_| format!("through the proxy {host}:{port}: "));
+    CallError::Transport(format!("{method} {:?}: {through}{reason}", url.as_str()))
+}
+
+/// Words an answer that points elsewhere.
+pub(super) fn redirected(method: Method, from: &Url, status: u16, to: &Url) -> CallError {
+    let why = match method {
+        Method::Get => "where this question may not be asked",
+        Method::Put | Method::Post | Method::Delete => "where a write is not repeated",
+    };
+    let address = to.origin().ascii_serialization();
+    CallError::Transport(format!(
+        "{} {:?}: the server answers {status} and points to {:?}, {why}. If that is the control plane, make it the \
+         address: kumactl config control-planes add --overwrite --name NAME --address {address}",
+        method.title(),
+        from.as_str(),
+        to.as_str()
+    ))
 }
 
 fn io_reason(error: &io::Error, host: &str, port: u16) -> String {
@@ -164,6 +190,10 @@ fn io_reason(error: &io::Error, host: &str, port: u16) -> String {
         io::ErrorKind::HostUnreachable => "no route to host",
         io::ErrorKind::NetworkUnreachable => "network is unreachable",
         io::ErrorKind::UnexpectedEof => return "EOF".to_owned(),
+        // The standard library has no kind for it.
+        _ if error.to_string().starts_with("failed to lookup address") => {
+            return format!("dial tcp: lookup {host}: no such host");
+        }
         _ => return error.to_string(),
     };
     // The address that was tried; name servers prefer neither family, people know the older one.

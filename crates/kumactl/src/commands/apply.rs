@@ -1,31 +1,29 @@
 //! `kumactl apply`: reads documents, checks all of them, then writes one after the other.
 
-mod source;
-
 use model::{
-    SpecForm,
-    document::{self, Document},
+    Kind, SpecForm, Writable,
+    document::{self, Document, ZERO_TIME},
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
     cli::flags::Flags,
     client::{Ask, Method},
-    commands::item_route,
+    commands::{
+        documents::{self, Given},
+        item_route,
+    },
     failure::Failure,
     mustache::{self, Values},
     output,
     session::{Session, Trouble},
 };
 
-/// Creates or updates what the file says.
+/// Creates or updates what the files say.
 pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
     session.check_version();
-    let text = source::read(flags.text("file"))?;
-    if text.is_empty() {
-        return Err(Failure::refused("no resource(s) passed to apply"));
-    }
-    let documents = decode(session, &text, &flags.pairs("var"))?;
+    let given = documents::read(session, flags, "apply")?;
+    let documents = decode(session, given, &flags.pairs("var"))?;
     if flags.is_on("dry-run") {
         let texts: Vec<String> = documents
             .iter()
@@ -33,33 +31,51 @@ pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
             .collect();
         return session.printer().data(&texts.join("---\n"));
     }
-    for document in &documents {
+    for (index, document) in documents.iter().enumerate() {
         let who = format!("resource type=\"{}\" mesh={:?} name={:?}", document.kind, document.mesh, document.name);
         match write(session, document) {
             Ok(word) => session.printer().line(&format!("{who} {word}"))?,
-            Err(trouble) => return Err(Failure::Refused(format!("{who}: failed server side: {}", trouble.line()))),
+            Err(trouble) => {
+                if index > 0 {
+                    let total = documents.len();
+                    session.printer().note(&format!("{index} of {total} resources were applied, those named above"));
+                }
+                return Err(Failure::Refused(format!("{who}: failed server side: {}", trouble.line())));
+            }
         }
     }
     Ok(())
 }
 
 /// Renders and reads all documents; all faults are told, and one is enough to stop.
-fn decode(session: &Session<'_>, text: &str, variables: &[(String, String)]) -> Result<Vec<Document>, Failure> {
+fn decode(session: &Session<'_>, given: Vec<Given>, variables: &[(String, String)]) -> Result<Vec<Document>, Failure> {
     let values = Values::of(variables);
     let mut documents = Vec::new();
     let mut has_faults = false;
-    for (index, text) in document::split_yaml(text).into_iter().enumerate() {
-        let text = if variables.is_empty() { text } else { render(session, index, &text, &values)? };
+    for Given { place, text } in given {
+        let text = if variables.is_empty() { text } else { render(session, &place, &text, &values)? };
+        let members = match documents::members(&text) {
+            Ok(members) => members.unwrap_or_default(),
+            Err(problem) => {
+                session.printer().note(&format!("{place}: failed to parse resource: {problem}"));
+                has_faults = true;
+                continue;
+            }
+        };
+        if let Some(who) = computed(&members) {
+            session.printer().note(&format!("{place}: {who} is left out: control planes compute it"));
+            continue;
+        }
         match document::from_yaml(&text) {
             Ok(document) => {
                 // What has no effect is not sent, so that the server cannot warn of it.
                 for warning in &document.warnings {
-                    session.printer().note(&format!("Warning: resource[{index}]: {warning}"));
+                    session.printer().note(&format!("Warning: {place}: {warning}"));
                 }
                 documents.push(document);
             }
             Err(error) => {
-                session.printer().note(&format!("resource[{index}]: {}: {error}", error.stage()));
+                session.printer().note(&format!("{place}: {}: {error}", error.stage()));
                 has_faults = true;
             }
         }
@@ -67,13 +83,22 @@ fn decode(session: &Session<'_>, text: &str, variables: &[(String, String)]) -> 
     if has_faults { Err(Failure::refused("failed to validate some resources")) } else { Ok(documents) }
 }
 
-fn render(session: &Session<'_>, index: usize, text: &str, values: &Values) -> Result<String, Failure> {
+/// Returns what this document of an export is, if nobody may write it. One that was written by hand goes to the server,
+/// which says what is wrong with it.
+fn computed(members: &Map<String, Value>) -> Option<String> {
+    let text = |name: &str| members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let kind = Kind::by_name(text("type")?).filter(|kind| kind.writable == Writable::Never)?;
+    text("creationTime").filter(|time| *time != ZERO_TIME)?;
+    Some(format!("{kind} {:?}", text("name").unwrap_or_default()))
+}
+
+fn render(session: &Session<'_>, place: &str, text: &str, values: &Values) -> Result<String, Failure> {
     let rendered = mustache::render(text, values)
-        .map_err(|error| Failure::Refused(format!("resource[{index}]: failed to render variables: {error}")))?;
+        .map_err(|error| Failure::Refused(format!("{place}: failed to render variables: {error}")))?;
     for name in &rendered.missing {
         session
             .printer()
-            .note(&format!("WARNING: resource[{index}]: variable {name:?} has no value, nothing is put in its place"));
+            .note(&format!("WARNING: {place}: variable {name:?} has no value, nothing is put in its place"));
     }
     Ok(rendered.text)
 }
@@ -93,4 +118,20 @@ fn write(session: &Session<'_>, document: &Document) -> Result<&'static str, Tro
         session.printer().note(&format!("Warning: {}", warning.as_str().unwrap_or_default()));
     }
     Ok(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_export_holds_and_nobody_writes_is_left_out() {
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(computed(&documents::members(text).unwrap().unwrap()).as_deref(), expected, "{text}");
+        };
+        let time = "creationTime: \"2026-01-01T00:00:00Z\"\n";
+        check(&format!("type: MeshInsight\nname: m\n{time}"), Some("MeshInsight \"m\""));
+        check("type: MeshInsight\nname: m\n", None);
+        check(&format!("type: Mesh\nname: m\n{time}"), None);
+    }
 }

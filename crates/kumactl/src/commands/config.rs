@@ -7,6 +7,7 @@ use crate::{
     cli::flags::Flags,
     client::{self, Ask, CallError, Method},
     failure::Failure,
+    files,
     output::table::Table,
     session::{Session, index_of},
     settings::{ApiServer, Header, Settings},
@@ -32,7 +33,9 @@ pub(super) fn list(session: &Session<'_>) -> Result<(), Failure> {
 pub(super) fn add(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
     let name = flags.text("name");
     let server = server(flags)?;
-    if !flags.is_on("skip-check") {
+    if flags.is_on("skip-check") {
+        session.warn_of(&server);
+    } else {
         check(session, &server)?;
     }
     let mut settings = session.settings.clone();
@@ -104,14 +107,27 @@ fn server(flags: &Flags) -> Result<ApiServer, Failure> {
     }
     let headers: BTreeMap<String, String> = flags.pairs("headers").into_iter().collect();
     Ok(ApiServer {
+        allow_plaintext_token: flags.is_on("allow-plaintext-token"),
         auth_conf,
         auth_type: auth_type.to_owned(),
-        ca_cert_file: flags.text("ca-cert-file").to_owned(),
-        client_cert_file: certificate.to_owned(),
-        client_key_file: key.to_owned(),
+        ca_cert_file: absolute(flags.text("ca-cert-file"))?,
+        client_cert_file: absolute(certificate)?,
+        client_key_file: absolute(key)?,
         headers: headers.into_iter().map(|(key, value)| Header { key, value }).collect(),
         skip_verify: flags.is_on("skip-verify"),
         url,
+    })
+}
+
+/// Returns the path from the root on: the next call may come from another folder.
+fn absolute(path: &str) -> Result<String, Failure> {
+    if path.is_empty() {
+        return Ok(String::new());
+    }
+    let whole = std::path::absolute(path)
+        .map_err(|error| Failure::Refused(format!("could not find {path:?}: {}", files::reason(&error))))?;
+    whole.into_os_string().into_string().map_err(|whole| {
+        Failure::Refused(format!("{} cannot be kept in the settings: it is not UTF-8", whole.display()))
     })
 }
 
@@ -119,11 +135,14 @@ fn server(flags: &Flags) -> Result<ApiServer, Failure> {
 /// wrong address does not learn it.
 fn check(session: &Session<'_>, server: &ApiServer) -> Result<(), Failure> {
     let failed = |error: CallError| error.within("could not connect to the Control Plane API Server");
+    let caller = session.client_of(server)?;
     let stranger = ApiServer { auth_type: String::new(), auth_conf: BTreeMap::new(), ..server.clone() };
-    let index = index_of(&session.client_of(&stranger)?).map_err(failed)?;
+    let index = index_of(&session.connect(&stranger)?).map_err(failed)?;
     let text = |name: &str| index.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
     let (product, version) = (text("product"), text("version"));
-    let is_ours = [about::PRODUCT, about::SPOKEN_PRODUCT].contains(&product) || !text("basedOnKuma").is_empty();
+    let is_ours = [about::PRODUCT, about::SPOKEN_PRODUCT].contains(&product)
+        || text("implementation") == about::PRODUCT
+        || !text("basedOnKuma").is_empty();
     if !is_ours && !version.contains("preview") {
         return Err(Failure::Refused(format!(
             "this CLI is for {} but the control plane you're connected to is {product}. Please use the CLI for your \
@@ -134,8 +153,6 @@ fn check(session: &Session<'_>, server: &ApiServer) -> Result<(), Failure> {
     if server.token().is_none() {
         return Ok(());
     }
-    let caller =
-        client::Client::new(server, session.timeout()).map_err(|problem| Failure::Refused(problem.to_string()))?;
     let answer = caller.ask(Ask::other(Method::Get, "/who-am-i")).map_err(failed)?;
     // Only this status speaks about the token; old servers do not know the route.
     if answer.status == 401 { answer.accept(&[200]).map(drop).map_err(failed) } else { Ok(()) }

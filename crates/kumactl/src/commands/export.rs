@@ -1,6 +1,6 @@
 //! `kumactl export`: all resources as documents, in the order in which they can be applied elsewhere.
 
-use model::Kind;
+use model::{Kind, Writable};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -8,8 +8,8 @@ use crate::{
     client::{self, Ask, Method},
     commands::{get::text, pages},
     failure::Failure,
-    output,
-    session::Session,
+    output::{self, visible},
+    session::{Session, product_of},
 };
 
 /// Secrets that each control plane makes for itself.
@@ -28,13 +28,16 @@ enum Profile {
 /// Prints all resources of the profile.
 pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
     if let Some(index) = session.check_version() {
+        let (product, version) = product_of(&index);
+        // A comment ends with its line.
+        let told = |pointer: &str| visible::line(&text(&index, pointer));
         session.printer().line(&format!(
             "# Product: {}, Version: {}, Hostname: {}, ClusterId: {}, InstanceId: {}",
-            text(&index, "/product"),
-            text(&index, "/version"),
-            text(&index, "/hostname"),
-            text(&index, "/clusterId"),
-            text(&index, "/instanceId")
+            visible::line(&product),
+            visible::line(&version),
+            told("/hostname"),
+            told("/clusterId"),
+            told("/instanceId")
         ))?;
     }
     let profile = match flags.text("profile") {
@@ -54,6 +57,7 @@ pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
     let types = types(session, profile, flags.is_on("include-admin"))?;
     let mut last = Vec::new();
     let mut meshes = Vec::new();
+    let mut zones = ZoneResources::default();
     for kind in types {
         for route in kind.routes(&meshes) {
             let page = pages::all(session, &route, |route| Ask::resource(Method::Get, route))
@@ -67,6 +71,9 @@ pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
                 if is_secret && NEVER_EXPORTED.iter().any(|never| name.starts_with(never)) {
                     continue;
                 }
+                if zones.are_left_out(session, &item)? {
+                    continue;
+                }
                 let document = document(item, profile);
                 if is_secret && name.starts_with(LAST) {
                     last.push(document);
@@ -76,7 +83,54 @@ pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
             }
         }
     }
-    last.iter().try_for_each(|document| session.printer().data(document))
+    last.iter().try_for_each(|document| session.printer().data(document))?;
+    if zones.left_out > 0 {
+        session.printer().note(&format!(
+            "{} resources that zones made are left out: each zone brings its own to the global it connects to",
+            zones.left_out
+        ));
+    }
+    Ok(())
+}
+
+/// On a global, what zones made: applied elsewhere it would become everybody's. On a zone it is what there is to export.
+#[derive(Debug, Default)]
+struct ZoneResources {
+    is_global: Option<bool>,
+    left_out: usize,
+}
+
+impl ZoneResources {
+    fn are_left_out(&mut self, session: &Session<'_>, resource: &Value) -> Result<bool, Failure> {
+        if !is_from_a_zone(resource) {
+            return Ok(false);
+        }
+        let is_global = match self.is_global {
+            Some(is_global) => is_global,
+            None => *self.is_global.insert(is_global(session)?),
+        };
+        self.left_out += usize::from(is_global);
+        Ok(is_global)
+    }
+}
+
+fn is_from_a_zone(resource: &Value) -> bool {
+    let labels = resource.get("labels");
+    let origin = labels.and_then(|labels| labels.get(model::labels::ORIGIN)).and_then(Value::as_str);
+    origin == Some(model::labels::ORIGIN_ZONE)
+}
+
+fn is_global(session: &Session<'_>) -> Result<bool, Failure> {
+    let config = session.read(Ask::resource(Method::Get, "/config")).map_err(|trouble| {
+        trouble.within("could not learn from the configuration whether this is a global control plane, and so whether to export what zones made")
+    })?;
+    match text(&config, "/mode").as_str() {
+        "global" => Ok(true),
+        "zone" => Ok(false),
+        other => Err(Failure::Refused(format!(
+            "could not learn whether this is a global control plane: its mode is {other:?}"
+        ))),
+    }
 }
 
 /// A type that the control plane serves.
@@ -127,6 +181,10 @@ fn types(session: &Session<'_>, profile: Profile, include_admin: bool) -> Result
 
 fn is_wanted(row: &Value, profile: Profile, include_admin: bool) -> bool {
     let name = text(row, "/name");
+    if Kind::by_name(&name).is_some_and(|kind| kind.writable == Writable::Never) {
+        // Computed by each control plane: nobody could apply it.
+        return false;
+    }
     let is_admin_only = Kind::by_name(&name).is_some_and(|kind| kind.admin_only);
     let is_federated = row.get("includeInFederation").and_then(Value::as_bool).unwrap_or_default();
     let is_policy = row.pointer("/policy/isTargetRef").and_then(Value::as_bool).unwrap_or_default();
@@ -154,10 +212,13 @@ fn document(mut resource: Value, profile: Profile) -> String {
     format!("---\n{}", output::yaml_of_resource(&resource, is_inlined))
 }
 
-/// In a federation the other side says where a resource is from.
+/// In a federation the other side says where a resource is from: a label that it did not set itself would stand in the
+/// way of every update.
 fn without_origin(members: &mut Map<String, Value>) {
     if let Some(labels) = members.get_mut("labels").and_then(Value::as_object_mut) {
-        labels.shift_remove(model::labels::ORIGIN);
+        for label in [model::labels::ORIGIN, model::labels::ZONE, model::labels::ENV] {
+            labels.shift_remove(label);
+        }
         if labels.is_empty() {
             members.shift_remove("labels");
         }
@@ -183,6 +244,7 @@ mod tests {
         check(&proxy, Profile::FederationWithPolicies, false, false);
         check(&proxy, Profile::All, false, true);
         check(&proxy, Profile::NoDataplanes, true, false);
+        check(&json!({"name": "MeshInsight"}), Profile::All, true, false);
     }
 
     #[test]
@@ -193,5 +255,16 @@ mod tests {
             "---\nname: m\ntype: Mesh\nskipCreatingInitialPolicies:\n- '*'\n"
         );
         assert!(document(mesh, Profile::All).contains("kuma.io/origin: global"));
+    }
+
+    #[test]
+    fn federation_leaves_to_the_other_side_what_it_says_itself() {
+        let labels = json!({"kuma.io/origin": "zone", "kuma.io/zone": "solo", "kuma.io/env": "universal", "a": "b"});
+        let policy = json!({"type": "MeshTimeout", "mesh": "m", "name": "t", "labels": labels, "spec": {}});
+        for profile in [Profile::Federation, Profile::FederationWithPolicies] {
+            let text = document(policy.clone(), profile);
+            assert!(text.contains("a: b") && !text.contains("kuma.io/"), "{text}");
+        }
+        assert!(document(policy, Profile::All).contains("kuma.io/zone: solo"));
     }
 }

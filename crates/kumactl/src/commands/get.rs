@@ -54,7 +54,13 @@ fn many(session: &Session<'_>, kind: Kind, form: Form, flags: &Flags) -> Result<
     let query = query.finish();
     let joint = if query.is_empty() { "" } else { "?" };
     let route = format!("{}{joint}{query}", list_route(kind, flags.text("mesh")));
-    let page = pages::one(session, &route).map_err(|trouble| trouble.within(&format!("failed to list {kind}")))?;
+    // Whoever asks for a part gets this part, everybody else the whole list.
+    let page = if query.is_empty() {
+        pages::all(session, &route, |route| Ask::resource(Method::Get, route))
+    } else {
+        pages::one(session, &route)
+    };
+    let page = page.map_err(|trouble| trouble.within(&format!("failed to list {kind}")))?;
     session.printer().data(&match form {
         Form::Table => {
             let footer = page.next_offset().map_or_else(String::new, |offset| {

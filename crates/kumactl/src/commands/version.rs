@@ -8,7 +8,8 @@ use crate::{
     about,
     cli::flags::Flags,
     failure::Failure,
-    session::{Session, Trouble},
+    output::visible,
+    session::{Session, Trouble, product_of},
 };
 
 /// Prints the version of this program and of the server. A server that is not there is no failure.
@@ -28,10 +29,10 @@ pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
         printer.line(&format!("Client: {} {}", about::PRODUCT, about::VERSION))?;
     }
     match session.index() {
-        Ok(index) if is_detailed => printer.line(&format!("Server: {}", indented(&index))),
+        Ok(index) if is_detailed => printer.line(&format!("Server: {}", visible::json(&indented(&index)))),
         Ok(index) => {
-            let text = |name: &str| index.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-            printer.line(&format!("Server: {} {}", text("product"), text("version")))
+            let (product, version) = product_of(&index);
+            printer.line(&visible::line(&format!("Server: {product} {version}")))
         }
         Err(trouble) => {
             let text = match &trouble {

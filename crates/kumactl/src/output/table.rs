@@ -1,5 +1,7 @@
 //! Tables: columns padded to their widest cell and three blanks; the last cell of a row is not padded.
 
+use super::visible;
+
 /// Rows of cells below a head.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -13,8 +15,9 @@ impl Table {
     }
 
     /// Adds a row.
-    pub(crate) fn add(&mut self, row: Vec<String>) {
-        self.rows.push(row);
+    pub(crate) fn add(&mut self, row: impl IntoIterator<Item = String>) {
+        // Cells come from servers.
+        self.rows.push(row.into_iter().map(|cell| visible::line(&cell)).collect());
     }
 
     /// Writes the table.
@@ -28,17 +31,12 @@ impl Table {
         for row in &self.rows {
             for (place, (cell, width)) in row.iter().zip(&widths).enumerate() {
                 let is_last = place + 1 == row.len();
-                if is_last { text += &printable(cell) } else { text += &format!("{:1$}   ", printable(cell), width) }
+                if is_last { text += cell } else { text += &format!("{cell:width$}   ") }
             }
             text.push('\n');
         }
         text
     }
-}
-
-/// Cells come from servers: what would move the cursor or start a new row is shown as a mark.
-fn printable(cell: &str) -> String {
-    cell.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }
 
 #[cfg(test)]
@@ -48,16 +46,16 @@ mod tests {
     #[test]
     fn columns_are_padded_but_the_last() {
         let mut table = Table::new(&["NAME", "STATUS", "BACKEND"]);
-        table.add(vec!["east".into(), "Offline".into(), String::new()]);
-        table.add(vec!["zone-one".into(), "Online".into(), "memory".into()]);
+        table.add(["east".into(), "Offline".into(), String::new()]);
+        table.add(["zone-one".into(), "Online".into(), "memory".into()]);
         let expected = "NAME       STATUS    BACKEND\neast       Offline   \nzone-one   Online    memory\n";
         assert_eq!(table.text(), expected);
     }
 
     #[test]
     fn cells_cannot_control_the_terminal() {
-        let mut table = Table::new(&["A"]);
-        table.add(vec!["x\u{1b}[2J\ny".into()]);
-        assert_eq!(table.text(), "A\nx\u{fffd}[2J\u{fffd}y\n");
+        let mut table = Table::new(&["A", "B"]);
+        table.add(["x\u{1b}[2J\ny".into(), "z".into()]);
+        assert_eq!(table.text(), "A                  B\nx\\u{1b}[2J\\u{a}y   z\n");
     }
 }

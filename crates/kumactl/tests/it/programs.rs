@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 
 use crate::server::{Request, Server};
 
-fn command(home: &Path, args: &[&str]) -> Command {
+pub(crate) fn command(home: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kumactl"));
     command.args(args).env_clear().env("HOME", home).current_dir(home);
     command
 }
 
-fn run(home: &Path, args: &[&str], input: &str) -> Output {
+pub(crate) fn run(home: &Path, args: &[&str], input: &str) -> Output {
     let mut child = command(home, args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -29,12 +29,12 @@ fn run(home: &Path, args: &[&str], input: &str) -> Output {
     child.wait_with_output().expect("wait for kumactl")
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Returns a home whose active control plane is this server.
-fn home_of(server: &Server) -> tempfile::TempDir {
+pub(crate) fn home_of(server: &Server) -> tempfile::TempDir {
     let home = tempfile::tempdir().expect("a folder");
     let address = format!("http://{}", server.address());
     let added = run(
@@ -46,7 +46,7 @@ fn home_of(server: &Server) -> tempfile::TempDir {
     home
 }
 
-fn arctos(request: &Request) -> Option<(u16, String)> {
+pub(crate) fn arctos(request: &Request) -> Option<(u16, String)> {
     (request.path == "/").then(|| (200, json!({"product": "Arctos", "version": "1"}).to_string()))
 }
 

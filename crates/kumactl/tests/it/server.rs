@@ -24,6 +24,20 @@ impl Request {
     }
 }
 
+/// What a server answers.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+    /// Where else to ask.
+    pub(crate) location: Option<String>,
+}
+
+impl From<(u16, String)> for Answer {
+    fn from((status, body): (u16, String)) -> Self {
+        Self { status, body, location: None }
+    }
+}
+
 /// The server. Its thread ends with the process.
 pub(crate) struct Server {
     address: SocketAddr,
@@ -32,7 +46,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a server on a port of its own.
-    pub(crate) fn start(answer: impl Fn(&Request) -> (u16, String) + Send + 'static) -> Self {
+    pub(crate) fn start<A: Into<Answer>>(answer: impl Fn(&Request) -> A + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
         let address = listener.local_addr().expect("a bound port");
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -61,15 +75,16 @@ pub(crate) fn nobody() -> String {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").to_string()
 }
 
-fn serve(stream: TcpStream, answer: &impl Fn(&Request) -> (u16, String), log: &Mutex<Vec<Request>>) {
+fn serve<A: Into<Answer>>(stream: TcpStream, answer: &impl Fn(&Request) -> A, log: &Mutex<Vec<Request>>) {
     let mut reader = BufReader::new(stream);
     if let Some(request) = read(&mut reader) {
         log.lock().expect("the log").push(request.clone());
-        let (status, body) = answer(&request);
+        let Answer { status, body, location } = answer(&request).into();
+        let location = location.map_or_else(String::new, |address| format!("location: {address}\r\n"));
         let head = format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\nconnection: close\r\n");
         let length = if status == 204 { String::new() } else { format!("content-length: {}\r\n", body.len()) };
         // A client that left early is the client's business.
-        drop(reader.get_mut().write_all(format!("{head}{length}\r\n{body}").as_bytes()));
+        drop(reader.get_mut().write_all(format!("{head}{location}{length}\r\n{body}").as_bytes()));
     }
 }
 

@@ -154,7 +154,12 @@ fn is_plain(text: &str) -> bool {
 
 /// What only double quotes can hold.
 fn is_special(c: char) -> bool {
-    (c.is_control() && c != '\n') || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
+    (c.is_control() && c != '\n') || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') || turns_text(c)
+}
+
+/// Whether the character changes the reading direction: shown as it is, a text would look like another one.
+fn turns_text(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Writes a plain or single quoted text, with a line break for the blanks past the width.
@@ -205,6 +210,7 @@ fn double(text: &str, out: &mut String) {
             '\u{2028}' => out.push_str("\\L"),
             '\u{2029}' => out.push_str("\\P"),
             '\u{feff}' => out.push_str("\\uFEFF"),
+            c if turns_text(c) => out.push_str(&format!("\\u{:04X}", u32::from(c))),
             c if c.is_control() => out.push_str(&format!("\\x{:02X}", u32::from(c))),
             c => out.push(c),
         }

@@ -9,27 +9,35 @@ use super::Call;
 use crate::{
     about,
     resources::Side,
-    rest::{answer, error::ApiError},
+    rest::{Settings, answer, error::ApiError},
 };
 
 /// `GET /`: for everyone, without a look at who they are.
 pub(crate) async fn index(call: &Call<'_>) -> Result<Response, ApiError> {
     let settings = &call.handles.settings;
-    let mut index = json!({
-        "basedOnKuma": about::BASED_ON_KUMA,
-        "clusterId": cluster_id(call).await?,
-        "gui": "",
-        "hostname": settings.hostname,
-        "instanceId": settings.instance_id,
-        "product": about::PRODUCT,
-        "version": about::VERSION,
-    });
+    let mut index = who_we_are(settings, &cluster_id(call).await?);
     // A zone that global refuses, or that cannot reach it, says so where people look first.
     let troubles = call.handles.readiness.troubles();
     if let (false, Some(members)) = (troubles.is_empty(), index.as_object_mut()) {
         members.insert("troubles".to_owned(), json!(troubles));
     }
     Ok(answer::json(StatusCode::OK, &index))
+}
+
+/// The kumactl of Kuma and of Kong refuse a control plane of any other product, so that product and version are those
+/// of the API that is spoken; what answers stands beside them.
+fn who_we_are(settings: &Settings, cluster_id: &str) -> Value {
+    json!({
+        "basedOnKuma": about::BASED_ON_KUMA,
+        "clusterId": cluster_id,
+        "gui": "",
+        "hostname": settings.hostname,
+        "implementation": about::PRODUCT,
+        "implementationVersion": about::VERSION,
+        "instanceId": settings.instance_id,
+        "product": settings.product,
+        "version": about::BASED_ON_KUMA,
+    })
 }
 
 /// The id of all control planes that belong together; empty until it is known.
@@ -116,4 +124,35 @@ pub(super) fn resource_types(call: &Call<'_>) -> Response {
     };
     let rows: Vec<Value> = kinds.into_iter().map(row).collect();
     answer::json(StatusCode::OK, &json!({"resources": rows}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rest::Issuers;
+
+    fn shown(product: &str) -> Value {
+        let settings = Settings {
+            product: product.to_owned(),
+            base_path: "/".to_owned(),
+            cors_allowed_domains: Vec::new(),
+            localhost_is_admin: true,
+            issuers: Issuers::default(),
+            config_json: "{}".into(),
+            hostname: "h".to_owned(),
+            instance_id: "h-1".to_owned(),
+        };
+        who_we_are(&settings, "c")
+    }
+
+    #[test]
+    fn the_kumactl_of_others_finds_its_product_and_ours_finds_us() {
+        for product in ["Kuma", "Kong Mesh"] {
+            let index = shown(product);
+            assert_eq!(index["product"], product);
+            assert_eq!((&index["version"], &index["basedOnKuma"]), (&json!("3.0.0"), &json!("3.0.0")));
+            assert_eq!(index["implementation"], "Arctos");
+            assert_eq!(index["implementationVersion"], about::VERSION);
+        }
+    }
 }

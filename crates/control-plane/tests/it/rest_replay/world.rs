@@ -76,6 +76,7 @@ impl World {
             ring: receiver,
             admin: Arc::new(TheZone(store.clone())),
             settings: Settings {
+                product: "Kuma".to_owned(),
                 base_path: base_path.to_owned(),
                 cors_allowed_domains: cors,
                 read_timeout: Duration::from_secs(10),

@@ -13,15 +13,19 @@ use crate::{
     cli::{ZONE_SCOPES, flags::Flags},
     client::{Ask, Method},
     failure::Failure,
+    output::visible,
     session::Session,
 };
 
+const TOKENS_OF_ZONES: &str = "/tokens/zone";
 const TOKENS_OF_CONTROL_PLANES: &str = "/tokens/control-plane";
 const SCOPE_HINT: &str = "Hint: without --scope the token admits nobody as a zone control plane; add --scope=cp, or use \
                           `kumactl generate control-plane-token`";
 
-const NO_KEY_HINT: &str = "Hint: tokens for zones are made by the global control plane, which holds the signing keys: if this is \
-                           one, add a key with `kumactl generate signing-key` and `kumactl apply`";
+/// For what people run into who ask a zone.
+const GLOBAL_HINT: &str = "Hint: tokens for zones are made by the global control plane, which holds the signing keys: switch to it \
+                           with `kumactl config control-planes switch`; if this is one, add a key with `kumactl generate \
+                           signing-key` and `kumactl apply`";
 
 /// A token that a zone control plane shows to the global one.
 pub(super) fn control_plane(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
@@ -57,7 +61,7 @@ pub(super) fn zone(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> 
         None => {
             let scope = scope.map(|scope| scope.into_iter().map(Scope::as_str).collect::<Vec<_>>());
             let request = json!({"zone": zone.as_str(), "scope": scope, "validFor": text(valid_for)});
-            issue(session, "zone", "/tokens/zone", &request)
+            issue(session, "zone", TOKENS_OF_ZONES, &request)
         }
     }
 }
@@ -166,9 +170,13 @@ fn issue(session: &Session<'_>, what: &str, route: &str, request: &Value) -> Res
     let tried = format!("failed to generate a {what} token");
     let answer = session.ask(Ask::other(Method::Post, route).with_body(&body));
     let answer = answer.map_err(|trouble| trouble.within(&format!("{tried}: could not execute the request")))?;
-    if answer.status == 404 && route == TOKENS_OF_CONTROL_PLANES {
-        session.printer().note(NO_KEY_HINT);
-    }
-    let answer = answer.accept(&[200]).map_err(|error| error.within(&tried))?;
-    session.printer().data(&answer.body)
+    let answer = answer.accept(&[200]).map_err(|error| {
+        let is_for_zones = [TOKENS_OF_CONTROL_PLANES, TOKENS_OF_ZONES].contains(&route);
+        // A zone has no keys for it, or not even the route.
+        if is_for_zones && matches!(error.status(), Some(404 | 405)) {
+            session.printer().note(GLOBAL_HINT);
+        }
+        error.within(&tried)
+    })?;
+    session.printer().data(&visible::text(&answer.body))
 }

@@ -7,7 +7,7 @@ use crate::{
     cli::flags::Flags,
     commands::{get::text, inspect::view, item_route, pages},
     failure::Failure,
-    output::{self, Form, table::Table},
+    output::{self, Form, table::Table, visible},
     session::Session,
 };
 
@@ -32,7 +32,7 @@ pub(super) fn dataplane(session: &Session<'_>, flags: &Flags) -> Result<(), Fail
         .ask(view(&format!("{route}/{rest}")))
         .and_then(|answer| Ok(answer.accept(&[200])?))
         .map_err(|trouble| trouble.alone())?;
-    session.printer().data(&answer.body)
+    session.printer().data(&visible::text(&answer.body))
 }
 
 fn matched(session: &Session<'_>, route: &str, flags: &Flags) -> Result<(), Failure> {
@@ -65,7 +65,8 @@ pub(super) fn affected(session: &Session<'_>, policy: &str, flags: &Flags) -> Re
         Form::Yaml => model::yaml::to_string(&proxies.value()),
         Form::Json => output::json(&proxies.value()),
         Form::Table => {
-            let names = proxies.items.iter().map(|item| format!("  {}\n", text(item, "/dataplane/name")));
+            let names =
+                proxies.items.iter().map(|item| format!("  {}\n", visible::line(&text(item, "/dataplane/name"))));
             format!("Affected data plane proxies:\n\n{}", names.collect::<String>())
         }
     })

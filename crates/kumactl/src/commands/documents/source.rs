@@ -6,12 +6,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{client, failure::Failure, files};
+use crate::{
+    client::{self, Proxies},
+    failure::Failure,
+    files,
+};
 
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 
 /// Reads everything from there, files of a folder joined by separators.
-pub(super) fn read(from: &str) -> Result<String, Failure> {
+pub(super) fn read(from: &str, proxies: &Proxies) -> Result<String, Failure> {
     if from == "-" {
         let mut text = Vec::new();
         io::stdin().read_to_end(&mut text).map_err(|error| {
@@ -20,7 +24,7 @@ pub(super) fn read(from: &str) -> Result<String, Failure> {
         return Ok(String::from_utf8_lossy(&text).into_owned());
     }
     if from.starts_with("http://") || from.starts_with("https://") {
-        return match client::fetch(from) {
+        return match client::fetch(from, proxies) {
             Ok(answer) if answer.status == 200 => Ok(answer.body),
             Ok(_) => Err(Failure::refused("error while retrieving URL")),
             Err(error) => Err(error.within("error with GET http request")),
@@ -72,18 +76,18 @@ mod tests {
             fs::write(folder.path().join(name), text).unwrap();
         }
         fs::create_dir(folder.path().join("sub.yaml")).unwrap();
-        assert_eq!(read(folder.path().to_str().unwrap()).unwrap(), "a\n---\nb\n---\nc");
+        assert_eq!(read(folder.path().to_str().unwrap(), &Proxies::default()).unwrap(), "a\n---\nb\n---\nc");
     }
 
     #[test]
     fn empty_folder_holds_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(read(folder.path().to_str().unwrap()).unwrap(), "");
+        assert_eq!(read(folder.path().to_str().unwrap(), &Proxies::default()).unwrap(), "");
     }
 
     #[test]
     fn missing_file_is_told() {
-        let text = read("no-such-file.yaml").unwrap_err().to_string();
+        let text = read("no-such-file.yaml", &Proxies::default()).unwrap_err().to_string();
         assert_eq!(text, "error while reading provided file: stat no-such-file.yaml: no such file or directory");
     }
 }
