@@ -140,6 +140,9 @@ mod tests {
         assert_eq!(path("--no-config -h=false get meshes"), ["get", "meshes"]);
         assert_eq!(path("--config-file get config view"), ["config", "view"]);
         assert_eq!(path("get -o yaml meshes"), ["get", "meshes"]);
+        for kind in ["meshgateway", "traffic-permission", "meshtimeout"] {
+            assert_eq!(path(&format!("inspect {kind} x")), ["inspect", kind]);
+        }
     }
 
     #[test]

@@ -134,8 +134,9 @@ impl Client {
     /// and only where nobody else can read them.
     pub(crate) fn new(server: &ApiServer, timeout: Option<Duration>, proxies: &Proxies) -> Result<Self, ClientProblem> {
         let base = parse_address(&server.url)?;
-        if !server.allow_plaintext_token && server.holds_secrets() && is_readable_by_others(&base) {
-            return Err(ClientProblem::Plaintext { address: server.url.clone() });
+        let holds_secrets = server.holds_secrets() || base.password().is_some();
+        if holds_secrets && !server.allow_plaintext_token && is_readable_by_others(&base) {
+            return Err(ClientProblem::Plaintext { address: base.origin().ascii_serialization() });
         }
         let agents = Agents { tls: tls::Tls::new(server), timeout, proxies: proxies.clone() };
         let agent = agents.agent_for(&base)?;

@@ -191,15 +191,22 @@ impl<'a> Session<'a> {
         Ok(self.client.get_or_init(|| client))
     }
 
-    /// Warns of what the settings leave open.
-    pub(crate) fn warn_of(&self, server: &ApiServer) {
+    /// Warns of a token and headers that others could read.
+    pub(crate) fn warn_of_plaintext(&self, server: &ApiServer) {
         let is_plain = client::parse_address(&server.url).is_ok_and(|url| is_readable_by_others(&url));
         if server.holds_secrets() && is_plain {
             self.printer().note(&format!(
-                "WARNING: insecure: {} is no https address, so that everybody on the way can read the token and the \
-                 headers that are sent to it",
+                "WARNING: insecure: {} is no https address: everybody on the way could read the token and the headers, \
+                 which are sent with --allow-plaintext-token only",
                 server.url
             ));
+        }
+    }
+
+    /// Warns of what is done and is not safe.
+    pub(crate) fn warn_of(&self, server: &ApiServer) {
+        if server.allow_plaintext_token || self.allows_plaintext {
+            self.warn_of_plaintext(server);
         }
         if server.skip_verify && server.url.starts_with("https") {
             self.printer().note(&format!(

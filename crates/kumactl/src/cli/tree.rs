@@ -207,7 +207,9 @@ fn inspect() -> Command {
         .arg(pairs("tag", "filter by tag in format of key=value. You can provide many tags"))
         .arg(switch("gateway", "filter gateway dataplanes"))
         .arg(switch("ingress", "filter ingress dataplanes"));
-    let policies = Kind::all().filter(|kind| kind.policy.is_some_and(|policy| policy.target_ref)).filter_map(|kind| {
+    // Gateways are no policies, and 2.14 inspects them like one.
+    let inspected = |kind: &Kind| kind.policy.is_some() || kind.name == "MeshGateway";
+    let policies = Kind::all().filter(inspected).filter_map(|kind| {
         let command = leaf(kind.singular.first()?, format!("Inspect {}.", kind.name), &["NAME"]).arg(mesh());
         Some(command)
     });

@@ -6,7 +6,7 @@ use url::Url;
 /// How many addresses one question may pass through.
 pub(super) const MOST: usize = 5;
 
-/// Where documents for `apply -f` may be moved to.
+/// Where else a question may be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
     /// The server of the control plane: what is sent to it goes nowhere else.

@@ -34,7 +34,7 @@ pub(super) fn add(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
     let name = flags.text("name");
     let server = server(flags)?;
     if flags.is_on("skip-check") {
-        session.warn_of(&server);
+        session.warn_of_plaintext(&server);
     } else {
         check(session, &server)?;
     }
