@@ -169,7 +169,7 @@ async fn plan(
     if wanted.hostname_generators {
         missing.hostname_generators(side).await?;
     }
-    Ok(Batch { writes: missing.writes })
+    Ok(Batch::of(missing.writes))
 }
 
 /// Collects what is missing.

@@ -19,10 +19,10 @@ mod watch;
 mod write;
 
 pub use error::StoreError;
-pub use options::Options;
+pub use options::{Missing, Options};
 pub use query::{Page, Query};
 pub use watch::{Event, Kinds, Watch};
-pub use write::{Applied, Batch, Outcome, Precondition, Stored, Version, Write};
+pub use write::{Applied, Batch, Importance, Outcome, Precondition, Stored, Version, Write};
 
 use async_trait::async_trait;
 use model::{Key, Resource};
@@ -38,13 +38,13 @@ pub trait ResourceStore: Send + Sync + 'static {
 
     /// Writes one resource; durable when it returns.
     async fn put(&self, resource: Resource, expect: Precondition) -> Result<Version, StoreError> {
-        let applied = self.apply(Batch { writes: vec![Write::Put { resource, expect }] }).await?;
+        let applied = self.apply(Batch::of(vec![Write::Put { resource, expect }])).await?;
         Ok(applied.version)
     }
 
     /// Deletes one resource and everything it owns, transitively.
     async fn delete(&self, key: &Key, expect: Precondition) -> Result<(), StoreError> {
-        self.apply(Batch { writes: vec![Write::Delete { key: key.clone(), expect }] }).await.map(|_| ())
+        self.apply(Batch::of(vec![Write::Delete { key: key.clone(), expect }])).await.map(|_| ())
     }
 
     /// Applies a batch in one transaction: all of it, or nothing and the first error.

@@ -5,6 +5,8 @@
 //! get, list, watch <- index in memory
 //! ```
 //!
+//! Other programs may read the file and back it up while it is open; nobody else may write to it.
+//!
 //! Reads never touch the file, so they work on when the disk does not. A batch is in the index, told to watchers and
 //! answered with `Ok` only after SQLite said that its transaction is on disk (WAL, `synchronous=FULL`).
 
@@ -12,6 +14,7 @@ mod error;
 mod journal;
 mod lock;
 mod place;
+mod reserve;
 mod rows;
 mod writer;
 
@@ -25,6 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::{
     journal::Journal,
+    reserve::Reserve,
     writer::{Request, Writer},
 };
 use crate::{Applied, Batch, Kinds, Options, Page, Query, ResourceStore, StoreError, Stored, Watch, hub::Hub};
@@ -47,12 +51,18 @@ impl SqliteStore {
 
     /// Opens the file with these settings.
     pub fn open_with(path: &Path, options: Options) -> Result<Self, OpenError> {
-        place::prepare(path)?;
+        place::prepare(path, options.missing)?;
         let lock = lock::hold(path)?;
-        let (journal, index) = Journal::open(path)?;
+        let mut reserve = Reserve::beside(path);
+        let (journal, index) = match Journal::open(path, options.missing) {
+            // Opening needs a little space for what SQLite keeps beside the file: a full disk must not stop a start.
+            Err(OpenError::Sqlite { .. }) if reserve.give_up() => Journal::open(path, options.missing)?,
+            opened => opened?,
+        };
+        reserve.take();
         let hub = Arc::new(Hub::new(index, options));
         let (requests, queue) = mpsc::channel(WAITING_BATCHES);
-        let writer = Writer::new(journal, Arc::clone(&hub), lock);
+        let writer = Writer::new(journal, Arc::clone(&hub), lock, reserve);
         let writer = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run(queue))

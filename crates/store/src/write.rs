@@ -54,6 +54,31 @@ pub enum Write {
 pub struct Batch {
     /// The writes.
     pub writes: Vec<Write>,
+    /// What happens to it when there is no space.
+    pub importance: Importance,
+}
+
+/// How a batch is treated when a store has no space left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Importance {
+    /// It is refused, a little before there is none left.
+    #[default]
+    Usual,
+    /// It gets the space that is kept back: what takes power from somebody must not need what that somebody can use up.
+    Safety,
+}
+
+impl Batch {
+    /// Returns a batch of usual importance.
+    pub fn of(writes: Vec<Write>) -> Self {
+        Self { writes, importance: Importance::Usual }
+    }
+
+    /// Whether it gets the space that is kept back. What does nothing but delete does: it makes space.
+    pub fn is_for_safety(&self) -> bool {
+        let only_deletes = || self.writes.iter().all(|write| matches!(write, Write::Delete { .. }));
+        self.importance == Importance::Safety || (!self.writes.is_empty() && only_deletes())
+    }
 }
 
 /// What one write of a batch did.

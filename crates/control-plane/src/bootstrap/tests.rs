@@ -40,7 +40,7 @@ async fn delete(store: &Arc<dyn ResourceStore>, name: &str) {
 async fn put_secret(store: &Arc<dyn ResourceStore>, name: &str, data: &[u8]) {
     let mut writes = Missing { store, now: now(), writes: Vec::new() };
     writes.put(Key::global(Kind::GLOBAL_SECRET, name), Labels::new(), secret_spec(data));
-    store.apply(Batch { writes: writes.writes }).await.unwrap();
+    store.apply(Batch::of(writes.writes)).await.unwrap();
 }
 
 async fn everything(store: &Arc<dyn ResourceStore>) -> Vec<(Key, Version)> {
@@ -104,7 +104,7 @@ async fn a_mesh_of_an_earlier_version_gets_its_authority() {
     let spec = model::proto::spec_from_json(Kind::MESH, mesh.as_object().unwrap()).unwrap();
     let mut writes = Missing { store: &store, now, writes: Vec::new() };
     writes.put(Key::global(Kind::MESH, "tls"), Labels::new(), spec);
-    store.apply(Batch { writes: writes.writes }).await.unwrap();
+    store.apply(Batch::of(writes.writes)).await.unwrap();
     let wanted = Wanted { default_mesh: false, ..Wanted::default() };
     global(&store, &wanted, now).await.unwrap();
     assert_eq!(names(&store, Kind::SECRET).await, ["tls.ca-builtin-cert-ca-1", "tls.ca-builtin-key-ca-1"]);

@@ -80,7 +80,7 @@ impl Applier {
             let reconciled = sync::reconcile(plan.kind, &resources, &plan, side, self.clock.now(), owner.as_ref());
             let writes: Vec<Write> = reconciled.changes.iter().map(|change| write(change, &local)).collect();
             if !writes.is_empty() {
-                match self.store.apply(Batch { writes }).await {
+                match self.store.apply(Batch::of(writes)).await {
                     Ok(_) => {}
                     // Somebody wrote between the look and the batch: look again.
                     Err(
@@ -104,7 +104,7 @@ impl Applier {
         max_message_size: usize,
     ) -> Result<Receiver, StoreError> {
         // What an earlier connection still had on the way into the store is there after this.
-        self.store.apply(Batch { writes: Vec::new() }).await?;
+        self.store.apply(Batch::default()).await?;
         for kind in receiver.kinds() {
             let side = self.side();
             let items = self.store.list(&self.of_the_peer(kind)).await?.items;

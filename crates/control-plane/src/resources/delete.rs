@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use model::{Key, Kind, Scope, proto};
 use serde_json::Value;
-use store::{Batch, Precondition, Query, StoreError, Stored, Write};
+use store::{Batch, Importance, Precondition, Query, StoreError, Stored, Write};
 use tracing::info;
 
 use super::{Operation, Resources, WriteError, key_of, labels};
@@ -122,7 +122,7 @@ impl Resources {
             writes.push(Write::Delete { key: insight, expect: Precondition::Any });
         }
         writes.push(Write::Delete { key: key.clone(), expect: Precondition::Version(stored.version) });
-        Ok(Batch { writes })
+        Ok(Batch { writes, importance: Importance::Safety })
     }
 }
 

@@ -4,7 +4,7 @@
 //! and two names with one serial (`-2`, `-0002`) make it a matter of luck which of them verifies.
 
 use model::{Key, Kind};
-use store::Query;
+use store::{Importance, Query};
 use tokens::{Family, KeyProblem};
 use tokio::sync::MutexGuard;
 
@@ -50,6 +50,13 @@ impl Resources {
             }
         }
     }
+}
+
+/// Keys and lists of revoked ids are written on a full disk, too: whoever filled it must not keep what they have.
+pub(super) fn importance(key: &Key) -> Importance {
+    let is_secret = key.kind == Kind::SECRET || key.kind == Kind::GLOBAL_SECRET;
+    let is_list = is_secret && key.name.contains("-token-revocations");
+    if is_list || is_key_name(key) { Importance::Safety } else { Importance::Usual }
 }
 
 /// Returns whether the name of a secret says that it is a signing key, in the place where such keys are looked for.

@@ -36,7 +36,7 @@ pub fn mesh_batch(mesh: Resource, side: &Side, private_key: Bytes, policies: Mes
     }
     let key_name = format!("dataplane-token-signing-key-{name}-1");
     writes.push(owned(Kind::SECRET, key_name, Labels::new(), private_key));
-    Batch { writes }
+    Batch::of(writes)
 }
 
 /// Makes a signing key: the spec of a Secret. Takes tens of milliseconds; not for async code.

@@ -5,7 +5,7 @@ use model::{Key, Kind, Resource, Scope, defaults, document, labels as known, val
 use store::{Batch, Precondition, Stored, Write};
 use tracing::info;
 
-use super::{Operation, Resources, Side, WriteError, key_of, labels, mesh};
+use super::{Operation, Resources, Side, WriteError, key_of, keys, labels, mesh};
 use crate::{access::Permit, observe::shown};
 
 /// What a PUT did.
@@ -113,7 +113,9 @@ impl Resources {
             batch.writes.extend(authorities);
             self.store.apply(batch).await.map_err(failed)?;
         } else {
-            self.store.put(resource, Precondition::Absent).await.map_err(failed)?;
+            let importance = keys::importance(&resource.key);
+            let writes = vec![Write::Put { resource, expect: Precondition::Absent }];
+            self.store.apply(Batch { writes, importance }).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -145,7 +147,7 @@ impl Resources {
         let authorities = self.authorities(&resource).await?;
         let mut writes = vec![Write::Put { resource, expect: Precondition::Version(stored.version) }];
         writes.extend(authorities);
-        self.store.apply(Batch { writes }).await.map_err(failed)?;
+        self.store.apply(Batch { writes, importance: keys::importance(key) }).await.map_err(failed)?;
         Ok(())
     }
 

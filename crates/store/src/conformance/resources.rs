@@ -67,7 +67,7 @@ pub(super) fn delete(key: &Key) -> Write {
 }
 
 pub(super) async fn try_apply(store: &Shared, writes: Vec<Write>) -> Result<Applied, StoreError> {
-    store.apply(Batch { writes }).await
+    store.apply(Batch::of(writes)).await
 }
 
 pub(super) async fn apply(store: &Shared, writes: Vec<Write>) -> Applied {

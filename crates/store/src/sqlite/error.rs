@@ -28,6 +28,18 @@ pub enum OpenError {
         /// The last version known here.
         known: i64,
     },
+    /// There is no file, and an empty store is not wanted.
+    #[error("there is no store `{}`", .path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is empty, and an empty store is not wanted.
+    #[error("store `{}` is empty", .path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is an SQLite database of something else.
     #[error("`{}` is a database, but no store", .path.display())]
     Foreign {
@@ -66,6 +78,11 @@ pub enum OpenError {
 pub(super) fn while_running(cause: &rusqlite::Error) -> StoreError {
     let detail = cause.to_string();
     if is_corruption(cause) { StoreError::Corrupt { detail } } else { StoreError::Unavailable { detail } }
+}
+
+/// Returns whether the disk said no, and not the content.
+pub(super) fn is_lack_of_space(cause: &rusqlite::Error) -> bool {
+    matches!(cause.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure))
 }
 
 /// Returns whether the content of the file is at fault, not the disk or the moment.

@@ -8,16 +8,22 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 
+use tracing::warn;
+
 use super::{
     error::{self, OpenError},
     rows::{self, ReadError},
 };
-use crate::{Event, StoreError, Version, index::Index};
+use crate::{Event, Missing, StoreError, Version, index::Index};
 
 /// The schema that this program writes.
 const SCHEMA_VERSION: i64 = 1;
 /// How long to wait for a shell that has the file open; other stores are kept out by the lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// A log that grew is cut to this many bytes when it starts anew.
+const LARGEST_LOG: i64 = 1024 * 1024;
+/// As many commits may be in the log only while the store has nothing to do.
+const COMMITS_IN_THE_LOG: u32 = 32;
 const SCHEMA: &str = "
     CREATE TABLE meta (key TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) STRICT;
     CREATE TABLE resources (
@@ -49,6 +55,10 @@ const META_VERSION: &str = "version";
 pub(super) struct Journal {
     path: PathBuf,
     connection: Connection,
+    /// What SQLite says changes when somebody else writes to the file.
+    data_version: i64,
+    /// Commits since the log was last copied into the file.
+    commits: u32,
     /// A limit that stands for a full disk, also after the file was opened anew.
     #[cfg(test)]
     pages: Option<i64>,
@@ -56,10 +66,20 @@ pub(super) struct Journal {
 
 impl Journal {
     /// Opens the file, creates the schema in an empty one, and reads everything.
-    pub(super) fn open(path: &Path) -> Result<(Self, Index), OpenError> {
+    pub(super) fn open(path: &Path, missing: Missing) -> Result<(Self, Index), OpenError> {
         let failed = |cause| failed(path, cause);
-        let mut connection = connect(path).map_err(failed)?;
-        check_schema(path, &mut connection)?;
+        let mut connection = match connect(path, "NORMAL") {
+            Err(cause) if error::is_lack_of_space(&cause) => {
+                // What is shared with readers takes a file of its own. Without space for it this program reads alone.
+                warn!(target: "store", error = %cause, "the disk is full: until the next start nobody else can read the store");
+                connect(path, "EXCLUSIVE").map_err(failed)?
+            }
+            connected => connected.map_err(failed)?,
+        };
+        check_schema(path, &mut connection, missing)?;
+        // What is only in the log is in no copy of the file. A reader who keeps it from being moved is no fault.
+        let _busy = checkpoint(&connection, "PASSIVE");
+        let data_version = data_version(&connection).map_err(failed)?;
         let index = read(&connection).map_err(|cause| match cause {
             ReadError::Corrupt(detail) => OpenError::Corrupt { path: path.to_owned(), detail },
             ReadError::Sqlite(cause) => failed(cause),
@@ -67,6 +87,8 @@ impl Journal {
         let journal = Self {
             path: path.to_owned(),
             connection,
+            data_version,
+            commits: 0,
             #[cfg(test)]
             pages: None,
         };
@@ -75,8 +97,29 @@ impl Journal {
 
     /// Starts a transaction; dropping it undoes it.
     pub(super) fn begin(&mut self) -> Result<Writing<'_>, StoreError> {
+        self.commits = self.commits.saturating_add(1);
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
         transaction.map(|transaction| Writing { transaction }).map_err(|cause| error::while_running(&cause))
+    }
+
+    /// Returns whether somebody else wrote to the file: what is in memory is not what it holds then.
+    pub(super) fn was_written_by_another(&self) -> bool {
+        // A file that cannot be asked is looked at when it is written.
+        data_version(&self.connection).is_ok_and(|version| version != self.data_version)
+    }
+
+    /// Copies the log into the file when some commits are only there: the log stays small, and a copy of the file is not
+    /// far behind. Called when nothing waits to be written.
+    pub(super) fn tidy(&mut self) {
+        if self.commits >= COMMITS_IN_THE_LOG {
+            self.commits = 0;
+            let _busy = checkpoint(&self.connection, "PASSIVE");
+        }
+    }
+
+    /// Frees the space that the log takes, as far as readers let it.
+    pub(super) fn shrink(&self) {
+        let _busy = checkpoint(&self.connection, "TRUNCATE");
     }
 
     /// Opens the file anew and reads what is really in it.
@@ -87,9 +130,10 @@ impl Journal {
         // the old connection must let go of the file before the new one can have it
         let nowhere = Connection::open_in_memory().map_err(|cause| error::while_running(&cause))?;
         drop(mem::replace(&mut self.connection, nowhere));
-        let (journal, index) =
-            Self::open(&self.path).map_err(|cause| StoreError::Unavailable { detail: chain(&cause) })?;
+        let (journal, index) = Self::open(&self.path, Missing::Refuse)
+            .map_err(|cause| StoreError::Unavailable { detail: chain(&cause) })?;
         self.connection = journal.connection;
+        self.data_version = journal.data_version;
         #[cfg(test)]
         if let Some(pages) = self.pages {
             self.limit_pages(pages);
@@ -161,24 +205,40 @@ impl Writing<'_> {
     }
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+/// `locking` is SQLite's `locking_mode`.
+fn connect(path: &Path, locking: &str) -> rusqlite::Result<Connection> {
     // the file was created before, with its mode; a path is a path, not a URI
     let connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    // the index in memory is only true as long as nobody else writes
-    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    // Readers and backups are welcome, so the file is not locked for good: another control plane is kept out by the lock
+    // beside it, and what another program writes is noticed by the data version.
+    connection.pragma_update(None, "locking_mode", locking)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "journal_size_limit", LARGEST_LOG)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // The first look is what needs the files beside it.
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_row| Ok(()))?;
     Ok(connection)
 }
 
-fn check_schema(path: &Path, connection: &mut Connection) -> Result<(), OpenError> {
+fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
+}
+
+fn checkpoint(connection: &Connection, how: &str) -> rusqlite::Result<()> {
+    connection.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |_row| Ok(()))
+}
+
+fn check_schema(path: &Path, connection: &mut Connection, missing: Missing) -> Result<(), OpenError> {
     let failed = |cause| failed(path, cause);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     let tables: i64 =
         transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
     if tables == 0 {
+        if missing == Missing::Refuse {
+            return Err(OpenError::Empty { path: path.to_owned() });
+        }
         transaction.execute_batch(SCHEMA).map_err(failed)?;
         transaction.execute(WRITE_META, (META_SCHEMA, SCHEMA_VERSION)).map_err(failed)?;
         return transaction.commit().map_err(failed);
@@ -245,8 +305,8 @@ mod tests {
     fn every_commit_is_flushed_to_the_disk() {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("store.db");
-        place::prepare(&file).unwrap();
-        let (journal, _) = Journal::open(&file).unwrap();
+        place::prepare(&file, Missing::Create).unwrap();
+        let (journal, _) = Journal::open(&file, Missing::Create).unwrap();
         let number =
             |pragma: &str| journal.connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).unwrap();
         let text =

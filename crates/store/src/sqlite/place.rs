@@ -10,6 +10,7 @@ use std::{
 use tracing::warn;
 
 use super::OpenError;
+use crate::Missing;
 
 /// The mode of every file of a store.
 pub(super) const FILE_MODE: u32 = 0o600;
@@ -17,7 +18,10 @@ const FOLDER_MODE: u32 = 0o700;
 const OTHERS: u32 = 0o077;
 
 /// Creates the folder and the file where they are missing, and takes the file from others where it is theirs to read.
-pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
+pub(super) fn prepare(path: &Path, missing: Missing) -> Result<(), OpenError> {
+    if missing == Missing::Refuse && !path.exists() {
+        return Err(OpenError::Missing { path: path.to_owned() });
+    }
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |cause: io::Error| OpenError::Io { path, cause }

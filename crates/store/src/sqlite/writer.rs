@@ -8,6 +8,7 @@ use tracing::{error, warn};
 use super::{
     journal::{Journal, WriteError},
     lock::Held,
+    reserve::Reserve,
 };
 use crate::{Applied, Batch, StoreError, hub::Hub};
 
@@ -27,13 +28,15 @@ pub(super) struct Writer {
     hub: Arc<Hub>,
     /// A transaction failed and the file was not looked at since.
     in_doubt: bool,
+    /// Space for what must be written on a full disk.
+    reserve: Reserve,
     _lock: Held,
 }
 
 impl Writer {
     /// Returns the writer of an open file.
-    pub(super) fn new(journal: Journal, hub: Arc<Hub>, lock: Held) -> Self {
-        Self { journal, hub, in_doubt: false, _lock: lock }
+    pub(super) fn new(journal: Journal, hub: Arc<Hub>, lock: Held, reserve: Reserve) -> Self {
+        Self { journal, hub, in_doubt: false, reserve, _lock: lock }
     }
 
     /// Writes until the store is dropped.
@@ -42,20 +45,61 @@ impl Writer {
         while queue.blocking_recv_many(&mut group, GROUP) > 0 {
             let (batches, answers): (Vec<_>, Vec<_>) =
                 group.drain(..).map(|request| (request.batch, request.answer)).unzip();
-            for (answer, result) in answers.into_iter().zip(self.write(&batches)) {
+            for (answer, result) in answers.into_iter().zip(self.write_or_refuse(&batches)) {
                 // whoever asked may be gone
                 drop(answer.send(result));
             }
+            if queue.is_empty() {
+                self.journal.tidy();
+                self.reserve.take();
+            }
         }
+    }
+
+    /// On a disk that is nearly full: what is for safety is written, the rest is refused.
+    fn write_or_refuse(&mut self, batches: &[Batch]) -> Vec<Result<Applied, StoreError>> {
+        let Some(detail) = self.reserve.refusal() else { return self.write(batches) };
+        let write_one = |batch: &Batch| {
+            if batch.is_for_safety() || batch.writes.is_empty() {
+                self.write(std::slice::from_ref(batch))
+            } else {
+                vec![Err(StoreError::Unavailable { detail: detail.clone() })]
+            }
+        };
+        batches.iter().flat_map(write_one).collect()
     }
 
     /// Writes batches together; if that fails, one by one, so that a large one does not fail the small ones.
     fn write(&mut self, batches: &[Batch]) -> Vec<Result<Applied, StoreError>> {
         match self.commit(batches) {
-            Ok(results) => results,
-            Err(cause) if batches.len() == 1 => vec![Err(cause)],
+            Ok(results) => self.with_the_reserve(batches, results),
+            Err(cause) if batches.len() == 1 => self.with_the_reserve(batches, vec![Err(cause)]),
             Err(_) => batches.iter().flat_map(|batch| self.write(std::slice::from_ref(batch))).collect(),
         }
+    }
+
+    /// Tries once more what is for safety and found no space, with the space that is kept back.
+    fn with_the_reserve(
+        &mut self,
+        batches: &[Batch],
+        mut results: Vec<Result<Applied, StoreError>>,
+    ) -> Vec<Result<Applied, StoreError>> {
+        let no_space = |result: &Result<_, StoreError>| matches!(result, Err(StoreError::Unavailable { .. }));
+        for (batch, result) in batches.iter().zip(&mut results) {
+            if !no_space(result) || !batch.is_for_safety() {
+                continue;
+            }
+            // The log of many small writes may be what fills the disk: it is worth a try without a reserve as well.
+            self.reserve.give_up();
+            self.journal.shrink();
+            let again = self.commit(std::slice::from_ref(batch)).map(|mut again| again.pop());
+            match again {
+                Ok(Some(again)) => *result = again,
+                Ok(None) => {}
+                Err(cause) => *result = Err(cause),
+            }
+        }
+        results
     }
 
     fn commit(&mut self, batches: &[Batch]) -> Result<Vec<Result<Applied, StoreError>>, StoreError> {
@@ -109,12 +153,16 @@ impl Writer {
 
     /// After a failed transaction: makes sure that the index is what the file holds.
     fn settle(&mut self) -> Result<(), StoreError> {
-        if !self.in_doubt {
+        let by_another = self.journal.was_written_by_another();
+        if !self.in_doubt && !by_another {
             return Ok(());
         }
         let found = self.journal.reopen()?;
         self.in_doubt = false;
-        if found.version() != self.hub.index().version() {
+        if by_another {
+            warn!(target: "store", "another program wrote to the file of the store: all of it is read again; use the REST API");
+            self.hub.restart(found);
+        } else if found.version() != self.hub.index().version() {
             // the disk said no and did it all the same: what it holds now is what the next start would find
             warn!(target: "store", "a write that failed is in the store, watchers start again");
             self.hub.restart(found);
@@ -134,7 +182,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Event, Kinds, Options, Precondition, Write,
+        Event, Kinds, Missing, Options, Precondition, Write,
         index::Index,
         sqlite::{lock, place},
     };
@@ -153,19 +201,20 @@ mod tests {
             created: Timestamp::UNIX_EPOCH,
             modified: Timestamp::UNIX_EPOCH,
         };
-        Batch { writes: vec![Write::Put { resource, expect: Precondition::Any }] }
+        Batch::of(vec![Write::Put { resource, expect: Precondition::Any }])
     }
 
     fn delete(name: &str) -> Batch {
-        Batch { writes: vec![Write::Delete { key: zone(name), expect: Precondition::Present }] }
+        Batch::of(vec![Write::Delete { key: zone(name), expect: Precondition::Present }])
     }
 
     fn writer(folder: &TempDir) -> (Writer, PathBuf) {
         let file = folder.path().join("store.db");
-        place::prepare(&file).unwrap();
+        place::prepare(&file, Missing::Create).unwrap();
         let lock = lock::hold(&file).unwrap();
-        let (journal, index) = Journal::open(&file).unwrap();
-        (Writer::new(journal, Arc::new(Hub::new(index, Options::default())), lock), file)
+        let (journal, index) = Journal::open(&file, Missing::Create).unwrap();
+        let reserve = Reserve::beside(&file);
+        (Writer::new(journal, Arc::new(Hub::new(index, Options::default())), lock, reserve), file)
     }
 
     fn names(index: &Index) -> Vec<String> {
@@ -175,7 +224,7 @@ mod tests {
     /// Closes the file and returns the names in it.
     fn names_after_restart(writer: Writer, file: &std::path::Path) -> Vec<String> {
         drop(writer);
-        names(&Journal::open(file).unwrap().1)
+        names(&Journal::open(file, Missing::Refuse).unwrap().1)
     }
 
     fn is_unavailable(result: &Result<Applied, StoreError>) -> bool {

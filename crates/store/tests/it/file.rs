@@ -10,7 +10,7 @@ use std::{
 use ::model::{Key, Kind};
 use rusqlite::Connection;
 use store::{
-    Precondition, Query, ResourceStore, Version,
+    Missing, Options, Precondition, Query, ResourceStore, Version,
     sqlite::{OpenError, SqliteStore},
 };
 use tempfile::TempDir;
@@ -61,8 +61,8 @@ fn file_and_folder_belong_to_one_user() {
     let _store = SqliteStore::open(&place.join("store.db")).unwrap();
     assert_eq!((mode(&place), mode(&folder.path().join("a"))), (0o700, 0o700));
     let files: Vec<_> = fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().path()).collect();
-    // the database, its log and the lock
-    assert_eq!(files.len(), 3);
+    // the database, its log and the index of it, the lock, and what is kept back for a full disk
+    assert_eq!(files.len(), 5);
     for file in files {
         assert_eq!(mode(&file), 0o600, "{}", file.display());
     }
@@ -221,15 +221,74 @@ async fn unknown_kinds_are_kept_and_ignored() {
 }
 
 #[tokio::test]
-async fn nobody_else_writes_to_an_open_store() {
+async fn what_another_program_writes_is_read_again() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("store.db");
     let store = SqliteStore::open(&file).unwrap();
     store.put(saying(&zone("z"), "{}"), Precondition::Any).await.unwrap();
-    Connection::open(&file)
-        .and_then(|shell| {
-            shell.busy_timeout(std::time::Duration::ZERO)?;
-            shell.execute_batch("DELETE FROM resources")
-        })
-        .unwrap_err();
+    Connection::open(&file).unwrap().execute_batch("DELETE FROM resources").unwrap();
+    store.put(saying(&zone("y"), "{}"), Precondition::Absent).await.unwrap();
+    let names: Vec<String> = store
+        .list(&Query::all(Kind::ZONE))
+        .await
+        .unwrap()
+        .items
+        .iter()
+        .map(|stored| stored.resource.key.name.clone())
+        .collect();
+    assert_eq!(names, ["y"], "memory and file say the same");
+}
+
+#[tokio::test]
+async fn a_running_store_can_be_read_and_backed_up() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("store.db");
+    let store = SqliteStore::open(&file).unwrap();
+    for number in 0..200 {
+        store.put(saying(&zone(&format!("z{number:03}")), vec![b'x'; 4000]), Precondition::Any).await.unwrap();
+    }
+    let count = "SELECT count(*) FROM resources";
+    let shell = Connection::open_with_flags(&file, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    assert_eq!(shell.query_row(count, [], |row| row.get::<_, i64>(0)).unwrap(), 200);
+    // While it is read, it is written.
+    let copy = folder.path().join("copy.db");
+    shell.execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+    store.put(saying(&zone("later"), "{}"), Precondition::Absent).await.unwrap();
+    let restored = SqliteStore::open(&copy).unwrap();
+    assert_eq!(restored.list(&Query::all(Kind::ZONE)).await.unwrap().total, 200);
+}
+
+#[tokio::test]
+async fn the_log_of_a_store_is_kept_small_and_the_file_is_not_empty() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("store.db");
+    let store = SqliteStore::open(&file).unwrap();
+    let tables = "SELECT count(*) FROM sqlite_schema";
+    let alone = |name: &str| {
+        let copy = folder.path().join(name);
+        fs::copy(&file, &copy).unwrap();
+        Connection::open(&copy).unwrap().query_row(tables, [], |row| row.get::<_, i64>(0))
+    };
+    assert!(alone("first.db").unwrap() > 0, "the file of a new store has its tables");
+    for number in 0..2000 {
+        store.put(saying(&zone(&format!("z{number:05}")), vec![b'x'; 2000]), Precondition::Any).await.unwrap();
+    }
+    let size = |name: &str| fs::metadata(folder.path().join(name)).unwrap().len();
+    assert!(size("store.db") > 2 << 20, "{}", size("store.db"));
+    assert!(size("store.db-wal") < 2 << 20, "{}", size("store.db-wal"));
+    drop(store);
+    assert!(!folder.path().join("store.db-wal").exists(), "nothing is left in a log");
+}
+
+#[test]
+fn where_a_store_was_an_empty_one_can_be_refused() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("store.db");
+    let options = Options { missing: Missing::Refuse, ..Options::default() };
+    assert!(matches!(SqliteStore::open_with(&file, options), Err(OpenError::Missing { .. })));
+    assert!(!file.exists(), "nothing is made");
+    fs::write(&file, "").unwrap();
+    assert!(matches!(SqliteStore::open_with(&file, options), Err(OpenError::Empty { .. })));
+    drop(SqliteStore::open(&file).unwrap());
+    drop(SqliteStore::open_with(&file, options).unwrap());
 }

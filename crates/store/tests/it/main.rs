@@ -6,6 +6,7 @@ mod conformance;
 mod crash;
 mod disk;
 mod file;
+mod full_disk;
 mod model;
 mod process;
 mod property;

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::{model::Model, shapes};
 
 /// So short that watchers lag.
-const OPTIONS: Options = Options { watch_queue: NonZeroUsize::new(6).unwrap() };
+const OPTIONS: Options = Options { watch_queue: NonZeroUsize::new(6).unwrap(), missing: store::Missing::Create };
 
 /// What happens to a store.
 #[derive(Clone, Debug)]
@@ -137,7 +137,7 @@ async fn check(
             Step::Apply(batches) => {
                 let batches: Vec<_> = batches
                     .iter()
-                    .map(|drafts| Batch { writes: drafts.iter().map(|draft| finish(draft, &model)).collect() })
+                    .map(|drafts| Batch::of(drafts.iter().map(|draft| finish(draft, &model)).collect()))
                     .collect();
                 // asked for in this order, so done in this order
                 let expected: Vec<Result<_, StoreError>> = batches.iter().map(|batch| model.apply(batch)).collect();

@@ -21,5 +21,5 @@ pub(crate) fn saying(key: &Key, spec: impl Into<Vec<u8>>) -> Resource {
 }
 
 pub(crate) fn puts(resources: impl IntoIterator<Item = Resource>) -> Batch {
-    Batch { writes: resources.into_iter().map(|resource| Write::Put { resource, expect: Precondition::Any }).collect() }
+    Batch::of(resources.into_iter().map(|resource| Write::Put { resource, expect: Precondition::Any }).collect())
 }

@@ -98,7 +98,7 @@ impl Started {
     fn take_in(&self, origin: Origin, kinds: &[Kind], responses: &[DeltaDiscoveryResponse]) -> Taken {
         let store: Arc<dyn ResourceStore> = Arc::new(MemoryStore::new());
         let put = |resource: &Resource| Write::Put { resource: resource.clone(), expect: Precondition::Absent };
-        now(store.apply(Batch { writes: self.resources.iter().map(put).collect() })).unwrap();
+        now(store.apply(Batch::of(self.resources.iter().map(put).collect()))).unwrap();
         let before = picture(store.as_ref());
         let applier = Applier::new(Arc::clone(&store), self.clock.clone(), origin, self.metrics.clone());
         let mut receiver = Receiver::new(kinds.to_vec());

@@ -137,6 +137,7 @@ mod tests {
             base_path: "/".to_owned(),
             cors_allowed_domains: Vec::new(),
             localhost_is_admin: true,
+            read_timeout: std::time::Duration::from_secs(10),
             issuers: Issuers::default(),
             config_json: "{}".into(),
             hostname: "h".to_owned(),

@@ -121,7 +121,7 @@ impl Global {
     /// Writes past the API, all at once.
     pub(crate) async fn write(&self, writes: Vec<Write>) {
         if !writes.is_empty() {
-            self.store.apply(Batch { writes }).await.unwrap();
+            self.store.apply(Batch::of(writes)).await.unwrap();
         }
     }
 

@@ -55,7 +55,7 @@ fn world_with(kinds: &[(&str, usize, &'static str)]) -> World {
                     },
                     expect: Precondition::Absent,
                 };
-                store.apply(Batch { writes: numbers.iter().map(put).collect() }).await.unwrap();
+                store.apply(Batch::of(numbers.iter().map(put).collect())).await.unwrap();
             }
         }
     });
