@@ -19,15 +19,13 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body::{Body as _, Frame, SizeHint};
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::OwnedSemaphorePermit,
     time::{Instant, Sleep},
 };
 use tracing::debug;
@@ -37,10 +35,6 @@ use crate::tasks::Tasks;
 
 /// So much of an answer has to go out in each `write`: 2 KiB a second with the usual one.
 const LEAST_WRITTEN: usize = 64 * 1024;
-/// Answers up to this size, in bytes, always have room.
-const SMALL_ANSWER: u64 = 64 * 1024;
-/// So much of an answer is queued at once.
-const PIECE: usize = 64 * 1024;
 /// A quiet client of a program that stops has this long to take the rest of its answer.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -103,7 +97,7 @@ impl Phases {
 }
 
 /// Serves a connection until it ends. `stream` may be secured; what is under TLS belongs to `secured`.
-pub(crate) async fn serve<S, F>(
+pub(crate) async fn serve<S, F, B>(
     stream: S,
     peer: SocketAddr,
     place: Place,
@@ -112,7 +106,9 @@ pub(crate) async fn serve<S, F>(
     answer: impl Fn(Request<Incoming>) -> F,
 ) where
     S: AsyncRead + AsyncWrite + Send + Unpin,
-    F: Future<Output = Response<Body>>,
+    F: Future<Output = Response<B>>,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let phases = Phases::new();
     let io = Heard { inner: Stalls::new(stream, timeouts.write, LEAST_WRITTEN), phases: phases.clone() };
@@ -124,22 +120,9 @@ pub(crate) async fn serve<S, F>(
         request.extensions_mut().insert(proof.clone());
         let answer = answer(request);
         async move {
-            let mut answer = answer.await;
+            let answer = answer.await;
             proof.answered();
-            let size = answer.body().size_hint().lower();
-            let room =
-                if proof.is_shown() || size <= SMALL_ANSWER { Ok(None) } else { answered.place.room(size).map(Some) };
-            let room = room.unwrap_or_else(|full| {
-                debug!(target: "api-server", peer = %peer, size, full = %full, "a large answer to a caller who proved nothing is not sent");
-                answer = busy();
-                None
-            });
-            Ok::<_, Infallible>(answer.map(|body| Tracked {
-                body,
-                rest: Bytes::new(),
-                _answered: answered,
-                _room: room,
-            }))
+            Ok::<_, Infallible>(answer.map(|body| Tracked { body: Box::pin(body), _answered: answered }))
         }
     });
     // Its own limit for heads counts idle time as one.
@@ -251,58 +234,30 @@ impl Drop for Answered {
     }
 }
 
-/// A body whose end is noted. It goes out in pieces, so that it ends when its bytes are out and not when they are queued.
-struct Tracked {
-    body: Body,
-    /// What came of the body and is not queued yet.
-    rest: Bytes,
+/// A body whose end is noted.
+struct Tracked<B> {
+    body: Pin<Box<B>>,
     _answered: Answered,
-    /// What it takes of the room for answers to callers who proved nothing.
-    _room: Option<OwnedSemaphorePermit>,
 }
 
-impl http_body::Body for Tracked {
-    type Data = Bytes;
-    type Error = axum::Error;
+impl<B: Body> Body for Tracked<B> {
+    type Data = B::Data;
+    type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.rest.is_empty() {
-            match std::task::ready!(Pin::new(&mut self.body).poll_frame(context)).transpose()? {
-                None => return Poll::Ready(None),
-                Some(frame) => match frame.into_data() {
-                    Ok(data) => self.rest = data,
-                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
-                },
-            }
-        }
-        let size = self.rest.len().min(PIECE);
-        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(size)))))
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        self.body.as_mut().poll_frame(context)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let (mut hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
-        match hint.exact() {
-            Some(exact) => hint.set_exact(exact + rest),
-            None => hint.set_lower(hint.lower() + rest),
-        }
-        hint
+        self.body.size_hint()
     }
-}
-
-/// There is no room for the answer.
-fn busy() -> Response<Body> {
-    let text = "Too many large answers to callers without a token are under way: authenticate, or try again later\n";
-    let mut response = Response::new(Body::from(text));
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-    response
 }
 
 #[cfg(test)]

@@ -8,19 +8,13 @@ use std::{
     },
 };
 
-use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError},
-    time::Instant,
-};
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     address::Group,
     book::{Book, Capacity, Entry, Id},
     metrics::{ConnectionMetrics, PortMetrics},
 };
-
-/// How much of answers to callers who proved nothing may wait to be taken, for each port.
-const ROOM_KIB: u32 = 64 * 1024;
 
 /// Why a connection has to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +42,6 @@ pub(crate) struct Port {
     book: Mutex<Book<Arc<Message>>>,
     /// A place became free.
     freed: Notify,
-    /// Room for large answers to callers who proved nothing, in KiB.
-    room: Arc<Semaphore>,
     metrics: PortMetrics,
 }
 
@@ -83,14 +75,7 @@ pub(super) enum Asked {
 impl Port {
     pub(super) fn new(name: &'static str, capacity: Capacity, metrics: &ConnectionMetrics) -> Arc<Self> {
         let (book, metrics) = (Mutex::new(Book::new(capacity)), metrics.of(name));
-        Arc::new(Self {
-            name,
-            capacity,
-            book,
-            freed: Notify::new(),
-            room: Arc::new(Semaphore::new(ROOM_KIB as usize)),
-            metrics,
-        })
+        Arc::new(Self { name, capacity, book, freed: Notify::new(), metrics })
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -212,12 +197,6 @@ impl Place {
         }
     }
 
-    /// Takes room for a large answer to a caller who proved nothing, so many bytes; the largest ones need all of it.
-    pub(super) fn room(&self, bytes: u64) -> Result<OwnedSemaphorePermit, TryAcquireError> {
-        let kib = u32::try_from(bytes / 1024).unwrap_or(ROOM_KIB).min(ROOM_KIB);
-        Arc::clone(&self.0.port.room).try_acquire_many_owned(kib)
-    }
-
     /// It made progress: others have waited longer now.
     pub(crate) fn touch(&self) {
         self.0.port.lock().touch(self.0.id, Instant::now());
@@ -256,14 +235,9 @@ impl Proof {
         self.0.place.prove();
     }
 
-    /// Whether they did.
-    pub(super) fn is_shown(&self) -> bool {
-        self.0.shown.load(Ordering::Relaxed)
-    }
-
     /// The request was answered: what an earlier one proved does not count for a caller who proved nothing.
     pub(super) fn answered(&self) {
-        if !self.is_shown() {
+        if !self.0.shown.load(Ordering::Relaxed) {
             self.0.place.unprove();
         }
     }
