@@ -1,6 +1,13 @@
 //! The global under measurement: a process of its own, so that its memory and CPU are its own.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use anyhow::{Context as _, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -21,6 +28,8 @@ pub(crate) struct Global {
     pub(crate) kds: SocketAddr,
     pub(crate) connector: TlsConnector,
     ring: KeyRing,
+    /// Connections that zones lost before they were synced.
+    lost: AtomicU64,
     _folder: TempDir,
     _trust: Arc<ClientTrust>,
 }
@@ -41,7 +50,7 @@ impl Global {
             STANDARD.decode(secret.get("data").and_then(serde_json::Value::as_str).context("the signing key")?)?;
         let entry = SecretEntry { mesh: "", name: "control-plane-signing-key-0001", data: Some(&data) };
         let ring = KeyRing::build(1, &[entry]).0;
-        Ok(Self { program, http, kds, connector, ring, _folder: folder, _trust: trust })
+        Ok(Self { program, http, kds, connector, ring, lost: AtomicU64::new(0), _folder: folder, _trust: trust })
     }
 
     pub(crate) fn token(&self, zone: &str) -> anyhow::Result<String> {
@@ -79,6 +88,19 @@ impl Global {
         let (status, body) = client::ask(self.http, "PUT", &path, Some(&policy));
         ensure!(status == 200 || status == 201, "PUT {path}: {status} {body}");
         Ok(())
+    }
+
+    /// A zone lost its connection before it was synced, and tries again.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Prints how many connections were lost, if any were.
+    pub(crate) fn print_lost(&self) {
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            println!("connections that were lost before their zone was synced: {lost}");
+        }
     }
 
     /// Resident memory.

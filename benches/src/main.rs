@@ -3,7 +3,7 @@
 //! It starts a global of its own on loopback (TLS, control plane tokens, the embedded store), gives it policies, connects
 //! the zones, lets them idle, changes one policy a few times, restarts the global with all zones returning at once, and
 //! prints what each of that cost the global. What a zone is and says here is in `zone.rs` and `messages.rs`.
-#![expect(clippy::print_stdout, reason = "a program that measures and prints")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that measures and prints")]
 
 mod global;
 mod messages;
@@ -13,6 +13,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 
 use crate::{
@@ -50,7 +51,20 @@ struct Options {
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
+    raise_file_limit(options.zones)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(measure(&options))
+}
+
+/// Each zone is a connection here and one at the global, which inherits the hard limit.
+fn raise_file_limit(zones: usize) -> anyhow::Result<()> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).context("raise the limit of open files")?;
+    let needed = zones as u64 + 100;
+    anyhow::ensure!(
+        maximum.is_none_or(|files| files >= needed),
+        "{zones} zones need {needed} open files, and this user may have {maximum:?}: raise the hard limit (ulimit -Hn)"
+    );
+    Ok(())
 }
 
 async fn measure(options: &Options) -> anyhow::Result<()> {
@@ -70,6 +84,7 @@ async fn measure(options: &Options) -> anyhow::Result<()> {
     let (mut synced, took) = connect(&global, zones, options.connecting).await?;
     let cpu = global.cpu_ms()? - before;
     println!("all synced after {:.1} s; CPU of global per connect {:.2} ms", took.as_secs_f64(), each(cpu, options));
+    global.print_lost();
 
     let (connected, before) = (global.memory_kib()?, global.cpu_ms()?);
     tokio::time::sleep(Duration::from_secs(options.idle)).await;
@@ -112,6 +127,7 @@ async fn measure(options: &Options) -> anyhow::Result<()> {
         took.as_secs_f64(),
         each(cpu, options)
     );
+    global.print_lost();
     tokio::time::sleep(Duration::from_secs(options.idle)).await;
     let idle = global.memory_kib()?;
     println!("memory of global: {} MiB at its start, {} MiB idle", empty / 1024, idle / 1024);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use prost::Message as _;
 use testkit::kds::{Call, Peer};
 use tokio::{net::TcpStream, time::Instant};
@@ -24,6 +24,12 @@ const ADMIN: [&str; 3] = [
 const HEALTH: &str = "/kuma.mesh.v1alpha1.GlobalKDSService/HealthCheck";
 /// How often a zone pings HTTP/2.
 const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// How often a zone tries again, and how long it waits before.
+const ATTEMPTS: u32 = 20;
+const PAUSE: Duration = Duration::from_secs(1);
+/// Thousands of zones that come at once, on a machine that they share with their global, take their time.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A zone that is not connected: everything it will say, made ready.
 pub(crate) struct Zone {
@@ -52,8 +58,28 @@ impl Zone {
         })
     }
 
-    /// Connects and returns when every type was answered and acknowledged in both directions.
+    /// Connects and returns when every type was answered and acknowledged in both directions. As a zone does, it tries
+    /// again when its connection is lost; that is counted.
     pub(crate) async fn connect(self, global: &Global) -> anyhow::Result<Synced> {
+        let mut attempts = 0;
+        let (down, others, peer) = loop {
+            let connected = tokio::time::timeout(PATIENCE, self.try_connect(global)).await;
+            match connected.unwrap_or_else(|_late| Err(anyhow!("not synced within {} s", PATIENCE.as_secs()))) {
+                Ok(connected) => break connected,
+                Err(error) if attempts < ATTEMPTS => {
+                    attempts += 1;
+                    if global.lost() == 1 {
+                        eprintln!("the first connection that is lost, of {}: {error:#}", self.name);
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        Ok(Synced { zone: self, down, _others: others, _peer: peer })
+    }
+
+    async fn try_connect(&self, global: &Global) -> anyhow::Result<(Call, [Call; 4], Peer)> {
         let tcp = TcpStream::connect(global.kds).await.context("connect")?;
         tcp.set_nodelay(true)?;
         let tls = global.connector.connect("localhost".try_into()?, tcp).await.context("TLS")?;
@@ -87,12 +113,12 @@ impl Zone {
         };
         let reported = async {
             self.answer_all(&mut up).await?;
-            health.next().await.context("the answer to a ping")?;
+            health.message().await.context("the answer to a ping")?;
             anyhow::Ok(())
         };
         tokio::try_join!(received, reported)?;
         let [configs, stats, clusters] = admin;
-        Ok(Synced { zone: self, down, _others: [up, configs, stats, clusters], _peer: peer })
+        Ok((down, [up, configs, stats, clusters], peer))
     }
 
     /// Answers the first request of each type and waits until every answer is acknowledged.
@@ -124,12 +150,12 @@ impl Synced {
 }
 
 async fn acknowledge_next(zone: &str, down: &mut Call) -> anyhow::Result<()> {
-    let Some(message) = down.next().await else { bail!("GlobalToZoneSync ended: {:?}", down.ended().await) };
+    let Some(message) = down.message().await else { bail!("GlobalToZoneSync ended: {:?}", down.ended().await) };
     down.raw(messages::ack(zone, DeltaDiscoveryResponse::decode(message)?)?);
     Ok(())
 }
 
 async fn next_request(up: &mut Call) -> anyhow::Result<DeltaDiscoveryRequest> {
-    let Some(message) = up.next().await else { bail!("ZoneToGlobalSync ended: {:?}", up.ended().await) };
+    let Some(message) = up.message().await else { bail!("ZoneToGlobalSync ended: {:?}", up.ended().await) };
     Ok(DeltaDiscoveryRequest::decode(message)?)
 }

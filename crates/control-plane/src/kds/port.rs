@@ -63,8 +63,9 @@ use crate::{
     },
 };
 
-/// A unary call whose request has not come by then is ended: its place is for others.
-const UNARY_DEADLINE: Duration = Duration::from_secs(10);
+/// A unary call whose request has not come by then is ended. A zone whose first requests fill its connection, on a machine
+/// that is short of CPU, may take a while; the places that it holds meanwhile are its own.
+const UNARY_DEADLINE: Duration = Duration::from_secs(120);
 
 /// One accepted connection.
 #[derive(Clone, Debug)]

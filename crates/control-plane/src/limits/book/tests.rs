@@ -93,6 +93,18 @@ fn what_proved_itself_keeps_its_place() {
 }
 
 #[test]
+fn one_that_proves_itself_while_it_has_to_go_is_counted() {
+    let mut book = book(4, 1);
+    let now = Instant::now();
+    let first = entered(&mut book, A, now).0;
+    assert_eq!(entered(&mut book, A, now + GRACE.silent).1, Some(first));
+    book.prove(first);
+    assert_eq!((book.unproven(), book.proven()), (1, 1));
+    book.leave(first, true);
+    assert_eq!((book.unproven(), book.proven()), (1, 0));
+}
+
+#[test]
 fn a_connection_that_lost_its_proof_waits_anew() {
     let mut book = book(4, 2);
     let now = Instant::now();
@@ -177,8 +189,10 @@ proptest! {
                 }
                 Step::Prove(nth) if !open.is_empty() => {
                     let index = nth % open.len();
-                    open[index].2 = true;
-                    book.prove(open[index].0);
+                    if !open[index].2 {
+                        open[index].2 = true;
+                        book.prove(open[index].0);
+                    }
                 }
                 Step::Unprove(nth) if !open.is_empty() => {
                     let index = nth % open.len();
