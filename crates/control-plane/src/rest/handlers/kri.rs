@@ -1,9 +1,8 @@
 //! A resource by its identifier (contract: rest 1.4).
 
 use axum::response::Response;
-use model::{Key, Kind, Scope, document, kri, kri::Kri};
-
-use sync::hashed_name;
+use model::{Key, Kind, Resource, Scope, document, kri, kri::Kri};
+use sync::{hashed_name, origin_zone};
 
 use super::{
     Call,
@@ -27,7 +26,8 @@ pub(super) async fn get(call: &Call<'_>, caller: &Caller, text: &str) -> Result<
         Scope::Mesh => Key::in_mesh(kri.kind, &kri.mesh, name),
     };
     let stored = call.handles.store.get(&key).await.map_err(titled(items::TITLE))?;
-    let stored = stored.ok_or(ApiError::NotFound { title: items::TITLE })?;
+    let named = stored.filter(|stored| is_meant(&stored.resource, &kri, zone));
+    let stored = named.ok_or(ApiError::NotFound { title: items::TITLE })?;
     Ok(answer::resource(&match format {
         Format::Universal => document::to_rest(&stored.resource, zone),
         Format::Kubernetes => k8s::object(&stored.resource, call.parameters.first("namespace").unwrap_or_default()),
@@ -42,6 +42,11 @@ fn stored_name(kri: &Kri, zone: Option<&str>) -> String {
     }
     let some = |text: &'_ str| (!text.is_empty()).then_some(text.to_owned());
     hashed_name(&kri.mesh, &kri.name, some(&kri.zone).as_deref(), some(&kri.namespace).as_deref())
+}
+
+/// Whether a resource is of the zone that the KRI names: on global a name alone does not say so.
+fn is_meant(resource: &Resource, kri: &Kri, here: Option<&str>) -> bool {
+    here.is_some() || origin_zone(resource).is_none_or(|zone| zone == kri.zone)
 }
 
 #[cfg(test)]
