@@ -99,6 +99,10 @@ pub struct GlobalKds {
     pub tls: Tls,
     /// The largest message, in bytes.
     pub max_msg_size: usize,
+    /// How many resources one zone may keep here.
+    pub zone_quota_resources: usize,
+    /// How large they may be together, in bytes.
+    pub zone_quota_bytes: usize,
     /// How often counters of zones are written.
     pub zone_insight_flush_interval: Duration,
     /// How long a zone may take to answer a response before that is told.

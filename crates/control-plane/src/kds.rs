@@ -23,6 +23,7 @@ mod node;
 mod outbound;
 mod patch;
 pub mod port;
+pub mod quota;
 mod request;
 pub mod snapshots;
 mod throttle;

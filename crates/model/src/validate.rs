@@ -4,12 +4,14 @@ mod dataplane;
 mod legacy;
 mod names;
 mod policies;
+mod reported;
 mod services;
 mod template;
 
 use serde_json::Value;
 
 pub use names::{display_name, label_key, label_value, mesh, meta, name};
+pub use reported::reported;
 
 use crate::{Kind, Labels, SpecForm, labels};
 

@@ -1,10 +1,12 @@
-//! Features that peers advertise (contract: kds 3.2).
+//! What a peer is capable of: the features that it advertises (contract: kds 3.2), and what its version can read.
 
 use std::ops::BitOr;
 
+use crate::release::Release;
+
 /// A set of features.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Features(u8);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Features(u16);
 
 impl Features {
     /// No feature.
@@ -23,6 +25,16 @@ impl Features {
     pub const INITIAL_VERSIONS: Self = Self(32);
     /// Ours: a first response may come in parts, so that a kind of any size fits.
     pub const PARTS: Self = Self(64);
+    /// Reads what zones read from 2.10 on. No peer advertises this and the next two: its version says it.
+    pub const SINCE_2_10: Self = Self(128);
+    /// Reads what zones read from 2.12 on.
+    pub const SINCE_2_12: Self = Self(256);
+    /// Reads what zones read from 2.13 on.
+    pub const SINCE_2_13: Self = Self(512);
+    /// Everything that a version can say.
+    pub const NEWEST: Self = Self(128 | 256 | 512);
+    /// What a resource may need. The rest says how a peer speaks.
+    pub(crate) const GATES: Self = Self(4 | 8 | 128 | 256 | 512);
     /// What real peers have.
     pub const ALL: Self = Self(31);
     /// What our own two ends have beside that; a real peer ignores the names.
@@ -46,9 +58,23 @@ impl Features {
             .fold(Self::NONE, |all, (_, feature)| all | *feature)
     }
 
+    /// What a peer of this version can read. One that does not say its version, or is between releases, counts as newest.
+    pub fn of_version(version: &str) -> Self {
+        let Some(release) = Release::parse(version) else { return Self::NEWEST };
+        [(10, Self::SINCE_2_10), (12, Self::SINCE_2_12), (13, Self::SINCE_2_13)]
+            .into_iter()
+            .filter(|(minor, _)| release >= Release::new(2, *minor, 0))
+            .fold(Self::NONE, |all, (_, feature)| all | feature)
+    }
+
     /// The names of the set, in the order real peers send them.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Self::NAMES.into_iter().filter(move |(_, feature)| self.contains(*feature)).map(|(name, _)| name)
+    }
+
+    /// Only those that are in both sets.
+    pub(crate) fn common(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 
     /// Whether all features of `other` are in the set.
@@ -68,6 +94,29 @@ impl BitOr for Features {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_version_says_what_a_zone_can_read() {
+        let (v10, v12) = (Features::SINCE_2_10, Features::SINCE_2_10 | Features::SINCE_2_12);
+        for (version, expected) in [
+            ("2.9.3", Features::NONE),
+            ("2.9.19", Features::NONE),
+            ("2.10.0", v10),
+            ("2.11.18", v10),
+            ("2.12.0", v12),
+            ("2.13.10", Features::NEWEST),
+            ("2.14.3", Features::NEWEST),
+            ("3.0.0", Features::NEWEST),
+            ("2.9.0-preview.vabcdef123", Features::NEWEST),
+            ("0.0.0-preview.vabcdef123", Features::NEWEST),
+            ("0.0.0", Features::NEWEST),
+            ("unknown", Features::NEWEST),
+            ("", Features::NEWEST),
+        ] {
+            assert_eq!(Features::of_version(version), expected, "{version}");
+        }
+        assert_eq!(Features::NEWEST.names().count(), 0, "nobody advertises it");
+    }
 
     #[test]
     fn names_are_read_and_written_in_the_order_of_the_peers() {

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use model::{Kind, Labels, Resource, labels};
 use serde_json::Value;
 
-use crate::{feature::Features, message::Received, naming::hashed_name, scope::origin_zone, wire_name::WireName};
+use crate::{
+    feature::Features, forms::reading, message::Received, naming::hashed_name, scope::origin_zone, wire_name::WireName,
+};
 
 /// A resource as it leaves, and who may see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub struct Outgoing {
     pub origin_zone: Option<String>,
     /// The features a zone needs to get it.
     pub needs: Features,
+    /// The features a zone needs to read all of it.
+    pub needs_for_all: Features,
 }
 
 /// Maps for the way from global to zones.
@@ -36,13 +40,15 @@ pub fn to_zone(resource: &Resource, hashed: bool, skip_prefixes: &[String]) -> O
     if hashed && kind.hashed {
         name = rename(&resource.key.mesh, name, &mut labels);
     }
+    let reading = reading(kind, &resource.spec);
     Outgoing {
         name: WireName { mesh: resource.key.mesh.clone(), name },
         labels,
         spec: resource.spec.clone(),
         status: kind.empty_status.map(Bytes::from_static_text),
         origin_zone: origin_zone(resource).map(str::to_owned),
-        needs: needs(resource),
+        needs: needs(resource) | reading.any,
+        needs_for_all: reading.all,
     }
 }
 
@@ -63,6 +69,7 @@ pub fn to_global(resource: &Resource, zone: &str, skip_prefixes: &[String]) -> O
         status: if kind.empty_status.is_some() { resource.status.clone().or_else(empty) } else { None },
         origin_zone: None,
         needs: Features::NONE,
+        needs_for_all: Features::NONE,
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use model::Labels;
 
-use crate::{snapshot::Entry, wire_name::WireName};
+use crate::{feature::Features, snapshot::Entry, wire_name::WireName};
 
 /// What a consumer says: a first request, an ACK or a NACK.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct Step {
     pub from: Option<u64>,
     /// What it has afterwards.
     pub to: u64,
+    /// What those zones can read whose step this is, if that makes a difference: one encoding serves each of few classes.
+    pub readers: Option<Features>,
 }
 
 /// A response as a consumer reads it.

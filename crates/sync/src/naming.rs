@@ -1,5 +1,9 @@
 //! The hash suffix that keeps names of several control planes apart (contract: kds 7.1).
 
+use model::labels;
+
+use crate::{message::Received, wire_name::WireName};
+
 /// The longest display name that fits beside the suffix: 253 less a dash and 16 characters.
 const LONGEST: usize = 236;
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -20,6 +24,18 @@ pub fn hashed_name(mesh: &str, display_name: &str, zone: Option<&str>, namespace
     name.push('-');
     name.extend(format!("{hash:016x}").bytes().map(letter));
     name
+}
+
+/// Whether a name that a zone gave carries a hash, and not the one that this zone gives: then it is, or may become, that of
+/// a resource of another zone. Real zones hash all names (contract: kds 7.3).
+pub fn is_name_of_another(received: &Received, zone: &str) -> bool {
+    let WireName { mesh, name } = &received.name;
+    let hashed = name
+        .rsplit_once('-')
+        .is_some_and(|(_, hash)| hash.len() == 16 && hash.bytes().all(|letter| ALPHABET.contains(&letter)));
+    let label = |key: &str| received.labels.get(key).map(String::as_str);
+    let display = label(labels::DISPLAY_NAME).filter(|display| !display.is_empty()).unwrap_or(name);
+    hashed && *name != hashed_name(mesh, display, Some(zone), label(labels::NAMESPACE))
 }
 
 /// Maps a hexadecimal digit to a letter that cannot make words.
@@ -49,6 +65,24 @@ mod tests {
         check("default", "mt-1", &[], "mt-1-xz8287465c2624wz");
         check("default", "prodn", &["zone-1", "ns1"], "prodn-49wz785f4cvbbbx4");
         check("", &"a".repeat(300), &[], &format!("{}-22cc5c2wvcv5c265", "a".repeat(236)));
+    }
+
+    #[test]
+    fn a_zone_gives_no_name_of_another() {
+        let check = |name: &str, labels: &[(&str, &str)], expected: bool| {
+            let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            let name = WireName { mesh: "default".to_owned(), name: name.to_owned() };
+            let received = Received { name, labels, spec: bytes::Bytes::new(), status: None };
+            assert_eq!(is_name_of_another(&received, "zone-1"), expected, "{:?}", received.name);
+        };
+        let display = |name| ("kuma.io/display-name", name);
+        check("redis-zone-1-2v6wfvvcvbc9f55d", &[display("redis-zone-1")], false);
+        check("redis-zone-2-ff29vc4685c6f594", &[display("redis-zone-2")], true);
+        check("redis-zone-2-ff29vc4685c6f594", &[display("redis-zone-2"), ("kuma.io/zone", "zone-2")], true);
+        check("redis-zone-2-ff29vc4685c6f594", &[], true);
+        check("prodn-49wz785f4cvbbbx4", &[display("prodn"), ("k8s.kuma.io/namespace", "ns1")], false);
+        check("prodn-49wz785f4cvbbbx4", &[display("prodn"), ("k8s.kuma.io/namespace", "ns2")], true);
+        check("plain", &[], false);
     }
 
     #[test]

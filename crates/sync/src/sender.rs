@@ -6,12 +6,15 @@
 //! as delivered: it is not sent again until it changes (contract: kds 4.5).
 
 mod lane;
+mod search;
+mod unreadable;
 
 use std::sync::Arc;
 
 use thiserror::Error;
 
 use self::lane::Lane;
+pub use self::unreadable::Unreadable;
 use crate::{
     feature::Features,
     message::{DeltaRequest, DeltaResponse},
@@ -33,7 +36,17 @@ pub struct Audience {
 
 impl Audience {
     fn sees(&self, entry: &Entry) -> bool {
-        self.features.contains(entry.needs) && entry.origin_zone.as_ref().is_none_or(|zone| *zone != self.zone)
+        self.reads(entry) && !self.made(entry)
+    }
+
+    /// Whether it has the features for it. The same for every zone of its class.
+    fn reads(&self, entry: &Entry) -> bool {
+        self.features.contains(entry.needs)
+    }
+
+    /// Whether it made it.
+    fn made(&self, entry: &Entry) -> bool {
+        entry.origin_zone.as_ref().is_some_and(|zone| *zone == self.zone)
     }
 }
 
@@ -129,6 +142,7 @@ pub struct Sender {
     /// Sorted by kind.
     lanes: Vec<Lane>,
     notices: Vec<SizeNotice>,
+    unreadable: Vec<Unreadable>,
 }
 
 impl Sender {
@@ -137,7 +151,7 @@ impl Sender {
     /// Give it the snapshots of all kinds before it is asked what to send: a kind without a snapshot counts as empty, and
     /// an empty first response deletes everything at the other end.
     pub fn new(audience: Audience) -> Self {
-        Self { audience, snapshots: Vec::new(), lanes: Vec::new(), notices: Vec::new() }
+        Self { audience, snapshots: Vec::new(), lanes: Vec::new(), notices: Vec::new(), unreadable: Vec::new() }
     }
 
     /// Takes a request.
@@ -195,16 +209,23 @@ impl Sender {
 
     /// Returns the next response to send now, of at most about `limit` bytes; `None` until something happens.
     pub fn next_within(&mut self, limit: usize) -> Option<DeltaResponse> {
-        let Self { audience, snapshots, lanes, notices } = self;
+        let Self { audience, snapshots, lanes, notices, unreadable } = self;
         for lane in lanes.iter_mut().filter(|lane| lane.may_speak()) {
             // A kind that is unknown here, or not provided, is an empty one.
             let current =
                 snapshot(snapshots, lane.kind()).map_or_else(|| Arc::new(Snapshot::empty(lane.kind())), Arc::clone);
-            if let Some(response) = lane.next(&current, audience, limit, notices) {
-                return Some(response);
+            let response = lane.next(&current, audience, limit, notices);
+            unreadable.extend(lane.take_unreadable(&current, audience));
+            if response.is_some() {
+                return response;
             }
         }
         None
+    }
+
+    /// Returns of which kinds it has changed, since the last call, what the peer's version cannot read.
+    pub fn take_unreadable(&mut self) -> Vec<Unreadable> {
+        std::mem::take(&mut self.unreadable)
     }
 
     /// Returns what was found not to fit, or to fit again, since the last call.

@@ -20,6 +20,8 @@ pub struct Entry {
     pub origin_zone: Option<String>,
     /// The features a zone needs to get it.
     pub needs: Features,
+    /// The features a zone needs to read all of it.
+    pub needs_for_all: Features,
 }
 
 /// Equal content has an equal version; that is what a version is.
@@ -96,6 +98,7 @@ mod tests {
             payload: Bytes::new(),
             origin_zone: None,
             needs: Features::NONE,
+            needs_for_all: Features::NONE,
         }
     }
 

@@ -23,6 +23,7 @@ use crate::{
     kds::{
         admin::{AskError, Asker, Operation, Question},
         port::{Parts, Port},
+        quota::Quotas,
     },
     limits::{self, PortName},
     observe::{
@@ -66,6 +67,7 @@ pub(super) async fn start(
         grpc_metrics: common.metrics.register(GrpcMetrics::register),
         us: common.us(String::new()),
         max_message_size: config.global.max_msg_size,
+        quotas: Quotas::new(config.global.zone_quota_resources, config.global.zone_quota_bytes),
         auth: config.global.auth.clone(),
         msg_send_timeout: config.global.msg_send_timeout,
         health_interval: config.global.health_poll_interval,

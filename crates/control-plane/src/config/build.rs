@@ -228,6 +228,14 @@ impl Builder {
         size
     }
 
+    fn quota(&mut self, path: &'static str) -> usize {
+        let quota = usize::try_from(self.values.number(path)).unwrap_or(usize::MAX);
+        if quota == 0 {
+            self.bad(path, "it must be greater than zero, or zones could report nothing");
+        }
+        quota
+    }
+
     fn tls(&mut self, section: &str) -> Tls {
         let path = |name: &str| format!("{section}.{name}");
         let (cert, key) = (self.file(&path("tlsCertFile")), self.file(&path("tlsKeyFile")));
@@ -279,6 +287,8 @@ impl Builder {
             tls_enabled: self.values.flag("multizone.global.kds.tlsEnabled"),
             tls: self.tls("multizone.global.kds"),
             max_msg_size: self.message_size("multizone.global.kds.maxMsgSize"),
+            zone_quota_resources: self.quota("multizone.global.kds.zoneQuota.resources"),
+            zone_quota_bytes: self.quota("multizone.global.kds.zoneQuota.bytes"),
             zone_insight_flush_interval: flush,
             msg_send_timeout: self.send_timeout("multizone.global.kds.msgSendTimeout"),
             health_poll_interval: poll,

@@ -138,6 +138,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("multizone.global.kds.tlsCipherSuites", List, "KUMA_MULTIZONE_GLOBAL_KDS_TLS_CIPHER_SUITES", ""),
     setting("multizone.global.kds.maxMsgSize", Number, "KUMA_MULTIZONE_GLOBAL_KDS_MAX_MSG_SIZE", "10485760"),
     setting("multizone.global.kds.msgSendTimeout", Duration, "KUMA_MULTIZONE_GLOBAL_KDS_MSG_SEND_TIMEOUT", "60s"),
+    setting("multizone.global.kds.zoneQuota.resources", Number, "KUMA_MULTIZONE_GLOBAL_KDS_ZONE_QUOTA_RESOURCES", "100000"),
+    setting("multizone.global.kds.zoneQuota.bytes", Number, "KUMA_MULTIZONE_GLOBAL_KDS_ZONE_QUOTA_BYTES", "268435456"),
     foreign("multizone.global.kds.nackBackoff", Duration, "KUMA_MULTIZONE_GLOBAL_KDS_NACK_BACKOFF", "5s"),
     foreign("multizone.global.kds.responseBackoff", Duration, "KUMA_MULTIZONE_GLOBAL_KDS_RESPONSE_BACKOFF", "0s"),
     foreign("multizone.global.kds.logPayloads", Flag, "KUMA_MULTIZONE_GLOBAL_KDS_LOG_PAYLOADS", "false"),

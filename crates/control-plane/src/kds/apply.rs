@@ -16,7 +16,11 @@ use tracing::{debug, info};
 
 use crate::{
     clock::Clock,
-    kds::{convert::version_of_received, patch},
+    kds::{
+        convert::version_of_received,
+        patch,
+        quota::{Quotas, Usage},
+    },
     observe::kds_metrics::KdsMetrics,
 };
 
@@ -40,6 +44,7 @@ pub(crate) struct Applier {
     clock: Clock,
     origin: Origin,
     metrics: KdsMetrics,
+    quotas: Option<Quotas>,
     rewrites: AtomicU64,
 }
 
@@ -54,7 +59,13 @@ const DATAPLANE_TAGS: &[&[u32]] = &[&[1, 3, 1], &[1, 1, 2]];
 
 impl Applier {
     pub(crate) fn new(store: Arc<dyn ResourceStore>, clock: Clock, origin: Origin, metrics: KdsMetrics) -> Self {
-        Self { store, clock, origin, metrics, rewrites: AtomicU64::new(0) }
+        Self { store, clock, origin, metrics, quotas: None, rewrites: AtomicU64::new(0) }
+    }
+
+    /// Takes no more of a zone than its quota.
+    pub(crate) fn within(mut self, quotas: Quotas) -> Self {
+        self.quotas = Some(quotas);
+        self
     }
 
     /// Applies a plan. The error is the store's: the stream cannot go on; what is rejected is in the outcome.
@@ -67,7 +78,7 @@ impl Applier {
 
     async fn take_in(&self, plan: Plan) -> Result<Outcome, StoreError> {
         let mut rejected = Vec::new();
-        let plan = validated(plan, &mut rejected);
+        let plan = self.validated(plan, &mut rejected);
         let plan = self.mapped(plan, &mut rejected);
         let side = self.side();
         let owner = match &self.origin {
@@ -77,7 +88,8 @@ impl Applier {
         for attempt in 1.. {
             let local = self.local(&plan).await?;
             let resources: Vec<_> = local.values().map(|stored| Arc::clone(&stored.resource)).collect();
-            let reconciled = sync::reconcile(plan.kind, &resources, &plan, side, self.clock.now(), owner.as_ref());
+            let mut reconciled = sync::reconcile(plan.kind, &resources, &plan, side, self.clock.now(), owner.as_ref());
+            let over_quota = self.admitted(&plan, &mut reconciled.changes, &local).await?;
             let writes: Vec<Write> = reconciled.changes.iter().map(|change| write(change, &local)).collect();
             if !writes.is_empty() {
                 match self.store.apply(Batch::of(writes)).await {
@@ -89,11 +101,38 @@ impl Applier {
                     Err(error) => return Err(error),
                 }
             }
+            self.count(plan.kind, &reconciled.changes, &local);
             summarise(plan.kind, &reconciled.changes);
             rejected.extend(reconciled.rejected);
+            rejected.extend(over_quota);
             break;
         }
         Ok(Outcome { rejected })
+    }
+
+    /// Keeps of the changes what the zone's quota has room for. Returns what to tell the zone if that is not all.
+    async fn admitted(
+        &self,
+        plan: &Plan,
+        changes: &mut Vec<Change>,
+        local: &BTreeMap<Key, Stored>,
+    ) -> Result<Option<String>, StoreError> {
+        let (Some(quotas), Origin::Zone { name, .. }) = (&self.quotas, &self.origin) else { return Ok(None) };
+        if plan.initial {
+            let own = local.values().map(|stored| &*stored.resource);
+            quotas.know(name, plan.kind, Usage::sum(own.filter(|here| sync::in_scope(plan.kind, here, self.side()))));
+        }
+        for kind in quotas.uncounted(name, changes, Kind::all().filter(|kind| kind.flow.zone_to_global())) {
+            let items = self.store.list(&self.of_the_peer(kind)).await?.items;
+            quotas.know(name, kind, Usage::sum(items.iter().map(|stored| &*stored.resource)));
+        }
+        Ok(quotas.admit(name, plan.kind, changes, local))
+    }
+
+    fn count(&self, kind: Kind, changes: &[Change], local: &BTreeMap<Key, Stored>) {
+        if let (Some(quotas), Origin::Zone { name, .. }) = (&self.quotas, &self.origin) {
+            quotas.wrote(name, kind, changes, local);
+        }
     }
 
     /// Lets the receiver say what is here of each kind already, so that the peer sends the difference only. A kind whose
@@ -108,6 +147,9 @@ impl Applier {
         for kind in receiver.kinds() {
             let side = self.side();
             let items = self.store.list(&self.of_the_peer(kind)).await?.items;
+            if let (Some(quotas), Origin::Zone { name, .. }) = (&self.quotas, &self.origin) {
+                quotas.know(name, kind, Usage::sum(items.iter().map(|stored| &*stored.resource)));
+            }
             let mut versions = BTreeMap::new();
             for stored in items.iter().filter(|stored| sync::in_scope(kind, &stored.resource, side)) {
                 let key = &stored.resource.key;
@@ -141,6 +183,43 @@ impl Applier {
     /// How many zone tags had to be corrected since the last call.
     pub(crate) fn take_rewrites(&self) -> u64 {
         self.rewrites.swap(0, Ordering::Relaxed)
+    }
+
+    /// Sets aside what the type's own validator finds invalid. Names are checked as the peer gave them.
+    fn validated(&self, mut plan: Plan, rejected: &mut Vec<String>) -> Plan {
+        let kind = plan.kind;
+        let (valid, invalid): (Vec<_>, Vec<Received>) = plan.resources.into_iter().partition(|received| {
+            let name = &received.name;
+            let mut violations = self.not_its_own(kind, received);
+            violations.extend(model::validate::received(
+                kind,
+                &name.name,
+                &name.mesh,
+                &received.labels,
+                &received.spec,
+            ));
+            violations.extend(unreadable_status(kind, received));
+            if !violations.is_empty() {
+                rejected.push(model::validate::join(&violations));
+            }
+            violations.is_empty()
+        });
+        plan.resources = valid;
+        plan.invalid.extend(invalid.into_iter().map(|received| received.name));
+        plan
+    }
+
+    /// What a zone calls its resources: names and labels keep to what every zone's own REST API allows, and a name with a
+    /// hash is the zone's own.
+    fn not_its_own(&self, kind: Kind, received: &Received) -> Vec<Violation> {
+        let Origin::Zone { name: zone, prefix_names } = &self.origin else { return Vec::new() };
+        let name = &received.name;
+        let mut violations = model::validate::reported(kind, &name.name, &name.mesh, &received.labels);
+        if violations.is_empty() && !prefix_names && sync::is_name_of_another(received, zone) {
+            let reason = "its hash is not that of its display name, mesh, namespace and this zone";
+            violations.push(Violation::new("name", reason));
+        }
+        violations
     }
 
     /// On global nothing of a zone is believed that says where it comes from (contract: kds 7.4).
@@ -196,23 +275,6 @@ impl Applier {
         }
         Ok(local)
     }
-}
-
-/// Sets aside what the type's own validator finds invalid. Names are checked as the peer gave them.
-fn validated(mut plan: Plan, rejected: &mut Vec<String>) -> Plan {
-    let kind = plan.kind;
-    let (valid, invalid): (Vec<_>, Vec<Received>) = plan.resources.into_iter().partition(|received| {
-        let name = &received.name;
-        let mut violations = model::validate::received(kind, &name.name, &name.mesh, &received.labels, &received.spec);
-        violations.extend(unreadable_status(kind, received));
-        if !violations.is_empty() {
-            rejected.push(model::validate::join(&violations));
-        }
-        violations.is_empty()
-    });
-    plan.resources = valid;
-    plan.invalid.extend(invalid.into_iter().map(|received| received.name));
-    plan
 }
 
 /// A status is shown and compared like a spec. What the decoder let through may still be no JSON: it skips over texts

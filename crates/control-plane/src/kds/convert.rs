@@ -70,7 +70,7 @@ pub(crate) enum Malformed {
 
 /// Encodes one resource: once, for all zones. The payload is the finished `resources` field of a response.
 pub(crate) fn entry(kind: Kind, outgoing: Outgoing) -> Entry {
-    let Outgoing { name, labels, spec, status, origin_zone, needs } = outgoing;
+    let Outgoing { name, labels, spec, status, origin_zone, needs, needs_for_all } = outgoing;
     let bytes = kuma_resource(kind, &name, labels, &spec, status).encode_to_vec();
     let version = hex(&Sha256::digest(&bytes));
     let resource = Resource {
@@ -80,7 +80,7 @@ pub(crate) fn entry(kind: Kind, outgoing: Outgoing) -> Entry {
     };
     let mut payload = BytesMut::with_capacity(resource.encoded_len() + 8);
     prost::encoding::message::encode(2, &resource, &mut payload);
-    Entry { name, version, payload: payload.freeze(), origin_zone, needs }
+    Entry { name, version, payload: payload.freeze(), origin_zone, needs, needs_for_all }
 }
 
 /// The version that something stored here came with, computed from what is stored: the same bytes, so the same hash.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sync::{Audience, Features, Reaction, Sender, SizeNotice};
+use sync::{Audience, Features, Reaction, Release, Sender, SizeNotice, Unreadable};
 use tokio::{sync::watch, time::Instant};
 use tonic::{Code, Status};
 use tracing::{debug, info, warn};
@@ -11,7 +11,6 @@ use crate::{
     kds::{
         convert::{self, clip},
         inbound::Inbound,
-        node,
         outbound::{Frames, NotSent},
         port::Port,
         request::Request,
@@ -169,10 +168,11 @@ impl Stream<'_> {
 
     /// Makes the provider for a zone with these features.
     async fn provider(&self, peer: &Peer) -> Provider {
-        let features = Features::from_names(peer.features.iter().map(String::as_str));
+        let version = peer.version.version.as_str();
+        let features = Features::from_names(peer.features.iter().map(String::as_str)) | Features::of_version(version);
         let snapshots = self.port.snapshots(features).await;
         let mut world = snapshots.subscribe();
-        let drops_rejected_batches = node::drops_rejected_batches(&peer.version.version);
+        let drops_rejected_batches = Release::parse(version).is_some_and(Release::drops_rejected_batches);
         let zone = self.guard.caller().zone().as_str().to_owned();
         let mut sender = Sender::new(Audience { zone, features, drops_rejected_batches });
         for snapshot in world.borrow_and_update().snapshots() {
@@ -205,6 +205,16 @@ impl Stream<'_> {
             self.unanswered.sent(&response.kind, Instant::now());
             debug!(target: "kds.global", zone = %zone, kind = response.kind, nonce = response.nonce, changed = response.changed.len(), removed = response.removed.len(), "sent");
             room.send(frame);
+        }
+        for unreadable in provider.sender.take_unreadable() {
+            self.port.insights.unreadable(&zone, &unreadable);
+            let Unreadable { kind, since, not_sent, in_part, .. } = &unreadable;
+            if unreadable.is_over() {
+                info!(target: "kds.global", zone = %zone, kind, "the version of the zone reads all of a type again");
+            } else {
+                self.port.metrics.unreadable(zone.as_str(), kind);
+                warn!(target: "kds.global", zone = %zone, kind, since, not_sent, in_part, "the version of the zone cannot read some resources of a type: they are not sent, or mean nothing there in part; update the zone, or write them in the older form");
+            }
         }
         for notice in provider.sender.take_size_notices() {
             self.port.insights.sized(&zone, &notice, limit);

@@ -74,18 +74,6 @@ pub(crate) fn peer(metadata: &Struct) -> Peer {
     }
 }
 
-/// Whether a zone of this version drops a whole batch when it rejects one resource of it: before 2.9.4 (contract: kds 11.1).
-///
-/// Builds between releases are newer, whatever number they have.
-pub(crate) fn drops_rejected_batches(version: &str) -> bool {
-    if version.contains("preview") {
-        return false;
-    }
-    let mut numbers = version.split(['.', '-', '+']).map(|part| part.parse::<u32>().ok());
-    let (Some(Some(major)), Some(Some(minor))) = (numbers.next(), numbers.next()) else { return false };
-    major > 0 && (major, minor, numbers.next().flatten().unwrap_or_default()) < (2, 9, 4)
-}
-
 /// Names and versions of a peer are kept for as long as it is known: no longer than any real one.
 fn short(text: String) -> String {
     if text.len() <= 256 { text } else { text.chars().take(256).collect() }
@@ -118,26 +106,6 @@ mod tests {
         let node = first("west", &us);
         assert_eq!(node.id, "west");
         assert_eq!(peer(&node.metadata.unwrap()), us);
-    }
-
-    #[test]
-    fn only_zones_before_2_9_4_drop_whole_batches() {
-        for (version, expected) in [
-            ("2.9.3", true),
-            ("2.9.0", true),
-            ("2.8.7", true),
-            ("2.9.4", false),
-            ("2.10.0", false),
-            ("2.14.3", false),
-            ("3.0.0-preview.1", false),
-            ("0.0.0-preview.vabcdef123", false),
-            ("2.9.0-preview.vabcdef123", false),
-            ("0.0.0", false),
-            ("", false),
-            ("unknown", false),
-        ] {
-            assert_eq!(drops_rejected_batches(version), expected, "{version}");
-        }
     }
 
     #[test]

@@ -46,6 +46,7 @@ use crate::{
         convert, global_to_zone,
         inbound::{Encoding, Inbound},
         outbound::Frames,
+        quota::Quotas,
         snapshots::{Provider, Snapshots},
         throttle::{Logged, Throttle},
         zone_to_global,
@@ -89,6 +90,7 @@ pub struct Port {
     /// What this end says of itself.
     pub(crate) us: Peer,
     pub(crate) max_message_size: usize,
+    pub(crate) quotas: Quotas,
     pub(crate) auth: GlobalAuth,
     pub(crate) msg_send_timeout: Duration,
     pub(crate) health_interval: Duration,
@@ -96,10 +98,13 @@ pub struct Port {
     pub(crate) tasks: Tasks,
     hashed: Snapshots,
     plain: OnceCell<Snapshots>,
-    /// By population and kind: the two lines of snapshots count their generations apart.
-    frames: Mutex<BTreeMap<(bool, &'static str), LastFrames>>,
+    frames: Mutex<BTreeMap<Readers, LastFrames>>,
     throttle: Throttle,
 }
+
+/// Who shares frames: by population, kind and what zones can read. The two lines of snapshots count their generations
+/// apart.
+type Readers = (bool, &'static str, Option<Features>);
 
 /// The frames of the last two steps of a kind: zones that connect, and zones that follow.
 type LastFrames = [Option<(Step, Bytes)>; 2];
@@ -124,6 +129,8 @@ pub struct Parts {
     pub us: Peer,
     /// The largest message, in bytes.
     pub max_message_size: usize,
+    /// How much of one zone is kept.
+    pub quotas: Quotas,
     /// How zones authenticate.
     pub auth: GlobalAuth,
     /// How long a zone may take to answer a response before that is told.
@@ -152,6 +159,7 @@ impl Port {
             asker: Asker::default(),
             us: parts.us,
             max_message_size: parts.max_message_size,
+            quotas: parts.quotas,
             auth: parts.auth,
             msg_send_timeout: parts.msg_send_timeout,
             health_interval: parts.health_interval,
@@ -331,6 +339,7 @@ impl Port {
         };
         match self.store.put(resource, Precondition::Absent).await {
             Ok(_) => {
+                self.quotas.forget(zone.as_str());
                 info!(target: "kds.global", zone = %zone, "zone successfully created");
                 Ok(())
             }
@@ -354,7 +363,7 @@ impl Port {
             return convert::response_frame(response, "global");
         };
         let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = frames.entry((hashed, kind.name)).or_default();
+        let known = frames.entry((hashed, kind.name, step.readers)).or_default();
         if let Some((_, frame)) = known.iter().flatten().find(|(made, _)| *made == step) {
             return frame.clone();
         }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures::{FutureExt as _, StreamExt as _};
-use model::{Key, Kind, Resource};
+use model::{Key, Kind, Resource, labels};
 use store::{Event, Kinds, ResourceStore, Watch};
 use sync::{Entry, Outgoing, Passage, Snapshot, WireName};
 use tokio::{sync::watch, time::Instant};
@@ -218,6 +218,9 @@ impl Builder {
         if !self.provider.provides(key.kind) {
             return;
         }
+        if self.complete && key.kind == Kind::MESH && resource.is_some() != self.resources.contains_key(key) {
+            self.set_mesh(&key.name);
+        }
         self.dirty.insert(key.clone());
         match resource {
             Some(resource) => self.resources.insert(key.clone(), resource),
@@ -244,6 +247,20 @@ impl Builder {
                 .map(|(key, _)| key.clone());
             self.dirty.extend(affected);
         }
+    }
+
+    /// What zones report of a mesh goes to other zones while the mesh exists: a zone may well report what it has of one that
+    /// was deleted, and must not make others see meshes that nobody made.
+    fn set_mesh(&mut self, mesh: &str) {
+        let affected = self.resources.keys().filter(|key| key.mesh == mesh && key.kind.flow.across_zones());
+        self.dirty.extend(affected.cloned());
+    }
+
+    fn is_of_unknown_mesh(&self, resource: &Resource) -> bool {
+        let mesh = &resource.key.mesh;
+        !mesh.is_empty()
+            && resource.labels.get(labels::ORIGIN).is_some_and(|origin| origin == labels::ORIGIN_ZONE)
+            && !self.resources.contains_key(&Key::global(Kind::MESH, mesh.as_str()))
     }
 
     fn publish(&mut self) -> World {
@@ -328,6 +345,7 @@ impl Builder {
     /// Filters, maps and encodes one resource; `None` if it stays here.
     fn encode(&self, resource: &Resource) -> Option<Entry> {
         let outgoing = match &self.provider {
+            Provider::Global { .. } if self.is_of_unknown_mesh(resource) => return None,
             Provider::Global { hashed, skip_prefixes } => {
                 let enabled = |zone: &str| !self.zones_disabled.contains(zone);
                 let passage = sync::from_global(resource, &enabled);

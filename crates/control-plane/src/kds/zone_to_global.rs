@@ -61,7 +61,8 @@ async fn run(
         port.clock.clone(),
         Origin::Zone { name: zone.as_str().to_owned(), prefix_names: !peer.hash_suffix },
         port.metrics.clone(),
-    );
+    )
+    .within(port.quotas.clone());
     if peer.initial_versions {
         receiver = match applier.with_versions(receiver, port.max_message_size).await {
             Ok(receiver) => receiver,

@@ -1,6 +1,10 @@
 //! The metrics of KDS, with the names that the peer has (contract: rest-and-cli 6) and a few of our own.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -69,13 +73,28 @@ pub(crate) enum GenerationReason {
 }
 
 /// One open stream of a zone whose version is known.
-pub(crate) struct Client(Gauge);
+pub(crate) struct Client {
+    metrics: KdsMetrics,
+    version: String,
+}
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.0.dec();
+        let mut open = self.metrics.open_versions();
+        let left = open.get(&self.version).copied().unwrap_or_default().saturating_sub(1);
+        let label = ClientVersion { client_version: self.version.clone() };
+        if left == 0 {
+            open.remove(&self.version);
+            self.metrics.0.client_versions.remove(&label);
+        } else {
+            open.insert(self.version.clone(), left);
+            self.metrics.0.client_versions.get_or_create(&label).dec();
+        }
     }
 }
+
+/// So many versions have a series of their own at a time; the others share one. A zone says its version itself.
+const VERSIONS: usize = 64;
 
 /// Buckets for what is observed in seconds.
 pub(crate) const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -93,11 +112,14 @@ struct Metrics {
     nacks: Family<ZoneAndType, Counter>,
     rewrites: Family<ResourceType, Counter>,
     too_large: Family<ZoneAndType, Counter>,
+    unreadable: Family<ZoneAndType, Counter>,
     unacknowledged: Family<ZoneAndType, Counter>,
     delivery: Histogram,
     generation: Family<Generation, Histogram, fn() -> Histogram>,
     generation_errors: Counter,
     client_versions: Family<ClientVersion, Gauge>,
+    /// How many streams each series of versions has.
+    open_versions: Mutex<BTreeMap<String, usize>>,
     window_depletions: Family<TypeUrl, Counter>,
     resources_sync: Histogram,
     authentications: Family<Authentication, Counter>,
@@ -118,11 +140,13 @@ impl KdsMetrics {
             nacks: Family::default(),
             rewrites: Family::default(),
             too_large: Family::default(),
+            unreadable: Family::default(),
             unacknowledged: Family::default(),
             delivery: Histogram::new(MILLISECONDS),
             generation: Family::new_with_constructor(|| Histogram::new(MILLISECONDS)),
             generation_errors: Counter::default(),
             client_versions: Family::default(),
+            open_versions: Mutex::default(),
             window_depletions: Family::default(),
             resources_sync: Histogram::new(SECONDS),
             authentications: Family::default(),
@@ -180,6 +204,11 @@ impl KdsMetrics {
         );
         registry.register("kds_type_too_large", "Times a type did not fit into one message", metrics.too_large.clone());
         registry.register(
+            "kds_type_unreadable",
+            "Times resources of a type were held back, all or in part, from a zone whose version cannot read them",
+            metrics.unreadable.clone(),
+        );
+        registry.register(
             "kds_auth",
             "Calls of the KDS port by result of their authentication",
             metrics.authentications.clone(),
@@ -224,6 +253,10 @@ impl KdsMetrics {
         self.0.too_large.get_or_create(&ZoneAndType { zone_name: zone.to_owned(), resource_type: known(kind) }).inc();
     }
 
+    pub(crate) fn unreadable(&self, zone: &str, kind: &str) {
+        self.0.unreadable.get_or_create(&ZoneAndType { zone_name: zone.to_owned(), resource_type: known(kind) }).inc();
+    }
+
     pub(crate) fn unacknowledged(&self, zone: &str, kind: &str) {
         let label = ZoneAndType { zone_name: zone.to_owned(), resource_type: known(kind) };
         self.0.unacknowledged.get_or_create(&label).inc();
@@ -249,10 +282,16 @@ impl KdsMetrics {
     pub(crate) fn client(&self, version: &str) -> Client {
         let plain =
             version.len() <= 32 && version.chars().all(|one| one.is_ascii_alphanumeric() || ".-+".contains(one));
-        let client_version = if plain && !version.is_empty() { version } else { "unknown" }.to_owned();
-        let gauge = self.0.client_versions.get_or_create_owned(&ClientVersion { client_version });
-        gauge.inc();
-        Client(gauge)
+        let version = if plain && !version.is_empty() { version } else { "unknown" };
+        let mut open = self.open_versions();
+        let version = if open.len() < VERSIONS || open.contains_key(version) { version } else { "other" }.to_owned();
+        *open.entry(version.clone()).or_default() += 1;
+        self.0.client_versions.get_or_create(&ClientVersion { client_version: version.clone() }).inc();
+        Client { metrics: self.clone(), version }
+    }
+
+    fn open_versions(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
+        self.0.open_versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A stream ended because its peer did not read.
@@ -282,6 +321,17 @@ impl KdsMetrics {
         self.0.sessions_closed.get_or_create(&Reason { reason }).inc();
     }
 
+    /// Takes the series of a zone away that was deleted.
+    pub(crate) fn forget(&self, zone: &str) {
+        let kinds = model::Kind::all().map(|kind| kind.name).chain(["unknown"]);
+        for kind in kinds {
+            let label = ZoneAndType { zone_name: zone.to_owned(), resource_type: kind.to_owned() };
+            for family in [&self.0.nacks, &self.0.too_large, &self.0.unreadable, &self.0.unacknowledged] {
+                family.remove(&label);
+            }
+        }
+    }
+
     /// Sets the gauges to what is open now. Zones that left keep their label with 0 only as long as they are in `zones`.
     pub(crate) fn open(&self, open: &[(model::ZoneName, &'static str)]) {
         self.0.streams.set(i64::try_from(open.len()).unwrap_or(i64::MAX));
@@ -297,4 +347,39 @@ impl KdsMetrics {
 /// A peer may name any type; labels hold the ones of the table.
 fn known(kind: &str) -> String {
     model::Kind::by_name(kind).map_or_else(|| "unknown".to_owned(), |kind| kind.name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+
+    fn series(registry: &Registry, name: &str) -> Vec<String> {
+        let mut text = String::new();
+        encode(&mut text, registry).unwrap();
+        text.lines().filter(|line| line.starts_with(&format!("{name}{{"))).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn versions_of_zones_make_few_series_and_none_that_stays() {
+        let mut registry = Registry::default();
+        let metrics = KdsMetrics::register(&mut registry);
+        let clients: Vec<Client> = (0..1000).map(|index| metrics.client(&format!("2.9.{index}"))).collect();
+        let found = series(&registry, "kds_delta_client_versions");
+        assert_eq!(found.len(), VERSIONS + 1);
+        assert!(found.iter().any(|line| line.contains("other") && line.ends_with(" 936")), "{found:?}");
+        drop(clients);
+        assert_eq!(series(&registry, "kds_delta_client_versions"), [""; 0]);
+    }
+
+    #[test]
+    fn a_deleted_zone_leaves_no_series() {
+        let mut registry = Registry::default();
+        let metrics = KdsMetrics::register(&mut registry);
+        metrics.rejected("west", "Mesh", "x");
+        metrics.unreadable("west", "MeshTimeout");
+        metrics.forget("west");
+        assert_eq!(series(&registry, "kds_nack_total").len() + series(&registry, "kds_type_unreadable_total").len(), 0);
+    }
 }

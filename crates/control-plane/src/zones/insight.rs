@@ -21,7 +21,7 @@ use model::{Key, Kind, Labels, Resource, ZoneName};
 use prost::Message as _;
 pub use record::{Peer, StreamName};
 use store::{Precondition, Query, ResourceStore, StoreError};
-use sync::SizeNotice;
+use sync::{SizeNotice, Unreadable};
 use tokio::{sync::Notify, time::Instant};
 use tracing::{debug, info, warn};
 pub use trouble::RejectedBy;
@@ -233,6 +233,12 @@ impl Insights {
             }
             SizeNotice::Fits { kind } => trouble::fits(insight, kind),
         });
+    }
+
+    /// Notes what the zone's version cannot read of a type, or that it reads all of it.
+    pub fn unreadable(&self, zone: &ZoneName, unreadable: &Unreadable) {
+        let now = self.shared.clock.now();
+        self.change(zone, Written::Soon, |insight| trouble::unreadable(insight, unreadable, now));
     }
 
     /// Notes that a response waits for its answer since then, or that it has one.

@@ -126,6 +126,7 @@ pub async fn deleted_zones(
         for zone in gone.iter().filter_map(|name: &String| ZoneName::parse(name).ok()) {
             report(&registry.close_zone(&zone, &CloseReason::ZoneDeleted), &metrics);
             insights.forget(&zone);
+            metrics.forget(zone.as_str());
         }
     }
 }

@@ -90,7 +90,7 @@ fn each_response_gets_its_own_answer() {
 }
 
 #[test]
-fn names_and_meshes_are_not_checked() {
+fn names_meshes_and_labels_keep_to_the_rules_of_rest() {
     let world = open_world();
     run(async {
         let mut up = Played::new("west").up(&world).await;
@@ -102,13 +102,29 @@ fn names_and_meshes_are_not_checked() {
         let spec = || {
             proto("Dataplane", Dataplane { networking: Some(networking.clone()), ..Default::default() }.encode_to_vec())
         };
-        let batch = vec![
-            sent("default", "Odd_Näme", &[], spec()),
-            sent("nowhere", "a", &[], spec()),
-            sent("", "b", &[], spec()),
-        ];
-        assert_eq!(up.report("Dataplane", batch).await, None);
-        assert_eq!(client::get(world.http(), "/dataplanes")["total"], 3);
+        let (long, large) = ("a".repeat(100_000), "a".repeat(1 << 20));
+        for (mesh, name, label, field) in [
+            ("default", "../../etc/passwd", ("team", "a"), "name: "),
+            ("default", "a\u{1b}[2J", ("team", "a"), "name: "),
+            ("default", "a\u{202e}b", ("team", "a"), "name: "),
+            ("default", &long, ("team", "a"), "name: "),
+            ("../x", "a", ("team", "a"), "mesh: "),
+            ("", "a", ("team", "a"), "mesh: "),
+            ("default", "a", ("team", &large), "labels: "),
+            ("default", "a", ("team", "\u{202e}"), "labels[\"team\"]: "),
+        ] {
+            let text = up.report("Dataplane", vec![sent(mesh, name, &[label], spec())]).await.unwrap();
+            assert!(text.starts_with(field), "{field} {text}");
+        }
+        assert_eq!(client::get(world.http(), "/dataplanes")["total"], 0);
+        // A zone may still have what is of a mesh that was deleted. It does not go on to others.
+        let service = || json(r#"{"ports":[{"port":80}]}"#);
+        assert_eq!(up.report("MeshService", vec![sent("ghost", "a", &[], service())]).await, None);
+        assert_eq!(up.report("MeshService", vec![sent("default", "b", &[], service())]).await, None);
+        let mut east = Played::new("east").down(&world).await;
+        east.ask("MeshService");
+        let response = east.until(|response| !response.resources.is_empty()).await;
+        assert!(response.resources.iter().all(|one| one.name.ends_with(".default")), "{response:?}");
     });
 }
 

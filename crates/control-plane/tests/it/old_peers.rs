@@ -1,10 +1,13 @@
 //! Zones of 2.9 to 2.14 against our global: what they say of themselves, how they name and answer (contract: kds 11.1).
 
-use std::{collections::BTreeSet, io::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write as _,
+};
 
 use flate2::{Compression, write::GzEncoder};
 use prost::Message as _;
-use testkit::{client, kds::Call};
+use testkit::{client, kds::Call, program::eventually};
 use wire::{
     envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse},
     kuma::mesh::v1alpha1::{
@@ -15,7 +18,7 @@ use wire::{
 
 use crate::{
     broken_peers::{DOWN, UP, peer},
-    played_zone::{Played, json, names, open_world, proto, run, seen, sent},
+    played_zone::{Down, Played, Seen, json, names, open_world, proto, run, seen, sent},
     world::World,
 };
 
@@ -171,7 +174,7 @@ fn a_policy_of_another_zone_needs_its_feature() {
         ];
         let mut west = Played::new("west").up(&world).await;
         assert_eq!(west.report("MeshTimeout", vec![sent("default", "produced", &labels, json(spec))]).await, None);
-        let produced = |seen: &[crate::played_zone::Seen]| {
+        let produced = |seen: &[Seen]| {
             seen.iter().any(|one| one.labels.get("kuma.io/display-name").is_some_and(|name| name == "produced"))
         };
         let mut east = Played::new("east").down(&world).await;
@@ -195,8 +198,8 @@ fn a_policy_of_another_zone_needs_its_feature() {
 fn a_generator_for_multi_zone_services_needs_its_feature() {
     let world = open_world();
     run(async {
-        let selects = |seen: &[crate::played_zone::Seen]| {
-            let text = |one: &crate::played_zone::Seen| String::from_utf8(one.spec.value.clone()).unwrap();
+        let selects = |seen: &[Seen]| {
+            let text = |one: &Seen| String::from_utf8(one.spec.value.clone()).unwrap();
             seen.iter().filter(|one| text(one).contains("meshMultiZoneService")).count()
         };
         let with = Played::new("with").down(&world).await.first("HostnameGenerator").await;
@@ -211,7 +214,7 @@ fn a_policy_without_a_top_level_target_needs_no_feature() {
     let world = open_world();
     world.apply(&policy("t1"));
     run(async {
-        let old = Played { version: "2.9.0", ..Played::new("old") }.without("optional-top-level-target-ref");
+        let old = Played { version: "2.10.0", ..Played::new("old") }.without("optional-top-level-target-ref");
         let mut names = Vec::new();
         for zone in [old, Played::new("new")] {
             let policies = zone.down(&world).await.first("MeshTimeout").await;
@@ -222,25 +225,115 @@ fn a_policy_without_a_top_level_target_needs_no_feature() {
     });
 }
 
-#[test]
-fn a_zone_2_9_3_gets_a_rejected_batch_again_and_2_9_4_does_not() {
-    let world = open_world();
-    run(async {
-        let zone = |name: &str, version| Played { version, ..Played::new(name) };
-        let (mut before, mut since) =
-            (zone("before", "2.9.3").down(&world).await, zone("since", "2.9.4").down(&world).await);
-        let mut first = BTreeSet::new();
-        for down in [&mut before, &mut since] {
-            down.ask("MeshTimeout");
-            let response = down.next().await;
-            first = seen(&response).into_iter().map(|one| one.name).collect();
-            down.nack(&response, "spec: one of them is bad");
+/// What a zone of 2.9.3 has of MeshTimeout, by display name. It drops a batch whole if it cannot read one policy of it,
+/// says which rule that breaks, and takes the first batch that it does not drop for all there is.
+struct Timeouts {
+    known: BTreeMap<String, String>,
+    first: bool,
+}
+
+impl Timeouts {
+    async fn take(&mut self, down: &mut Down) {
+        let response = down.next().await;
+        assert_eq!(response.type_url, "MeshTimeout");
+        let text = |one: &Seen| String::from_utf8(one.spec.value.clone()).unwrap();
+        let unreadable = |one: &&Seen| {
+            let spec: serde_json::Value = serde_json::from_str(&text(one)).unwrap();
+            (spec.get("from").is_none() && spec.get("to").is_none()) || text(one).contains("7h")
+        };
+        let seen = seen(&response);
+        if seen.iter().any(|one| unreadable(&one)) {
+            down.nack(&response, "spec: at least one of 'from', 'to' has to be defined");
+            return;
         }
-        assert!(!first.is_empty());
-        world.apply(&policy("t1"));
-        let again: BTreeSet<_> = seen(&before.next().await).into_iter().map(|one| one.name).collect();
-        assert!(again.is_superset(&first) && again.len() == first.len() + 1, "{again:?}");
-        assert_eq!(seen(&since.next().await).len(), 1);
+        if std::mem::take(&mut self.first) {
+            self.known.clear();
+        }
+        self.known.extend(seen.iter().map(|one| (one.name.clone(), text(one))));
+        for removed in &response.removed_resources {
+            self.known.remove(removed.strip_suffix(".default").unwrap());
+        }
+        down.ack(&response);
+    }
+
+    /// Takes responses until it has these, and the value for one of them.
+    async fn until(&mut self, down: &mut Down, names: &[&str], value: &str) {
+        let display = |name: &String| name.rsplit_once('-').unwrap().0.to_owned();
+        loop {
+            let found: Vec<String> = self.known.keys().map(display).filter(|name| !name.starts_with("mesh-")).collect();
+            if found == names && self.known.values().any(|spec| spec.contains(value)) {
+                return;
+            }
+            self.take(down).await;
+        }
+    }
+}
+
+fn timeout(name: &str, member: &str, idle: &str) -> String {
+    let target = if member == "rules" { "" } else { "targetRef: {kind: Mesh}, " };
+    format!(
+        "type: MeshTimeout\nmesh: default\nname: {name}\nspec:\n  {member}: [{{{target}default: {{idleTimeout: {idle}}}}}]\n"
+    )
+}
+
+#[test]
+fn a_zone_2_9_3_gets_every_policy_that_it_can_read() {
+    let world = open_world();
+    // The mesh's own default policies have `rules` too.
+    world.apply(&timeout("a", "to", "1h"));
+    world.apply(&timeout("new", "rules", "1h"));
+    let trouble = || client::get(world.http(), "/zones/old/_overview")["zoneInsight"]["typeTroubles"].clone();
+    run(async {
+        let mut down = Played { version: "2.9.3", ..Played::new("old") }.down(&world).await;
+        let mut zone = Timeouts { known: BTreeMap::from([("gone-1".to_owned(), String::new())]), first: true };
+        down.ask("MeshTimeout");
+        zone.until(&mut down, &["a"], "1h").await;
+        let shown = eventually("what it cannot read", trouble, |one| one.get("MeshTimeout").is_some());
+        let unreadable = &shown["MeshTimeout"]["unreadable"];
+        assert_eq!(unreadable["sinceVersion"], "2.10", "{shown}");
+        assert!(unreadable["resources"].to_string().contains("new-"), "{shown}");
+        assert_eq!(shown["MeshTimeout"].get("rejectedByZone"), None, "nothing was sent that it rejects: {shown}");
+
+        // Policies that it cannot read come, change and go in between.
+        world.apply(&timeout("newer", "rules", "1h"));
+        world.apply(&timeout("b", "to", "2h"));
+        zone.until(&mut down, &["a", "b"], "2h").await;
+        world.apply(&timeout("newer", "rules", "2h"));
+        world.apply(&timeout("a", "to", "3h"));
+        zone.until(&mut down, &["a", "b"], "3h").await;
+        world.kumactl.ok(&["delete", "meshtimeout", "newer"], "");
+        world.apply(&timeout("new", "to", "4h"));
+        zone.until(&mut down, &["a", "b", "new"], "4h").await;
+        world.apply(&timeout("new", "rules", "5h"));
+        zone.until(&mut down, &["a", "b"], "3h").await;
+        // And one that it rejects for a reason that nobody foresaw.
+        world.apply(&timeout("c", "to", "7h"));
+        world.apply(&timeout("d", "to", "8h"));
+        zone.until(&mut down, &["a", "b", "d"], "8h").await;
+        eventually("what it rejects", trouble, |one| one["MeshTimeout"].get("rejectedByZone").is_some());
+
+        // A new stream: the one bad policy keeps nothing from the first response.
+        let mut down = Played { version: "2.9.3", ..Played::new("old") }.down(&world).await;
+        let mut zone = Timeouts { known: BTreeMap::new(), first: true };
+        down.ask("MeshTimeout");
+        zone.until(&mut down, &["a", "b", "d"], "8h").await;
+    });
+    let (_, metrics) = client::ask(world.global.address("diagnostics"), "GET", "/metrics", None);
+    let counted = r#"kds_type_unreadable_total{zone="Global",zone_name="old",resource_type="MeshTimeout"}"#;
+    assert!(metrics.contains(counted), "{metrics}");
+}
+
+#[test]
+fn a_zone_gets_what_its_version_reads() {
+    let world = open_world();
+    world.apply(&timeout("new", "rules", "1h"));
+    run(async {
+        for (zone, version, expected) in
+            [("z9", "2.9.19", false), ("z10", "2.10.0", true), ("z0", "0.0.0-preview.vabc", true), ("z", "", true)]
+        {
+            let seen = Played { version, ..Played::new(zone) }.down(&world).await.first("MeshTimeout").await;
+            assert_eq!(names(&seen).iter().any(|name| name.starts_with("new-")), expected, "{version}");
+        }
     });
 }
 

@@ -115,6 +115,18 @@ pub fn label_value(value: &str) -> Vec<String> {
     reasons
 }
 
+/// Checks the value of a label that a control plane wrote: of the characters of a label, and as long as a name.
+pub(super) fn long_label_value(value: &str) -> Vec<String> {
+    let odd = |c: u8| !(c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'));
+    if value.len() > 253 {
+        vec!["must be no more than 253 bytes".to_owned()]
+    } else if value.bytes().any(odd) {
+        vec![LABEL_VALUE.to_owned()]
+    } else {
+        Vec::new()
+    }
+}
+
 fn is_subdomain(text: &str) -> bool {
     let lower = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
     text.split('.').all(|part| {

@@ -7,8 +7,13 @@ use std::{
 
 use bytes::Bytes;
 use imbl::ordmap::DiffItem;
+use model::Kind;
 
-use super::{Audience, SizeNotice};
+use super::{
+    Audience, SizeNotice,
+    search::{Next, Search},
+    unreadable::{Unreadable, reads_all},
+};
 use crate::{
     feature::Features,
     message::{DeltaResponse, Step},
@@ -55,6 +60,12 @@ struct Rare {
     before: Option<Before>,
     /// The generation that such a consumer rejected: it is not tried again.
     rejected: Option<u64>,
+    /// What such a consumer rejects, as far as it is found.
+    search: Search,
+    /// What the consumer's version cannot read, as it was told.
+    unreadable: Option<Unreadable>,
+    /// That has changed, perhaps.
+    look_for_unreadable: bool,
 }
 
 /// What a consumer had before a response.
@@ -64,6 +75,10 @@ struct Before {
     exact: bool,
     /// The generation of the response.
     generation: u64,
+    /// What was new in the response, and in which version.
+    batch: Vec<(WireName, String)>,
+    /// How large it was.
+    bytes: usize,
 }
 
 /// What most lanes have instead.
@@ -76,6 +91,9 @@ static NOTHING: Rare = Rare {
     parts: 0,
     before: None,
     rejected: None,
+    search: Search::NONE,
+    unreadable: None,
+    look_for_unreadable: false,
 };
 
 impl Lane {
@@ -130,13 +148,25 @@ impl Lane {
         self.in_flight = false;
         self.settled = false;
         let Some(rare) = &mut self.rare else { return };
-        if let Some(before) = rare.before.take().filter(|_| rejected) {
-            // It still waits for a first response, and takes an empty one for the truth too.
-            self.answer_due |= before.sent.is_none();
-            self.sent = before.sent;
-            self.exact = before.exact;
-            rare.rejected = Some(before.generation);
+        let Some(before) = rare.before.take() else { return };
+        if !rejected {
+            rare.search.taken();
+            return;
         }
+        let Before { sent, exact, generation, batch, bytes } = before;
+        let next = if sent.is_none() && *self.kind == *Kind::MESH.name {
+            // An older version of a bad Mesh would go, and with it everything in the mesh.
+            Next::Wait
+        } else if sent.is_none() {
+            rare.search.dropped_first(&batch, bytes, generation)
+        } else {
+            rare.search.dropped(&batch)
+        };
+        rare.rejected = (next == Next::Wait).then_some(generation);
+        // It still waits for a first response, and takes an empty one for the truth too.
+        self.answer_due |= sent.is_none();
+        self.sent = sent;
+        self.exact = exact;
     }
 
     /// Takes a first request that came again: it is answered again.
@@ -186,6 +216,9 @@ impl Lane {
         notices: &mut Vec<SizeNotice>,
     ) -> Option<DeltaResponse> {
         self.forget_withheld(current, audience, notices);
+        if let Some(rare) = &mut self.rare {
+            rare.search.on_generation(current);
+        }
         let rare = self.rare();
         let generation = current.generation();
         let ends_parts = rare.unfinished && rare.withheld.is_empty();
@@ -200,7 +233,17 @@ impl Lane {
             return None;
         }
         let base = self.sent.clone().unwrap_or_else(|| Arc::new(self.said_to_have(current)));
-        let difference = self.difference(&base, current, audience);
+        let mut difference = self.difference(&base, current, audience);
+        if difference.is_empty()
+            && difference.postponed
+            && let Some(rare) = self.rare.as_mut().filter(|_| self.sent.is_some())
+        {
+            rare.search.widen();
+            difference = self.difference(&base, current, audience);
+        }
+        if difference.unreadable {
+            self.rare_mut().look_for_unreadable = true;
+        }
         if difference.is_empty() && !self.answer_due && !ends_parts {
             // Nothing of it is for this zone.
             self.sent = Some(Arc::clone(current));
@@ -208,11 +251,15 @@ impl Lane {
             self.settled = true;
             return None;
         }
-        if audience.drops_rejected_batches {
-            self.rare_mut().before = Some(Before { sent: self.sent.clone(), exact: self.exact, generation });
-        }
         let bytes = difference.bytes() + ENVELOPE;
+        if audience.drops_rejected_batches {
+            let (sent, exact) = (self.sent.clone(), self.exact);
+            self.rare_mut().before = Some(Before { sent, exact, generation, batch: Vec::new(), bytes });
+        }
         if bytes <= limit {
+            if difference.postponed {
+                return Some(self.some(&base, current, difference, notices));
+            }
             return Some(self.whole(current, difference, notices));
         }
         if self.sent.is_none() && !audience.features.contains(Features::PARTS) {
@@ -223,6 +270,18 @@ impl Lane {
             return None;
         }
         self.part(&base, current, difference, limit, notices)
+    }
+
+    /// Returns what the consumer's version cannot read of the kind, if that has changed since it was told.
+    pub(super) fn take_unreadable(&mut self, current: &Snapshot, audience: &Audience) -> Option<Unreadable> {
+        let rare = self.rare.as_mut().filter(|rare| rare.look_for_unreadable)?;
+        rare.look_for_unreadable = false;
+        let found = Unreadable::of(current, audience);
+        let known = rare.unreadable.take();
+        rare.unreadable = Some(found.clone()).filter(|found| !found.is_over());
+        let changed = known != rare.unreadable;
+        self.rare.take_if(|rare| rare.is_usual());
+        changed.then_some(found)
     }
 
     /// What is gone is not too large any more. A consumer that drops batches may never hear of it.
@@ -241,7 +300,7 @@ impl Lane {
         difference: Difference,
         notices: &mut Vec<SizeNotice>,
     ) -> DeltaResponse {
-        let step = Step { from: self.sent.as_ref().map(|sent| sent.generation()), to: current.generation() };
+        let step = Step { readers: difference.readers, ..self.step(current) };
         let rare = self.rare();
         let for_all = self.exact && !difference.hidden && rare.names.is_none() && rare.initial_versions.is_empty();
         self.sent = Some(Arc::clone(current));
@@ -256,6 +315,27 @@ impl Lane {
         }
         self.rare.take_if(|rare| rare.is_usual());
         response
+    }
+
+    /// All but what is postponed: what that is follows.
+    fn some(
+        &mut self,
+        base: &Snapshot,
+        current: &Arc<Snapshot>,
+        difference: Difference,
+        notices: &mut Vec<SizeNotice>,
+    ) -> DeltaResponse {
+        let step = self.step(current);
+        let said = difference.changed.iter().map(|entry| (**entry).clone()).collect();
+        self.rare_mut().initial_versions = BTreeMap::new();
+        self.sent = Some(Arc::new(base.with_changes(said, &difference.removed)));
+        self.exact = false;
+        self.respond(difference, None, step, notices)
+    }
+
+    fn step(&self, current: &Snapshot) -> Step {
+        let from = self.sent.as_ref().map(|sent| sent.generation());
+        Step { from, to: current.generation(), readers: None }
     }
 
     /// Later responses only say what changed, so a large change may come in parts; a first one may towards a peer that
@@ -289,7 +369,8 @@ impl Lane {
                 part.changed.push(entry);
             }
         }
-        let step = Step { from: self.sent.as_ref().map(|sent| sent.generation()), to: current.generation() };
+        let step = self.step(current);
+        let rare = self.rare.get_or_insert_default();
         rare.unfinished |= self.sent.is_none();
         rare.initial_versions = BTreeMap::new();
         self.sent = Some(Arc::new(base.with_changes(known, &part.removed)));
@@ -312,6 +393,10 @@ impl Lane {
         let mut more = false;
         if let Some(rare) = &mut self.rare {
             rare.rejected = None;
+            if let Some(before) = &mut rare.before {
+                before.batch =
+                    difference.changed.iter().map(|entry| (entry.name.clone(), entry.version.clone())).collect();
+            }
             if !rare.withheld.is_empty() {
                 let said = difference.changed.iter().map(|entry| &entry.name).chain(&difference.removed);
                 said.for_each(|name| {
@@ -348,9 +433,8 @@ impl Lane {
     }
 
     fn difference(&self, base: &Snapshot, current: &Snapshot, audience: &Audience) -> Difference {
-        let visible =
-            |entry: &Entry| audience.sees(entry) && (self.names() == 0 || self.lists(&entry.name.to_string()));
-        difference(base, current, visible)
+        let listed = |entry: &Entry| self.names() == 0 || self.lists(&entry.name.to_string());
+        difference(base, current, audience, listed, &self.rare().search)
     }
 
     /// What the consumer has before its first response, if it is to be believed. Only its word for a version is known;
@@ -366,6 +450,7 @@ impl Lane {
                     payload: Bytes::new(),
                     origin_zone: None,
                     needs: Features::NONE,
+                    needs_for_all: Features::NONE,
                 },
             }
         };
@@ -377,7 +462,19 @@ impl Lane {
 impl Rare {
     /// Whether there is nothing in it that [`NOTHING`] does not have.
     fn is_usual(&self) -> bool {
-        let Self { names, initial_versions, unfinished, withheld, too_large, parts, before, rejected } = self;
+        let Self {
+            names,
+            initial_versions,
+            unfinished,
+            withheld,
+            too_large,
+            parts,
+            before,
+            rejected,
+            search,
+            unreadable,
+            look_for_unreadable,
+        } = self;
         names.is_none()
             && initial_versions.is_empty()
             && !unfinished
@@ -386,6 +483,9 @@ impl Rare {
             && *parts == 0
             && before.is_none()
             && rejected.is_none()
+            && search.is_over()
+            && unreadable.is_none()
+            && !look_for_unreadable
     }
 }
 
@@ -394,7 +494,14 @@ fn asks_for_everything(names: &[String]) -> bool {
 }
 
 /// What changed from one generation to another; what both share is skipped without a look.
-fn difference(sent: &Snapshot, current: &Snapshot, visible: impl Fn(&Entry) -> bool) -> Difference {
+fn difference(
+    sent: &Snapshot,
+    current: &Snapshot,
+    audience: &Audience,
+    listed: impl Fn(&Entry) -> bool,
+    search: &Search,
+) -> Difference {
+    let visible = |entry: &Entry| audience.sees(entry) && listed(entry);
     let mut difference = Difference::default();
     for item in sent.entries().diff(current.entries()) {
         let (name, old, new) = match item {
@@ -402,11 +509,22 @@ fn difference(sent: &Snapshot, current: &Snapshot, visible: impl Fn(&Entry) -> b
             DiffItem::Update { old: (name, old), new: (_, new) } => (name, Some(old), Some(new)),
             DiffItem::Remove(name, old) => (name, Some(old), None),
         };
-        let sees = |entry: Option<&Arc<Entry>>| entry.is_some_and(|entry| visible(entry));
-        difference.hidden |= old.is_some() != sees(old) || new.is_some() != sees(new);
+        for entry in old.into_iter().chain(new) {
+            difference.unreadable |= !reads_all(audience, entry.needs_for_all);
+            if !audience.reads(entry) {
+                difference.readers = Some(audience.features.common(Features::GATES));
+            } else if !visible(entry) {
+                difference.hidden = true;
+            }
+        }
         match new.filter(|new| visible(new)) {
+            // It has not got it, and has what it had before.
+            Some(new) if search.holds_back(new) => {
+                difference.hidden = true;
+                difference.postponed |= search.postpones(name);
+            }
             Some(new) => difference.changed.push(Arc::clone(new)),
-            None if sees(old) => difference.removed.push(name.clone()),
+            None if old.is_some_and(|old| visible(old)) => difference.removed.push(name.clone()),
             None => {}
         }
     }
@@ -420,6 +538,12 @@ struct Difference {
     removed: Vec<WireName>,
     /// Something differs for others that this audience does not see.
     hidden: bool,
+    /// Something differs that not all zones can read: the same for those who can read what these can.
+    readers: Option<Features>,
+    /// Something differs that this audience cannot read, or not all of.
+    unreadable: bool,
+    /// Something is sent later.
+    postponed: bool,
 }
 
 impl Difference {

@@ -14,6 +14,7 @@ fn entry(name: &str, version: &str) -> Entry {
         payload: Bytes::from(vec![0; 100]),
         origin_zone: None,
         needs: Features::NONE,
+        needs_for_all: Features::NONE,
     }
 }
 
@@ -205,11 +206,11 @@ fn streams_that_make_the_same_step_share_its_frame() {
     let mut one = Stream::new(vec![entry("a", "1")]);
     let mut two = Stream::new(vec![entry("a", "1")]);
     let (first, same) = (one.ask(), two.ask());
-    assert_eq!(first.step, Some(Step { from: None, to: 1 }));
+    assert_eq!(first.step, Some(Step { from: None, to: 1, readers: None }));
     assert_eq!((first.nonce.as_str(), first.step), (same.nonce.as_str(), same.step));
     one.ack(&first);
     one.change(vec![entry("a", "2")], &[]);
-    assert_eq!(one.next().unwrap().step, Some(Step { from: Some(1), to: 2 }));
+    assert_eq!(one.next().unwrap().step, Some(Step { from: Some(1), to: 2, readers: None }));
 }
 
 #[test]
@@ -403,7 +404,7 @@ fn a_refused_request_changes_nothing() {
 }
 
 #[test]
-fn a_frame_that_hides_something_is_not_shared() {
+fn a_frame_that_hides_something_is_shared_by_those_who_see_the_same() {
     let mut stream = Stream::new(vec![entry("a", "1")]);
     let first = stream.ask();
     stream.ack(&first);
@@ -411,17 +412,18 @@ fn a_frame_that_hides_something_is_not_shared() {
     stream.change(vec![gated, entry("b", "1")], &[]);
     let second = stream.next().unwrap();
     assert_eq!(
-        (names(&second), second.removed.len(), second.step),
-        (vec!["b@1".to_owned()], 1, None),
+        (names(&second), second.removed.len(), second.step.unwrap().readers),
+        (vec!["b@1".to_owned()], 1, Some(Features::NONE)),
         "what became invisible is taken back"
     );
     stream.ack(&second);
     stream.change(vec![entry("a", "3")], &[]);
     let third = stream.next().unwrap();
-    assert_eq!((names(&third), third.step), (vec!["a@3".to_owned()], None), "others had it all the time");
+    let readers = third.step.unwrap().readers;
+    assert_eq!((names(&third), readers), (vec!["a@3".to_owned()], Some(Features::NONE)), "others had it all the time");
     stream.ack(&third);
     stream.change(vec![entry("a", "4")], &[]);
-    assert!(stream.next().unwrap().step.is_some());
+    assert_eq!(stream.next().unwrap().step.unwrap().readers, None, "all zones");
 }
 
 /// A stream of our own zone: it takes a first response in parts.
@@ -502,24 +504,124 @@ fn removals_by_initial_versions_may_come_in_parts_too() {
     assert_eq!(removed, 59);
 }
 
-#[test]
-fn a_zone_before_2_9_4_that_rejects_gets_all_of_it_again_with_the_next_change() {
+/// A zone before 2.9.4: it drops a batch whole that has something bad in it.
+fn dropping_zone(entries: Vec<Entry>) -> Stream {
     let audience = Audience { drops_rejected_batches: true, ..audience() };
     let mut stream = Stream { sender: Sender::new(audience), snapshot: Snapshot::empty("K") };
-    stream.change(vec![entry("good", "1"), entry("bad", "1")], &[]);
+    stream.change(entries, &[]);
+    stream
+}
+
+/// Plays on until nobody has anything to say; returns the batches, those that were dropped with a `!`.
+fn play(stream: &mut Stream, bad: &[&str]) -> Vec<String> {
+    let mut batches = Vec::new();
+    while let Some(response) = stream.next() {
+        let names = names(&response);
+        let dropped = names.iter().any(|name| bad.contains(&name.as_str()));
+        let error = dropped.then(|| "spec: bad".to_owned());
+        stream.sender.on_request(DeltaRequest { error, ..ack(&response) }).unwrap();
+        let removed = response.removed.iter().map(|name| format!("-{}", name.name));
+        let said: Vec<String> = names.into_iter().chain(removed).collect();
+        batches.push(format!("{}{}", said.join(" "), if dropped { "!" } else { "" }));
+        assert!(batches.len() < 100, "{batches:?}");
+    }
+    batches
+}
+
+#[test]
+fn a_bad_resource_of_a_first_response_is_found_and_nothing_good_is_left_out() {
+    let mut stream = dropping_zone(["a", "b", "c"].map(|name| entry(name, "1")).into());
+    stream.sender.on_request(ask("K")).unwrap();
+    assert_eq!(play(&mut stream, &["b@1"]), ["a@1 b@1 c@1!", "b@1 c@1!", "a@1 c@1", "b@1!"]);
+    stream.change(vec![entry("c", "2"), entry("d", "1")], &[]);
+    assert_eq!(play(&mut stream, &["b@1"]), ["c@2 d@1"], "what is refused keeps nothing back");
+    stream.change(vec![entry("b", "2")], &[]);
+    assert_eq!(play(&mut stream, &["b@1"]), ["b@2"]);
+}
+
+#[test]
+fn of_several_bad_resources_of_a_first_response_none_is_taken_for_the_only_one() {
+    let mut stream = dropping_zone(["a", "b", "c"].map(|name| entry(name, "1")).into());
+    stream.sender.on_request(ask("K")).unwrap();
+    let bad = ["a@1", "b@1"];
+    assert_eq!(play(&mut stream, &bad), ["a@1 b@1 c@1!", "b@1 c@1!", "a@1 c@1!", "a@1 b@1!"]);
+    stream.change(vec![entry("a", "2")], &[]);
+    let batches = play(&mut stream, &bad);
+    assert_eq!(batches, ["a@2 b@1 c@1!", "b@1 c@1!", "a@2 c@1", "b@1!"], "as soon as one of them is good");
+}
+
+#[test]
+fn bad_resources_of_a_later_response_are_found_by_halves() {
+    let mut stream = dropping_zone(vec![entry("old", "1")]);
+    let first = stream.ask();
+    stream.ack(&first);
+    stream.change(["a", "b", "c", "d"].map(|name| entry(name, "1")).into(), &["old"]);
+    let batches = play(&mut stream, &["b@1", "d@1"]);
+    let expected =
+        ["a@1 b@1 c@1 d@1 -old!", "a@1 b@1 -old!", "a@1 -old", "b@1 c@1 d@1!", "b@1!", "c@1 d@1!", "c@1", "d@1!"];
+    assert_eq!(batches, expected);
+    stream.change(Vec::new(), &["b"]);
+    assert_eq!(play(&mut stream, &[]), ["-b"], "it may have an older one");
+    stream.change(vec![entry("a", "2")], &[]);
+    assert_eq!(play(&mut stream, &[]), ["a@2"]);
+}
+
+#[test]
+fn a_change_during_the_search_is_tried_whole_first() {
+    let mut stream = dropping_zone(["a", "b", "c"].map(|name| entry(name, "1")).into());
     let first = stream.ask();
     let nack = |response: &DeltaResponse| DeltaRequest { error: Some("bad".to_owned()), ..ack(response) };
     stream.sender.on_request(nack(&first)).unwrap();
-    assert_eq!(stream.next(), None, "not before something changes");
-    stream.change(vec![entry("bad", "2")], &[]);
-    let again = stream.next().unwrap();
-    assert_eq!(names(&again), ["bad@2", "good@1"], "it still takes the next response for a first one");
-    stream.ack(&again);
-    stream.change(vec![entry("bad", "3"), entry("other", "1")], &[]);
-    let second = stream.next().unwrap();
-    stream.sender.on_request(nack(&second)).unwrap();
-    stream.change(vec![entry("bad", "4")], &[]);
-    assert_eq!(names(&stream.next().unwrap()), ["bad@4", "other@1"], "what went down with the batch");
+    assert_eq!(names(&stream.next().unwrap()), ["b@1", "c@1"]);
+    stream.change(vec![entry("c", "2")], &[]);
+    let dropped = DeltaRequest {
+        kind: "K".to_owned(),
+        nonce: "x".to_owned(),
+        error: Some("bad".to_owned()),
+        ..DeltaRequest::default()
+    };
+    stream.sender.on_request(dropped).unwrap();
+    assert_eq!(play(&mut stream, &["c@1"]), ["a@1 b@1 c@2"], "the one that was left out may be good");
+}
+
+#[test]
+fn what_a_version_cannot_read_is_not_sent_and_is_told_once() {
+    let needs = Features::SINCE_2_10;
+    let new = |name: &str, version: &str| Entry { needs, needs_for_all: needs, ..entry(name, version) };
+    let half = Entry { needs_for_all: needs, ..entry("half", "1") };
+    let mut stream = dropping_zone(vec![entry("old", "1"), new("new", "1"), half]);
+    stream.sender.on_request(ask("K")).unwrap();
+    assert_eq!(play(&mut stream, &[]), ["half@1 old@1"]);
+    let told = |stream: &mut Stream| -> Vec<(usize, usize)> {
+        stream.sender.take_unreadable().iter().map(|one| (one.not_sent, one.in_part)).collect()
+    };
+    assert_eq!(told(&mut stream), [(1, 1)]);
+    stream.change(vec![new("new", "2"), entry("old", "2")], &[]);
+    assert_eq!(play(&mut stream, &[]), ["old@2"]);
+    assert_eq!(told(&mut stream), [], "it was said");
+    stream.change(vec![new("old", "3")], &[]);
+    assert_eq!(play(&mut stream, &[]), ["-old"], "what it had is not what it is now");
+    assert_eq!(told(&mut stream), [(2, 1)]);
+    stream.change(vec![entry("new", "3"), entry("old", "4")], &["half"]);
+    assert_eq!(play(&mut stream, &[]), ["new@3 old@4 -half"]);
+    assert_eq!(told(&mut stream), [(0, 0)], "over");
+}
+
+#[test]
+fn zones_that_read_the_same_share_their_steps() {
+    let gated = Entry { needs: Features::SINCE_2_12, needs_for_all: Features::SINCE_2_12, ..entry("gated", "1") };
+    let snapshot = Arc::new(Snapshot::empty("K").with_changes(vec![entry("a", "1"), gated], &[]));
+    let step = |zone: &str, features: Features| {
+        let mut sender = Sender::new(Audience { zone: zone.to_owned(), features, ..audience() });
+        sender.on_snapshot(Arc::clone(&snapshot));
+        sender.on_request(ask("K")).unwrap();
+        sender.next_within(usize::MAX).unwrap().step.unwrap()
+    };
+    let old = step("one", Features::HASH_SUFFIX);
+    assert_eq!(old, step("two", Features::HASH_SUFFIX | Features::ZONE_TOKEN), "what it sees is the same");
+    assert_ne!(old, step("three", Features::SINCE_2_10));
+    assert_ne!(old, step("four", Features::NEWEST));
+    assert_eq!(step("four", Features::NEWEST).readers, None);
 }
 
 #[test]

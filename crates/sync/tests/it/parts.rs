@@ -53,5 +53,6 @@ fn entry(name: u8, owner: u8, size: usize) -> Entry {
         payload: Bytes::from(vec![0; size]),
         origin_zone: (owner == 0).then(|| "west".to_owned()),
         needs: Features::NONE,
+        needs_for_all: Features::NONE,
     }
 }

@@ -106,7 +106,8 @@ fn names(response: &DeltaResponse) -> Vec<String> {
 }
 
 fn entry(name: WireName, version: &str) -> Entry {
-    Entry { name, version: version.to_owned(), payload: Bytes::new(), origin_zone: None, needs: Features::NONE }
+    let needs = Features::NONE;
+    Entry { name, version: version.to_owned(), payload: Bytes::new(), origin_zone: None, needs, needs_for_all: needs }
 }
 
 fn request(body: &Value) -> DeltaRequest {

@@ -160,3 +160,88 @@ fn a_status_that_is_no_json_is_rejected() {
     check("half-of-a-pair", b"{\"tls\":\"\\ud800\"}", 1);
     check("number", b"{\"tls\":1e999}", 1);
 }
+
+/// What a global takes of the zone `west`, which may keep so much.
+async fn of_west(resources: usize, bytes: usize) -> (Arc<dyn ResourceStore>, Applier) {
+    let store: Arc<dyn ResourceStore> = Arc::new(MemoryStore::new());
+    let zone = Resource { labels: Labels::new(), ..policy(&Key::global(Kind::ZONE, "west"), "") };
+    store.put(zone, Precondition::Absent).await.unwrap();
+    let origin = Origin::Zone { name: "west".to_owned(), prefix_names: false };
+    let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
+    let applier = Applier::new(Arc::clone(&store), clock, origin, KdsMetrics::register(&mut Default::default()));
+    (store, applier.within(Quotas::new(resources, bytes)))
+}
+
+fn reported(name: &str, note: &str) -> Received {
+    let labels = [("note".to_owned(), note.to_owned())].into();
+    Received { name: WireName::parse(name), labels, spec: SPEC.into(), status: None }
+}
+
+fn report(resources: Vec<Received>, removed: &[&str]) -> Plan {
+    let removed = removed.iter().map(|name| WireName::parse(name)).collect();
+    Plan { resources, removed, initial: false, ..plan("") }
+}
+
+async fn kept(store: &Arc<dyn ResourceStore>) -> Vec<String> {
+    let items = store.list(&Query::all(timeout())).await.unwrap().items;
+    items.into_iter().map(|stored| stored.resource.key.name.clone()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_zone_keeps_as_many_resources_as_its_quota_says() {
+    let (store, applier) = of_west(2, usize::MAX).await;
+    let three = ["a.default", "b.default", "c.default"].map(|name| reported(name, ""));
+    let outcome = applier.apply(report(three.into(), &[])).await.unwrap();
+    assert!(outcome.rejected[0].contains("quota: 1 resources of type MeshTimeout"), "{outcome:?}");
+    assert_eq!(kept(&store).await, ["a", "b"]);
+    // What takes away, or changes what is there, passes; and makes room.
+    let other = report(vec![reported("a.default", "x"), reported("c.default", "")], &["b.default"]);
+    assert_eq!(applier.apply(other).await, Ok(Outcome::default()));
+    assert_eq!(kept(&store).await, ["a", "c"]);
+    let first = Plan { initial: true, ..report(vec![reported("d.default", ""), reported("e.default", "")], &[]) };
+    assert_eq!(applier.apply(first).await, Ok(Outcome::default()), "a first response replaces what is there");
+    assert_eq!(kept(&store).await, ["d", "e"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_zone_keeps_as_many_bytes_as_its_quota_says() {
+    let (store, applier) = of_west(usize::MAX, 400).await;
+    assert_eq!(applier.apply(report(vec![reported("a.default", "short")], &[])).await, Ok(Outcome::default()));
+    let long = Received { spec: format!("{SPEC}{}", " ".repeat(1000)).into(), ..reported("a.default", "short") };
+    // Compared by value a spec with blanks is the same one.
+    let long = Received { labels: [("note".to_owned(), "x".to_owned())].into(), ..long };
+    let outcome = applier.apply(report(vec![long], &[])).await.unwrap();
+    assert!(outcome.rejected[0].contains("quota"), "{outcome:?}");
+    let note = |stored: Option<Stored>| stored.unwrap().resource.labels["note"].clone();
+    let key = Key::in_mesh(timeout(), "default", "a");
+    assert_eq!(note(store.get(&key).await.unwrap()), "short", "what was there stays");
+    assert_eq!(applier.apply(report(vec![reported("a.default", "s")], &[])).await, Ok(Outcome::default()));
+    assert_eq!(note(store.get(&key).await.unwrap()), "s", "less always passes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_reported_before_the_start_counts() {
+    let (store, applier) = of_west(2, usize::MAX).await;
+    let labels: Labels =
+        [(labels::ORIGIN, "zone"), (labels::ZONE, "west")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    for name in ["x", "y"] {
+        let key = Key::in_mesh(Kind::by_name("MeshRetry").unwrap(), "default", name);
+        store.put(Resource { labels: labels.clone(), ..policy(&key, "") }, Precondition::Absent).await.unwrap();
+    }
+    let two = ["a.default", "b.default"].map(|name| reported(name, ""));
+    let outcome = applier.apply(report(two.into(), &[])).await.unwrap();
+    assert_eq!((outcome.rejected.len(), kept(&store).await.len()), (1, 0), "of another kind, and of an earlier stream");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_zone_takes_no_name_of_another_zone() {
+    let (store, applier) = of_west(10, usize::MAX).await;
+    let named = |zone: &str| {
+        let name = sync::hashed_name("default", "payments", Some(zone), None);
+        let labels = [(labels::DISPLAY_NAME.to_owned(), "payments".to_owned())].into();
+        Received { labels, ..reported(&format!("{name}.default"), "") }
+    };
+    let outcome = applier.apply(report(vec![named("east"), named("west")], &[])).await.unwrap();
+    assert!(outcome.rejected[0].starts_with("name: its hash is not"), "{outcome:?}");
+    assert_eq!(kept(&store).await, [sync::hashed_name("default", "payments", Some("west"), None)]);
+}

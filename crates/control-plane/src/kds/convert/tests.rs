@@ -18,6 +18,7 @@ fn outgoing(mesh: &str, name: &str, spec: &str, status: Option<&str>) -> Outgoin
         status: status.map(|status| text(status).into()),
         origin_zone: None,
         needs: Features::NONE,
+        needs_for_all: Features::NONE,
     }
 }
 

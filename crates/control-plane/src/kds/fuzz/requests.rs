@@ -211,6 +211,7 @@ fn entry(kind: &str, mesh: &str, name: &str, spec: &str, zone: Option<&str>) -> 
         status: None,
         origin_zone: zone.map(str::to_owned),
         needs: Features::NONE,
+        needs_for_all: Features::NONE,
     };
     let kind = Kind::by_name(kind).unwrap();
     let spec = if matches!(kind.spec, model::SpecForm::Json) { outgoing.spec.clone() } else { bytes::Bytes::new() };

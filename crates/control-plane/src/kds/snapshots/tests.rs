@@ -74,7 +74,25 @@ fn services(builder: &mut Builder) -> Vec<(String, String)> {
 
 fn builder() -> Builder {
     let metrics = KdsMetrics::register(&mut prometheus_client::registry::Registry::default());
-    Builder::new(Provider::Global { hashed: true, skip_prefixes: Vec::new() }, metrics)
+    let mut builder = Builder::new(Provider::Global { hashed: true, skip_prefixes: Vec::new() }, metrics);
+    let mesh = resource(Key::global(Kind::MESH, "default"), None);
+    builder.set(&mesh.key.clone(), Some(Arc::new(mesh)));
+    builder
+}
+
+#[test]
+fn what_a_zone_reports_of_a_mesh_goes_on_while_the_mesh_exists() {
+    let mut builder = builder();
+    builder.complete = true;
+    let mesh = resource(Key::global(Kind::MESH, "ghost"), None);
+    let own = service("backend", "west", "backend", None, 1);
+    let own = Resource { key: Key { mesh: "ghost".to_owned(), ..own.key.clone() }, ..own };
+    builder.set(&own.key, Some(Arc::new(own.clone())));
+    assert_eq!(services(&mut builder), [], "nobody made the mesh");
+    builder.set(&mesh.key, Some(Arc::new(mesh.clone())));
+    assert_eq!(services(&mut builder).len(), 1);
+    builder.set(&mesh.key, None);
+    assert_eq!(services(&mut builder), []);
 }
 
 #[test]
@@ -138,7 +156,8 @@ async fn a_zone_that_was_deleted_while_nobody_watched_is_not_disabled_any_more()
     assert_eq!(services(&mut builder), []);
     let memory: Arc<dyn ResourceStore> = Arc::new(MemoryStore::new());
     memory.put(own, Precondition::Absent).await.unwrap();
-    let mut watch = memory.watch(Kinds::Only(vec![Kind::by_name("MeshService").unwrap()]));
+    memory.put(resource(Key::global(Kind::MESH, "default"), None), Precondition::Absent).await.unwrap();
+    let mut watch = memory.watch(Kinds::Only(vec![Kind::MESH, Kind::by_name("MeshService").unwrap()]));
     builder.complete = false;
     while !builder.complete {
         builder.take(watch.next().await.unwrap());

@@ -3,7 +3,6 @@
 use axum::response::Response;
 use model::{Key, Kind, Resource, Scope, document, kri, kri::Kri, labels};
 use store::{Query, Stored};
-
 use sync::hashed_name;
 
 use super::{

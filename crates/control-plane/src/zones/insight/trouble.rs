@@ -4,7 +4,8 @@
 
 use jiff::Timestamp;
 use model::Kind;
-use wire::kuma::system::v1alpha1::{KdsRefusal, KdsRejection, KdsTooLarge, KdsTypeTrouble, ZoneInsight};
+use sync::Unreadable;
+use wire::kuma::system::v1alpha1::{KdsRefusal, KdsRejection, KdsTooLarge, KdsTypeTrouble, KdsUnreadable, ZoneInsight};
 
 use super::record::time;
 
@@ -48,15 +49,29 @@ pub(super) fn fits(insight: &mut ZoneInsight, kind: &str) {
     change(insight, kind, |trouble| trouble.too_large = None);
 }
 
+/// Notes what the zone's version cannot read of a type, or that it reads all of it.
+pub(super) fn unreadable(insight: &mut ZoneInsight, unreadable: &Unreadable, now: Timestamp) {
+    let Unreadable { kind, since, not_sent, in_part, examples } = unreadable;
+    let [not_sent, sent_in_part] = [*not_sent, *in_part].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+    let trouble = KdsUnreadable {
+        time: time(now),
+        since_version: (*since).to_owned(),
+        not_sent,
+        sent_in_part,
+        resources: examples.iter().map(|name| cut(&name.to_string())).collect(),
+    };
+    change(insight, kind, |known| known.unreadable = Some(trouble).filter(|_| !unreadable.is_over()));
+}
+
 /// Notes that a response waits for its answer since then, or that it has one.
 pub(super) fn unacknowledged(insight: &mut ZoneInsight, kind: &str, since: Option<Timestamp>) {
     change(insight, kind, |trouble| trouble.unacknowledged_since = since.and_then(time));
 }
 
-/// A new subscription starts with first responses: what was too large or unanswered on the last one is over.
+/// A new subscription starts with first responses: what was too large, unreadable or unanswered on the last one is over.
 pub(super) fn start_anew(insight: &mut ZoneInsight) {
     insight.type_troubles.retain(|_, trouble| {
-        (trouble.too_large, trouble.unacknowledged_since) = (None, None);
+        (trouble.too_large, trouble.unreadable, trouble.unacknowledged_since) = (None, None, None);
         *trouble != KdsTypeTrouble::default()
     });
 }

@@ -83,8 +83,11 @@ fn compare(
 ) {
     for kind in kinds().filter(|kind| direction.carries(*kind)) {
         let of_kind = |key: &Key| key.kind == kind;
-        let any_bad = expected.iter().any(|(key, content)| of_kind(key) && is_bad(&content.1));
-        match exactness(world, zone, direction, kind, any_bad) {
+        let bad = expected.iter().filter(|(key, content)| of_kind(key) && is_bad(&content.1)).count();
+        let several_bad = bad > 1
+            || (bad == 1 && kind == Kind::MESH)
+            || (bad == 1 && expected.keys().filter(|key| of_kind(key)).count() == 1);
+        match exactness(world, zone, direction, kind, several_bad) {
             Exactness::Exact => {}
             Exactness::NothingMissing => found.retain(|key, _| !of_kind(key) || expected.contains_key(key)),
             Exactness::Unknown => {
@@ -114,26 +117,26 @@ enum Exactness {
     Exact,
 }
 
-fn exactness(world: &World, zone: &Zone, direction: Direction, kind: Kind, any_bad: bool) -> Exactness {
+fn exactness(world: &World, zone: &Zone, direction: Direction, kind: Kind, several_bad: bool) -> Exactness {
     let sizes: Vec<usize> = visible(world, zone, direction, kind).map(|entry| entry.payload.len()).collect();
     let any_too_large = sizes.iter().any(|size| too_large(world, *size));
     let all_too_large = too_large(world, sizes.iter().sum());
-    let (mut dropped, mut best) = (false, None);
+    let mut best = None;
     for link in zone.live_links(direction) {
         let lane = link.lane(kind.name);
-        dropped |= lane.dropped.is_some();
         let exactness = match &link.provider {
             _ if lane.complete => Exactness::Exact,
             // It has nothing at all, and says nothing.
             Provider::Real(engine) if engine.node().is_empty() => Exactness::Unknown,
             Provider::Ours { .. } if link.takes_parts() && any_too_large => Exactness::NothingMissing,
             Provider::Ours { .. } if !link.takes_parts() && all_too_large => Exactness::Unknown,
-            _ if lane.dropped.is_some() && any_bad => Exactness::Unknown,
+            // One bad resource is found, and keeps nothing back.
+            _ if lane.dropped.is_some() && several_bad => Exactness::Unknown,
             _ => panic!("{} waits for a first response of {kind:?} {direction:?}", zone.name),
         };
         best = best.max(Some(exactness));
     }
-    let unknown = zone.doubts.contains_key(&(direction, kind.name)) || (dropped && any_bad);
+    let unknown = zone.doubts.contains_key(&(direction, kind.name));
     if unknown { Exactness::Unknown } else { best.unwrap_or(Exactness::Unknown) }
 }
 

@@ -121,6 +121,7 @@ fn encode(outgoing: &Outgoing) -> Entry {
         version: content,
         origin_zone: outgoing.origin_zone.clone(),
         needs: outgoing.needs,
+        needs_for_all: outgoing.needs_for_all,
     }
 }
 

@@ -55,8 +55,8 @@ pub(crate) struct Lane {
     released: bool,
     /// What the consumer rejected, and has not been sent anew.
     refused: BTreeMap<WireName, String>,
-    /// The generation of a response that the consumer dropped whole.
-    pub(crate) dropped: Option<u64>,
+    /// The generation of a response that the consumer dropped whole, and what was in it.
+    pub(crate) dropped: Option<(u64, Vec<WireName>)>,
     /// The consumer took a whole first response.
     pub(crate) complete: bool,
     /// When the consumer took a response last.
@@ -168,8 +168,12 @@ impl Link {
         assert!(!response.more || self.takes_parts(), "a part for a peer that takes none");
         let lane = self.lanes.get_mut(response.kind.as_str()).unwrap();
         assert!(std::mem::take(&mut lane.released), "two responses of {} in flight", response.kind);
-        let dropped = lane.dropped.take();
-        assert_ne!(dropped, Some(snapshot.generation()), "{} was dropped and nothing has changed", response.kind);
+        if let Some((generation, batch)) = lane.dropped.take()
+            && generation == snapshot.generation()
+        {
+            let names: Vec<_> = response.changed.iter().map(|entry| entry.name.clone()).collect();
+            assert_ne!(names, batch, "{} was dropped and nothing has changed", response.kind);
+        }
         for entry in &response.changed {
             let refused = lane.refused.remove(&entry.name);
             assert_ne!(refused.as_ref(), Some(&entry.version), "{} was rejected already", entry.name);
@@ -225,7 +229,8 @@ impl Link {
 
     /// The consumer took nothing, as zones before 2.9.4 do when they reject one resource.
     pub(crate) fn dropped(&mut self, sent: &OnTheWay, reasons: Vec<String>) {
-        self.lane_mut(&sent.response.kind).dropped = Some(sent.snapshot.generation());
+        let batch = sent.response.changed.iter().map(|entry| entry.name.clone()).collect();
+        self.lane_mut(&sent.response.kind).dropped = Some((sent.snapshot.generation(), batch));
         self.answer(&sent.response, reasons);
     }
 

@@ -10,7 +10,7 @@ use super::{Direction, World, consume::is_bad, leaves_global, zone::Zone};
 
 /// How many names and contents there are.
 pub(super) const NAMES: usize = 4;
-pub(super) const CONTENTS: u8 = 14;
+pub(super) const CONTENTS: u8 = 16;
 
 impl World {
     pub(super) fn global_put(&mut self, kind: Kind, name: usize, content: u8) {
@@ -122,6 +122,7 @@ fn resource(now: i64, kind: Kind, name: usize, content: u8) -> Resource {
         9 => spec = r#"{"selector":{"meshMultiZoneService":{}}}"#.to_owned(),
         10 => spec = filled(400),
         11 => spec = filled(2000),
+        12 | 13 => spec = format!(r#"{{"rules":[{{"default":{content}}}]}}"#),
         _ => {
             spec = r#"{"to":[{"targetRef":{"kind":"MeshService","labels":{"kuma.io/display-name":"a"}}}]}"#.to_owned();
             pairs.extend([label(labels::POLICY_ROLE, "producer"), label(labels::NAMESPACE, "ns")]);

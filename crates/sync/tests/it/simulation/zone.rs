@@ -28,10 +28,10 @@ pub(crate) enum Peer {
 impl Peer {
     pub(crate) fn features(self) -> Features {
         match self {
-            Self::Ours => Features::ALL | Features::OURS,
+            Self::Ours => Features::ALL | Features::OURS | Features::NEWEST,
             Self::Older => Features::HASH_SUFFIX | Features::ZONE_TOKEN,
-            Self::Unhashed => Features::PRODUCER_POLICY_FLOW | Features::HG_MZ_SELECTOR,
-            Self::Before2_9_4 => Features::ALL,
+            Self::Unhashed => Features::PRODUCER_POLICY_FLOW | Features::HG_MZ_SELECTOR | Features::SINCE_2_10,
+            Self::Before2_9_4 => Features::ALL | Features::of_version("2.9.3"),
         }
     }
 
@@ -47,6 +47,11 @@ impl Peer {
     /// Whether it stores a resource that it received and found valid.
     pub(crate) fn keeps(self, kind: &str, name: &WireName) -> bool {
         self != Self::Before2_9_4 || kind != "GlobalSecret" || name.name.starts_with("zone-token-signing-public-key")
+    }
+
+    /// Whether it finds a form of a policy invalid because it does not know it.
+    pub(crate) fn knows_rules(self) -> bool {
+        self.features().contains(Features::SINCE_2_10)
     }
 
     /// Whether people may make resources of a kind in it.
