@@ -32,8 +32,8 @@ struct LogOptions {
     /// Log into this file instead of standard error.
     #[arg(long, global = true, default_value = "")]
     log_output_path: String,
-    /// How many old log files are kept.
-    #[arg(long, global = true, default_value_t = 1000)]
+    /// How many old log files are kept. The peer keeps 1000: with files of 100 MB more than most disks hold.
+    #[arg(long, global = true, default_value_t = 10)]
     log_max_retained_files: usize,
     /// At how many megabytes a new log file begins.
     #[arg(long, global = true, default_value_t = 100)]

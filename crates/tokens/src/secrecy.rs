@@ -60,7 +60,7 @@ fn text(data: &[u8]) -> Option<&str> {
 /// The bytes that a text of base64 or hex stands for.
 fn decoded(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     let compact: Zeroizing<String> = Zeroizing::new(text.chars().filter(|c| !c.is_ascii_whitespace()).collect());
-    if compact.len() % 2 == 0 && compact.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if compact.len().is_multiple_of(2) && compact.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return hex(&compact);
     }
     let core = compact.trim_end_matches('=');

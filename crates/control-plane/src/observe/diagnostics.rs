@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tower::ServiceExt as _;
+use tracing::info;
 
 use crate::{
     limits::{Accepted, Port, Timeouts, accept, serve_http1},
@@ -110,6 +111,7 @@ async fn levels(State(diagnostics): State<Arc<Diagnostics>>) -> Response {
 }
 
 async fn clear_levels(State(diagnostics): State<Arc<Diagnostics>>) -> Response {
+    info!(target: "log-levels", "all log levels cleared");
     shown(&diagnostics.levels.clear_all())
 }
 
@@ -126,10 +128,13 @@ async fn set_level(State(diagnostics): State<Arc<Diagnostics>>, body: Bytes) -> 
         return refused(StatusCode::BAD_REQUEST, "invalid request body");
     };
     match diagnostics.levels.set(&wanted.component, &wanted.level) {
-        Ok(()) => StatusCode::OK.into_response(),
+        Ok(()) => {
+            info!(target: "log-levels", component = %wanted.component, level = %wanted.level, "log level set");
+            StatusCode::OK.into_response()
+        }
         Err(error @ LevelError::Unknown(_)) => refused(StatusCode::BAD_REQUEST, &format!("invalid log level: {error}")),
         Err(error @ LevelError::TooMany) => refused(StatusCode::TOO_MANY_REQUESTS, &error.to_string()),
-        Err(error @ (LevelError::NoName | LevelError::BadName(_))) => {
+        Err(error @ (LevelError::NoName | LevelError::BadName(_) | LevelError::Kept(_))) => {
             refused(StatusCode::BAD_REQUEST, &error.to_string())
         }
     }
@@ -137,7 +142,10 @@ async fn set_level(State(diagnostics): State<Arc<Diagnostics>>, body: Bytes) -> 
 
 async fn clear_level(State(diagnostics): State<Arc<Diagnostics>>, Path(component): Path<String>) -> Response {
     match diagnostics.levels.clear(&component) {
-        Ok(()) => StatusCode::OK.into_response(),
+        Ok(()) => {
+            info!(target: "log-levels", component = %component, "log level cleared");
+            StatusCode::OK.into_response()
+        }
         Err(error) => refused(StatusCode::BAD_REQUEST, &error.to_string()),
     }
 }

@@ -16,7 +16,7 @@ use std::{
 };
 
 use jiff::tz::TimeZone;
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Subscriber, subscriber::Interest};
 use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt as _};
 
 pub use self::levels::{LevelError, Levels, Verbosity};
@@ -88,6 +88,15 @@ struct Console {
 }
 
 impl<S: Subscriber> Layer<S> for Console {
+    /// Levels change while the program runs: no verdict may be kept but that on what is never shown.
+    fn register_callsite(&self, metadata: &'static tracing::Metadata<'static>) -> Interest {
+        if *metadata.level() == Level::TRACE || logger(metadata.target()).is_none() {
+            Interest::never()
+        } else {
+            Interest::sometimes()
+        }
+    }
+
     fn enabled(&self, metadata: &tracing::Metadata<'_>, _context: Context<'_, S>) -> bool {
         self.log.levels.shows(metadata.target(), *metadata.level())
     }
@@ -157,6 +166,26 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+
+    #[test]
+    fn a_level_works_both_ways_after_a_line_was_shown_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let log = Log { levels: Levels::new(Verbosity::Info), lines: LogLines::default() };
+        let sink = Sink::File(Mutex::new(file::Rotated::open(path.clone(), 1, 1).unwrap()));
+        let layer = Console { log: log.clone(), clock: Clock::system(), sink };
+        let say = |word: &str| tracing::info!(target: "test-levels", "{word}");
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            log.levels.set("test-levels", "off").unwrap();
+            say("hidden");
+            log.levels.clear_all();
+            say("shown");
+            log.levels.set("test-levels", "off").unwrap();
+            say("hidden");
+        });
+        let text = std::fs::read_to_string(path).unwrap();
+        assert_eq!((text.matches("shown").count(), text.matches("hidden").count()), (1, 0), "{text}");
+    }
 
     #[tokio::test]
     async fn a_line_is_what_operators_know() {

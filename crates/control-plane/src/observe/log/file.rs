@@ -1,8 +1,9 @@
 //! A log file that starts anew at a size and keeps some of its predecessors.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
     path::PathBuf,
 };
 
@@ -18,11 +19,8 @@ pub(super) struct Rotated {
 
 impl Rotated {
     pub(super) fn open(path: PathBuf, max_megabytes: u64, max_retained: usize) -> anyhow::Result<Self> {
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .with_context(|| format!("open the log file `{}`", path.display()))?;
+        let file =
+            private().append(true).open(&path).with_context(|| format!("open the log file `{}`", path.display()))?;
         let written = file.metadata().map_or(0, |metadata| metadata.len());
         Ok(Self { path, file, written, max_bytes: max_megabytes.max(1) * 1024 * 1024, max_retained })
     }
@@ -52,15 +50,24 @@ impl Rotated {
         if self.max_retained > 0 {
             let _failed = fs::rename(&self.path, numbered(1));
         }
-        if let Ok(file) = File::options().create(true).write(true).truncate(true).open(&self.path) {
+        if let Ok(file) = private().write(true).truncate(true).open(&self.path) {
             self.file = file;
             self.written = 0;
         }
     }
 }
 
+/// A new file is for its owner only: lines name zones, users and keys.
+fn private() -> OpenOptions {
+    let mut options = File::options();
+    options.create(true).mode(0o600);
+    options
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -78,6 +85,10 @@ mod tests {
             .collect();
         names.sort();
         assert_eq!(names, ["log", "log.1", "log.2"]);
+        for name in names {
+            let mode = fs::metadata(folder.path().join(&name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name} is for its owner only");
+        }
         assert_eq!(fs::metadata(path).unwrap().len(), 1024 * 1024);
     }
 }

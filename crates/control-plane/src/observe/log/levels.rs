@@ -15,6 +15,10 @@ const OVERRIDES: usize = 256;
 /// The longest name of a logger.
 const LONGEST_NAME: usize = 128;
 
+/// Loggers that tell who was let in, who was not, and what was changed: nobody who can reach a port switches them off.
+/// Those named after a module tell of keys and certificates.
+const AUDIT: &[&str] = &["api-server", "keys", "kds", "kds.auth", "kds.global", "kds.zone", "log-levels", "zones"];
+
 /// How much is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
@@ -38,6 +42,9 @@ pub enum LevelError {
     /// A name that no logger has.
     #[error("component name {0:?} contains invalid characters")]
     BadName(String),
+    /// The lines of this logger are always shown.
+    #[error("lines of {0:?} tell who was let in and cannot be switched off while the program runs")]
+    Kept(String),
     /// Enough.
     #[error("too many log level overrides")]
     TooMany,
@@ -97,6 +104,9 @@ impl Levels {
     pub fn set(&self, logger: &str, level: &str) -> Result<(), LevelError> {
         check_name(logger)?;
         let level = level.parse()?;
+        if level == Verbosity::Off && is_audit(logger) {
+            return Err(LevelError::Kept(logger.to_owned()));
+        }
         let mut single = self.single.write().unwrap_or_else(PoisonError::into_inner);
         if single.len() >= OVERRIDES && !single.contains_key(logger) {
             return Err(LevelError::TooMany);
@@ -118,6 +128,10 @@ impl Levels {
     }
 }
 
+fn is_audit(logger: &str) -> bool {
+    AUDIT.contains(&logger) || logger.contains("::")
+}
+
 fn check_name(name: &str) -> Result<(), LevelError> {
     if name.is_empty() {
         return Err(LevelError::NoName);
@@ -135,12 +149,22 @@ mod tests {
     fn a_logger_may_have_a_level_of_its_own() {
         let levels = Levels::new(Verbosity::Info);
         assert!(levels.shows("kds.auth", Level::WARN) && !levels.shows("kds.auth", Level::DEBUG));
-        levels.set("kds.auth", "debug").unwrap();
-        assert!(levels.shows("kds.auth", Level::DEBUG) && !levels.shows("kds.global", Level::DEBUG));
-        levels.set("kds.auth", "off").unwrap();
-        assert!(!levels.shows("kds.auth", Level::ERROR));
+        levels.set("store", "debug").unwrap();
+        assert!(levels.shows("store", Level::DEBUG) && !levels.shows("kds.global", Level::DEBUG));
+        levels.set("store", "off").unwrap();
+        assert!(!levels.shows("store", Level::ERROR));
         assert_eq!(levels.clear_all().len(), 1);
-        assert!(levels.shows("kds.auth", Level::INFO));
+        assert!(levels.shows("store", Level::INFO));
+    }
+
+    #[test]
+    fn lines_about_who_was_let_in_cannot_be_switched_off() {
+        let levels = Levels::new(Verbosity::Info);
+        for logger in AUDIT.iter().copied().chain(["control_plane::bootstrap"]) {
+            assert_eq!(levels.set(logger, "off"), Err(LevelError::Kept(logger.to_owned())));
+            assert!(levels.shows(logger, Level::INFO), "{logger}");
+            levels.set(logger, "debug").unwrap();
+        }
     }
 
     #[test]
