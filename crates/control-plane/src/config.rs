@@ -184,14 +184,14 @@ pub struct ApiServer {
     pub https: ApiPort,
     /// Its certificate.
     pub https_tls: Tls,
+    /// Clients of the TLS port must show a certificate of an authority in this file; none need to if there is none.
+    pub client_ca_file: Option<PathBuf>,
     /// Whether direct callers from this machine are admins.
     pub localhost_is_admin: bool,
     /// Whether an admin token is made at the first start.
     pub bootstrap_admin_token: bool,
     /// Whether user tokens are issued.
     pub enable_user_issuer: bool,
-    /// Whether keys of the store verify user tokens.
-    pub use_secrets: bool,
     /// The product that `GET /` names: the one whose kumactl is to be served.
     pub product: String,
     /// The path in front of every route.

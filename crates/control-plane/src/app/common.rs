@@ -204,7 +204,11 @@ impl Common {
             let tls = if secure {
                 let identity = self.identity_for(&server.https_tls, &self.identity)?;
                 let protocols = self.protocols(&server.https_tls)?;
-                Some(TlsAcceptor::from(identity.server_config(Alpn::None, &protocols, &ClientCerts::Ignore)?))
+                let clients = match &server.client_ca_file {
+                    Some(file) => ClientCerts::require(file, &self.tasks).context("apiServer.https.tlsCaFile")?,
+                    None => ClientCerts::Ignore,
+                };
+                Some(TlsAcceptor::from(identity.server_config(Alpn::None, &protocols, &clients)?))
             } else {
                 None
             };

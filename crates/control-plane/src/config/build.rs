@@ -22,6 +22,14 @@ pub(super) fn config(values: Values, remarks: Vec<String>, home: &str) -> Result
     }
 }
 
+/// The settings that a build reads, before it shows them all.
+#[cfg(test)]
+pub(super) fn read(values: Values) -> std::collections::BTreeSet<String> {
+    let mut builder = Builder { values, remarks: Vec::new(), problems: Vec::new() };
+    let _built = builder.build("/home/user");
+    builder.values.read()
+}
+
 /// Turns values into a configuration, collecting all problems.
 struct Builder {
     values: Values,
@@ -317,6 +325,22 @@ impl Builder {
         }
     }
 
+    /// The authorities of client certificates, if such are demanded.
+    fn client_ca_file(&mut self) -> Option<PathBuf> {
+        const DEMANDED: &str = "apiServer.https.requireClientCert";
+        let file = self.file("apiServer.https.tlsCaFile");
+        if !self.values.flag(DEMANDED) {
+            return None;
+        }
+        if file.is_none() {
+            self.bad(
+                DEMANDED,
+                "apiServer.https.tlsCaFile must name the file with the authorities of these certificates",
+            );
+        }
+        file
+    }
+
     fn api_server(&mut self) -> ApiServer {
         if !SPOKEN_PRODUCTS.contains(&self.values.text("apiServer.product")) {
             self.bad("apiServer.product", "allowed are `Kuma` and `Kong Mesh`, the products whose kumactl connects");
@@ -326,10 +350,10 @@ impl Builder {
             http: self.api_port("apiServer.http", "apiServer.http.port"),
             https: self.api_port("apiServer.https", "apiServer.https.port"),
             https_tls: self.tls("apiServer.https"),
+            client_ca_file: self.client_ca_file(),
             localhost_is_admin: self.values.flag("apiServer.authn.localhostIsAdmin"),
             bootstrap_admin_token: self.values.flag("apiServer.authn.tokens.bootstrapAdminToken"),
             enable_user_issuer: self.values.flag("apiServer.authn.tokens.enableIssuer"),
-            use_secrets: self.values.flag("apiServer.authn.tokens.validator.useSecrets"),
             product: self.values.text("apiServer.product").to_owned(),
             base_path: self.values.text("apiServer.basePath").to_owned(),
             cors_allowed_domains: self.values.list("apiServer.corsAllowedDomains"),

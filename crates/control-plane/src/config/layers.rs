@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{
-    settings::{FORMER, Form, ONLY_IN_2X, SETTINGS, Setting},
+    settings::{Effect, FORMER, Form, ONLY_IN_2X, SETTINGS, Setting},
     values::{Source, Values},
 };
 
@@ -137,11 +137,19 @@ impl Merging {
                 ));
                 continue;
             }
-            if !setting.effective && first.text.trim() != setting.default {
-                self.without_effect.push(path.to_owned());
-            }
             if let Err(problem) = self.values.set(setting, &first.text, first.source.clone()) {
                 self.problems.push(problem);
+                continue;
+            }
+            if first.text.trim() == setting.default {
+                continue;
+            }
+            match setting.effect {
+                Effect::Works => {}
+                Effect::Nothing => self.without_effect.push(path.to_owned()),
+                Effect::Refuses(why) => {
+                    self.problems.push(format!("{}: {path} is `{}`: {why}", first.source, clip(first.text.trim())));
+                }
             }
         }
     }
@@ -289,7 +297,8 @@ fn text_of(setting: &Setting, value: &Value) -> Result<String, String> {
             let texts: Option<Vec<_>> = items.iter().map(Value::as_str).collect();
             Ok(texts.ok_or("it must be a list of texts")?.join(","))
         }
-        (Value::Array(_), Form::Keys) => Ok(String::new()),
+        (Value::Array(keys), Form::Keys) if keys.is_empty() => Ok(String::new()),
+        (Value::Array(keys), Form::Keys) => Ok(format!("{} keys", keys.len())),
         (Value::Array(_) | Value::Object(_), _) => Err(format!("{} must be one value", setting.path)),
         (Value::String(text), _) => Ok(text.clone()),
         (Value::Bool(_) | Value::Number(_), Form::List | Form::Keys) => {

@@ -28,18 +28,48 @@ pub(super) struct Setting {
     /// The environment variable; empty if there is none.
     pub(super) variable: &'static str,
     pub(super) default: &'static str,
-    /// Whether this program does something with it.
-    pub(super) effective: bool,
+    /// What this program does with it.
+    pub(super) effect: Effect,
+}
+
+/// What this program does with a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// It does what the setting says.
+    Works,
+    /// Nothing: the part that it is for is not here.
+    Nothing,
+    /// Nothing either, but the setting restricts who gets in: with another value than the default the program does not
+    /// start, for whoever sets it relies on it. The text says why, and what to do.
+    Refuses(&'static str),
 }
 
 const fn setting(path: &'static str, form: Form, variable: &'static str, default: &'static str) -> Setting {
-    Setting { path, form, variable, default, effective: true }
+    Setting { path, form, variable, default, effect: Effect::Works }
 }
 
 /// A setting of a part that is not here.
 const fn foreign(path: &'static str, form: Form, variable: &'static str, default: &'static str) -> Setting {
-    Setting { path, form, variable, default, effective: false }
+    Setting { path, form, variable, default, effect: Effect::Nothing }
 }
+
+/// A setting that restricts, of a part that is not here.
+const fn guard(
+    path: &'static str,
+    form: Form,
+    variable: &'static str,
+    default: &'static str,
+    why: &'static str,
+) -> Setting {
+    Setting { path, form, variable, default, effect: Effect::Refuses(why) }
+}
+
+const KEYS_OF_THE_STORE: &str = "tokens are always verified with the keys of the store here, so this would restrict \
+                                 nothing: remove it, and delete the signing keys that shall verify nothing any more";
+const NO_OTHER_KEYS: &str =
+    "tokens are verified with the keys of the store only, so these keys would verify nothing: remove it";
+const PLAIN_DIAGNOSTICS: &str = "the diagnostics port is served in plain text only: remove it, and let a firewall or a \
+                                 proxy that ends TLS stand in front of the port";
 
 use Form::{Duration, Flag, Keys, List, Number, Text};
 
@@ -109,14 +139,14 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("apiServer.https.tlsMinVersion", Text, "KUMA_API_SERVER_HTTPS_TLS_MIN_VERSION", "TLSv1_2"),
     setting("apiServer.https.tlsMaxVersion", Text, "KUMA_API_SERVER_HTTPS_TLS_MAX_VERSION", ""),
     setting("apiServer.https.tlsCipherSuites", List, "KUMA_API_SERVER_HTTPS_TLS_CIPHER_SUITES", ""),
-    foreign("apiServer.https.requireClientCert", Flag, "KUMA_API_SERVER_HTTPS_REQUIRE_CLIENT_CERT", "false"),
-    foreign("apiServer.https.tlsCaFile", Text, "KUMA_API_SERVER_HTTPS_TLS_CA_FILE", ""),
+    setting("apiServer.https.requireClientCert", Flag, "KUMA_API_SERVER_HTTPS_REQUIRE_CLIENT_CERT", "false"),
+    setting("apiServer.https.tlsCaFile", Text, "KUMA_API_SERVER_HTTPS_TLS_CA_FILE", ""),
     setting("apiServer.authn.type", Text, "KUMA_API_SERVER_AUTHN_TYPE", "tokens"),
     setting("apiServer.authn.localhostIsAdmin", Flag, "KUMA_API_SERVER_AUTHN_LOCALHOST_IS_ADMIN", "true"),
     setting("apiServer.authn.tokens.bootstrapAdminToken", Flag, "KUMA_API_SERVER_AUTHN_TOKENS_BOOTSTRAP_ADMIN_TOKEN", "true"),
     setting("apiServer.authn.tokens.enableIssuer", Flag, "KUMA_API_SERVER_AUTHN_TOKENS_ENABLE_ISSUER", "true"),
-    setting("apiServer.authn.tokens.validator.useSecrets", Flag, "KUMA_API_SERVER_AUTHN_TOKENS_VALIDATOR_USE_SECRETS", "true"),
-    setting("apiServer.authn.tokens.validator.publicKeys", Keys, "", ""),
+    guard("apiServer.authn.tokens.validator.useSecrets", Flag, "KUMA_API_SERVER_AUTHN_TOKENS_VALIDATOR_USE_SECRETS", "true", KEYS_OF_THE_STORE),
+    guard("apiServer.authn.tokens.validator.publicKeys", Keys, "", "", NO_OTHER_KEYS),
     setting("apiServer.product", Text, "KMESH_API_SERVER_PRODUCT", "Kuma"),
     setting("apiServer.basePath", Text, "KUMA_API_SERVER_BASE_PATH", "/"),
     foreign("apiServer.rootUrl", Text, "KUMA_API_SERVER_ROOT_URL", ""),
@@ -168,7 +198,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("multizone.global.kds.auth.type", Text, "KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "cpToken"),
     setting("multizone.global.kds.auth.leeway", Duration, "KUMA_MULTIZONE_GLOBAL_KDS_AUTH_LEEWAY", "30s"),
     setting("multizone.global.kds.auth.zoneToken.enableIssuer", Flag, "KUMA_MULTIZONE_GLOBAL_KDS_AUTH_ZONE_TOKEN_ENABLE_ISSUER", "true"),
-    foreign("multizone.global.kds.auth.zoneToken.validator.useSecrets", Flag, "KUMA_MULTIZONE_GLOBAL_KDS_AUTH_ZONE_TOKEN_VALIDATOR_USE_SECRETS", "true"),
+    guard("multizone.global.kds.auth.zoneToken.validator.useSecrets", Flag, "KUMA_MULTIZONE_GLOBAL_KDS_AUTH_ZONE_TOKEN_VALIDATOR_USE_SECRETS", "true", KEYS_OF_THE_STORE),
     setting("multizone.zone.kds.auth.tokenInline", Text, "KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_INLINE", ""),
     setting("multizone.zone.kds.auth.tokenPath", Text, "KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH", ""),
     // access
@@ -194,7 +224,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     // diagnostics
     setting("diagnostics.serverPort", Number, "KUMA_DIAGNOSTICS_SERVER_PORT", "5680"),
     foreign("diagnostics.debugEndpoints", Flag, "KUMA_DIAGNOSTICS_DEBUG_ENDPOINTS", "false"),
-    foreign("diagnostics.tlsEnabled", Flag, "KUMA_DIAGNOSTICS_TLS_ENABLED", "false"),
+    guard("diagnostics.tlsEnabled", Flag, "KUMA_DIAGNOSTICS_TLS_ENABLED", "false", PLAIN_DIAGNOSTICS),
     foreign("diagnostics.tlsCertFile", Text, "KUMA_DIAGNOSTICS_TLS_CERT_FILE", ""),
     foreign("diagnostics.tlsKeyFile", Text, "KUMA_DIAGNOSTICS_TLS_KEY_FILE", ""),
     foreign("diagnostics.tlsMinVersion", Text, "KUMA_DIAGNOSTICS_TLS_MIN_VERSION", "TLSv1_2"),
@@ -271,12 +301,12 @@ pub(super) const SETTINGS: &[Setting] = &[
     foreign("dpServer.gracefulShutdownTimeout", Duration, "KUMA_DP_SERVER_GRACEFUL_SHUTDOWN_TIMEOUT", "10s"),
     foreign("dpServer.authn.dpProxy.type", Text, "KUMA_DP_SERVER_AUTHN_DP_PROXY_TYPE", ""),
     setting("dpServer.authn.dpProxy.dpToken.enableIssuer", Flag, "KUMA_DP_SERVER_AUTHN_DP_PROXY_DP_TOKEN_ENABLE_ISSUER", "true"),
-    foreign("dpServer.authn.dpProxy.dpToken.validator.useSecrets", Flag, "KUMA_DP_SERVER_AUTHN_DP_PROXY_DP_TOKEN_VALIDATOR_USE_SECRETS", "true"),
-    foreign("dpServer.authn.dpProxy.dpToken.validator.publicKeys", Keys, "", ""),
+    guard("dpServer.authn.dpProxy.dpToken.validator.useSecrets", Flag, "KUMA_DP_SERVER_AUTHN_DP_PROXY_DP_TOKEN_VALIDATOR_USE_SECRETS", "true", KEYS_OF_THE_STORE),
+    guard("dpServer.authn.dpProxy.dpToken.validator.publicKeys", Keys, "", "", NO_OTHER_KEYS),
     foreign("dpServer.authn.zoneProxy.type", Text, "KUMA_DP_SERVER_AUTHN_ZONE_PROXY_TYPE", ""),
     setting("dpServer.authn.zoneProxy.zoneToken.enableIssuer", Flag, "KUMA_DP_SERVER_AUTHN_ZONE_PROXY_ZONE_TOKEN_ENABLE_ISSUER", "true"),
-    foreign("dpServer.authn.zoneProxy.zoneToken.validator.useSecrets", Flag, "KUMA_DP_SERVER_AUTHN_ZONE_PROXY_ZONE_TOKEN_VALIDATOR_USE_SECRETS", "true"),
-    foreign("dpServer.authn.zoneProxy.zoneToken.validator.publicKeys", Keys, "", ""),
+    guard("dpServer.authn.zoneProxy.zoneToken.validator.useSecrets", Flag, "KUMA_DP_SERVER_AUTHN_ZONE_PROXY_ZONE_TOKEN_VALIDATOR_USE_SECRETS", "true", KEYS_OF_THE_STORE),
+    guard("dpServer.authn.zoneProxy.zoneToken.validator.publicKeys", Keys, "", "", NO_OTHER_KEYS),
     foreign("dpServer.authn.enableReloadableTokens", Flag, "KUMA_DP_SERVER_AUTHN_ENABLE_RELOADABLE_TOKENS", "false"),
     foreign("dpServer.hds.enabled", Flag, "KUMA_DP_SERVER_HDS_ENABLED", "true"),
     foreign("dpServer.hds.interval", Duration, "KUMA_DP_SERVER_HDS_INTERVAL", "5s"),

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::{
-    settings::{FORMER, SETTINGS},
+    settings::{Effect, FORMER, Form, SETTINGS},
     *,
 };
 
@@ -167,6 +167,55 @@ fn settings_without_effect_on_kds_are_listed() {
 }
 
 #[test]
+fn every_setting_that_works_has_a_reader_and_no_other_has_one() {
+    let read = build::read(values::Values::default());
+    for setting in SETTINGS {
+        assert_eq!(read.contains(setting.path), setting.effect == Effect::Works, "{}", setting.path);
+    }
+    for path in read {
+        assert!(SETTINGS.iter().any(|setting| setting.path == path), "{path} is read and is no setting");
+    }
+}
+
+#[test]
+fn a_setting_that_would_restrict_nothing_refuses_the_start() {
+    let guards = SETTINGS.iter().filter(|setting| matches!(setting.effect, Effect::Refuses(_)));
+    for guard in guards {
+        if guard.form == Form::Keys {
+            let (parents, key) = guard.path.rsplit_once('.').unwrap();
+            let nested = |value: &str| {
+                let inner = format!("{{{key}: {value}}}");
+                parents.rsplit('.').fold(inner, |inner, parent| format!("{{{parent}: {inner}}}"))
+            };
+            bad(&nested("[{kid: '1', key: x}]"), &[], &["kuma-cp.yaml", guard.path, "1 keys", "remove it"]);
+            good(&nested("[]"), &[]);
+        } else {
+            let other = if guard.default == "true" { "false" } else { "true" };
+            bad("", &[(guard.variable, other)], &[guard.variable, guard.path, "remove it"]);
+            good("", &[(guard.variable, guard.default)]);
+        }
+    }
+    bad("", &[("KMESH_MULTIZONE_GLOBAL_KDS_AUTH_CP_TOKEN_VALIDATOR_USE_SECRETS", "false")], &["USE_SECRETS"]);
+}
+
+#[test]
+fn client_certificates_are_demanded_with_their_authorities_or_not_at_all() {
+    let demand = ("KUMA_API_SERVER_HTTPS_REQUIRE_CLIENT_CERT", "true");
+    let file = ("KUMA_API_SERVER_HTTPS_TLS_CA_FILE", "/ca.crt");
+    bad("", &[demand], &[demand.0, "tlsCaFile"]);
+    assert_eq!(good("", &[demand, file]).0.api_server.client_ca_file, Some(PathBuf::from("/ca.crt")));
+    assert_eq!(good("", &[file]).0.api_server.client_ca_file, None);
+}
+
+#[test]
+fn a_list_that_names_nothing_is_no_list() {
+    bad("", &[("KUMA_GENERAL_TLS_CIPHER_SUITES", " , ")], &["KUMA_GENERAL_TLS_CIPHER_SUITES", "names nothing"]);
+    bad("access: {static: {adminResources: {users: ['', '']}}}", &[], &["adminResources.users", "names nothing"]);
+    let (config, _) = good("access: {static: {adminResources: {users: []}}}", &[]);
+    assert_eq!(config.access.admin_resources.users, Vec::<String>::new(), "an empty list is nobody");
+}
+
+#[test]
 fn a_kubernetes_store_is_refused() {
     for mode in ["global", "zone"] {
         let pairs = [("KUMA_MODE", mode), ("KUMA_STORE_TYPE", "kubernetes")];
@@ -306,7 +355,7 @@ proptest! {
     fn a_value_of_the_wrong_form_is_refused_by_its_name(index in any::<usize>(), garbage in "[!-~]{1,20}") {
         let strict: Vec<_> = SETTINGS
             .iter()
-            .filter(|setting| !setting.variable.is_empty() && matches!(setting.form, settings::Form::Flag | settings::Form::Number | settings::Form::Duration))
+            .filter(|setting| !setting.variable.is_empty() && matches!(setting.form, Form::Flag | Form::Number | Form::Duration))
             .collect();
         let setting = strict[index % strict.len()];
         let text = format!("x{garbage}");

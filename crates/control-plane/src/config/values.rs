@@ -37,11 +37,21 @@ impl fmt::Display for Source {
 
 /// All values, as texts that were checked to be of their form.
 #[derive(Debug)]
-pub(super) struct Values(BTreeMap<&'static str, (String, Source)>);
+pub(super) struct Values {
+    all: BTreeMap<&'static str, (String, Source)>,
+    /// The paths that were read, for the test that asks each setting for its reader.
+    #[cfg(test)]
+    read: std::cell::RefCell<std::collections::BTreeSet<String>>,
+}
 
 impl Default for Values {
     fn default() -> Self {
-        Self(SETTINGS.iter().map(|setting| (setting.path, (setting.default.to_owned(), Source::Default))).collect())
+        let default = |setting: &Setting| (setting.path, (setting.default.to_owned(), Source::Default));
+        Self {
+            all: SETTINGS.iter().map(default).collect(),
+            #[cfg(test)]
+            read: std::cell::RefCell::default(),
+        }
     }
 }
 
@@ -50,7 +60,10 @@ impl Values {
     pub(super) fn set(&mut self, setting: &Setting, text: &str, source: Source) -> Result<(), String> {
         let text = text.trim();
         let allowed = match setting.form {
-            Form::Text | Form::List | Form::Keys => None,
+            Form::Text | Form::Keys => None,
+            // An empty text is an empty list; commas alone are a mistake, and nobody can tell which.
+            Form::List => (!text.is_empty() && items(text).next().is_none())
+                .then_some("the list names nothing; leave it empty if that is meant"),
             Form::Flag => (!matches!(text, "true" | "false")).then_some("allowed are `true` and `false`"),
             Form::Number => text.parse::<u32>().is_err().then_some("it must be a whole number from 0 on"),
             Form::Duration => {
@@ -61,23 +74,35 @@ impl Values {
         if let Some(allowed) = allowed {
             return Err(format!("{source}: {} is `{}`: {allowed}", setting.path, super::layers::clip(text)));
         }
-        self.0.insert(setting.path, (text.to_owned(), source));
+        self.all.insert(setting.path, (text.to_owned(), source));
         Ok(())
     }
 
     /// Replaces a value that has another spelling.
     pub(super) fn replace(&mut self, path: &'static str, text: &str) {
-        if let Some((value, _)) = self.0.get_mut(path) {
+        if let Some((value, _)) = self.all.get_mut(path) {
             text.clone_into(value);
         }
     }
 
     pub(super) fn text(&self, path: &str) -> &str {
-        self.0.get(path).map_or("", |(text, _)| text.as_str())
+        #[cfg(test)]
+        self.read.borrow_mut().insert(path.to_owned());
+        self.peek(path)
+    }
+
+    fn peek(&self, path: &str) -> &str {
+        self.all.get(path).map_or("", |(text, _)| text.as_str())
+    }
+
+    /// The paths that were read so far.
+    #[cfg(test)]
+    pub(super) fn read(&self) -> std::collections::BTreeSet<String> {
+        self.read.borrow().clone()
     }
 
     pub(super) fn source(&self, path: &str) -> Source {
-        self.0.get(path).map_or(Source::Default, |(_, source)| source.clone())
+        self.all.get(path).map_or(Source::Default, |(_, source)| source.clone())
     }
 
     pub(super) fn flag(&self, path: &str) -> bool {
@@ -94,30 +119,34 @@ impl Values {
     }
 
     pub(super) fn list(&self, path: &str) -> Vec<String> {
-        self.text(path).split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+        items(self.text(path)).map(str::to_owned).collect()
     }
 
     /// Everything as the nested document of a file, secrets masked, durations in Go's spelling.
     pub(super) fn shown(&self) -> Value {
         let mut document = Map::new();
         for setting in SETTINGS {
-            let text = self.text(setting.path);
+            let text = self.peek(setting.path);
             let value = match setting.form {
                 Form::Text if is_secret(setting.path) && !text.is_empty() => Value::from("*****"),
                 // The peer leaves out the address of a global that there is none of.
                 Form::Text if setting.path == "multizone.zone.globalAddress" && text.is_empty() => continue,
                 Form::Text => Value::from(text),
                 Form::Flag => Value::from(text == "true"),
-                Form::Number => Value::from(self.number(setting.path)),
+                Form::Number => Value::from(text.parse().unwrap_or(0_u32)),
                 Form::Duration => {
                     Value::from(model::duration::parse(text).map(model::duration::format).unwrap_or_default())
                 }
-                Form::List | Form::Keys => Value::from(self.list(setting.path)),
+                Form::List | Form::Keys => Value::from(items(text).collect::<Vec<_>>()),
             };
             insert(&mut document, setting.path, value);
         }
         Value::Object(document)
     }
+}
+
+fn items(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
 fn is_secret(path: &str) -> bool {

@@ -164,6 +164,26 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_level_works_both_ways_after_a_line_was_shown_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let log = Log { levels: Levels::new(Verbosity::Info), lines: LogLines::default() };
+        let sink = Sink::File(Mutex::new(file::Rotated::open(path.clone(), 1, 1).unwrap()));
+        let layer = Console { log: log.clone(), clock: Clock::system(), sink };
+        let say = |word: &str| tracing::info!(target: "test-levels", "{word}");
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            log.levels.set("test-levels", "off").unwrap();
+            say("hidden");
+            log.levels.clear_all();
+            say("shown");
+            log.levels.set("test-levels", "off").unwrap();
+            say("hidden");
+        });
+        let text = std::fs::read_to_string(path).unwrap();
+        assert_eq!((text.matches("shown").count(), text.matches("hidden").count()), (1, 0), "{text}");
+    }
+
     #[tokio::test]
     async fn a_line_is_what_operators_know() {
         let clock = Clock::starting_at(Timestamp::from_second(1_614_173_438).unwrap());

@@ -118,6 +118,10 @@ fn zone(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
     let scope = request.scope.map(|scope| scopes(&scope, &mut wrong));
     let valid_for = validity(request.valid_for.as_deref(), &mut wrong).unwrap_or(TEN_YEARS);
     refuse(wrong)?;
+    // With this scope it lets a control plane in, as a control plane token does.
+    if scope.iter().flatten().any(|scope| *scope == Scope::Cp) {
+        enabled(call, TokenKind::ControlPlane)?;
+    }
     let zone = zone.ok_or(ApiError::Unreadable)?;
     let now = call.handles.clock.now();
     let token = tokens::issue_zone(&ring, &zone, scope.as_deref(), valid_for, now, Uuid::new_v4());
