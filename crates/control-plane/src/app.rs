@@ -2,6 +2,7 @@
 
 mod common;
 mod global;
+mod open_store;
 mod parts;
 mod serve;
 mod zone;

@@ -57,6 +57,9 @@ enum Command {
         /// The configuration file.
         #[arg(short, long)]
         config_file: Option<PathBuf>,
+        /// Starts with an empty store where the one of before is missing or empty: with other keys.
+        #[arg(long)]
+        fresh: bool,
     },
     /// Prints the version.
     Version {
@@ -80,7 +83,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             let _broken_pipe = std::io::stdout().write_all(version(detailed).as_bytes());
             ExitCode::SUCCESS
         }
-        Command::Run { config_file } => match control_plane(config_file.as_deref(), &cli.log) {
+        Command::Run { config_file, fresh } => match control_plane(config_file.as_deref(), fresh, &cli.log) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 let text = format!("{error:#}");
@@ -92,8 +95,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn control_plane(config_file: Option<&Path>, options: &LogOptions) -> anyhow::Result<()> {
-    let (config, remarks) = Config::load(config_file)?;
+fn control_plane(config_file: Option<&Path>, fresh: bool, options: &LogOptions) -> anyhow::Result<()> {
+    let (mut config, remarks) = Config::load(config_file)?;
+    config.fresh = fresh;
     let log = start_log(options)?;
     for remark in remarks {
         tracing::warn!(target: "kuma-cp.config", "{}", remark.0);

@@ -209,6 +209,9 @@ pub struct Config {
     pub mode: Mode,
     /// Its work directory.
     pub work_dir: PathBuf,
+    /// Whether an empty store may stand where one was: told on the command line, never in the settings, so that it does
+    /// not stay.
+    pub fresh: bool,
     /// The general certificate.
     pub general_tls: Tls,
     /// The first pause before a zone connects again.

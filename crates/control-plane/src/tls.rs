@@ -37,7 +37,7 @@ pub use explain::HandshakeProblem;
 pub use files::FileChanges;
 pub use identity::{Reload, ServerIdentity};
 pub use protocols::Protocols;
-pub use self_signed::{PairFiles, self_signed};
+pub use self_signed::{PairFiles, SELF_SIGNED_FILES, self_signed};
 pub use trust::{ClientTrust, InsecureTrust};
 
 /// Which application protocol is offered in the handshake.

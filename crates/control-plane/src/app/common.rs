@@ -7,11 +7,11 @@ use std::{
 };
 
 use anyhow::Context as _;
-use store::{ResourceStore, memory::MemoryStore, sqlite::SqliteStore};
+use store::ResourceStore;
 use sync::Features;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use tracing::{info, warn};
+use tracing::info;
 use wire::kuma::system::v1alpha1::KumaCpVersion;
 
 use super::{parts::Addresses, serve};
@@ -20,7 +20,7 @@ use crate::{
     access::Authenticator,
     bootstrap::Wanted,
     clock::Clock,
-    config::{self, Config, StoreType},
+    config::{self, Config},
     keys::Keys,
     limits::{self, Limits, PortName, Timeouts},
     observe::{
@@ -239,23 +239,6 @@ impl Common {
         let serving = diagnostics::serve(listener, shown, self.limits.port(PortName::Diagnostics), self.tasks.clone());
         self.tasks.spawn("diagnostics", OnError::StopProgram, serving);
         Ok(())
-    }
-}
-
-/// Opens the store that the configuration names; `file` is its file in the work directory.
-pub(super) async fn open_store(config: &Config, file: &str) -> anyhow::Result<Arc<dyn ResourceStore>> {
-    match config.store {
-        StoreType::Memory => {
-            warn!(target: "store", "store.type is `memory`: keys, tokens and everything else are gone after a restart");
-            Ok(Arc::new(MemoryStore::new()))
-        }
-        StoreType::Sqlite => {
-            let path = config.work_dir.join(file);
-            // Opening reads the whole file; that is a matter of the start and not of the executor.
-            let opened =
-                tokio::task::spawn_blocking(move || SqliteStore::open(&path)).await.context("open the store")?;
-            Ok(Arc::new(opened?))
-        }
     }
 }
 

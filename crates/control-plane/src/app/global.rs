@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::{
     common::{self, Common},
+    open_store::open_store,
     parts::{Addresses, Running},
 };
 use crate::{
@@ -47,7 +48,7 @@ pub(super) async fn start(
 ) -> anyhow::Result<Running> {
     let store = match store {
         Some(store) => store,
-        None => common::open_store(&config, "global.db").await?,
+        None => open_store(&config, "global.db").await?,
     };
     let common = Common::start(config, clock, log, tasks, "Global", store)?;
     let Common { config, clock, tasks, store, identity, .. } = &common;

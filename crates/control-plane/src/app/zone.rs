@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use tracing::info;
 
 use super::{
-    common::{self, Common},
+    common::Common,
+    open_store::open_store,
     parts::{Addresses, Running},
 };
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
 pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) -> anyhow::Result<Running> {
     let name = config.zone_name.clone();
     let file = format!("zone-{name}.db");
-    let store = common::open_store(&config, &file).await?;
+    let store = open_store(&config, &file).await?;
     let common = Common::start(config, clock, log, tasks, name.as_str(), store)?;
     let Common { config, clock, tasks, store, .. } = &common;
     let starting = tasks.stop_on_drop();

@@ -87,6 +87,7 @@ impl Builder {
         let config = Config {
             mode,
             work_dir: PathBuf::from(self.values.text("general.workDir")),
+            fresh: false,
             general_tls,
             base_backoff: self.values.duration("general.resilientComponentBaseBackoff"),
             max_backoff: self.values.duration("general.resilientComponentMaxBackoff"),

@@ -18,6 +18,8 @@ use zeroize::Zeroizing;
 
 use super::{TlsError, machine};
 
+/// The files of the certificate that a control plane makes for itself, in its work folder.
+pub const SELF_SIGNED_FILES: [&str; 2] = [CERT_FILE, KEY_FILE];
 const CERT_FILE: &str = "kuma-cp.crt";
 const COMMON_NAME: &str = "kuma-cp";
 const KEY_FILE: &str = "kuma-cp.key";

@@ -1,0 +1,158 @@
+//! Opens the store that the configuration names; an empty one only where there was none before.
+//!
+//! An empty store is a new control plane: it has other keys, so no token of before is good, and its zones would take over
+//! its emptiness. Something that is missing is therefore not taken for something new: what a control plane leaves in its
+//! folder (its certificate, what it keeps back on the disk, the store of a zone of another name) says that there was one.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, bail};
+use store::{
+    Missing, Options, ResourceStore,
+    memory::MemoryStore,
+    sqlite::{OpenError, SqliteStore},
+};
+use tracing::warn;
+
+use crate::{
+    config::{Config, StoreType},
+    tls::SELF_SIGNED_FILES,
+};
+
+/// Opens the store of this configuration; `file` is its file in the work directory.
+pub(super) async fn open_store(config: &Config, file: &str) -> anyhow::Result<Arc<dyn ResourceStore>> {
+    match config.store {
+        StoreType::Memory => {
+            warn!(target: "store", "store.type is `memory`: keys, tokens and everything else are gone after a restart");
+            Ok(Arc::new(MemoryStore::new()))
+        }
+        StoreType::Sqlite => {
+            let (folder, file, fresh) = (config.work_dir.clone(), file.to_owned(), config.fresh);
+            // Opening reads the whole file; that is a matter of the start and not of the executor.
+            let opened =
+                tokio::task::spawn_blocking(move || open(&folder, &file, fresh)).await.context("open the store")?;
+            Ok(Arc::new(opened?))
+        }
+    }
+}
+
+fn open(folder: &Path, file: &str, fresh: bool) -> anyhow::Result<SqliteStore> {
+    let path = folder.join(file);
+    let traces = Traces::of(folder, file);
+    if !fresh && !path.exists() && !traces.other_zones.is_empty() {
+        bail!(
+            "there is no store `{}`, but there is {}: if this zone was renamed, rename the file too; if it is another zone, \
+             give it a folder of its own (general.workDir); `--fresh` starts with an empty store beside it",
+            path.display(),
+            traces.other_zones.join(", "),
+        );
+    }
+    let missing = if traces.was_used && !fresh { Missing::Refuse } else { Missing::Create };
+    match SqliteStore::open_with(&path, Options { missing, ..Options::default() }) {
+        Err(error @ (OpenError::Missing { .. } | OpenError::Empty { .. })) => Err(error).with_context(|| {
+            format!(
+                "a control plane worked in `{}` before, and an empty store would have other keys than its zones and users \
+                 have tokens of: restore the store from a backup (docs/backup.md), or insist on an empty one with `--fresh`",
+                folder.display()
+            )
+        }),
+        opened => Ok(opened?),
+    }
+}
+
+/// What an earlier run left in a folder.
+struct Traces {
+    was_used: bool,
+    /// The stores of zones of other names, if this is one of a zone.
+    other_zones: Vec<String>,
+}
+
+impl Traces {
+    fn of(folder: &Path, file: &str) -> Self {
+        let names: Vec<String> = fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .collect();
+        let is_zone = |name: &str| name.starts_with("zone-") && name.ends_with(".db");
+        let is_store = |name: &str| is_zone(name) || name == "global.db";
+        let others: Vec<&String> = names.iter().filter(|name| *name != file && is_store(name)).collect();
+        let other_zones = if is_zone(file) {
+            others.iter().filter(|name| is_zone(name)).map(|name| format!("`{name}`")).collect()
+        } else {
+            Vec::new()
+        };
+        let has = |name: &str| names.iter().any(|found| found == name);
+        let kept_back = PathBuf::from(format!("{file}.reserve"));
+        // A certificate beside the store of another control plane may be that one's.
+        let certified = others.is_empty() && SELF_SIGNED_FILES.iter().any(|name| has(name));
+        Self { was_used: certified || has(&kept_back.to_string_lossy()), other_zones }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// The whole reason why a store is not opened; nothing if it is.
+    fn refusal(folder: &TempDir, file: &str, fresh: bool) -> Option<String> {
+        open(folder.path(), file, fresh).err().map(|error| format!("{error:#}"))
+    }
+
+    fn used(files: &[&str]) -> TempDir {
+        let folder = TempDir::new().unwrap();
+        for file in files {
+            fs::write(folder.path().join(file), "x").unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn a_new_folder_gets_a_store_and_keeps_it() {
+        let folder = TempDir::new().unwrap();
+        for _ in 0..2 {
+            assert_eq!(refusal(&folder, "global.db", false), None);
+        }
+    }
+
+    #[test]
+    fn in_a_used_folder_a_missing_or_empty_store_is_not_a_new_one() {
+        for trace in ["kuma-cp.crt", "kuma-cp.key", "global.db.reserve"] {
+            let folder = used(&[trace]);
+            let missing = refusal(&folder, "global.db", false).expect(trace);
+            assert!(missing.contains("--fresh") && missing.contains("there is no store"), "{missing}");
+            for content in [&b""[..], b"\0"] {
+                fs::write(folder.path().join("global.db"), content).unwrap();
+                assert!(refusal(&folder, "global.db", false).is_some(), "{trace}, {content:?}");
+            }
+            fs::write(folder.path().join("global.db"), "").unwrap();
+            let empty = refusal(&folder, "global.db", false).expect(trace);
+            assert!(empty.contains("is empty") && empty.contains("docs/backup.md"), "{empty}");
+            assert_eq!(refusal(&folder, "global.db", true), None, "{trace}: somebody insists");
+            assert_eq!(refusal(&folder, "global.db", false), None, "{trace}: it is a store now");
+        }
+    }
+
+    #[test]
+    fn a_renamed_zone_is_told_where_its_resources_are() {
+        let folder = used(&["zone-w.db", "kuma-cp.crt"]);
+        let renamed = refusal(&folder, "zone-w2.db", false).unwrap();
+        assert!(renamed.contains("`zone-w.db`") && renamed.contains("general.workDir"), "{renamed}");
+        assert!(!folder.path().join("zone-w2.db").exists(), "nothing is made");
+        assert_eq!(refusal(&folder, "zone-w2.db", true), None);
+    }
+
+    #[test]
+    fn a_global_and_a_zone_may_share_a_folder() {
+        let folder = used(&["kuma-cp.crt", "global.db"]);
+        assert_eq!(refusal(&folder, "zone-w.db", false), None);
+        let folder = used(&["kuma-cp.crt", "zone-w.db"]);
+        assert_eq!(refusal(&folder, "global.db", false), None);
+    }
+}
