@@ -200,6 +200,8 @@ impl Stage {
         let zone = start_zone_1(&self.world);
         wait_for(zone.address("http"), "/meshes/default");
         wait_for(zone.address("http"), "/zones/zone-1");
+        // It says of itself that it is connected a moment later.
+        wait_for(zone.address("http"), "/zone-insights/zone-1");
         self.player.address("127.0.0.1:6681", zone.address("http").to_string());
         self.zone = Some(zone);
     }

@@ -254,7 +254,7 @@ proptest! {
 fn the_next_token_of_a_zone_has_room_however_much_the_stolen_one_has_open() {
     let start = Timestamp::from_second(1_700_000_000).unwrap();
     let mut operator =
-        Operator { keys: BTreeMap::from([(1, vec![7; 32])]), revoked: BTreeSet::new(), generation: 1, now: start };
+        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
     let registry = Registry::new(operator.ring(), LEEWAY);
     let (stolen, next) = (operator.issue("west", 1000).unwrap(), operator.issue("west", 1000).unwrap());
     let arrival = |token: &Issued, connection: &ConnectionGuard| {
