@@ -124,6 +124,8 @@ pub struct ZoneKds {
     pub max_msg_size: usize,
     /// How long global may take to answer a response, and how long a stream of a real one may be silent.
     pub msg_send_timeout: Duration,
+    /// Whether joining a global may delete what the zone had of its own; a copy is written first.
+    pub delete_own_meshes: bool,
     /// The admin port of proxies whose Dataplane names none.
     pub default_admin_port: u16,
     /// Labels with these prefixes are not sent.

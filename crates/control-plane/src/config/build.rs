@@ -210,6 +210,7 @@ impl Builder {
             tls_skip_verify: self.values.flag("multizone.zone.kds.tlsSkipVerify"),
             max_msg_size: self.message_size("multizone.zone.kds.maxMsgSize"),
             msg_send_timeout: self.send_timeout("multizone.zone.kds.msgSendTimeout"),
+            delete_own_meshes: self.values.flag("multizone.zone.kds.deleteOwnMeshes"),
             default_admin_port: self.port("bootstrapServer.params.adminPort"),
             skip_prefixes: self.values.list("multizone.zone.kds.labels.skipPrefixes"),
             token_inline: (!inline.is_empty() && token_path.is_none()).then(|| SecretText(Zeroizing::new(inline))),
