@@ -14,7 +14,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 pub use self::values::Source;
-use crate::access::Access;
+use crate::{access::Access, files};
 
 /// What a control plane is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -261,7 +261,7 @@ impl Config {
     pub fn load(file: Option<&std::path::Path>) -> Result<(Self, Vec<Remark>), ConfigError> {
         let text = match file {
             None => None,
-            Some(path) => Some((path.display().to_string(), std::fs::read_to_string(path).map_err(|error| {
+            Some(path) => Some((path.display().to_string(), files::read_text(path, files::LARGEST).map_err(|error| {
                 ConfigError(vec![format!(
                     "unable to access configuration file '{}', please check if the file exists and has the correct permissions: {error}",
                     path.display()

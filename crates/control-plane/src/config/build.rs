@@ -8,7 +8,10 @@ use super::{
     ApiPort, ApiServer, ApiTimeouts, AuthType, Config, ConfigError, GlobalAddress, GlobalAuth, GlobalKds, Mode, Remark,
     SecretText, StoreType, Tls, ZoneKds, settings, values::Values,
 };
-use crate::access::{Access, Allowed};
+use crate::{
+    access::{Access, Allowed},
+    files,
+};
 
 /// Builds the configuration. `home` is the folder of the user, for the default work directory.
 pub(super) fn config(values: Values, remarks: Vec<String>, home: &str) -> Result<(Config, Vec<Remark>), ConfigError> {
@@ -199,8 +202,8 @@ impl Builder {
         if address.is_some_and(|address| address.secure)
             && let Some(path) = &root_ca_file
         {
-            let readable =
-                std::fs::read(path).is_ok_and(|pem| pem.windows(27).any(|text| text == b"-----BEGIN CERTIFICATE-----"));
+            let readable = files::read(path, files::LARGEST)
+                .is_ok_and(|pem| pem.windows(27).any(|text| text == b"-----BEGIN CERTIFICATE-----"));
             if !readable {
                 self.bad("multizone.zone.kds.rootCaFile", "the file must be readable and hold certificates in PEM");
             }

@@ -30,7 +30,10 @@ use sync::{Plan, Side, WireName};
 use thiserror::Error;
 use tracing::{info, warn};
 
-use crate::bootstrap::{CLUSTER_ID, DEFAULT_MESH};
+use crate::{
+    bootstrap::{CLUSTER_ID, DEFAULT_MESH},
+    files,
+};
 
 /// So many resources are named; the rest is counted.
 const NAMED: usize = 10;
@@ -75,7 +78,11 @@ pub struct OwnMeshes {
 impl OwnMeshes {
     /// Reads which kinds have joined. `durable` says that the store outlives the program.
     pub fn new(folder: &Path, zone: &str, delete: bool, durable: bool) -> Self {
-        let text = if durable { fs::read_to_string(marker(folder, zone)).unwrap_or_default() } else { String::new() };
+        let text = if durable {
+            files::read_text(&marker(folder, zone), files::TOKEN).unwrap_or_default()
+        } else {
+            String::new()
+        };
         Self {
             folder: folder.to_path_buf(),
             zone: zone.to_owned(),
