@@ -25,7 +25,7 @@ use crate::resources::{MeshDefaults, Side, mesh_batch, missing_authorities};
 use secrets::Secrets;
 
 /// The name of the mesh that a fresh control plane has.
-const DEFAULT_MESH: &str = "default";
+pub(crate) const DEFAULT_MESH: &str = "default";
 /// The resource of kind Config that holds the id of the cluster.
 pub const CLUSTER_ID: &str = "kuma-cluster-id";
 /// How often a plan is made anew because another instance wrote meanwhile.

@@ -14,7 +14,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 pub use self::values::Source;
-use crate::access::Access;
+use crate::{access::Access, files};
 
 /// What a control plane is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +128,8 @@ pub struct ZoneKds {
     pub max_msg_size: usize,
     /// How long global may take to answer a response, and how long a stream of a real one may be silent.
     pub msg_send_timeout: Duration,
+    /// Whether joining a global may delete what the zone had of its own; a copy is written first.
+    pub delete_own_meshes: bool,
     /// The admin port of proxies whose Dataplane names none.
     pub default_admin_port: u16,
     /// Labels with these prefixes are not sent.
@@ -268,7 +270,7 @@ impl Config {
     pub fn load(file: Option<&std::path::Path>) -> Result<(Self, Vec<Remark>), ConfigError> {
         let text = match file {
             None => None,
-            Some(path) => Some((path.display().to_string(), std::fs::read_to_string(path).map_err(|error| {
+            Some(path) => Some((path.display().to_string(), files::read_text(path, files::LARGEST).map_err(|error| {
                 ConfigError(vec![format!(
                     "unable to access configuration file '{}', please check if the file exists and has the correct permissions: {error}",
                     path.display()

@@ -7,6 +7,7 @@ pub mod bootstrap;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod files;
 pub mod kds;
 pub mod keys;
 mod limits;

@@ -272,6 +272,11 @@ impl Key {
         }
     }
 
+    /// What tells the public half from another one.
+    pub(crate) fn fingerprint(&self) -> Option<&Fingerprint> {
+        self.public().map(|public| &public.fingerprint)
+    }
+
     /// What verifies RS256.
     pub(crate) fn public(&self) -> Option<&RsaPublic> {
         match self {

@@ -76,7 +76,15 @@ pub struct KeyRing {
     revocations: BTreeMap<Family, Revocations>,
 }
 
+/// A secret that may hold the key of a serial.
+struct Candidate {
+    name: String,
+    is_public: bool,
+    key: Result<Key, KeyProblem>,
+}
+
 struct Slot {
+    /// The secrets; more than one if the private key is not the one that verifies.
     names: Vec<String>,
     key: Result<Key, KeyProblem>,
 }
@@ -94,15 +102,16 @@ impl KeyRing {
     pub fn build(generation: u64, secrets: &[SecretEntry<'_>]) -> (Self, Vec<RingProblem>) {
         let mut ring = Self { generation, slots: BTreeMap::new(), revocations: BTreeMap::new() };
         let mut problems = Vec::new();
+        let mut found = BTreeMap::new();
         for secret in secrets {
-            ring.add(secret, &mut problems);
+            ring.add(secret, &mut found, &mut problems);
         }
-        for (id, slot) in &mut ring.slots {
-            if slot.names.len() > 1 {
-                slot.names.sort();
-                slot.key = Err(KeyProblem::SharedSerial { names: slot.names.clone() });
-                problems.push(RingProblem::SharedSerial { id: id.clone(), names: slot.names.clone() });
+        for (id, candidates) in found {
+            let slot = Slot::of(candidates);
+            if let Err(KeyProblem::SharedSerial { names }) = &slot.key {
+                problems.push(RingProblem::SharedSerial { id: id.clone(), names: names.clone() });
             }
+            ring.slots.insert(id, slot);
         }
         (ring, problems)
     }
@@ -112,7 +121,12 @@ impl KeyRing {
         Self { generation: 0, slots: BTreeMap::new(), revocations: BTreeMap::new() }
     }
 
-    fn add(&mut self, secret: &SecretEntry<'_>, problems: &mut Vec<RingProblem>) {
+    fn add(
+        &mut self,
+        secret: &SecretEntry<'_>,
+        found: &mut BTreeMap<KeyId, Vec<Candidate>>,
+        problems: &mut Vec<RingProblem>,
+    ) {
         let Some(role) = role(secret.mesh, secret.name) else { return };
         let (mesh, name) = (secret.mesh.to_owned(), secret.name.to_owned());
         if let Role::Revocations(family) = role {
@@ -125,10 +139,9 @@ impl KeyRing {
         if let Err(problem) = &key {
             problems.push(RingProblem::BadKey { mesh, name: name.clone(), problem: problem.clone() });
         }
-        let Some(id) = role.key() else { return };
-        match self.slots.get_mut(&id) {
-            Some(slot) => slot.names.push(name),
-            None => drop(self.slots.insert(id, Slot { names: vec![name], key })),
+        let is_public = matches!(role, Role::Public(_));
+        if let Some(id) = role.key() {
+            found.entry(id).or_default().push(Candidate { name, is_public, key });
         }
     }
 
@@ -162,13 +175,17 @@ impl KeyRing {
     /// Returns the key that signs for a family.
     pub(crate) fn signing_key(&self, family: &Family) -> Result<(&KeyId, &Key), NoKey> {
         let (id, slot) = self.signing(family).ok_or(NoKey::Absent)?;
-        Ok((id, slot.usable()?))
+        match slot.usable()? {
+            // The private key under this serial is another one: what it signs would not be verified.
+            Key::Public(_) => Err(slot.unusable(&KeyProblem::SharedSerial { names: slot.names.clone() })),
+            key => Ok((id, key)),
+        }
     }
 
     fn signing(&self, family: &Family) -> Option<(&KeyId, &Slot)> {
         let id = |serial| KeyId { family: family.clone(), serial };
         let slots = self.slots.range(id(0)..=id(u64::MAX));
-        slots.rev().find(|(_, slot)| !matches!(slot.key, Ok(Key::Public(_))))
+        slots.rev().find(|(_, slot)| slot.names.len() > 1 || !matches!(slot.key, Ok(Key::Public(_))))
     }
 
     /// The revoked ids of a family, if a list of them exists.
@@ -178,8 +195,41 @@ impl KeyRing {
 }
 
 impl Slot {
+    /// Takes the secrets of one serial.
+    ///
+    /// A private key beside a public one is no conflict. Either they are the halves of one key; or this control plane made
+    /// the private one before it joined a global, whose public key came later: tokens are that one's from then on, and
+    /// nothing is signed with a serial that others know otherwise.
+    fn of(mut candidates: Vec<Candidate>) -> Self {
+        candidates.sort_by(|left, right| (left.is_public, &left.name).cmp(&(right.is_public, &right.name)));
+        let names: Vec<String> = candidates.iter().map(|candidate| candidate.name.clone()).collect();
+        let shared = || KeyProblem::SharedSerial { names: names.clone() };
+        let key = match (candidates.pop(), candidates.pop(), candidates.pop()) {
+            (Some(only), None, _) => only.key,
+            (Some(public), Some(private), None) if public.is_public && !private.is_public => {
+                match (private.key, public.key) {
+                    (Ok(private), Ok(public)) => {
+                        let prints = private.fingerprint().zip(public.fingerprint());
+                        let halves = prints.is_some_and(|(left, right)| left.is(right));
+                        if halves {
+                            return Self { names: names.into_iter().take(1).collect(), key: Ok(private) };
+                        }
+                        Ok(public)
+                    }
+                    (Err(_), _) | (_, Err(_)) => Err(shared()),
+                }
+            }
+            _ => Err(shared()),
+        };
+        Self { names, key }
+    }
+
     fn usable(&self) -> Result<&Key, NoKey> {
-        self.key.as_ref().map_err(|problem| NoKey::Broken { name: self.names.join(", "), problem: problem.clone() })
+        self.key.as_ref().map_err(|problem| self.unusable(problem))
+    }
+
+    fn unusable(&self, problem: &KeyProblem) -> NoKey {
+        NoKey::Broken { name: self.names.join(", "), problem: problem.clone() }
     }
 }
 
@@ -232,6 +282,34 @@ mod tests {
         assert!(ring.key(&id).is_err());
         assert!(ring.signing_key(&Family::Zone).is_err(), "an older key must not sign instead");
         assert!(ring.key(&KeyId { serial: 1, ..id }).is_ok());
+    }
+
+    #[test]
+    fn a_public_key_beside_a_private_one_is_no_conflict() {
+        let (own, other) = (generate_signing_key(), generate_signing_key());
+        let public = |key: &crate::PemKey| crate::public_half(key.reveal().as_bytes()).unwrap();
+        let ring = |public: &str| {
+            let entry = |name, data| SecretEntry { mesh: "", name, data: Some(data) };
+            KeyRing::build(
+                1,
+                &[
+                    entry("zone-token-signing-public-key-1", public.as_bytes()),
+                    entry("zone-token-signing-key-1", own.reveal().as_bytes()),
+                ],
+            )
+        };
+        let id = KeyId { family: Family::Zone, serial: 1 };
+        let (halves, problems) = ring(&public(&own));
+        assert_eq!(problems, []);
+        assert_eq!(halves.keys().map(|(_, state)| state).collect::<Vec<_>>(), [KeyState::Signs]);
+        assert!(halves.signing_key(&Family::Zone).is_ok());
+        let (joined, problems) = ring(&public(&other));
+        assert_eq!(problems, []);
+        assert_eq!(joined.keys().map(|(_, state)| state).collect::<Vec<_>>(), [KeyState::Verifies]);
+        let theirs = Key::parse(&Role::Public(id.clone()), public(&other).as_bytes()).unwrap();
+        assert!(joined.key(&id).ok().unwrap().fingerprint().unwrap().is(theirs.fingerprint().unwrap()));
+        assert!(joined.signing_key(&Family::Zone).is_err(), "others would not verify it");
+        assert_eq!(ring("no key").1.len(), 2, "what cannot be read is no key");
     }
 
     #[test]

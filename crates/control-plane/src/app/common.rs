@@ -21,6 +21,7 @@ use crate::{
     bootstrap::Wanted,
     clock::Clock,
     config::{self, Config},
+    files,
     keys::Keys,
     limits::{self, Limits, PortName, Timeouts},
     observe::{
@@ -256,8 +257,8 @@ pub(super) fn listening(what: &str, listener: &TcpListener) -> anyhow::Result<So
 
 /// The name of this machine, as far as it says.
 fn hostname() -> String {
-    let read = std::fs::read_to_string(Path::new("/proc/sys/kernel/hostname"))
-        .or_else(|_none| std::fs::read_to_string("/etc/hostname"))
+    let read = files::read_text(Path::new("/proc/sys/kernel/hostname"), files::TOKEN)
+        .or_else(|_none| files::read_text(Path::new("/etc/hostname"), files::TOKEN))
         .unwrap_or_default();
     let name: String =
         read.trim().chars().filter(|c| c.is_ascii_alphanumeric() || "-.".contains(*c)).take(63).collect();

@@ -13,8 +13,8 @@ use super::{
 use crate::{
     bootstrap,
     clock::Clock,
-    config::Config,
-    kds::zone::{self, Dialer, LegacyPolicies, Link, Options, Reports, Target, Token, TokenSource, Trust},
+    config::{Config, StoreType},
+    kds::zone::{self, Dialer, LegacyPolicies, Link, Options, OwnMeshes, Reports, Target, Token, TokenSource, Trust},
     observe::{kds_metrics::KdsMetrics, log::Log, readiness::Readiness},
     resources::Side,
     rest::NoZones,
@@ -54,7 +54,11 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
 /// What the connection to global needs, if there is a global.
 async fn connection(common: &Common) -> anyhow::Result<Option<Options>> {
     let Common { config, clock, tasks, .. } = common;
-    let Some(address) = &config.global_address else { return Ok(None) };
+    let Some(address) = &config.global_address else {
+        OwnMeshes::left(&config.work_dir, config.zone_name.as_str())
+            .context("note in the work folder that this zone has no global")?;
+        return Ok(None);
+    };
     let trust = match (address.secure, config.zone.tls_skip_verify, &config.zone.root_ca_file) {
         (false, _, _) => Trust::Plain,
         (true, true, _) => Trust::Insecure(InsecureTrust),
@@ -82,6 +86,12 @@ async fn connection(common: &Common) -> anyhow::Result<Option<Options>> {
         max_backoff: config.max_backoff,
         skip_prefixes: config.zone.skip_prefixes.clone(),
         default_admin_port: config.zone.default_admin_port,
+        own_meshes: Arc::new(OwnMeshes::new(
+            &config.work_dir,
+            config.zone_name.as_str(),
+            config.zone.delete_own_meshes,
+            config.store == StoreType::Sqlite,
+        )),
         patience: config.zone.msg_send_timeout,
         reports: Reports {
             insights: common.insights().await?,

@@ -8,7 +8,10 @@ use super::{
     ApiPort, ApiServer, ApiTimeouts, AuthType, Config, ConfigError, GlobalAddress, GlobalAuth, GlobalKds, Mode, Remark,
     SecretText, StoreType, Tls, ZoneKds, settings, values::Values,
 };
-use crate::access::{Access, Allowed};
+use crate::{
+    access::{Access, Allowed},
+    files,
+};
 
 /// The products whose kumactl looks for its own name in `GET /`.
 const SPOKEN_PRODUCTS: [&str; 2] = ["Kuma", "Kong Mesh"];
@@ -211,8 +214,8 @@ impl Builder {
         if address.is_some_and(|address| address.secure)
             && let Some(path) = &root_ca_file
         {
-            let readable =
-                std::fs::read(path).is_ok_and(|pem| pem.windows(27).any(|text| text == b"-----BEGIN CERTIFICATE-----"));
+            let readable = files::read(path, files::LARGEST)
+                .is_ok_and(|pem| pem.windows(27).any(|text| text == b"-----BEGIN CERTIFICATE-----"));
             if !readable {
                 self.bad("multizone.zone.kds.rootCaFile", "the file must be readable and hold certificates in PEM");
             }
@@ -222,6 +225,7 @@ impl Builder {
             tls_skip_verify: self.values.flag("multizone.zone.kds.tlsSkipVerify"),
             max_msg_size: self.message_size("multizone.zone.kds.maxMsgSize"),
             msg_send_timeout: self.send_timeout("multizone.zone.kds.msgSendTimeout"),
+            delete_own_meshes: self.values.flag("multizone.zone.kds.deleteOwnMeshes"),
             default_admin_port: self.port("bootstrapServer.params.adminPort"),
             skip_prefixes: self.values.list("multizone.zone.kds.labels.skipPrefixes"),
             token_inline: (!inline.is_empty() && token_path.is_none()).then(|| SecretText(Zeroizing::new(inline))),

@@ -186,6 +186,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("multizone.zone.kds.tlsSkipVerify", Flag, "KUMA_MULTIZONE_ZONE_KDS_TLS_SKIP_VERIFY", "false"),
     setting("multizone.zone.kds.rootCaFile", Text, "KUMA_MULTIZONE_ZONE_KDS_ROOT_CA_FILE", ""),
     setting("multizone.zone.kds.maxMsgSize", Number, "KUMA_MULTIZONE_ZONE_KDS_MAX_MSG_SIZE", "10485760"),
+    setting("multizone.zone.kds.deleteOwnMeshes", Flag, "KUMA_MULTIZONE_ZONE_KDS_DELETE_OWN_MESHES", "false"),
     setting("multizone.zone.kds.msgSendTimeout", Duration, "KUMA_MULTIZONE_ZONE_KDS_MSG_SEND_TIMEOUT", "60s"),
     foreign("multizone.zone.kds.nackBackoff", Duration, "KUMA_MULTIZONE_ZONE_KDS_NACK_BACKOFF", "5s"),
     foreign("multizone.zone.kds.responseBackoff", Duration, "KUMA_MULTIZONE_ZONE_KDS_RESPONSE_BACKOFF", "0s"),

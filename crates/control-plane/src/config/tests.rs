@@ -284,6 +284,20 @@ fn secrets_are_never_shown() {
 }
 
 #[test]
+fn a_global_may_be_at_an_address_of_either_family() {
+    for (text, host, port) in [
+        ("grpcs://[::1]:5685", "::1", 5685),
+        ("grpcs://[::1]:443", "::1", 443),
+        ("grpcs://[2001:db8::7]", "2001:db8::7", 5685),
+        ("grpcs://127.0.0.1:80", "127.0.0.1", 80),
+    ] {
+        let (config, _) = good("", &[("KUMA_MODE", "zone"), ("KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS", text)]);
+        let found = config.global_address.unwrap();
+        assert_eq!((found.host.as_str(), found.port), (host, port), "{text}");
+    }
+}
+
+#[test]
 fn the_shown_configuration_has_the_recorded_defaults() {
     let Some(folder) = testkit::captures::folder() else { return };
     let lines = std::fs::read_to_string(folder.join("rest/3.0-preview/global-index.jsonl")).unwrap();

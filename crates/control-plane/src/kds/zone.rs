@@ -10,6 +10,7 @@ mod dial;
 mod ended;
 mod legacy_policies;
 mod link;
+mod own_meshes;
 mod provide;
 mod reports;
 mod sanitise;
@@ -22,12 +23,13 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use model::ZoneName;
 use store::ResourceStore;
 use tokio::{sync::Notify, time::Instant};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 pub use self::{
     dial::{Dialer, Target, Trust},
     legacy_policies::LegacyPolicies,
     link::{Link, LinkState},
+    own_meshes::OwnMeshes,
     reports::Reports,
     token::{Token, TokenSource},
 };
@@ -64,6 +66,8 @@ pub struct Options {
     pub patience: Duration,
     /// Where a proxy has its admin interface if its Dataplane names no port.
     pub default_admin_port: u16,
+    /// What the zone had before it joined.
+    pub own_meshes: Arc<OwnMeshes>,
     /// Where the connection reports.
     pub reports: Reports,
 }
@@ -123,6 +127,8 @@ struct Keeper {
 
 impl Keeper {
     async fn keep(&mut self) {
+        // A refusal to join is for a human: an error when it is new, a warning when it is repeated.
+        let mut refused = String::new();
         loop {
             self.link.set(LinkState::Connecting);
             let (ended, token) = match self.options.token.read().await {
@@ -134,6 +140,12 @@ impl Keeper {
             };
             let pause = self.backoff.pause(ended.lasted());
             self.link.set(ended.state());
+            if let Ended::Refused(refusal) = &ended
+                && refusal.to_string() != refused
+            {
+                refused = refusal.to_string();
+                error!(target: "kds.zone", reason = %refused, advice = ended.advice(), "this zone does not join the global control plane");
+            }
             warn!(
                 target: "kds.zone",
                 reason = %clip(&ended.to_string()),
@@ -165,6 +177,7 @@ impl Keeper {
             alone: beside == Beside::Nothing,
             reports: self.options.reports.clone(),
             default_admin_port: self.options.default_admin_port,
+            own_meshes: Arc::clone(&self.options.own_meshes),
             accepted: Arc::clone(&accepted),
             predecessor_gone: Arc::clone(&predecessor_gone),
         };

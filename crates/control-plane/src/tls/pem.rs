@@ -1,6 +1,6 @@
 //! Reads certificates and keys from PEM files.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use rustls_pki_types::{
     CertificateDer, PrivateKeyDer,
@@ -10,10 +10,11 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
 use super::TlsError;
+use crate::files;
 
 /// Reads a file; the content is wiped when dropped, because it may be a key.
 pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
-    fs::read(path).map(Zeroizing::new).map_err(|source| TlsError::Read { path: path.to_path_buf(), source })
+    files::read(path, files::LARGEST).map_err(|source| TlsError::Read { path: path.to_path_buf(), source })
 }
 
 /// Returns all certificates of a file, at least one, each of which parses.

@@ -36,6 +36,7 @@ mod old_peers;
 mod old_types;
 #[cfg(test)]
 mod own_ends;
+mod own_meshes;
 #[cfg(test)]
 mod places;
 #[cfg(test)]

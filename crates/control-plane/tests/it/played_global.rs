@@ -54,6 +54,19 @@ impl Played {
 
     /// Takes the next connection with its six RPCs; the ping is answered as an old global does.
     pub(crate) async fn accept(&self) -> Link {
+        self.try_accept().await.expect("the zone keeps its connection")
+    }
+
+    /// Takes the next connection that the zone still has: those that it gave up before are passed over.
+    pub(crate) async fn accept_living(&self) -> Link {
+        loop {
+            if let Some(link) = self.try_accept().await {
+                return link;
+            }
+        }
+    }
+
+    async fn try_accept(&self) -> Option<Link> {
         let mut link = Link {
             connection: self.server.connection().await,
             calls: BTreeMap::new(),
@@ -62,22 +75,27 @@ impl Played {
             responses: VecDeque::new(),
         };
         while link.calls.len() < 6 {
-            let mut call = link.connection.call().await.expect("the zone keeps its connection");
+            let mut call = link.connection.call().await?;
             let path = call.path.clone();
             if path == PING {
-                assert_eq!(call.next().await.as_deref(), Some(&[][..]), "a ping is an empty message");
+                assert_eq!(call.next().await?.as_ref(), b"", "a ping is an empty message");
                 call.send(&[]);
                 call.end(0, "");
             }
             link.order.push(path.clone());
             assert!(link.calls.insert(path.clone(), call).is_none(), "{path} twice");
         }
-        link
+        Some(link)
     }
 
     /// Takes a connection whose RPCs the test answers by itself.
     pub(crate) async fn connection(&self) -> Connection {
         self.server.connection().await
+    }
+
+    /// Where the zone finds this global.
+    pub(crate) fn global_address(&self) -> String {
+        format!("grpc://{}", self.server.address())
     }
 
     pub(crate) fn http(&self) -> SocketAddr {

@@ -95,7 +95,6 @@ impl Session {
                 Err(status) => return status,
             };
             silence.broken();
-            self.accepted.notify_one();
             let mut incoming = match convert::incoming(message) {
                 Ok(incoming) => incoming,
                 Err(malformed) => return convert::malformed_status(&malformed),
@@ -114,11 +113,19 @@ impl Session {
                 Ok(plan) => plan,
                 Err(broken) => return Status::invalid_argument(broken.to_string()),
             };
+            if self.own_meshes.admit(&*self.store, &plan, self.clock.now()).await.is_err() {
+                return Status::failed_precondition("this zone has meshes of its own");
+            }
+            self.accepted.notify_one();
             self.reports.policies.note(&plan);
+            let (of, initial) = (plan.kind, plan.initial);
             let outcome = match applier.apply(plan).await {
                 Ok(outcome) => outcome,
                 Err(error) => return Status::unavailable(format!("cannot store {kind}: {error}")),
             };
+            if initial {
+                self.own_meshes.applied(of).await;
+            }
             if !outcome.rejected.is_empty() {
                 warn!(target: "kds.zone", kind, reason = %clip(&outcome.rejected.join("\n")), "received resource is invalid, sending NACK");
             }

@@ -218,6 +218,19 @@ mod tests {
         assert_eq!(nothing.to_string(), "could not resolve to any address");
     }
 
+    #[tokio::test]
+    async fn an_address_of_ipv6_is_an_authority_and_can_be_dialled() {
+        let Ok(listener) = TcpListener::bind("[::1]:0").await else { return };
+        let port = listener.local_addr().unwrap().port();
+        let target = Target { host: "::1".to_owned(), port };
+        let clock = Clock::starting_at(jiff::Timestamp::UNIX_EPOCH);
+        let dialer = Dialer::new(target, Trust::Plain, clock);
+        assert_eq!(dialer.origin().authority().unwrap().as_str(), format!("[::1]:{port}"));
+        assert!(matches!(dialer.server_name(), Ok(ServerName::IpAddress(_))));
+        let (connected, accepted) = tokio::join!(dialer.dial(), listener.accept());
+        assert!(connected.is_ok() && accepted.unwrap().1.is_ipv6());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_address_that_says_nothing_leaves_time_for_the_others() {
         let address = |index: usize| SocketAddr::from(([127, 0, 0, 1], u16::try_from(index).unwrap() + 1));

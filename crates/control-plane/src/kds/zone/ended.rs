@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use tonic::{Code, Status};
 
-use super::{dial::DialError, link::LinkState};
+use super::{dial::DialError, link::LinkState, own_meshes::Refusal};
 use crate::kds::convert::clip;
 
 /// Why a connection ended.
@@ -16,6 +16,8 @@ pub(super) enum Ended {
     Dial(DialError),
     /// There was a connection, and nothing came.
     Silent,
+    /// The zone did not apply what came: it would lose what it has of its own.
+    Refused(Refusal),
     /// An RPC ended.
     Rpc {
         /// Which.
@@ -37,7 +39,7 @@ pub(super) enum Ended {
 impl Ended {
     pub(super) fn lasted(&self) -> Duration {
         match self {
-            Self::NoToken(_) | Self::Dial(_) | Self::Silent => Duration::ZERO,
+            Self::NoToken(_) | Self::Dial(_) | Self::Silent | Self::Refused(_) => Duration::ZERO,
             Self::Rpc { lasted, .. } | Self::Lost { lasted, .. } => *lasted,
         }
     }
@@ -54,6 +56,10 @@ impl Ended {
             Self::Dial(_) | Self::Lost { .. } | Self::Silent => {
                 "check that the global control plane is up and its port can be reached from here"
             }
+            Self::Refused(Refusal::WouldDelete(_)) => {
+                "nothing was deleted. Either make these meshes on the global control plane first; or start this zone without KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS, save them (kumactl export --profile all --include-admin) and delete them; or set multizone.zone.kds.deleteOwnMeshes: true (KUMA_MULTIZONE_ZONE_KDS_DELETE_OWN_MESHES): then they go, after a copy was written to the work folder"
+            }
+            Self::Refused(_) => "nothing was deleted; check the work folder",
             Self::Rpc { status, .. } => match status.code() {
                 Code::Unauthenticated | Code::PermissionDenied => {
                     "generate a new token for this zone (kumactl generate control-plane-token --zone=<zone>; zone-token --zone=<zone> --scope=cp if the global takes zone tokens only) and write it into the file that KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH names, it is read without a restart; a token in KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_INLINE needs one"
@@ -77,6 +83,7 @@ impl fmt::Display for Ended {
             Self::NoToken(reason) => f.write_str(reason),
             Self::Dial(error) => error.fmt(f),
             Self::Silent => f.write_str("the connection stands, but the global control plane sends nothing"),
+            Self::Refused(refusal) => refusal.fmt(f),
             Self::Rpc { method, status, .. } => match status.code() {
                 Code::Unauthenticated | Code::PermissionDenied => {
                     write!(f, "the global control plane refused this zone: {}", status.message())

@@ -28,7 +28,7 @@ use tonic::{
 use tracing::info;
 use wire::kuma::mesh::v1alpha1::{ZoneHealthCheckRequest, ZoneHealthCheckResponse};
 
-use super::{admin, dial::Dialer, ended::Ended, reports::Reports, token::Token};
+use super::{admin, dial::Dialer, ended::Ended, own_meshes::OwnMeshes, reports::Reports, token::Token};
 use crate::{
     about,
     clock::Clock,
@@ -62,6 +62,8 @@ pub(super) struct Session {
     pub(super) reports: Reports,
     /// Where a proxy has its admin interface if its Dataplane names no port.
     pub(super) default_admin_port: u16,
+    /// What the zone had before it joined.
+    pub(super) own_meshes: Arc<OwnMeshes>,
     /// Told, maybe more than once, that global accepted the zone: it said something on one of the two sync streams, or
     /// answered a ping and refused no stream. A real global can have nothing to say on GlobalToZoneSync (contract: kds
     /// 13.8), and its first response can take long.
@@ -91,7 +93,10 @@ impl Session {
                 lasted: start.elapsed(),
             },
             status = self.ping(channel.clone(), learn) => rpc("HealthCheck")(status),
-            status = self.consume(channel.clone(), learned, &opened) => rpc("GlobalToZoneSync")(status),
+            status = self.consume(channel.clone(), learned, &opened) => match self.own_meshes.take_refusal() {
+                Some(refusal) => Ended::Refused(refusal),
+                None => rpc("GlobalToZoneSync")(status),
+            },
             status = async { opened.notified().await; self.provide(channel.clone()).await } => rpc("ZoneToGlobalSync")(status),
             status = admin::serve(&self, channel.clone()) => rpc("GlobalKDSService")(status),
         }

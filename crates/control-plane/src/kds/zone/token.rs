@@ -1,16 +1,16 @@
 //! Where the zone's token comes from: a setting, or a file that is read again for each connection and watched.
 
-use std::{path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use subtle::ConstantTimeEq as _;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::files;
+
 /// How often the file is compared. A read of a small file costs nothing, and works for files that are replaced through
 /// symbolic links, as Kubernetes does it, where change notices are unreliable.
 const LOOK: Duration = Duration::from_millis(500);
-/// No token is longer.
-const LONGEST: usize = 64 * 1024;
 
 /// A token. Never shown.
 #[derive(Clone)]
@@ -44,7 +44,7 @@ pub enum TokenError {
         /// Which file.
         path: PathBuf,
         /// What the system said.
-        cause: std::io::Error,
+        cause: io::Error,
     },
     /// The file holds nothing.
     #[error("the token file `{}` is empty", path.display())]
@@ -73,8 +73,10 @@ impl TokenSource {
             Self::Inline(token) => Ok(Some(token.clone())),
             Self::File(path) => {
                 let unreadable = |cause| TokenError::Unreadable { path: path.clone(), cause };
-                let bytes = Zeroizing::new(tokio::fs::read(path).await.map_err(unreadable)?);
-                let text = std::str::from_utf8(bytes.get(..bytes.len().min(LONGEST)).unwrap_or_default()).unwrap_or("");
+                let file = path.clone();
+                let read = tokio::task::spawn_blocking(move || files::read(&file, files::TOKEN)).await;
+                let bytes = read.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(unreadable)?;
+                let text = std::str::from_utf8(&bytes).unwrap_or("");
                 Token::new(text).map(Some).ok_or_else(|| TokenError::Empty { path: path.clone() })
             }
         }
@@ -121,5 +123,8 @@ mod tests {
         std::fs::write(&path, "two").unwrap();
         source.changed_from(one.as_ref()).await;
         assert_eq!(source.read().await.unwrap().unwrap().reveal(), "two");
+        std::fs::File::create(&path).unwrap().set_len(2 << 30).unwrap();
+        let large = source.read().await.err().unwrap().to_string();
+        assert!(large.ends_with("it is larger than 65536 bytes"), "{large}");
     }
 }
