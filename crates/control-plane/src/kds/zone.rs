@@ -17,6 +17,7 @@ mod sanitise;
 mod session;
 mod silence;
 mod token;
+mod tunnel;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
