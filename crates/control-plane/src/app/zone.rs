@@ -99,6 +99,7 @@ async fn connection(common: &Common) -> anyhow::Result<Option<Options>> {
             insights: common.insights().await?,
             metrics: common.metrics.register(KdsMetrics::register),
             policies: Arc::new(LegacyPolicies::new(common.readiness.clone())),
+            rejections: Arc::default(),
         },
     }))
 }

@@ -31,7 +31,7 @@ pub use self::{
     legacy_policies::LegacyPolicies,
     link::{Link, LinkState},
     own_meshes::OwnMeshes,
-    reports::Reports,
+    reports::{Rejections, Reports},
     token::{Token, TokenSource},
 };
 use crate::{
