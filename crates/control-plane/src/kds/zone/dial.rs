@@ -306,7 +306,8 @@ mod tests {
             stream
         };
         let (connected, mut stream) = tokio::join!(dialer.dial(), proxy);
-        let driver = connected.ok().unwrap().driver;
+        // Without somebody who may ask, the connection would be closed.
+        let Connected { requests: _kept, driver } = connected.ok().unwrap();
         tokio::select! {
             _ = driver => panic!("the connection stands"),
             preface = read_until(&mut stream, "SM\r\n\r\n") => assert!(preface.starts_with("PRI * HTTP/2.0"), "{preface}"),
