@@ -5,6 +5,7 @@
 
 mod build;
 mod layers;
+mod proxy;
 mod settings;
 mod values;
 
@@ -13,7 +14,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-pub use self::values::Source;
+pub use self::{proxy::Proxy, values::Source};
 use crate::{access::Access, files};
 
 /// What a control plane is.
@@ -138,6 +139,8 @@ pub struct ZoneKds {
     pub token_inline: Option<SecretText>,
     /// The file with the token; wins over the token itself.
     pub token_path: Option<PathBuf>,
+    /// The proxy on the way to global, as the environment says.
+    pub proxy: Option<Proxy>,
 }
 
 /// Where global is.
@@ -291,7 +294,7 @@ impl Config {
         home: &str,
     ) -> Result<(Self, Vec<Remark>), ConfigError> {
         let (values, remarks) = layers::merge(file, environment).map_err(ConfigError)?;
-        build::config(values, remarks, home)
+        build::config(values, remarks, environment, home)
     }
 
     /// The zone's name if it follows a global.

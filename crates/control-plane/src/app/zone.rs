@@ -75,10 +75,13 @@ async fn connection(common: &Common) -> anyhow::Result<Option<Options>> {
         ),
         (None, None) => TokenSource::None,
     };
+    if let Some(proxy) = &config.zone.proxy {
+        info!(target: "kds.zone", %proxy, "the global control plane is reached through a proxy, as HTTPS_PROXY says");
+    }
     let target = Target { host: address.host.clone(), port: address.port };
     Ok(Some(Options {
         zone: config.zone_name.clone(),
-        dialer: Dialer::new(target, trust, clock.clone()),
+        dialer: Dialer::new(target, trust, config.zone.proxy.clone(), clock.clone()),
         token,
         us: common.us(config.display_json().to_owned()),
         max_message_size: config.zone.max_msg_size,
@@ -97,6 +100,7 @@ async fn connection(common: &Common) -> anyhow::Result<Option<Options>> {
             insights: common.insights().await?,
             metrics: common.metrics.register(KdsMetrics::register),
             policies: Arc::new(LegacyPolicies::new(common.readiness.clone())),
+            rejections: Arc::default(),
         },
     }))
 }

@@ -2,11 +2,12 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{
-    ApiPort, ApiServer, ApiTimeouts, AuthType, Config, ConfigError, GlobalAddress, GlobalAuth, GlobalKds, Mode, Remark,
-    SecretText, StoreType, Tls, ZoneKds, settings, values::Values,
+    ApiPort, ApiServer, ApiTimeouts, AuthType, Config, ConfigError, GlobalAddress, GlobalAuth, GlobalKds, Mode, Proxy,
+    Remark, SecretText, StoreType, Tls, ZoneKds, settings, values::Values,
 };
 use crate::{
     access::{Access, Allowed},
@@ -17,8 +18,13 @@ use crate::{
 const SPOKEN_PRODUCTS: [&str; 2] = ["Kuma", "Kong Mesh"];
 
 /// Builds the configuration. `home` is the folder of the user, for the default work directory.
-pub(super) fn config(values: Values, remarks: Vec<String>, home: &str) -> Result<(Config, Vec<Remark>), ConfigError> {
-    let mut builder = Builder { values, remarks, problems: Vec::new() };
+pub(super) fn config(
+    values: Values,
+    remarks: Vec<String>,
+    environment: &[(String, String)],
+    home: &str,
+) -> Result<(Config, Vec<Remark>), ConfigError> {
+    let mut builder = Builder { values, remarks, environment, problems: Vec::new() };
     match builder.build(home) {
         Some(config) if builder.problems.is_empty() => Ok((config, builder.remarks.into_iter().map(Remark).collect())),
         _ => Err(ConfigError(builder.problems)),
@@ -34,13 +40,14 @@ pub(super) fn read(values: Values) -> std::collections::BTreeSet<String> {
 }
 
 /// Turns values into a configuration, collecting all problems.
-struct Builder {
+struct Builder<'a> {
     values: Values,
     remarks: Vec<String>,
+    environment: &'a [(String, String)],
     problems: Vec<String>,
 }
 
-impl Builder {
+impl Builder<'_> {
     fn build(&mut self, home: &str) -> Option<Config> {
         let mode = match self.choice("mode", &["global", "zone", "remote", "standalone"]).as_str() {
             "global" => Mode::Global,
@@ -82,7 +89,17 @@ impl Builder {
         }
         let zone_name = self.zone_name();
         let global_address = self.global_address();
-        let zone = self.zone_kds(global_address.as_ref());
+        let followed = global_address.as_ref().filter(|_| mode == Mode::Zone);
+        let proxy = followed.map_or(Ok(None), |address| Proxy::of(self.environment, &address.host, address.port));
+        let proxy = proxy.unwrap_or_else(|wrong| {
+            self.problems.push(format!("environment variable {wrong}"));
+            None
+        });
+        let mut shown = self.values.shown();
+        if let (Some(proxy), Some(Value::Object(kds))) = (&proxy, shown.pointer_mut("/multizone/zone/kds")) {
+            kds.insert("proxy".to_owned(), Value::from(proxy.to_string()));
+        }
+        let zone = self.zone_kds(global_address.as_ref(), proxy);
         let general_tls = self.tls("general");
         let global = self.global_kds();
         let api_server = self.api_server();
@@ -111,7 +128,7 @@ impl Builder {
             compact_finished_subscriptions: self.values.flag("metrics.zone.compactFinishedSubscriptions"),
             enable_dataplane_issuer: self.values.flag("dpServer.authn.dpProxy.dpToken.enableIssuer"),
             enable_zone_issuer: self.values.flag("dpServer.authn.zoneProxy.zoneToken.enableIssuer"),
-            shown: self.values.shown().to_string(),
+            shown: shown.to_string(),
         };
         if config.mode == Mode::Zone && config.global_address.is_none() {
             self.remarks.push(
@@ -193,7 +210,7 @@ impl Builder {
         timeout
     }
 
-    fn zone_kds(&mut self, address: Option<&GlobalAddress>) -> ZoneKds {
+    fn zone_kds(&mut self, address: Option<&GlobalAddress>, proxy: Option<Proxy>) -> ZoneKds {
         let inline = self.values.text("multizone.zone.kds.auth.tokenInline").to_owned();
         let token_path = self.file("multizone.zone.kds.auth.tokenPath");
         if !inline.is_empty() && token_path.is_some() {
@@ -230,6 +247,7 @@ impl Builder {
             skip_prefixes: self.values.list("multizone.zone.kds.labels.skipPrefixes"),
             token_inline: (!inline.is_empty() && token_path.is_none()).then(|| SecretText(Zeroizing::new(inline))),
             token_path,
+            proxy,
         }
     }
 

@@ -17,6 +17,7 @@ mod sanitise;
 mod session;
 mod silence;
 mod token;
+mod tunnel;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -30,7 +31,7 @@ pub use self::{
     legacy_policies::LegacyPolicies,
     link::{Link, LinkState},
     own_meshes::OwnMeshes,
-    reports::Reports,
+    reports::{Rejections, Reports},
     token::{Token, TokenSource},
 };
 use crate::{

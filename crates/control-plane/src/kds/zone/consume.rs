@@ -11,7 +11,7 @@ use model::Kind;
 use sync::{DeltaRequest, Features, Receiver};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tonic::{Status, Streaming};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use wire::envoy::{config::core::v3::Node, service::discovery::v3::DeltaDiscoveryResponse};
 
 use super::{
@@ -28,6 +28,9 @@ use crate::kds::{
 const PATH: &str = "/kuma.mesh.v1alpha1.KDSSyncService/GlobalToZoneSync";
 /// A global that has not answered the first ping by then is taken for one that can do what every global can.
 const LEARN_WITHIN: Duration = Duration::from_secs(1);
+
+/// What to do about what is rejected.
+const ADVICE: &str = "correct it on the global control plane; where it exists already, this zone made it before and keeps it: delete or rename one of the two. This is said once";
 
 impl Session {
     /// Runs until the stream ends.
@@ -126,8 +129,16 @@ impl Session {
             if initial {
                 self.own_meshes.applied(of).await;
             }
-            if !outcome.rejected.is_empty() {
-                warn!(target: "kds.zone", kind, reason = %clip(&outcome.rejected.join("\n")), "received resource is invalid, sending NACK");
+            let wrong = clip(&outcome.rejected.join("\n"));
+            let wrong = Some(wrong).filter(|wrong| !wrong.is_empty());
+            if initial || wrong.is_some() {
+                let is_news = self.reports.rejections.is_news(of, wrong.as_deref());
+                match wrong.filter(|_| is_news) {
+                    Some(reason) => {
+                        warn!(target: "kds.zone", kind, %reason, advice = ADVICE, "received resource is invalid, sending NACK");
+                    }
+                    None => debug!(target: "kds.zone", kind, rejected = outcome.rejected.len(), "nothing new is wrong"),
+                }
             }
             let answer = receiver.applied(&kind, &nonce, outcome);
             if frames.send(convert::request_frame(answer, node::later(self.zone.as_str()))).await.is_err() {

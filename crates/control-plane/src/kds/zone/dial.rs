@@ -11,8 +11,10 @@ use tokio_rustls::TlsConnector;
 use tonic::body::Body;
 use tracing::warn;
 
+use super::tunnel;
 use crate::{
     clock::Clock,
+    config::{Proxy, SecretText},
     tls::{Alpn, ClientTrust, InsecureTrust},
 };
 
@@ -59,6 +61,7 @@ pub enum Trust {
 pub struct Dialer {
     target: Target,
     trust: Trust,
+    proxy: Option<Proxy>,
     clock: Clock,
 }
 
@@ -78,6 +81,16 @@ pub(super) enum DialError {
     Late {
         /// Where.
         target: Target,
+    },
+    /// The proxy on the way does not lead there.
+    #[error("cannot reach {target} through the proxy {proxy} (HTTPS_PROXY): {reason}")]
+    Proxy {
+        /// Where.
+        target: Target,
+        /// The proxy, its password masked.
+        proxy: String,
+        /// What is wrong, for people.
+        reason: String,
     },
     /// TLS failed: unknown authority, wrong name, expired certificate. No token was sent.
     #[error("TLS with {target} failed, no token was sent: {reason}")]
@@ -110,8 +123,8 @@ impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Io for T {}
 
 impl Dialer {
     /// Returns a dialer.
-    pub fn new(target: Target, trust: Trust, clock: Clock) -> Self {
-        Self { target, trust, clock }
+    pub fn new(target: Target, trust: Trust, proxy: Option<Proxy>, clock: Clock) -> Self {
+        Self { target, trust, proxy, clock }
     }
 
     /// Where it dials.
@@ -129,19 +142,20 @@ impl Dialer {
 
     pub(super) async fn dial(&self) -> Result<Connected, DialError> {
         let target = &self.target;
-        let late = |_elapsed| DialError::Late { target: target.clone() };
+        let late = |_elapsed| match &self.proxy {
+            None => DialError::Late { target: target.clone() },
+            Some(proxy) => self.proxy_error(proxy, format!("no connection within {} s", DEADLINE.as_secs())),
+        };
         tokio::time::timeout(DEADLINE, self.connect()).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
     }
 
     async fn connect(&self) -> Result<Connected, DialError> {
         let target = || self.target.clone();
         let unreachable = |cause| DialError::Unreachable { target: target(), cause };
-        let until = Instant::now() + DEADLINE;
-        let found =
-            tokio::net::lookup_host((self.target.host.as_str(), self.target.port)).await.map_err(unreachable)?;
-        let addresses: Vec<_> = found.collect();
-        let tcp = first_reachable(&addresses, until, TcpStream::connect).await.map_err(unreachable)?;
-        tcp.set_nodelay(true).map_err(unreachable)?;
+        let tcp = match &self.proxy {
+            None => tcp(&self.target.host, self.target.port).await.map_err(unreachable)?,
+            Some(proxy) => self.through(proxy).await?,
+        };
         let tls = |reason: String| DialError::Tls { target: target(), reason };
         let io: Box<dyn Io> = match &self.trust {
             Trust::Plain => Box::new(tcp),
@@ -168,10 +182,33 @@ impl Dialer {
         Ok(Connected { requests, driver })
     }
 
+    /// A connection through the proxy, which resolves the name.
+    async fn through(&self, proxy: &Proxy) -> Result<TcpStream, DialError> {
+        let away = |cause: io::Error| self.proxy_error(proxy, format!("cannot reach the proxy: {cause}"));
+        let mut tcp = tcp(&proxy.host, proxy.port).await.map_err(away)?;
+        let authorization = proxy.authorization.as_ref().map(SecretText::reveal);
+        let opened = tunnel::open(&mut tcp, &self.target.to_string(), authorization).await;
+        opened.map_err(|reason| self.proxy_error(proxy, reason))?;
+        Ok(tcp)
+    }
+
+    fn proxy_error(&self, proxy: &Proxy, reason: String) -> DialError {
+        DialError::Proxy { target: self.target.clone(), proxy: proxy.to_string(), reason }
+    }
+
     fn server_name(&self) -> Result<ServerName<'static>, DialError> {
         let name = ServerName::try_from(self.target.host.clone());
         name.map_err(|error| DialError::Tls { target: self.target.clone(), reason: error.to_string() })
     }
+}
+
+/// A connection to the first address of a host that answers.
+async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let until = Instant::now() + DEADLINE;
+    let addresses: Vec<_> = tokio::net::lookup_host((host, port)).await?.collect();
+    let tcp = first_reachable(&addresses, until, TcpStream::connect).await?;
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
 }
 
 /// Connects to the first address that answers; the error is that of the last one. An address that says nothing must not
@@ -224,11 +261,70 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let target = Target { host: "::1".to_owned(), port };
         let clock = Clock::starting_at(jiff::Timestamp::UNIX_EPOCH);
-        let dialer = Dialer::new(target, Trust::Plain, clock);
+        let dialer = Dialer::new(target, Trust::Plain, None, clock);
         assert_eq!(dialer.origin().authority().unwrap().as_str(), format!("[::1]:{port}"));
         assert!(matches!(dialer.server_name(), Ok(ServerName::IpAddress(_))));
         let (connected, accepted) = tokio::join!(dialer.dial(), listener.accept());
         assert!(connected.is_ok() && accepted.unwrap().1.is_ipv6());
+    }
+
+    /// A dialer to a name that only a proxy resolves.
+    fn behind(proxy: SocketAddr) -> Dialer {
+        let environment = [
+            ("KUMA_MODE", "zone".to_owned()),
+            ("KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS", "grpc://global.invalid:5685".to_owned()),
+            ("HTTPS_PROXY", format!("http://me:secret@{proxy}")),
+        ];
+        let environment = environment.map(|(key, text)| (key.to_owned(), text));
+        let (config, _) = crate::config::Config::from_sources(None, &environment, "").unwrap();
+        let shown = config.display_json();
+        assert!(shown.contains("me:*****@") && !shown.contains("secret"), "{shown}");
+        let target = Target { host: "global.invalid".to_owned(), port: 5685 };
+        Dialer::new(target, Trust::Plain, config.zone.proxy, Clock::starting_at(jiff::Timestamp::UNIX_EPOCH))
+    }
+
+    async fn read_until(stream: &mut TcpStream, end: &str) -> String {
+        use tokio::io::AsyncReadExt as _;
+        let mut read = String::new();
+        while !read.ends_with(end) {
+            read.push(char::from(stream.read_u8().await.unwrap()));
+        }
+        read
+    }
+
+    #[tokio::test]
+    async fn a_proxy_of_the_environment_is_asked_for_the_connection() {
+        use tokio::io::AsyncWriteExt as _;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let dialer = behind(listener.local_addr().unwrap());
+        let proxy = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let asked = read_until(&mut stream, "\r\n\r\n").await;
+            assert!(asked.starts_with("CONNECT global.invalid:5685 HTTP/1.1\r\n"), "{asked}");
+            assert!(asked.contains("Proxy-Authorization: Basic bWU6c2VjcmV0\r\n"), "{asked}");
+            stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.unwrap();
+            stream
+        };
+        let (connected, mut stream) = tokio::join!(dialer.dial(), proxy);
+        // Without somebody who may ask, the connection would be closed.
+        let Connected { requests: _kept, driver } = connected.ok().unwrap();
+        tokio::select! {
+            _ = driver => panic!("the connection stands"),
+            preface = read_until(&mut stream, "SM\r\n\r\n") => assert!(preface.starts_with("PRI * HTTP/2.0"), "{preface}"),
+        }
+
+        let refuses = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            read_until(&mut stream, "\r\n\r\n").await;
+            stream.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n").await.unwrap();
+        };
+        let (refused, ()) = tokio::join!(dialer.dial(), refuses);
+        let refused = refused.err().unwrap().to_string();
+        assert!(refused.ends_with("(HTTPS_PROXY): it refused: `HTTP/1.1 403 Forbidden`"), "{refused}");
+        drop(listener);
+        let away = dialer.dial().await.err().unwrap().to_string();
+        assert!(away.contains("global.invalid:5685") && away.contains("cannot reach the proxy"), "{away}");
+        assert!(![refused, away].iter().any(|text| text.contains("secret")));
     }
 
     #[tokio::test(start_paused = true)]

@@ -53,6 +53,9 @@ impl Ended {
             Self::Dial(DialError::Tls { .. }) => {
                 "check KUMA_MULTIZONE_ZONE_KDS_ROOT_CA_FILE and the host name in KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS"
             }
+            Self::Dial(DialError::Proxy { .. }) => {
+                "check HTTPS_PROXY and that the proxy allows CONNECT to this host and port, or name the host in NO_PROXY"
+            }
             Self::Dial(_) | Self::Lost { .. } | Self::Silent => {
                 "check that the global control plane is up and its port can be reached from here"
             }

@@ -1,8 +1,12 @@
 //! What the zone says of its connection to those who look: its own insight, and policies that would lose their meaning.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use model::ZoneName;
+use model::{Kind, ZoneName};
 
 use super::legacy_policies::LegacyPolicies;
 use crate::{
@@ -19,6 +23,24 @@ pub struct Reports {
     pub policies: Arc<LegacyPolicies>,
     /// The metrics of synchronization.
     pub metrics: KdsMetrics,
+    /// What was rejected.
+    pub rejections: Arc<Rejections>,
+}
+
+/// What was rejected of each kind, and was said.
+#[derive(Default)]
+pub struct Rejections(Mutex<BTreeMap<Kind, String>>);
+
+impl Rejections {
+    /// Notes what is wrong with a kind, or nothing; returns whether that was not said before. Global sends what is wrong
+    /// with every change of the kind, and again on each new stream.
+    pub(super) fn is_news(&self, kind: Kind, wrong: Option<&str>) -> bool {
+        let mut rejected = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match wrong {
+            Some(wrong) => rejected.insert(kind, wrong.to_owned()).is_none_or(|before| before != wrong),
+            None => rejected.remove(&kind).is_some(),
+        }
+    }
 }
 
 impl Reports {
@@ -58,5 +80,22 @@ impl Mirror {
 impl Drop for Mirror {
     fn drop(&mut self) {
         self.insights.unsubscribe(&self.zone, &self.subscription);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_said_once() {
+        let rejections = Rejections::default();
+        assert!(rejections.is_news(Kind::SECRET, Some("it exists")));
+        assert!(!rejections.is_news(Kind::SECRET, Some("it exists")));
+        assert!(rejections.is_news(Kind::MESH, Some("it exists")), "another kind");
+        assert!(rejections.is_news(Kind::SECRET, Some("it is no PEM")), "another reason");
+        assert!(rejections.is_news(Kind::SECRET, None), "it is mended");
+        assert!(!rejections.is_news(Kind::SECRET, None));
+        assert!(rejections.is_news(Kind::SECRET, Some("it exists")), "and back");
     }
 }
