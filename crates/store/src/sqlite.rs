@@ -50,6 +50,7 @@ impl SqliteStore {
     }
 
     /// Opens the file with these settings.
+    #[expect(clippy::disallowed_types, reason = "dropping the store waits for its writer")]
     pub fn open_with(path: &Path, options: Options) -> Result<Self, OpenError> {
         place::prepare(path, options.missing)?;
         let lock = lock::hold(path)?;

@@ -55,6 +55,12 @@ pub(super) async fn start(
     let starting = tasks.stop_on_drop();
     bootstrap::global(store, &common.wanted(), clock.now()).await.context("make what a global control plane needs")?;
     let keys = common.keys().await;
+    let mut addresses = Addresses::default();
+    // A probe hears from here on what is still missing.
+    for part in ["rest", "kds"] {
+        common.readiness.expect(part);
+    }
+    common.serve_diagnostics(&keys, &mut addresses).await?;
     let registry = Registry::new(keys.ring(), config.global.auth.leeway);
     let metrics = common.metrics.register(KdsMetrics::register);
     let insights = common.insights().await?;
@@ -99,8 +105,8 @@ pub(super) async fn start(
     }
 
     let admin = Arc::new(ThroughZones { asker: port.asker.clone(), insights });
-    let mut addresses = Addresses::default();
     common.serve_rest(Side::Global, &keys, admin, &mut addresses).await?;
+    common.readiness.ready("rest");
     let listener = limits::bind(common::any(config.global.grpc_port), "KDS")?;
     let tls = match (config.global.tls_enabled, identity) {
         (true, identity) => {
@@ -114,7 +120,7 @@ pub(super) async fn start(
     addresses.kds = Some(common::listening("kds", &listener)?);
     let places = common.limits.port(PortName::Kds);
     tasks.spawn("kds", OnError::StopProgram, crate::kds::listener::serve(listener, tls, port, places, tasks.clone()));
-    common.serve_diagnostics(&keys, &mut addresses).await?;
+    common.readiness.ready("kds");
     info!(target: "kuma-cp.run", mode = "global", version = crate::about::VERSION, instance = %common.instance, "started");
     let _serves = starting.disarm();
     Ok(Running { tasks: tasks.clone(), addresses, registry: Some(registry) })

@@ -3,6 +3,7 @@
 //! An empty store is a new control plane: it has other keys, so no token of before is good, and its zones would take over
 //! its emptiness. Something that is missing is therefore not taken for something new: what a control plane leaves in its
 //! folder (its certificate, what it keeps back on the disk, the store of a zone of another name) says that there was one.
+#![expect(clippy::disallowed_methods, reason = "work that blocks, and whoever asked for it waits for it")]
 
 use std::{
     fs,

@@ -38,14 +38,17 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
         .context("make what a zone control plane needs")?;
     let keys = common.keys().await;
     let mut addresses = Addresses::default();
+    // A probe hears from here on what is still missing.
+    common.readiness.expect("rest");
+    common.serve_diagnostics(&keys, &mut addresses).await?;
     common.serve_rest(side, &keys, Arc::new(NoZones), &mut addresses).await?;
+    common.readiness.ready("rest");
     if let Some(options) = connection(&common).await? {
         let link = Link::default();
         tasks.spawn("link", OnError::Log, follow(link.clone(), common.readiness.clone(), tasks.clone()));
         let running = zone::run(options, Arc::clone(store), clock.clone(), link, tasks.clone());
         tasks.spawn("kds-zone", OnError::StopProgram, running);
     }
-    common.serve_diagnostics(&keys, &mut addresses).await?;
     info!(target: "kuma-cp.run", mode = "zone", zone = %name, version = crate::about::VERSION, instance = %common.instance, "started");
     let _serves = starting.disarm();
     Ok(Running { tasks: tasks.clone(), addresses, registry: None })

@@ -1,4 +1,5 @@
 //! The global secrets of a control plane: which are there, and making those that are missing.
+#![expect(clippy::disallowed_methods, reason = "work that blocks, and whoever asked for it waits for it")]
 
 use std::{sync::Arc, time::Duration};
 

@@ -34,7 +34,7 @@ pub(super) fn config(
 /// The settings that a build reads, before it shows them all.
 #[cfg(test)]
 pub(super) fn read(values: Values) -> std::collections::BTreeSet<String> {
-    let mut builder = Builder { values, remarks: Vec::new(), problems: Vec::new() };
+    let mut builder = Builder { values, remarks: Vec::new(), environment: &[], problems: Vec::new() };
     let _built = builder.build("/home/user");
     builder.values.read()
 }
@@ -84,8 +84,14 @@ impl Builder<'_> {
             self.bad("apiServer.authn.type", "allowed is `tokens`");
         }
         if self.values.text("general.workDir").is_empty() {
-            let folder = if home.is_empty() { ".kuma".to_owned() } else { format!("{home}/.kuma") };
-            self.values.replace("general.workDir", &folder);
+            // Not the current folder: two of them would be two control planes.
+            if home.is_empty() {
+                self.bad(
+                    "general.workDir",
+                    "the environment names no HOME, so the folder for database and keys must be given",
+                );
+            }
+            self.values.replace("general.workDir", &format!("{home}/.kuma"));
         }
         let zone_name = self.zone_name();
         let global_address = self.global_address();

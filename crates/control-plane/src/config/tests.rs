@@ -216,6 +216,14 @@ fn a_list_that_names_nothing_is_no_list() {
 }
 
 #[test]
+fn without_a_home_the_folder_must_be_given() {
+    let nowhere = |environment: &[(&str, &str)]| Config::from_sources(None, &variables(environment), "");
+    let refused = nowhere(&[]).unwrap_err().to_string();
+    assert!(refused.contains("general.workDir") && refused.contains("HOME"), "{refused}");
+    assert!(nowhere(&[("KUMA_GENERAL_WORK_DIR", "/srv/arctos")]).is_ok());
+}
+
+#[test]
 fn a_kubernetes_store_is_refused() {
     for mode in ["global", "zone"] {
         let pairs = [("KUMA_MODE", mode), ("KUMA_STORE_TYPE", "kubernetes")];

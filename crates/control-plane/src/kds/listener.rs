@@ -1,4 +1,5 @@
 //! Serves connections of the KDS port: TLS, then HTTP/2 with keepalive, one task a connection.
+#![expect(clippy::disallowed_types, reason = "the tasks of a connection end with it, and Tasks owns the connection")]
 
 use std::{sync::Arc, time::Duration};
 

@@ -4,6 +4,7 @@
 //! global makes these two when the backend appears (contract: rest 1.9). A proxy of such a mesh gets no configuration
 //! without them. 3.0 has no such backends. Certificate and key have the form of those that 2.14 makes, but for the serial
 //! number, which is 0 there.
+#![expect(clippy::disallowed_methods, reason = "work that blocks, and whoever asked for it waits for it")]
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! Creating and changing one resource (contract: rest 1.9).
+#![expect(clippy::disallowed_methods, reason = "work that blocks, and whoever asked for it waits for it")]
 
 use bytes::Bytes;
 use model::{Key, Kind, Resource, Scope, defaults, document, labels as known, validate};

@@ -40,6 +40,7 @@ pub struct PairFiles {
 ///
 /// The certificate names this machine, `localhost`, all addresses and `also`.
 pub fn self_signed(dir: &Path, also: &[String], now: Timestamp) -> Result<PairFiles, TlsError> {
+    crate::files::check_folder(dir).map_err(|source| TlsError::Read { path: dir.to_path_buf(), source })?;
     let files = PairFiles { cert: dir.join(CERT_FILE), key: dir.join(KEY_FILE) };
     if is_filled(&files.cert)? && is_filled(&files.key)? {
         return Ok(files);

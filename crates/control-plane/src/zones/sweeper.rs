@@ -100,7 +100,8 @@ pub async fn deleted_zones(
             event = zones.next() => event,
         };
         let gone = match event {
-            None => return Ok(()),
+            // From here on the deletion of a zone would close nothing.
+            None => anyhow::bail!("the store's watch of zones ended"),
             Some(Event::Init) => {
                 picture.clear();
                 continue;
@@ -172,5 +173,33 @@ fn word(reason: &CloseReason) -> &'static str {
         CloseReason::TooManyStreams => "too-many-streams",
         CloseReason::TooManyConnections => "too-many-connections",
         CloseReason::Silent => "health-check",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+    use store::{ResourceStore, memory::MemoryStore};
+    use tokens::KeyRing;
+
+    use super::*;
+    use crate::zones::insight;
+
+    #[tokio::test]
+    async fn the_end_of_the_watch_of_zones_is_an_error() {
+        let store: Arc<dyn ResourceStore> = Arc::new(MemoryStore::new());
+        let (tasks, clock) = (Tasks::new(), Clock::system());
+        let options = insight::Options {
+            flush_interval: Duration::from_secs(1),
+            subscription_limit: 10,
+            compact_finished: false,
+            instance: "i".to_owned(),
+        };
+        let insights = Insights::start(&store, &clock, options, &tasks).await.unwrap();
+        let registry = Registry::new(Arc::new(KeyRing::empty()), Duration::ZERO);
+        let metrics = KdsMetrics::register(&mut prometheus_client::registry::Registry::default());
+        let ended = futures::stream::empty().boxed();
+        let result = deleted_zones(registry, insights, metrics, ended, tasks).await;
+        assert!(result.is_err_and(|error| error.to_string().contains("watch of zones ended")));
     }
 }

@@ -28,6 +28,16 @@ pub enum OpenError {
         /// The last version known here.
         known: i64,
     },
+    /// The file or its folder belongs to another user.
+    #[error("`{}` belongs to user {owner}, and this program runs as user {us}: work in another folder, or give it to user {us}", .path.display())]
+    NotOurs {
+        /// The file or folder.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who runs this program.
+        us: u32,
+    },
     /// There is no file, and an empty store is not wanted.
     #[error("there is no store `{}`", .path.display())]
     Missing {

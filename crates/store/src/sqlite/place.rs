@@ -28,17 +28,30 @@ pub(super) fn prepare(path: &Path, missing: Missing) -> Result<(), OpenError> {
     };
     let folder = folder(path);
     DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&folder).map_err(failed(&folder))?;
+    let found = folder.metadata().map_err(failed(&folder))?;
+    ours(&folder, found.uid())?;
     // a folder that was there may have other uses, so its mode is left alone
-    if folder.metadata().map_err(failed(&folder))?.mode() & OTHERS != 0 {
+    if found.mode() & OTHERS != 0 {
         warn!(target: "store", folder = %folder.display(), "others can enter the folder of the store");
     }
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true).mode(FILE_MODE);
     let file = options.open(path).map_err(failed(path))?;
-    if file.metadata().map_err(failed(path))?.mode() & OTHERS != 0 {
+    let found = file.metadata().map_err(failed(path))?;
+    ours(path, found.uid())?;
+    if found.mode() & OTHERS != 0 {
         file.set_permissions(Permissions::from_mode(FILE_MODE)).map_err(failed(path))?;
     }
     Ok(())
+}
+
+/// What another user owns is theirs to change: keys in it are no secrets. A folder of root's is as good as one of ours.
+fn ours(path: &Path, owner: u32) -> Result<(), OpenError> {
+    let us = rustix::process::geteuid().as_raw();
+    if owner == us || owner == 0 {
+        return Ok(());
+    }
+    Err(OpenError::NotOurs { path: path.to_owned(), owner, us })
 }
 
 fn folder(path: &Path) -> PathBuf {

@@ -131,7 +131,7 @@ impl Reserve {
     }
 
     fn space(&self) -> Option<Space> {
-        Space::of(self.path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new(".")))
+        Space::of(self.path.parent().filter(|folder| *folder != Path::new("")).unwrap_or_else(|| Path::new(".")))
     }
 
     /// Written, not only promised: a hole in a file keeps nothing.

@@ -292,3 +292,20 @@ fn where_a_store_was_an_empty_one_can_be_refused() {
     drop(SqliteStore::open(&file).unwrap());
     drop(SqliteStore::open_with(&file, options).unwrap());
 }
+
+#[test]
+fn what_belongs_to_another_user_is_not_worked_in() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("store.db");
+    drop(SqliteStore::open(&file).unwrap());
+    for (path, back) in [(folder.path(), 0), (file.as_path(), 0)] {
+        if std::os::unix::fs::chown(path, Some(65534), None).is_err() {
+            eprintln!("SKIPPED: nothing can be given to another user here (are you root?)");
+            return;
+        }
+        let refused = SqliteStore::open(&file).unwrap_err();
+        assert!(refused.to_string().contains("belongs to user 65534"), "{refused}");
+        std::os::unix::fs::chown(path, Some(back), None).unwrap();
+    }
+    drop(SqliteStore::open(&file).unwrap());
+}

@@ -17,6 +17,7 @@ struct SmallDisk(TempDir);
 
 impl SmallDisk {
     /// Needs the right to mount; says loudly when it is not there.
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
     fn mount(megabytes: u32) -> Option<Self> {
         let folder = TempDir::new().unwrap();
         let size = format!("size={megabytes}m");

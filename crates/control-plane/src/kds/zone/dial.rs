@@ -1,4 +1,5 @@
 //! Dials the global control plane: TCP, TLS with a verified name, HTTP/2.
+#![expect(clippy::disallowed_types, reason = "the tasks of a connection end with it, and Tasks owns the connection")]
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 

@@ -12,6 +12,7 @@
 //!
 //! That a kind has joined is kept in a file of the work folder: after that global decides, at every restart. A zone that
 //! starts without a global has left, and is asked again when it comes back.
+#![expect(clippy::disallowed_methods, reason = "work that blocks, and whoever asked for it waits for it")]
 
 use std::{
     collections::BTreeSet,

@@ -1,4 +1,5 @@
 //! Where the zone's token comes from: a setting, or a file that is read again for each connection and watched.
+#![expect(clippy::disallowed_methods, reason = "work that blocks, and whoever asked for it waits for it")]
 
 use std::{io, path::PathBuf, time::Duration};
 
