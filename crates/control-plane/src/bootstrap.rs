@@ -1,7 +1,8 @@
 //! Makes what a fresh control plane has: signing keys, the admin's token, CAs, the id of the cluster, the default mesh,
 //! host name generators, and on a zone the zone itself (contracts: rest 2.4, 2.5, 3; kds 8.1).
 //!
-//! Runs at every start, in one transaction, and only adds: what is there is never written again. A signing key is
+//! Runs at every start, in one transaction, and only adds: what is there is never written again, but for an admin
+//! token that is dead because its key was replaced or deleted or its time is over. A signing key is
 //! made when its family has none at all, so that a key that was deleted after a rotation stays deleted. What belongs
 //! to a mesh is made with the mesh alone. Default mesh, generators, CAs, cluster id and admin token do come back at
 //! the next start when they were deleted; settings say that mesh, generators and token are not wanted.
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use model::{Key, Kind, Labels, Resource, defaults};
 use prost::Message as _;
-use store::{Batch, Outcome, Precondition, Query, ResourceStore, StoreError, Write};
+use store::{Batch, Outcome, Precondition, Query, ResourceStore, StoreError, Stored, Write};
 use thiserror::Error;
 use tokens::Family;
 use tracing::{info, warn};
@@ -116,10 +117,17 @@ async fn run(
         }
         match store.apply(batch).await {
             Ok(applied) => {
+                let renewed = keys
+                    .iter()
+                    .zip(&applied.outcomes)
+                    .any(|(key, outcome)| key.name == secrets::ADMIN_TOKEN && *outcome == Outcome::Updated);
                 let created =
                     keys.into_iter().zip(applied.outcomes).filter(|(_, outcome)| *outcome == Outcome::Created);
                 let created: Vec<Key> = created.map(|(key, _)| key).collect();
                 tell(&created);
+                if renewed {
+                    info!("the stored admin token could no longer be used (key gone or expired): a new one was made");
+                }
                 return Ok(created);
             }
             // Another instance made some of it; what is left is a shorter plan.
@@ -181,7 +189,7 @@ struct Missing<'a> {
 
 impl Missing<'_> {
     async fn secrets(&mut self, side: &Side, wanted: &Wanted) -> Result<(), BootstrapError> {
-        let mut secrets = Secrets::of(&self.all(Kind::GLOBAL_SECRET).await?);
+        let mut secrets = Secrets::of(&self.stored(Kind::GLOBAL_SECRET).await?);
         // A zone that belongs to a global one verifies zone tokens with that one's public key.
         let (families, authorities): (&[Family], _) = match side {
             Side::Global => (&[Family::ControlPlane, Family::Zone, Family::User], [Some(&authority::INTER_CP), None]),
@@ -201,8 +209,9 @@ impl Missing<'_> {
         for authority in authorities.into_iter().flatten() {
             secrets.add_authority(authority, self.now)?;
         }
-        for (name, data) in secrets.into_new() {
-            self.put(Key::global(Kind::GLOBAL_SECRET, name), Labels::new(), secret_spec(&data));
+        for (name, data, expect) in secrets.into_new() {
+            let resource = self.resource(Key::global(Kind::GLOBAL_SECRET, name), Labels::new(), secret_spec(&data));
+            self.writes.push(Write::Put { resource, expect });
         }
         Ok(())
     }
@@ -278,8 +287,12 @@ impl Missing<'_> {
     }
 
     async fn all(&self, kind: Kind) -> Result<Vec<Arc<Resource>>, BootstrapError> {
+        Ok(self.stored(kind).await?.into_iter().map(|stored| stored.resource).collect())
+    }
+
+    async fn stored(&self, kind: Kind) -> Result<Vec<Stored>, BootstrapError> {
         let page = self.store.list(&Query::all(kind)).await.map_err(|source| BootstrapError::Store { source })?;
-        Ok(page.items.into_iter().map(|stored| stored.resource).collect())
+        Ok(page.items)
     }
 
     fn put(&mut self, key: Key, labels: Labels, spec: Bytes) {

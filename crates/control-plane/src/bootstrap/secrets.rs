@@ -1,12 +1,13 @@
 //! The global secrets of a control plane: which are there, and making those that are missing.
 #![expect(clippy::disallowed_methods, reason = "work that blocks, and whoever asked for it waits for it")]
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use model::Resource;
 use prost::Message as _;
-use tokens::{Family, IssueError, KeyRing, PemKey, SecretEntry};
+use store::{Precondition, Stored};
+use tokens::{Family, IssueError, KeyRing, PemKey, Rejection, SecretEntry};
+use tracing::warn;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -24,6 +25,8 @@ const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 struct Entry {
     name: String,
     data: Zeroizing<Vec<u8>>,
+    /// What the secret must be in the store for this entry to be written.
+    expect: Precondition,
 }
 
 /// The global secrets that are there, and those that are to be written.
@@ -33,12 +36,16 @@ pub(super) struct Secrets {
 }
 
 impl Secrets {
-    pub(super) fn of(stored: &[Arc<Resource>]) -> Self {
-        let there = stored.iter().map(|resource| {
+    pub(super) fn of(stored: &[Stored]) -> Self {
+        let there = stored.iter().map(|Stored { resource, version }| {
             // What cannot be read is there all the same, and is not written over.
             let data =
                 wire::kuma::system::v1alpha1::Secret::decode(resource.spec.clone()).ok().and_then(|secret| secret.data);
-            Entry { name: resource.key.name.clone(), data: Zeroizing::new(data.unwrap_or_default()) }
+            Entry {
+                name: resource.key.name.clone(),
+                data: Zeroizing::new(data.unwrap_or_default()),
+                expect: Precondition::Version(*version),
+            }
         });
         Self { there: there.collect(), new: Vec::new() }
     }
@@ -54,11 +61,8 @@ impl Secrets {
         Ok(())
     }
 
-    /// Makes the token of the admin, signed by the newest key of user tokens.
+    /// Makes the token of the admin, signed by the newest key of user tokens, when there is none that can be used.
     pub(super) fn add_admin_token(&mut self, now: Timestamp) -> Result<(), IssueError> {
-        if self.has(ADMIN_TOKEN) {
-            return Ok(());
-        }
         let entries: Vec<SecretEntry<'_>> = self
             .there
             .iter()
@@ -66,8 +70,14 @@ impl Secrets {
             .map(|entry| SecretEntry { mesh: "", name: &entry.name, data: Some(&entry.data) })
             .collect();
         let (ring, _) = KeyRing::build(0, &entries);
+        let stored = self.there.iter().find(|entry| entry.name == ADMIN_TOKEN);
+        let expect = stored.map_or(Precondition::Absent, |entry| entry.expect);
+        if stored.is_some_and(|entry| !is_dead(&entry.data, &ring, now)) {
+            return Ok(());
+        }
         let token = tokens::issue_user(&ring, ADMIN, Some(&[ADMIN.to_owned()]), TEN_YEARS, now, Uuid::new_v4())?;
-        self.add(ADMIN_TOKEN.to_owned(), token.reveal().as_bytes());
+        let data = Zeroizing::new(token.reveal().as_bytes().to_vec());
+        self.new.push(Entry { name: ADMIN_TOKEN.to_owned(), data, expect });
         Ok(())
     }
 
@@ -80,8 +90,8 @@ impl Secrets {
     }
 
     /// Returns the secrets to write.
-    pub(super) fn into_new(self) -> impl Iterator<Item = (String, Zeroizing<Vec<u8>>)> {
-        self.new.into_iter().map(|entry| (entry.name, entry.data))
+    pub(super) fn into_new(self) -> impl Iterator<Item = (String, Zeroizing<Vec<u8>>, Precondition)> {
+        self.new.into_iter().map(|entry| (entry.name, entry.data, entry.expect))
     }
 
     fn has(&self, name: &str) -> bool {
@@ -89,8 +99,29 @@ impl Secrets {
     }
 
     fn add(&mut self, name: String, data: &[u8]) {
-        self.new.push(Entry { name, data: Zeroizing::new(data.to_vec()) });
+        self.new.push(Entry { name, data: Zeroizing::new(data.to_vec()), expect: Precondition::Absent });
     }
+}
+
+/// Returns whether a stored admin token is refused for a reason that a new token mends: its key was replaced or
+/// deleted, or its time is over. A revoked one stays, because somebody meant it: whoever wants another deletes the
+/// secret. So does what is no token of ours, which an operator may have put there.
+fn is_dead(stored: &[u8], ring: &KeyRing, now: Timestamp) -> bool {
+    let Ok(token) = std::str::from_utf8(stored) else {
+        warn!("the global secret `admin-user-token` is not text and was left as it is: delete it to get a new one");
+        return false;
+    };
+    let Err(reason) = tokens::verify_user(token.trim(), ring, now, Duration::ZERO) else {
+        return false;
+    };
+    let dead = matches!(reason, Rejection::UnknownKey { .. } | Rejection::BadSignature | Rejection::Expired { .. });
+    if !dead {
+        warn!(
+            %reason,
+            "the token in the global secret `admin-user-token` is refused and was left as it is: delete the secret and start again to get a new one"
+        );
+    }
+    dead
 }
 
 fn first_name(family: &Family) -> String {

@@ -160,6 +160,70 @@ async fn the_admin_token_is_good_for_ten_years() {
     assert_eq!((user.name(), user.groups()), ("mesh-system:admin", &["mesh-system:admin".to_owned()][..]));
     assert!(tokens::verify_user(&token, &ring, after(3651), leeway).is_err());
 }
+
+/// Whether the stored admin token is accepted with the keys that are stored.
+async fn admin_is_let_in(store: &Arc<dyn ResourceStore>, now: Timestamp) -> bool {
+    let token = String::from_utf8(data(store, ADMIN_TOKEN).await).unwrap();
+    let mut secrets = Vec::new();
+    for name in names(store, Kind::GLOBAL_SECRET).await {
+        let data = data(store, &name).await;
+        secrets.push((name, data));
+    }
+    let entries: Vec<_> = secrets.iter().map(|(name, data)| SecretEntry { mesh: "", name, data: Some(data) }).collect();
+    let (ring, _) = KeyRing::build(1, &entries);
+    tokens::verify_user(&token, &ring, now, std::time::Duration::ZERO).is_ok()
+}
+
+#[tokio::test]
+async fn a_dead_admin_token_is_made_anew() {
+    let replaced = store();
+    global(&replaced, &Wanted::default(), now()).await.unwrap();
+    put_secret(&replaced, "user-token-signing-key-2", tokens::generate_signing_key().reveal().as_bytes()).await;
+    delete(&replaced, "user-token-signing-key-1").await;
+    let remade = store();
+    global(&remade, &Wanted::default(), now()).await.unwrap();
+    delete(&remade, "user-token-signing-key-1").await;
+    let expired = store();
+    global(&expired, &Wanted::default(), now()).await.unwrap();
+    let later = now() + jiff::SignedDuration::from_hours(24 * 3651);
+    for (why, store, now) in [("replaced", replaced, now()), ("remade", remade, now()), ("expired", expired, later)] {
+        assert!(!admin_is_let_in(&store, now).await, "{why}: dead before the start");
+        let unwanted = Wanted { admin_token: false, ..Wanted::default() };
+        global(&store, &unwanted, now).await.unwrap();
+        assert!(!admin_is_let_in(&store, now).await, "{why}: not without being wanted");
+        global(&store, &Wanted::default(), now).await.unwrap();
+        assert!(admin_is_let_in(&store, now).await, "{why}");
+        let before = everything(&store).await;
+        global(&store, &Wanted::default(), now).await.unwrap();
+        assert_eq!(everything(&store).await, before, "{why}: once");
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_admin_token_does_not_come_back() {
+    let store = store();
+    global(&store, &Wanted::default(), now()).await.unwrap();
+    let token = data(&store, ADMIN_TOKEN).await;
+    let key = data(&store, "user-token-signing-key-1").await;
+    let (ring, _) = KeyRing::build(1, &[SecretEntry { mesh: "", name: "user-token-signing-key-1", data: Some(&key) }]);
+    let text = std::str::from_utf8(&token).unwrap();
+    let user = tokens::verify_user(text, &ring, now(), std::time::Duration::ZERO).unwrap();
+    put_secret(&store, "user-token-revocations", user.token_id().unwrap().as_bytes()).await;
+    assert!(!admin_is_let_in(&store, now()).await);
+    global(&store, &Wanted::default(), now()).await.unwrap();
+    assert_eq!(data(&store, ADMIN_TOKEN).await, token);
+}
+
+#[tokio::test]
+async fn what_an_operator_put_in_place_of_the_admin_token_stays() {
+    for own in [&b"chosen by hand"[..], b"\xff\xfe", b""] {
+        let store = store();
+        put_secret(&store, ADMIN_TOKEN, own).await;
+        global(&store, &Wanted::default(), now()).await.unwrap();
+        assert_eq!(data(&store, ADMIN_TOKEN).await, own);
+    }
+}
+
 #[tokio::test]
 async fn an_unusable_user_key_does_not_stop_the_start() {
     let store = store();
