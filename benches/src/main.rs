@@ -3,6 +3,7 @@
 //! It starts a global of its own on loopback (TLS, control plane tokens, the embedded store), gives it policies, connects
 //! the zones, lets them idle, changes one policy a few times, restarts the global with all zones returning at once, and
 //! prints what each of that cost the global. What a zone is and says here is in `zone.rs` and `messages.rs`.
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "a load tool waits for all it starts")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that measures and prints")]
 
 mod global;

@@ -1,4 +1,5 @@
 //! The three streams on which global asks: a question over REST becomes a request to the zone, its answer the answer.
+#![expect(clippy::disallowed_methods, reason = "the question is waited for")]
 
 use std::net::SocketAddr;
 
