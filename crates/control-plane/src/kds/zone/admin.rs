@@ -23,6 +23,9 @@ use super::{
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 /// The call to Envoy.
 const ENVOY_DEADLINE: Duration = Duration::from_secs(5);
+/// No request is answered sooner. A Kuma global (2.9 to 3.0) sends a request before it is ready for the answer; one that
+/// comes at once is unknown to it, and it ends the whole connection. A global of ours does not notice the wait.
+const NO_SOONER: Duration = Duration::from_millis(5);
 /// Requests under way at once; more wait.
 const AT_ONCE: usize = 16;
 /// The largest answer of Envoy that is passed on.
@@ -92,8 +95,14 @@ async fn tolerated(status: Status) -> Status {
 }
 
 async fn answer<A: Ask>(session: &Session, message: A) -> Bytes {
-    let asked = tokio::time::timeout(REQUEST_DEADLINE, ask(session, &message)).await;
+    let asked = no_sooner(tokio::time::timeout(REQUEST_DEADLINE, ask(session, &message))).await;
     message.answer(asked.unwrap_or_else(|_elapsed| Err("the proxy did not answer in time".to_owned())))
+}
+
+/// Waits for `answer`, and for [`NO_SOONER`] at the least.
+async fn no_sooner<T>(answer: impl Future<Output = T>) -> T {
+    let (answer, ()) = tokio::join!(answer, tokio::time::sleep(NO_SOONER));
+    answer
 }
 
 async fn ask<A: Ask>(session: &Session, message: &A) -> Result<Bytes, String> {
@@ -219,3 +228,24 @@ impl Ask for ClustersRequest {
 
 #[cfg(test)]
 mod fuzz;
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_at_once_is_held_back() {
+        let asked = Instant::now();
+        assert_eq!(no_sooner(std::future::ready(1)).await, 1);
+        assert!(asked.elapsed() >= NO_SOONER, "{:?}", asked.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_answer_is_not_held_back_further() {
+        let asked = Instant::now();
+        no_sooner(sleep(ENVOY_DEADLINE)).await;
+        assert!(asked.elapsed() < ENVOY_DEADLINE + NO_SOONER, "{:?}", asked.elapsed());
+    }
+}
