@@ -15,6 +15,9 @@ mod connecting;
 mod d_a_policy_changes;
 #[cfg(test)]
 mod export_and_apply;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod global_takes_in;
 #[cfg(test)]
 mod kds_replay_global;
@@ -36,6 +39,7 @@ mod old_peers;
 mod old_types;
 #[cfg(test)]
 mod own_ends;
+#[cfg(test)]
 mod own_meshes;
 #[cfg(test)]
 mod places;

@@ -277,7 +277,7 @@ mod tests {
             ("HTTPS_PROXY", format!("http://me:secret@{proxy}")),
         ];
         let environment = environment.map(|(key, text)| (key.to_owned(), text));
-        let (config, _) = crate::config::Config::from_sources(None, &environment, "").unwrap();
+        let (config, _) = crate::config::Config::from_sources(None, &environment, "/home/user").unwrap();
         let shown = config.display_json();
         assert!(shown.contains("me:*****@") && !shown.contains("secret"), "{shown}");
         let target = Target { host: "global.invalid".to_owned(), port: 5685 };
