@@ -22,6 +22,9 @@ const SCHEMA_VERSION: i64 = 1;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// A log that grew is cut to this many bytes when it starts anew.
 const LARGEST_LOG: i64 = 1024 * 1024;
+/// The log is copied into the file after so many pages of 4 KiB, in any case: what is kept back for a full disk must be
+/// enough for what the file grows by then.
+const PAGES_IN_THE_LOG: i64 = 128;
 /// As many commits may be in the log only while the store has nothing to do.
 const COMMITS_IN_THE_LOG: u32 = 32;
 const SCHEMA: &str = "
@@ -115,6 +118,13 @@ impl Journal {
             self.commits = 0;
             let _busy = checkpoint(&self.connection, "PASSIVE");
         }
+    }
+
+    /// How many bytes of the file hold nothing: new rows go there first. None, if the file cannot be asked.
+    pub(super) fn free_inside(&self) -> u64 {
+        let number = |pragma: &str| self.connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+        let pages = number("freelist_count").and_then(|pages| Ok(pages * number("page_size")?));
+        pages.ok().and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default()
     }
 
     /// Frees the space that the log takes, as far as readers let it.
@@ -216,6 +226,7 @@ fn connect(path: &Path, locking: &str) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "locking_mode", locking)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "journal_size_limit", LARGEST_LOG)?;
+    connection.pragma_update(None, "wal_autocheckpoint", PAGES_IN_THE_LOG)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     // The first look is what needs the files beside it.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_row| Ok(()))?;

@@ -112,12 +112,14 @@ impl Reserve {
         }
     }
 
-    /// Says why writes of no importance are refused now, if they are.
-    pub(super) fn refusal(&mut self) -> Option<String> {
+    /// Says why writes of no importance are refused now, if they are. `inside` tells how many bytes of the store's file
+    /// are free: what was deleted makes room there, and the file gets no smaller.
+    pub(super) fn refusal(&mut self, inside: impl FnOnce() -> u64) -> Option<String> {
         let space = self.space()?;
         // What was given up is not for others.
         let kept_free = space.low_water() + space.reserve().saturating_sub(self.held);
-        let was_low = std::mem::replace(&mut self.low, space.free < kept_free);
+        let low = space.free < kept_free && space.free + inside() < kept_free;
+        let was_low = std::mem::replace(&mut self.low, low);
         match (was_low, self.low) {
             (false, true) => {
                 warn!(target: "store", free = space.free, "the disk is nearly full: only deletes, keys and revocations are written");

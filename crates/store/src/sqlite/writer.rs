@@ -58,7 +58,7 @@ impl Writer {
 
     /// On a disk that is nearly full: what is for safety is written, the rest is refused.
     fn write_or_refuse(&mut self, batches: &[Batch]) -> Vec<Result<Applied, StoreError>> {
-        let Some(detail) = self.reserve.refusal() else { return self.write(batches) };
+        let Some(detail) = self.reserve.refusal(|| self.journal.free_inside()) else { return self.write(batches) };
         let write_one = |batch: &Batch| {
             if batch.is_for_safety() || batch.writes.is_empty() {
                 self.write(std::slice::from_ref(batch))
@@ -89,17 +89,21 @@ impl Writer {
             if !no_space(result) || !batch.is_for_safety() {
                 continue;
             }
-            // The log of many small writes may be what fills the disk: it is worth a try without a reserve as well.
-            self.reserve.give_up();
-            self.journal.shrink();
-            let again = self.commit(std::slice::from_ref(batch)).map(|mut again| again.pop());
-            match again {
-                Ok(Some(again)) => *result = again,
-                Ok(None) => {}
-                Err(cause) => *result = Err(cause),
+            if self.reserve.give_up() {
+                *result = self.commit_one(batch);
+            }
+            if no_space(result) {
+                // The log of many small writes may be what fills the disk.
+                self.journal.shrink();
+                *result = self.commit_one(batch);
             }
         }
         results
+    }
+
+    fn commit_one(&mut self, batch: &Batch) -> Result<Applied, StoreError> {
+        let nothing = || Err(StoreError::Unavailable { detail: "nothing was written".to_owned() });
+        self.commit(std::slice::from_ref(batch))?.pop().unwrap_or_else(nothing)
     }
 
     fn commit(&mut self, batches: &[Batch]) -> Result<Vec<Result<Applied, StoreError>>, StoreError> {
