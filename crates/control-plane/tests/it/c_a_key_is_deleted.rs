@@ -25,7 +25,9 @@ fn deleting_a_key_closes_its_sessions_and_a_new_token_brings_the_zone_back() {
     world.kumactl.ok(&["delete", "global-secret", "control-plane-signing-key-0001"], "");
     world.global.line_after(mark, &["closed live streams", r#""zone": "east""#, "unknown-key"]);
     world.wait_offline("east");
+    // At once with the reason, not only when it comes back.
     east.line(&["not connected to the global control plane", "keeps serving"]);
+    assert!(!east.text().contains("closed by the other side"), "{}", east.text());
     assert!(world.online("west"));
     assert!(!west.logged_after(west_mark, &["not connected"]), "{}", west.text());
     // East goes on serving what it has, and says why it is alone.

@@ -37,6 +37,15 @@ pub(super) enum Ended {
 }
 
 impl Ended {
+    /// Whether somebody said no, and the connection was not only lost.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Rpc { status, .. } => matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied),
+            Self::Refused(_) => true,
+            Self::NoToken(_) | Self::Dial(_) | Self::Silent | Self::Lost { .. } => false,
+        }
+    }
+
     pub(super) fn lasted(&self) -> Duration {
         match self {
             Self::NoToken(_) | Self::Dial(_) | Self::Silent | Self::Refused(_) => Duration::ZERO,

@@ -44,6 +44,9 @@ const PING_DEADLINE: Duration = Duration::from_secs(15);
 /// A ping may be answered before a token is looked at on the streams: it counts when none of them was refused by then.
 const SETTLED: Duration = Duration::from_secs(5);
 
+/// How long the reason for the end of a connection may come after the end.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
 /// Everything one connection needs.
 pub(super) struct Session {
     pub(super) zone: ZoneName,
@@ -86,19 +89,31 @@ impl Session {
         let opened = Notify::new();
         let rpc = |method: &'static str| move |status: Status| Ended::Rpc { method, status, lasted: start.elapsed() };
         // Biased: what stands first is polled first, and so is sent first.
-        tokio::select! {
+        let streams = async {
+            tokio::select! {
+                biased;
+                status = self.ping(channel.clone(), learn) => rpc("HealthCheck")(status),
+                status = self.consume(channel.clone(), learned, &opened) => match self.own_meshes.take_refusal() {
+                    Some(refusal) => Ended::Refused(refusal),
+                    None => rpc("GlobalToZoneSync")(status),
+                },
+                status = async { opened.notified().await; self.provide(channel.clone()).await } => rpc("ZoneToGlobalSync")(status),
+                status = admin::serve(&self, channel.clone()) => rpc("GlobalKDSService")(status),
+            }
+        };
+        tokio::pin!(streams);
+        let lost = tokio::select! {
             biased;
-            lost = connected.driver => Ended::Lost {
+            lost = connected.driver => lost,
+            ended = &mut streams => return ended,
+        };
+        // The reason may have come together with the end: a token that was revoked ends its streams and its connection.
+        match tokio::time::timeout(LAST_WORDS, streams).await {
+            Ok(ended) if ended.is_refusal() => ended,
+            Ok(_) | Err(_) => Ended::Lost {
                 cause: lost.err().map_or_else(|| "closed by the other side".to_owned(), |error| chain(&error)),
                 lasted: start.elapsed(),
             },
-            status = self.ping(channel.clone(), learn) => rpc("HealthCheck")(status),
-            status = self.consume(channel.clone(), learned, &opened) => match self.own_meshes.take_refusal() {
-                Some(refusal) => Ended::Refused(refusal),
-                None => rpc("GlobalToZoneSync")(status),
-            },
-            status = async { opened.notified().await; self.provide(channel.clone()).await } => rpc("ZoneToGlobalSync")(status),
-            status = admin::serve(&self, channel.clone()) => rpc("GlobalKDSService")(status),
         }
     }
 
