@@ -36,10 +36,11 @@ const CARRIERS: [&str; 4] = ["inline", "inlinestring", "inlinebytes", "insecurei
 const PUBLIC: [&str; 8] =
     ["cert", "cacert", "clientcert", "certificate", "certificatechain", "trustedca", "publickey", "pem"];
 /// Members that are secret.
-const SECRETS: [&str; 25] = [
+const SECRETS: [&str; 29] = [
     "accesskey",
     "accesskeysecret",
     "accesstoken",
+    "accountkey",
     "apikey",
     "apitoken",
     "authorization",
@@ -54,7 +55,10 @@ const SECRETS: [&str; 25] = [
     "passwd",
     "password",
     "privatekey",
+    "pwd",
+    "sastoken",
     "secretaccesskey",
+    "secretid",
     "secretkey",
     "secretstring",
     "secretvalue",

@@ -61,6 +61,7 @@ impl SqliteStore {
             opened => opened?,
         };
         reserve.take();
+        place::mark(path);
         let hub = Arc::new(Hub::new(index, options));
         let (requests, queue) = mpsc::channel(WAITING_BATCHES);
         let writer = Writer::new(journal, Arc::clone(&hub), lock, reserve);
@@ -70,6 +71,11 @@ impl SqliteStore {
             .map_err(|cause| OpenError::Io { path: path.to_owned(), cause })?;
         Ok(Self { hub, requests: Some(requests), writer: Some(writer) })
     }
+}
+
+/// Returns whether a store was opened at `path` at some time, whether it is there or not.
+pub fn was_here(path: &Path) -> bool {
+    place::marked(path).exists()
 }
 
 impl fmt::Debug for SqliteStore {

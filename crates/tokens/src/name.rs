@@ -112,6 +112,17 @@ fn global_role(name: &str) -> Option<Role> {
     }
 }
 
+/// Returns whether ids of revoked tokens are read from a secret of this mesh (empty: a global secret) and name.
+pub fn is_revocation_list(mesh: &str, name: &str) -> bool {
+    matches!(role(mesh, name), Some(Role::Revocations(_)))
+}
+
+/// Returns whether a name is meant to be that of a list of revoked ids, whether one is read under it or not.
+pub fn looks_like_revocation_list(name: &str) -> bool {
+    let families = ["control-plane", "zone-token", "user-token", "dataplane-token"];
+    name.contains("revocation") && families.iter().any(|family| name.starts_with(family))
+}
+
 /// Returns the role of a name whose mesh is not known: the mesh of a dataplane key is then what the name says.
 pub(crate) fn role_of_name(name: &str) -> Option<Role> {
     let Some(rest) = name.strip_prefix(DATAPLANE_KEY) else { return global_role(name) };
@@ -280,6 +291,24 @@ mod tests {
             assert_eq!(role("default", name), None, "{name}");
         }
         assert_eq!(role("", "dataplane-token-signing-key-default-1"), None);
+    }
+
+    #[test]
+    fn lists_are_read_under_their_names_and_in_their_place_only() {
+        let check = |mesh: &str, name: &str, read: bool| {
+            assert_eq!(is_revocation_list(mesh, name), read, "{mesh}/{name}");
+            assert!(looks_like_revocation_list(name), "{name}");
+        };
+        check("", "control-plane-token-revocations", true);
+        check("", "dataplane-token-revocations-default", true);
+        check("default", "dataplane-token-revocations-default", true);
+        check("default", "control-plane-token-revocations", false);
+        check("default", "dataplane-token-revocations-other", false);
+        for near in ["control-plane-token-revocations-2", "control-plane-token-revocation", "control-plane-revocations"]
+        {
+            check("", near, false);
+        }
+        assert!(!looks_like_revocation_list("certificate-revocations"));
     }
 
     #[test]

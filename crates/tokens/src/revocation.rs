@@ -28,10 +28,9 @@ impl Revocations {
             return false;
         };
         for id in ids(text) {
-            // Our ids are in lower case; tools that show or make them in upper case mean the same token.
-            if id.bytes().any(|byte| byte.is_ascii_uppercase()) {
-                self.ids.insert(id.to_ascii_lowercase());
-            }
+            // Our ids are UUIDs in lower case; tools that write them in upper case, or with something around them
+            // (`urn:uuid:…`), mean the same token.
+            self.ids.extend(uuid_in(id));
             self.ids.insert(id.to_owned());
         }
         true
@@ -76,6 +75,24 @@ fn ids(text: &str) -> impl Iterator<Item = &str> {
     entries(text).flat_map(|entry| std::iter::once(entry).chain(entry.split_whitespace()))
 }
 
+/// The first UUID that stands in a text, in lower case.
+fn uuid_in(text: &str) -> Option<String> {
+    let is_uuid = |window: &[u8]| {
+        let dashes = [8, 13, 18, 23];
+        window.iter().enumerate().all(
+            |(at, byte)| {
+                if dashes.contains(&at) { *byte == b'-' } else { byte.is_ascii_hexdigit() }
+            },
+        )
+    };
+    let bytes = text.as_bytes();
+    // More letters or digits make it another id.
+    let ends = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_none_or(|byte| !byte.is_ascii_alphanumeric());
+    let stands_alone = |at: usize| ends(at.checked_sub(1)) && ends(Some(at + UUID));
+    let start = bytes.windows(UUID).enumerate().find(|(at, window)| is_uuid(window) && stands_alone(*at))?.0;
+    text.get(start..start + UUID).map(str::to_ascii_lowercase)
+}
+
 /// Why a word can be no id of a token, if it cannot: ids are UUIDs, or what other issuers make of letters and digits.
 fn no_id(word: &str) -> Option<&'static str> {
     let core = word.trim_end_matches('=');
@@ -104,6 +121,8 @@ fn shown(word: &str) -> String {
     word.chars().take(SHOWN_OF_AN_ID).collect()
 }
 
+/// The length of a UUID as text.
+const UUID: usize = 36;
 const LONGEST_ID: usize = 256;
 /// Shorter texts may be ids that happen to be base64 of letters.
 const SHORTEST_HIDDEN_TEXT: usize = 24;
@@ -179,8 +198,11 @@ mod tests {
     }
 
     #[test]
-    fn an_id_in_upper_case_revokes() {
+    fn an_id_in_upper_case_or_with_something_around_it_revokes() {
         check(&ID.to_uppercase(), true);
+        for around in ["urn:uuid:ID", "jti:ID", "ID.", "a,jti:ID"] {
+            check(&around.replace("ID", ID), true);
+        }
     }
 
     fn check_written(list: &str, expected: Result<(), (usize, &str)>) {

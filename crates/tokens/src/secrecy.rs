@@ -1,6 +1,7 @@
 //! Which bytes may be a key for HS256: those that only their owner can know.
 //!
-//! A key that everybody may know (a public key, a certificate, a word) signs tokens that everybody can make. There are too
+//! A key that everybody may know (a public key, a certificate, a sentence) signs tokens that everybody can make. The bare
+//! modulus of a public key cannot be told from random bytes, and is not. There are too
 //! many forms of such data to list, so the forms that may are listed: an RSA private key (PKCS#1 as PEM or DER, the form
 //! that every release made), and random bytes, as they are or written as base64 or hex.
 
@@ -21,10 +22,15 @@ use crate::{
 const LEAST_DIFFERENT_BYTES: usize = 20;
 /// A key that is written as text stands for at least 128 bits.
 const LEAST_DECODED_BYTES: usize = 16;
-/// The object identifiers of RSA and of elliptic curve keys in DER: they stand in public keys and certificates, not in
-/// the keys that are taken.
-const PUBLIC_KEY_MARKS: [&[u8]; 2] =
-    [&[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1], &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1]];
+/// What stands in public keys and certificates, and not in the keys that are taken: the object identifiers of RSA and of
+/// elliptic curve keys in DER, and the names of keys in the form of SSH.
+const PUBLIC_KEY_MARKS: [&[u8]; 5] = [
+    &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1],
+    &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1],
+    b"ssh-rsa",
+    b"ssh-ed25519",
+    b"ecdsa-sha2-",
+];
 
 /// Says what is wrong with data that is to be a key for HS256. Its length is checked elsewhere.
 pub(crate) fn check(data: &[u8]) -> Result<(), KeyProblem> {
@@ -59,6 +65,10 @@ fn text(data: &[u8]) -> Option<&str> {
 
 /// The bytes that a text of base64 or hex stands for.
 fn decoded(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    // Lines may be wrapped; words are a text.
+    if text.trim().contains([' ', '\t']) {
+        return None;
+    }
     let compact: Zeroizing<String> = Zeroizing::new(text.chars().filter(|c| !c.is_ascii_whitespace()).collect());
     if compact.len().is_multiple_of(2) && compact.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return hex(&compact);
@@ -151,6 +161,9 @@ mod tests {
         let jwk = br#"{"kty":"RSA","n":"sXchDaQebHnPiGvyDOAT4saGEUetSyo9MKLOoWFsueri23bOdgWp4Dy1WlUzewbgBHod5pcM9H95GQRV3JDXboIRROSBigeC5yjU1hGzHHyXss8UDprecbAYxknTcQkhslANGRUZmdTOQ5qTRsLAt6BTYuyvVRdhS8exSZEy_c4gs_7svlJJQ4H9_NxsiIoLwAEk7-Q3UXERGYw_75IDrGA84-lA_-Ct4eTlXHBIY2EaV7t7LjJaynVJCpkv4LKjTTAumiGUIuQhrNhZLuF_RJLqHpM2kgWFLU7-VTdL1VbC2tejvcI2BlMkEpk1BzBZI0KQB0GaDWFLN-aEAw3vRw","e":"AQAB"}"#;
         let certificate =
             "-----BEGIN CERTIFICATE-----\nMIIBszCCARygAwIBAgIJAJC1HiIAZAiIMA0GCSqGSIb3\n-----END CERTIFICATE-----\n";
+        let mut wire = [&[0, 0, 0, 11], &b"ssh-ed25519"[..], &[0, 0, 0, 32]].concat();
+        wire.extend(random(32));
+        let ssh = STANDARD.encode(&wire);
         let counted: Vec<u8> = (128..=180).collect();
         for bad in [
             public.as_bytes(),
@@ -164,6 +177,8 @@ mod tests {
             jwk,
             certificate.as_bytes(),
             b"ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQC7 me@host and more",
+            ssh.as_bytes(),
+            format!("ssh-ed25519 {ssh}").as_bytes(),
             b"a sentence that is long enough to be a key but is none",
             b"................................................",
             &[0; 32],

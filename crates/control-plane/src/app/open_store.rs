@@ -2,20 +2,16 @@
 //!
 //! An empty store is a new control plane: it has other keys, so no token of before is good, and its zones would take over
 //! its emptiness. Something that is missing is therefore not taken for something new: what a control plane leaves in its
-//! folder (its certificate, what it keeps back on the disk, the store of a zone of another name) says that there was one.
+//! folder (its certificate, the mark of its store, the store of a zone of another name) says that there was one.
 #![expect(clippy::disallowed_methods, reason = "work that blocks, and whoever asked for it waits for it")]
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, path::Path, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use store::{
     Missing, Options, ResourceStore,
     memory::MemoryStore,
-    sqlite::{OpenError, SqliteStore},
+    sqlite::{OpenError, SqliteStore, was_here},
 };
 use tracing::warn;
 
@@ -88,10 +84,9 @@ impl Traces {
             Vec::new()
         };
         let has = |name: &str| names.iter().any(|found| found == name);
-        let kept_back = PathBuf::from(format!("{file}.reserve"));
         // A certificate beside the store of another control plane may be that one's.
         let certified = others.is_empty() && SELF_SIGNED_FILES.iter().any(|name| has(name));
-        Self { was_used: certified || has(&kept_back.to_string_lossy()), other_zones }
+        Self { was_used: certified || was_here(&folder.join(file)), other_zones }
     }
 }
 
@@ -124,7 +119,7 @@ mod tests {
 
     #[test]
     fn in_a_used_folder_a_missing_or_empty_store_is_not_a_new_one() {
-        for trace in ["kuma-cp.crt", "kuma-cp.key", "global.db.reserve"] {
+        for trace in ["kuma-cp.crt", "kuma-cp.key", "global.db.made"] {
             let folder = used(&[trace]);
             let missing = refusal(&folder, "global.db", false).expect(trace);
             assert!(missing.contains("--fresh") && missing.contains("there is no store"), "{missing}");
@@ -138,6 +133,16 @@ mod tests {
             assert_eq!(refusal(&folder, "global.db", true), None, "{trace}: somebody insists");
             assert_eq!(refusal(&folder, "global.db", false), None, "{trace}: it is a store now");
         }
+    }
+
+    #[test]
+    fn a_store_that_was_lost_is_missed_whatever_else_is_gone() {
+        let folder = TempDir::new().unwrap();
+        assert_eq!(refusal(&folder, "global.db", false), None);
+        for gone in ["global.db", "global.db.reserve"] {
+            fs::remove_file(folder.path().join(gone)).unwrap();
+        }
+        assert!(refusal(&folder, "global.db", false).is_some_and(|said| said.contains("--fresh")));
     }
 
     #[test]

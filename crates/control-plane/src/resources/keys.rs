@@ -14,6 +14,10 @@ use crate::keys::secret_data;
 const NO_DATA: &str = "must not be empty: base64 of what the secret holds; to empty a list or to take a key away, \
                        delete the secret";
 
+const NO_LIST: &str = "no list of revoked tokens is read under this name here: they are called \
+                       control-plane-token-revocations, zone-token-revocations, user-token-revocations and \
+                       dataplane-token-revocations-<mesh>, and are GlobalSecrets (the last one may be a Secret of its mesh)";
+
 impl Resources {
     /// Waits for other writes of signing keys to end, if this is one.
     pub(super) async fn alone_with_keys(&self, key: &Key) -> Option<MutexGuard<'_, ()>> {
@@ -30,7 +34,11 @@ impl Resources {
         let Some(data) = secret_data(spec).filter(|data| !data.is_empty()) else {
             return Err(WriteError::one(Operation::Check, "data", NO_DATA.to_owned()));
         };
-        if !is_key_name(key) && !key.name.contains("-token-revocations") {
+        let is_list = tokens::is_revocation_list(&key.mesh, &key.name);
+        if !is_list && tokens::looks_like_revocation_list(&key.name) {
+            return Err(WriteError::one(Operation::Check, "name", NO_LIST.to_owned()));
+        }
+        if !is_list && !is_key_name(key) {
             return Ok(());
         }
         if let Err(problem) = tokens::check_key(&key.name, &data) {
@@ -55,8 +63,11 @@ impl Resources {
 /// Keys and lists of revoked ids are written on a full disk, too: whoever filled it must not keep what they have.
 pub(super) fn importance(key: &Key) -> Importance {
     let is_secret = key.kind == Kind::SECRET || key.kind == Kind::GLOBAL_SECRET;
-    let is_list = is_secret && key.name.contains("-token-revocations");
-    if is_list || is_key_name(key) { Importance::Safety } else { Importance::Usual }
+    if (is_secret && tokens::is_revocation_list(&key.mesh, &key.name)) || is_key_name(key) {
+        Importance::Safety
+    } else {
+        Importance::Usual
+    }
 }
 
 /// Returns whether the name of a secret says that it is a signing key, in the place where such keys are looked for.

@@ -87,6 +87,14 @@ async fn no_secret_without_data_takes_revocations_back() {
         let refused = secret(&world, "control-plane-token-revocations", no_list.as_bytes()).await;
         assert_eq!(refused.status, 400, "{no_list}");
     }
+    for near_miss in ["control-plane-token-revocations-2", "control-plane-revocations", "user-token-revocation"] {
+        let refused = secret(&world, near_miss, b"5766e443-ef30-4916-afbd-a680d244fc16").await;
+        assert_eq!(refused.status, 400, "{near_miss}");
+        assert!(refused.body.contains("no list of revoked tokens is read"), "{}", refused.body);
+    }
+    let in_mesh = "/meshes/default/secrets/control-plane-token-revocations";
+    let body = r#"{"type":"Secret","mesh":"default","name":"control-plane-token-revocations","data":"eA=="}"#;
+    assert_eq!(local(&world, "PUT", in_mesh, body).await.status, 400, "a secret of a mesh revokes nothing");
     let kept = local(&world, "GET", path, "").await;
     assert!(kept.body.contains(&STANDARD.encode(b"5766e443-ef30-4916-afbd-a680d244fc16\n")), "{}", kept.body);
     let other =

@@ -1,6 +1,7 @@
 //! The place of a store file: a folder of 0700, a file of 0600. SQLite gives its side files the mode of the main file.
 
 use std::{
+    ffi::OsString,
     fs::{DirBuilder, OpenOptions, Permissions},
     io,
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
@@ -43,6 +44,23 @@ pub(super) fn prepare(path: &Path, missing: Missing) -> Result<(), OpenError> {
         file.set_permissions(Permissions::from_mode(FILE_MODE)).map_err(failed(path))?;
     }
     Ok(())
+}
+
+/// Leaves an empty file beside the store that says that there was one: unlike what is kept back for a full disk it stays,
+/// whatever happens to the store.
+pub(super) fn mark(path: &Path) {
+    let mark = marked(path);
+    let mut options = OpenOptions::new();
+    if let Err(cause) = options.create(true).append(true).mode(FILE_MODE).open(&mark) {
+        warn!(target: "store", file = %mark.display(), error = %cause, "nothing says that there is a store, should it get lost");
+    }
+}
+
+/// The file that says that there was a store at `path`.
+pub(super) fn marked(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".made");
+    PathBuf::from(name)
 }
 
 /// What another user owns is theirs to change: keys in it are no secrets. A folder of root's is as good as one of ours.

@@ -61,8 +61,8 @@ fn file_and_folder_belong_to_one_user() {
     let _store = SqliteStore::open(&place.join("store.db")).unwrap();
     assert_eq!((mode(&place), mode(&folder.path().join("a"))), (0o700, 0o700));
     let files: Vec<_> = fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().path()).collect();
-    // the database, its log and the index of it, the lock, and what is kept back for a full disk
-    assert_eq!(files.len(), 5);
+    // the database, its log and the index of it, the lock, what is kept back for a full disk, and the mark
+    assert_eq!(files.len(), 6);
     for file in files {
         assert_eq!(mode(&file), 0o600, "{}", file.display());
     }
