@@ -1,19 +1,21 @@
 //! One kind of a stream: what the consumer has of it, and what to say next.
 
+mod difference;
+mod rare;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
 use bytes::Bytes;
-use imbl::ordmap::DiffItem;
 use model::Kind;
 
-use super::{
-    Audience, SizeNotice,
-    search::{Next, Search},
-    unreadable::{Unreadable, reads_all},
+use self::{
+    difference::{Difference, difference, removal_bytes},
+    rare::{Before, NOTHING, Rare},
 };
+use super::{Audience, SizeNotice, search::Next, unreadable::Unreadable};
 use crate::{
     feature::Features,
     message::{DeltaResponse, Step},
@@ -40,61 +42,6 @@ pub(super) struct Lane {
     /// Nothing, as a rule.
     rare: Option<Box<Rare>>,
 }
-
-/// What is usual in a lane and stays in few. Apart, because there are as many lanes as zones and kinds.
-#[derive(Debug, Default)]
-struct Rare {
-    /// Only these names, if the consumer listed names.
-    names: Option<BTreeSet<String>>,
-    /// What the consumer said it has, until the first response.
-    initial_versions: BTreeMap<String, String>,
-    /// The first response came in parts so far, and its last one is still to come.
-    unfinished: bool,
-    /// Resources that fit into no message: they count as sent, or they would be tried for ever.
-    withheld: BTreeSet<WireName>,
-    /// The generation, and the limit, that was found too large for a first response.
-    too_large: Option<(u64, usize)>,
-    /// How many responses were parts of a change.
-    parts: u64,
-    /// For a consumer that drops a batch whole when it rejects it: what it has then.
-    before: Option<Before>,
-    /// The generation that such a consumer rejected: it is not tried again.
-    rejected: Option<u64>,
-    /// What such a consumer rejects, as far as it is found.
-    search: Search,
-    /// What the consumer's version cannot read, as it was told.
-    unreadable: Option<Unreadable>,
-    /// That has changed, perhaps.
-    look_for_unreadable: bool,
-}
-
-/// What a consumer had before a response.
-#[derive(Debug)]
-struct Before {
-    sent: Option<Arc<Snapshot>>,
-    exact: bool,
-    /// The generation of the response.
-    generation: u64,
-    /// What was new in the response, and in which version.
-    batch: Vec<(WireName, String)>,
-    /// How large it was.
-    bytes: usize,
-}
-
-/// What most lanes have instead.
-static NOTHING: Rare = Rare {
-    names: None,
-    initial_versions: BTreeMap::new(),
-    unfinished: false,
-    withheld: BTreeSet::new(),
-    too_large: None,
-    parts: 0,
-    before: None,
-    rejected: None,
-    search: Search::NONE,
-    unreadable: None,
-    look_for_unreadable: false,
-};
 
 impl Lane {
     /// Returns the lane of a first request. An empty list of names means everything, as `*` does.
@@ -459,105 +406,6 @@ impl Lane {
     }
 }
 
-impl Rare {
-    /// Whether there is nothing in it that [`NOTHING`] does not have.
-    fn is_usual(&self) -> bool {
-        let Self {
-            names,
-            initial_versions,
-            unfinished,
-            withheld,
-            too_large,
-            parts,
-            before,
-            rejected,
-            search,
-            unreadable,
-            look_for_unreadable,
-        } = self;
-        names.is_none()
-            && initial_versions.is_empty()
-            && !unfinished
-            && withheld.is_empty()
-            && too_large.is_none()
-            && *parts == 0
-            && before.is_none()
-            && rejected.is_none()
-            && search.is_over()
-            && unreadable.is_none()
-            && !look_for_unreadable
-    }
-}
-
 fn asks_for_everything(names: &[String]) -> bool {
     names.iter().any(|name| name == "*")
-}
-
-/// What changed from one generation to another; what both share is skipped without a look.
-fn difference(
-    sent: &Snapshot,
-    current: &Snapshot,
-    audience: &Audience,
-    listed: impl Fn(&Entry) -> bool,
-    search: &Search,
-) -> Difference {
-    let visible = |entry: &Entry| audience.sees(entry) && listed(entry);
-    let mut difference = Difference::default();
-    for item in sent.entries().diff(current.entries()) {
-        let (name, old, new) = match item {
-            DiffItem::Add(name, new) => (name, None, Some(new)),
-            DiffItem::Update { old: (name, old), new: (_, new) } => (name, Some(old), Some(new)),
-            DiffItem::Remove(name, old) => (name, Some(old), None),
-        };
-        for entry in old.into_iter().chain(new) {
-            difference.unreadable |= !reads_all(audience, entry.needs_for_all);
-            if !audience.reads(entry) {
-                difference.readers = Some(audience.features.common(Features::GATES));
-            } else if !visible(entry) {
-                difference.hidden = true;
-            }
-        }
-        match new.filter(|new| visible(new)) {
-            // It has not got it, and has what it had before.
-            Some(new) if search.holds_back(new) => {
-                difference.hidden = true;
-                difference.postponed |= search.postpones(name);
-            }
-            Some(new) => difference.changed.push(Arc::clone(new)),
-            None if old.is_some_and(|old| visible(old)) => difference.removed.push(name.clone()),
-            None => {}
-        }
-    }
-    difference
-}
-
-/// What differs for one audience.
-#[derive(Default)]
-struct Difference {
-    changed: Vec<Arc<Entry>>,
-    removed: Vec<WireName>,
-    /// Something differs for others that this audience does not see.
-    hidden: bool,
-    /// Something differs that not all zones can read: the same for those who can read what these can.
-    readers: Option<Features>,
-    /// Something differs that this audience cannot read, or not all of.
-    unreadable: bool,
-    /// Something is sent later.
-    postponed: bool,
-}
-
-impl Difference {
-    fn is_empty(&self) -> bool {
-        self.changed.is_empty() && self.removed.is_empty()
-    }
-
-    fn bytes(&self) -> usize {
-        let changed = self.changed.iter().map(|entry| entry.payload.len());
-        changed.chain(self.removed.iter().map(removal_bytes)).sum()
-    }
-}
-
-/// A removal costs its text, a dot, tag and length.
-fn removal_bytes(name: &WireName) -> usize {
-    name.name.len() + name.mesh.len() + 6
 }
