@@ -29,7 +29,7 @@ pub enum SpecForm {
 
 /// Which way a kind flows (contract: kds 6.1; the numbers are the peer's flags).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Flow(pub u8);
+pub struct Flow(u8);
 
 impl Flow {
     const CONSUMED_BY_ZONE: u8 = 1;
@@ -37,6 +37,23 @@ impl Flow {
     const PROVIDED_BY_ZONE: u8 = 8;
     const PROVIDED_BY_GLOBAL: u8 = 16;
     const ACROSS_ZONES: u8 = 32;
+
+    /// Made on global, sent to the zones.
+    pub const GLOBAL_TO_ZONE: Self = Self(Self::CONSUMED_BY_ZONE | Self::PROVIDED_BY_GLOBAL);
+    /// The same, and zones make some of their own, which stay there.
+    pub const GLOBAL_TO_ZONE_OR_OWN: Self = Self(Self::GLOBAL_TO_ZONE.0 | Self::PROVIDED_BY_ZONE);
+    /// Made in zones, reported to global.
+    pub const ZONE_TO_GLOBAL: Self = Self(Self::CONSUMED_BY_GLOBAL | Self::PROVIDED_BY_ZONE);
+    /// The same, and passed on to the other zones.
+    pub const ZONE_TO_ZONES: Self = Self(Self::ZONE_TO_GLOBAL.0 | Self::ACROSS_ZONES);
+    /// Made on either side; what one side makes goes to the other.
+    pub const BOTH_WAYS: Self = Self(Self::GLOBAL_TO_ZONE.0 | Self::ZONE_TO_GLOBAL.0);
+    /// The same, and what one zone makes goes to the other zones.
+    pub const EVERY_WAY: Self = Self(Self::BOTH_WAYS.0 | Self::ACROSS_ZONES);
+    /// Made on global, which keeps it.
+    pub const AT_GLOBAL: Self = Self(Self::PROVIDED_BY_GLOBAL);
+    /// Made on either side, which keeps it.
+    pub const KEPT_BY_EACH: Self = Self(Self::PROVIDED_BY_ZONE | Self::PROVIDED_BY_GLOBAL);
 
     const fn has(self, bits: u8) -> bool {
         self.0 & bits == bits
@@ -93,6 +110,19 @@ pub struct Policy {
     pub rules: bool,
     /// 2.14 has a `from` list.
     pub from: bool,
+}
+
+impl Policy {
+    /// Selects proxies by source and destination, as 2.x did.
+    pub const BY_SOURCE: Self = Self { target_ref: false, to: false, rules: false, from: false };
+    /// Selects proxies, and has no lists.
+    pub const PROXIES: Self = Self { target_ref: true, ..Self::BY_SOURCE };
+    /// Has a list of destinations.
+    pub const TO: Self = Self { to: true, ..Self::PROXIES };
+    /// Has a list of rules for what comes in, which was `from` once.
+    pub const RULES_FROM: Self = Self { rules: true, from: true, ..Self::PROXIES };
+    /// Has both.
+    pub const TO_RULES_FROM: Self = Self { to: true, ..Self::RULES_FROM };
 }
 
 /// One kind of resource: a row of the table. Every loop over kinds reads these rows.

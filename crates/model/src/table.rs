@@ -89,60 +89,295 @@ impl Row {
     }
 }
 
-#[rustfmt::skip]
+/// All kinds, by name. One place in memory, for kinds are compared by their place in it.
 pub(crate) static TABLE: [Row; 54] = [
-    Row::new("CircuitBreaker", "circuit-breakers", Scope::Mesh, Flow(17)).display("Circuit Breaker", "Circuit Breakers").cli(&["circuit-breaker"], &["circuit-breakers"]).protobuf("kuma.mesh.v1alpha1.CircuitBreaker").policy(Policy { target_ref: false, to: false, rules: false, from: false }).only_in_2x(),
-    Row::new("Config", "", Scope::Global, Flow(25)).display("Config", "Configs").protobuf("kuma.system.v1alpha1.Config").plain_name().read_only().not_in_rest(),
-    Row::new("Dataplane", "dataplanes", Scope::Mesh, Flow(12)).short("dp").display("Dataplane", "Dataplanes").cli(&["dataplane"], &["dataplanes"]).protobuf("kuma.mesh.v1alpha1.Dataplane"),
-    Row::new("DataplaneInsight", "dataplane-insights", Scope::Mesh, Flow(12)).display("Dataplane Insight", "Dataplane Insights").protobuf("kuma.mesh.v1alpha1.DataplaneInsight").read_only(),
-    Row::new("ExternalService", "external-services", Scope::Mesh, Flow(17)).display("External Service", "External Services").cli(&["external-service"], &["external-services"]).protobuf("kuma.mesh.v1alpha1.ExternalService").only_in_2x(),
-    Row::new("FaultInjection", "fault-injections", Scope::Mesh, Flow(17)).display("Fault Injection", "Fault Injections").cli(&["fault-injection"], &["fault-injections"]).protobuf("kuma.mesh.v1alpha1.FaultInjection").policy(Policy { target_ref: false, to: false, rules: false, from: false }).only_in_2x(),
-    Row::new("GlobalSecret", "globalsecrets", Scope::Global, Flow(25)).display("Global Secret", "Global Secrets").cli(&["globalsecret", "global-secret"], &["globalsecrets", "global-secrets"]).other_path("global-secrets").protobuf("kuma.system.v1alpha1.Secret").plain_name().admin_only(),
-    Row::new("HealthCheck", "health-checks", Scope::Mesh, Flow(17)).display("Health Check", "Health Checks").cli(&["healthcheck"], &["healthchecks"]).protobuf("kuma.mesh.v1alpha1.HealthCheck").policy(Policy { target_ref: false, to: false, rules: false, from: false }).only_in_2x(),
-    Row::new("HostnameGenerator", "hostnamegenerators", Scope::Global, Flow(29)).short("hg").display("Hostname Generator", "Hostname Generators").cli(&["hostnamegenerator"], &["hostnamegenerators"]),
-    Row::new("Mesh", "meshes", Scope::Global, Flow(17)).short("m").display("Mesh", "Meshes").cli(&["mesh"], &["meshes"]).protobuf("kuma.mesh.v1alpha1.Mesh").plain_name(),
-    Row::new("MeshAccessLog", "meshaccesslogs", Scope::Mesh, Flow(61)).short("mal").display("Mesh Access Log", "Mesh Access Logs").cli(&["meshaccesslog"], &["meshaccesslogs"]).status("{}").policy(Policy { target_ref: true, to: true, rules: true, from: true }),
-    Row::new("MeshCircuitBreaker", "meshcircuitbreakers", Scope::Mesh, Flow(61)).short("mcb").display("Mesh Circuit Breaker", "Mesh Circuit Breakers").cli(&["meshcircuitbreaker"], &["meshcircuitbreakers"]).policy(Policy { target_ref: true, to: true, rules: true, from: true }),
-    Row::new("MeshExternalService", "meshexternalservices", Scope::Mesh, Flow(29)).short("extsvc").display("Mesh External Service", "Mesh External Services").cli(&["meshexternalservice"], &["meshexternalservices"]).status(r#"{"vip":{}}"#),
-    Row::new("MeshFaultInjection", "meshfaultinjections", Scope::Mesh, Flow(61)).short("mfi").display("Mesh Fault Injection", "Mesh Fault Injections").cli(&["meshfaultinjection"], &["meshfaultinjections"]).policy(Policy { target_ref: true, to: true, rules: true, from: true }),
-    Row::new("MeshGateway", "meshgateways", Scope::Mesh, Flow(29)).short("mgw").display("Mesh Gateway", "Mesh Gateways").cli(&["meshgateway"], &["meshgateways"]).protobuf("kuma.mesh.v1alpha1.MeshGateway").only_in_2x(),
-    Row::new("MeshGatewayRoute", "meshgatewayroutes", Scope::Mesh, Flow(17)).display("Mesh Gateway Route", "Mesh Gateway Routes").cli(&["meshgatewayroute"], &["meshgatewayroutes"]).protobuf("kuma.mesh.v1alpha1.MeshGatewayRoute").policy(Policy { target_ref: false, to: false, rules: false, from: false }).only_in_2x(),
-    Row::new("MeshHTTPRoute", "meshhttproutes", Scope::Mesh, Flow(61)).short("mhttpr").display("Mesh HTTP Route", "Mesh HTTP Routes").cli(&["meshhttproute"], &["meshhttproutes"]).policy(Policy { target_ref: true, to: true, rules: false, from: false }),
-    Row::new("MeshHealthCheck", "meshhealthchecks", Scope::Mesh, Flow(61)).short("mhc").display("Mesh Health Check", "Mesh Health Checks").cli(&["meshhealthcheck"], &["meshhealthchecks"]).policy(Policy { target_ref: true, to: true, rules: false, from: false }),
-    Row::new("MeshIdentity", "meshidentities", Scope::Mesh, Flow(29)).short("mid").display("Mesh Identity", "Mesh Identities").cli(&["meshidentity"], &["meshidentities"]).status("{}"),
-    Row::new("MeshInsight", "mesh-insights", Scope::Global, Flow(16)).display("Mesh Insight", "Mesh Insights").protobuf("kuma.mesh.v1alpha1.MeshInsight").read_only(),
-    Row::new("MeshLoadBalancingStrategy", "meshloadbalancingstrategies", Scope::Mesh, Flow(61)).short("mlbs").display("Mesh Load Balancing Strategy", "Mesh Load Balancing Strategies").cli(&["meshloadbalancingstrategy"], &["meshloadbalancingstrategies"]).policy(Policy { target_ref: true, to: true, rules: false, from: false }),
-    Row::new("MeshMetric", "meshmetrics", Scope::Mesh, Flow(61)).short("mm").display("Mesh Metric", "Mesh Metrics").cli(&["meshmetric"], &["meshmetrics"]).status("{}").policy(Policy { target_ref: true, to: false, rules: false, from: false }),
-    Row::new("MeshMultiZoneService", "meshmultizoneservices", Scope::Mesh, Flow(17)).short("mzsvc").display("Mesh Multi Zone Service", "Mesh Multi Zone Services").cli(&["meshmultizoneservice"], &["meshmultizoneservices"]).status("{}"),
-    Row::new("MeshOpenTelemetryBackend", "meshopentelemetrybackends", Scope::Mesh, Flow(29)).short("motb").display("Mesh OpenTelemetry Backend", "Mesh OpenTelemetry Backends").cli(&["meshopentelemetrybackend"], &["meshopentelemetrybackends"]).status("{}"),
-    Row::new("MeshPassthrough", "meshpassthroughs", Scope::Mesh, Flow(61)).short("mp").display("Mesh Passthrough", "Mesh Passthroughs").cli(&["meshpassthrough"], &["meshpassthroughs"]).policy(Policy { target_ref: true, to: false, rules: false, from: false }),
-    Row::new("MeshProxyPatch", "meshproxypatches", Scope::Mesh, Flow(61)).short("mpp").display("Mesh Proxy Patch", "Mesh Proxy Patches").cli(&["meshproxypatch"], &["meshproxypatches"]).policy(Policy { target_ref: true, to: false, rules: false, from: false }),
-    Row::new("MeshRateLimit", "meshratelimits", Scope::Mesh, Flow(61)).short("mrl").display("Mesh Rate Limit", "Mesh Rate Limits").cli(&["meshratelimit"], &["meshratelimits"]).policy(Policy { target_ref: true, to: true, rules: true, from: true }),
-    Row::new("MeshRetry", "meshretries", Scope::Mesh, Flow(61)).short("mr").display("Mesh Retry", "Mesh Retries").cli(&["meshretry"], &["meshretries"]).policy(Policy { target_ref: true, to: true, rules: false, from: false }),
-    Row::new("MeshService", "meshservices", Scope::Mesh, Flow(44)).short("msvc").display("Mesh Service", "Mesh Services").cli(&["meshservice"], &["meshservices"]).status(r#"{"tls":{},"dataplaneProxies":{}}"#),
-    Row::new("MeshTCPRoute", "meshtcproutes", Scope::Mesh, Flow(61)).short("mtcpr").display("Mesh TCP Route", "Mesh TCP Routes").cli(&["meshtcproute"], &["meshtcproutes"]).policy(Policy { target_ref: true, to: true, rules: false, from: false }),
-    Row::new("MeshTLS", "meshtlses", Scope::Mesh, Flow(61)).short("mtls").display("Mesh TLS", "Mesh TLSes").cli(&["meshtls"], &["meshtlses"]).policy(Policy { target_ref: true, to: false, rules: true, from: true }),
-    Row::new("MeshTimeout", "meshtimeouts", Scope::Mesh, Flow(61)).short("mt").display("Mesh Timeout", "Mesh Timeouts").cli(&["meshtimeout"], &["meshtimeouts"]).policy(Policy { target_ref: true, to: true, rules: true, from: true }),
-    Row::new("MeshTrace", "meshtraces", Scope::Mesh, Flow(61)).short("mtr").display("Mesh Trace", "Mesh Traces").cli(&["meshtrace"], &["meshtraces"]).status("{}").policy(Policy { target_ref: true, to: false, rules: false, from: false }),
-    Row::new("MeshTrafficPermission", "meshtrafficpermissions", Scope::Mesh, Flow(61)).short("mtp").display("Mesh Traffic Permission", "Mesh Traffic Permissions").cli(&["meshtrafficpermission"], &["meshtrafficpermissions"]).policy(Policy { target_ref: true, to: false, rules: true, from: true }),
-    Row::new("MeshTrust", "meshtrusts", Scope::Mesh, Flow(29)).short("mtrust").display("Mesh Trust", "Mesh Trusts").cli(&["meshtrust"], &["meshtrusts"]).status("{}"),
-    Row::new("MeshZoneAddress", "meshzoneaddresses", Scope::Mesh, Flow(44)).short("mza").display("Mesh Zone Address", "Mesh Zone Addresses").cli(&["meshzoneaddress"], &["meshzoneaddresses"]),
-    Row::new("ProxyTemplate", "proxytemplates", Scope::Mesh, Flow(17)).display("Proxy Template", "Proxy Templates").cli(&["proxytemplate"], &["proxytemplates"]).protobuf("kuma.mesh.v1alpha1.ProxyTemplate").policy(Policy { target_ref: false, to: false, rules: false, from: false }).only_in_2x(),
-    Row::new("RateLimit", "rate-limits", Scope::Mesh, Flow(17)).display("Rate Limit", "Rate Limits").cli(&["rate-limit"], &["rate-limits"]).protobuf("kuma.mesh.v1alpha1.RateLimit").policy(Policy { target_ref: false, to: false, rules: false, from: false }).only_in_2x(),
-    Row::new("Retry", "retries", Scope::Mesh, Flow(17)).display("Retry", "Retries").cli(&["retry"], &["retries"]).protobuf("kuma.mesh.v1alpha1.Retry").policy(Policy { target_ref: false, to: false, rules: false, from: false }).only_in_2x(),
-    Row::new("Secret", "secrets", Scope::Mesh, Flow(25)).display("Secret", "Secrets").cli(&["secret"], &["secrets"]).protobuf("kuma.system.v1alpha1.Secret").plain_name().admin_only(),
-    Row::new("ServiceInsight", "service-insights", Scope::Mesh, Flow(17)).display("Service Insight", "Service Insights").protobuf("kuma.mesh.v1alpha1.ServiceInsight").read_only(),
-    Row::new("Timeout", "timeouts", Scope::Mesh, Flow(17)).display("Timeout", "Timeouts").cli(&["timeout"], &["timeouts"]).protobuf("kuma.mesh.v1alpha1.Timeout").policy(Policy { target_ref: false, to: false, rules: false, from: false }).only_in_2x(),
-    Row::new("TrafficLog", "traffic-logs", Scope::Mesh, Flow(17)).display("Traffic Log", "Traffic Logs").cli(&["traffic-log"], &["traffic-logs"]).protobuf("kuma.mesh.v1alpha1.TrafficLog").policy(Policy { target_ref: false, to: false, rules: false, from: false }).only_in_2x(),
-    Row::new("TrafficPermission", "traffic-permissions", Scope::Mesh, Flow(17)).display("Traffic Permission", "Traffic Permissions").cli(&["traffic-permission"], &["traffic-permissions"]).protobuf("kuma.mesh.v1alpha1.TrafficPermission").policy(Policy { target_ref: false, to: false, rules: false, from: false }).only_in_2x(),
-    Row::new("TrafficRoute", "traffic-routes", Scope::Mesh, Flow(17)).display("Traffic Route", "Traffic Routes").cli(&["traffic-route"], &["traffic-routes"]).protobuf("kuma.mesh.v1alpha1.TrafficRoute").policy(Policy { target_ref: false, to: false, rules: false, from: false }).only_in_2x(),
-    Row::new("TrafficTrace", "traffic-traces", Scope::Mesh, Flow(17)).display("Traffic Trace", "Traffic Traces").cli(&["traffic-trace"], &["traffic-traces"]).protobuf("kuma.mesh.v1alpha1.TrafficTrace").policy(Policy { target_ref: false, to: false, rules: false, from: false }).only_in_2x(),
-    Row::new("VirtualOutbound", "virtual-outbounds", Scope::Mesh, Flow(17)).display("Virtual Outbound", "Virtual Outbounds").cli(&["virtual-outbound"], &["virtual-outbounds"]).protobuf("kuma.mesh.v1alpha1.VirtualOutbound").policy(Policy { target_ref: false, to: false, rules: false, from: false }).only_in_2x(),
-    Row::new("Workload", "workloads", Scope::Mesh, Flow(12)).short("wl").display("Workload", "Workloads").cli(&["workload"], &["workloads"]).status("{}"),
-    Row::new("Zone", "zones", Scope::Global, Flow(24)).short("z").display("Zone", "Zones").cli(&["zone"], &["zones"]).protobuf("kuma.system.v1alpha1.Zone"),
-    Row::new("ZoneEgress", "zoneegresses", Scope::Global, Flow(12)).short("ze").display("Zone Egress", "Zone Egresses").cli(&["zoneegress"], &["zoneegresses"]).protobuf("kuma.mesh.v1alpha1.ZoneEgress").only_in_2x(),
-    Row::new("ZoneEgressInsight", "zoneegressinsights", Scope::Global, Flow(12)).display("Zone Egress Insight", "Zone Egress Insights").protobuf("kuma.mesh.v1alpha1.ZoneEgressInsight").read_only().only_in_2x(),
-    Row::new("ZoneIngress", "zoneingresses", Scope::Global, Flow(44)).short("zi").display("Zone Ingress", "Zone Ingresses").cli(&["zoneingress", "zone-ingress"], &["zoneingresses", "zone-ingresses"]).other_path("zone-ingresses").protobuf("kuma.mesh.v1alpha1.ZoneIngress").only_in_2x(),
-    Row::new("ZoneIngressInsight", "zone-ingress-insights", Scope::Global, Flow(12)).display("Zone Ingress Insight", "Zone Ingress Insights").protobuf("kuma.mesh.v1alpha1.ZoneIngressInsight").read_only().only_in_2x(),
-    Row::new("ZoneInsight", "zone-insights", Scope::Global, Flow(24)).display("Zone Insight", "Zone Insights").protobuf("kuma.system.v1alpha1.ZoneInsight").read_only(),
+    Row::new("CircuitBreaker", "circuit-breakers", Scope::Mesh, Flow::GLOBAL_TO_ZONE)
+        .display("Circuit Breaker", "Circuit Breakers")
+        .cli(&["circuit-breaker"], &["circuit-breakers"])
+        .protobuf("kuma.mesh.v1alpha1.CircuitBreaker")
+        .policy(Policy::BY_SOURCE)
+        .only_in_2x(),
+    Row::new("Config", "", Scope::Global, Flow::GLOBAL_TO_ZONE_OR_OWN)
+        .display("Config", "Configs")
+        .protobuf("kuma.system.v1alpha1.Config")
+        .plain_name()
+        .read_only()
+        .not_in_rest(),
+    Row::new("Dataplane", "dataplanes", Scope::Mesh, Flow::ZONE_TO_GLOBAL)
+        .short("dp")
+        .display("Dataplane", "Dataplanes")
+        .cli(&["dataplane"], &["dataplanes"])
+        .protobuf("kuma.mesh.v1alpha1.Dataplane"),
+    Row::new("DataplaneInsight", "dataplane-insights", Scope::Mesh, Flow::ZONE_TO_GLOBAL)
+        .display("Dataplane Insight", "Dataplane Insights")
+        .protobuf("kuma.mesh.v1alpha1.DataplaneInsight")
+        .read_only(),
+    Row::new("ExternalService", "external-services", Scope::Mesh, Flow::GLOBAL_TO_ZONE)
+        .display("External Service", "External Services")
+        .cli(&["external-service"], &["external-services"])
+        .protobuf("kuma.mesh.v1alpha1.ExternalService")
+        .only_in_2x(),
+    Row::new("FaultInjection", "fault-injections", Scope::Mesh, Flow::GLOBAL_TO_ZONE)
+        .display("Fault Injection", "Fault Injections")
+        .cli(&["fault-injection"], &["fault-injections"])
+        .protobuf("kuma.mesh.v1alpha1.FaultInjection")
+        .policy(Policy::BY_SOURCE)
+        .only_in_2x(),
+    Row::new("GlobalSecret", "globalsecrets", Scope::Global, Flow::GLOBAL_TO_ZONE_OR_OWN)
+        .display("Global Secret", "Global Secrets")
+        .cli(&["globalsecret", "global-secret"], &["globalsecrets", "global-secrets"])
+        .other_path("global-secrets")
+        .protobuf("kuma.system.v1alpha1.Secret")
+        .plain_name()
+        .admin_only(),
+    Row::new("HealthCheck", "health-checks", Scope::Mesh, Flow::GLOBAL_TO_ZONE)
+        .display("Health Check", "Health Checks")
+        .cli(&["healthcheck"], &["healthchecks"])
+        .protobuf("kuma.mesh.v1alpha1.HealthCheck")
+        .policy(Policy::BY_SOURCE)
+        .only_in_2x(),
+    Row::new("HostnameGenerator", "hostnamegenerators", Scope::Global, Flow::BOTH_WAYS)
+        .short("hg")
+        .display("Hostname Generator", "Hostname Generators")
+        .cli(&["hostnamegenerator"], &["hostnamegenerators"]),
+    Row::new("Mesh", "meshes", Scope::Global, Flow::GLOBAL_TO_ZONE)
+        .short("m")
+        .display("Mesh", "Meshes")
+        .cli(&["mesh"], &["meshes"])
+        .protobuf("kuma.mesh.v1alpha1.Mesh")
+        .plain_name(),
+    Row::new("MeshAccessLog", "meshaccesslogs", Scope::Mesh, Flow::EVERY_WAY)
+        .short("mal")
+        .display("Mesh Access Log", "Mesh Access Logs")
+        .cli(&["meshaccesslog"], &["meshaccesslogs"])
+        .status("{}")
+        .policy(Policy::TO_RULES_FROM),
+    Row::new("MeshCircuitBreaker", "meshcircuitbreakers", Scope::Mesh, Flow::EVERY_WAY)
+        .short("mcb")
+        .display("Mesh Circuit Breaker", "Mesh Circuit Breakers")
+        .cli(&["meshcircuitbreaker"], &["meshcircuitbreakers"])
+        .policy(Policy::TO_RULES_FROM),
+    Row::new("MeshExternalService", "meshexternalservices", Scope::Mesh, Flow::BOTH_WAYS)
+        .short("extsvc")
+        .display("Mesh External Service", "Mesh External Services")
+        .cli(&["meshexternalservice"], &["meshexternalservices"])
+        .status(r#"{"vip":{}}"#),
+    Row::new("MeshFaultInjection", "meshfaultinjections", Scope::Mesh, Flow::EVERY_WAY)
+        .short("mfi")
+        .display("Mesh Fault Injection", "Mesh Fault Injections")
+        .cli(&["meshfaultinjection"], &["meshfaultinjections"])
+        .policy(Policy::TO_RULES_FROM),
+    Row::new("MeshGateway", "meshgateways", Scope::Mesh, Flow::BOTH_WAYS)
+        .short("mgw")
+        .display("Mesh Gateway", "Mesh Gateways")
+        .cli(&["meshgateway"], &["meshgateways"])
+        .protobuf("kuma.mesh.v1alpha1.MeshGateway")
+        .only_in_2x(),
+    Row::new("MeshGatewayRoute", "meshgatewayroutes", Scope::Mesh, Flow::GLOBAL_TO_ZONE)
+        .display("Mesh Gateway Route", "Mesh Gateway Routes")
+        .cli(&["meshgatewayroute"], &["meshgatewayroutes"])
+        .protobuf("kuma.mesh.v1alpha1.MeshGatewayRoute")
+        .policy(Policy::BY_SOURCE)
+        .only_in_2x(),
+    Row::new("MeshHTTPRoute", "meshhttproutes", Scope::Mesh, Flow::EVERY_WAY)
+        .short("mhttpr")
+        .display("Mesh HTTP Route", "Mesh HTTP Routes")
+        .cli(&["meshhttproute"], &["meshhttproutes"])
+        .policy(Policy::TO),
+    Row::new("MeshHealthCheck", "meshhealthchecks", Scope::Mesh, Flow::EVERY_WAY)
+        .short("mhc")
+        .display("Mesh Health Check", "Mesh Health Checks")
+        .cli(&["meshhealthcheck"], &["meshhealthchecks"])
+        .policy(Policy::TO),
+    Row::new("MeshIdentity", "meshidentities", Scope::Mesh, Flow::BOTH_WAYS)
+        .short("mid")
+        .display("Mesh Identity", "Mesh Identities")
+        .cli(&["meshidentity"], &["meshidentities"])
+        .status("{}"),
+    Row::new("MeshInsight", "mesh-insights", Scope::Global, Flow::AT_GLOBAL)
+        .display("Mesh Insight", "Mesh Insights")
+        .protobuf("kuma.mesh.v1alpha1.MeshInsight")
+        .read_only(),
+    Row::new("MeshLoadBalancingStrategy", "meshloadbalancingstrategies", Scope::Mesh, Flow::EVERY_WAY)
+        .short("mlbs")
+        .display("Mesh Load Balancing Strategy", "Mesh Load Balancing Strategies")
+        .cli(&["meshloadbalancingstrategy"], &["meshloadbalancingstrategies"])
+        .policy(Policy::TO),
+    Row::new("MeshMetric", "meshmetrics", Scope::Mesh, Flow::EVERY_WAY)
+        .short("mm")
+        .display("Mesh Metric", "Mesh Metrics")
+        .cli(&["meshmetric"], &["meshmetrics"])
+        .status("{}")
+        .policy(Policy::PROXIES),
+    Row::new("MeshMultiZoneService", "meshmultizoneservices", Scope::Mesh, Flow::GLOBAL_TO_ZONE)
+        .short("mzsvc")
+        .display("Mesh Multi Zone Service", "Mesh Multi Zone Services")
+        .cli(&["meshmultizoneservice"], &["meshmultizoneservices"])
+        .status("{}"),
+    Row::new("MeshOpenTelemetryBackend", "meshopentelemetrybackends", Scope::Mesh, Flow::BOTH_WAYS)
+        .short("motb")
+        .display("Mesh OpenTelemetry Backend", "Mesh OpenTelemetry Backends")
+        .cli(&["meshopentelemetrybackend"], &["meshopentelemetrybackends"])
+        .status("{}"),
+    Row::new("MeshPassthrough", "meshpassthroughs", Scope::Mesh, Flow::EVERY_WAY)
+        .short("mp")
+        .display("Mesh Passthrough", "Mesh Passthroughs")
+        .cli(&["meshpassthrough"], &["meshpassthroughs"])
+        .policy(Policy::PROXIES),
+    Row::new("MeshProxyPatch", "meshproxypatches", Scope::Mesh, Flow::EVERY_WAY)
+        .short("mpp")
+        .display("Mesh Proxy Patch", "Mesh Proxy Patches")
+        .cli(&["meshproxypatch"], &["meshproxypatches"])
+        .policy(Policy::PROXIES),
+    Row::new("MeshRateLimit", "meshratelimits", Scope::Mesh, Flow::EVERY_WAY)
+        .short("mrl")
+        .display("Mesh Rate Limit", "Mesh Rate Limits")
+        .cli(&["meshratelimit"], &["meshratelimits"])
+        .policy(Policy::TO_RULES_FROM),
+    Row::new("MeshRetry", "meshretries", Scope::Mesh, Flow::EVERY_WAY)
+        .short("mr")
+        .display("Mesh Retry", "Mesh Retries")
+        .cli(&["meshretry"], &["meshretries"])
+        .policy(Policy::TO),
+    Row::new("MeshService", "meshservices", Scope::Mesh, Flow::ZONE_TO_ZONES)
+        .short("msvc")
+        .display("Mesh Service", "Mesh Services")
+        .cli(&["meshservice"], &["meshservices"])
+        .status(r#"{"tls":{},"dataplaneProxies":{}}"#),
+    Row::new("MeshTCPRoute", "meshtcproutes", Scope::Mesh, Flow::EVERY_WAY)
+        .short("mtcpr")
+        .display("Mesh TCP Route", "Mesh TCP Routes")
+        .cli(&["meshtcproute"], &["meshtcproutes"])
+        .policy(Policy::TO),
+    Row::new("MeshTLS", "meshtlses", Scope::Mesh, Flow::EVERY_WAY)
+        .short("mtls")
+        .display("Mesh TLS", "Mesh TLSes")
+        .cli(&["meshtls"], &["meshtlses"])
+        .policy(Policy::RULES_FROM),
+    Row::new("MeshTimeout", "meshtimeouts", Scope::Mesh, Flow::EVERY_WAY)
+        .short("mt")
+        .display("Mesh Timeout", "Mesh Timeouts")
+        .cli(&["meshtimeout"], &["meshtimeouts"])
+        .policy(Policy::TO_RULES_FROM),
+    Row::new("MeshTrace", "meshtraces", Scope::Mesh, Flow::EVERY_WAY)
+        .short("mtr")
+        .display("Mesh Trace", "Mesh Traces")
+        .cli(&["meshtrace"], &["meshtraces"])
+        .status("{}")
+        .policy(Policy::PROXIES),
+    Row::new("MeshTrafficPermission", "meshtrafficpermissions", Scope::Mesh, Flow::EVERY_WAY)
+        .short("mtp")
+        .display("Mesh Traffic Permission", "Mesh Traffic Permissions")
+        .cli(&["meshtrafficpermission"], &["meshtrafficpermissions"])
+        .policy(Policy::RULES_FROM),
+    Row::new("MeshTrust", "meshtrusts", Scope::Mesh, Flow::BOTH_WAYS)
+        .short("mtrust")
+        .display("Mesh Trust", "Mesh Trusts")
+        .cli(&["meshtrust"], &["meshtrusts"])
+        .status("{}"),
+    Row::new("MeshZoneAddress", "meshzoneaddresses", Scope::Mesh, Flow::ZONE_TO_ZONES)
+        .short("mza")
+        .display("Mesh Zone Address", "Mesh Zone Addresses")
+        .cli(&["meshzoneaddress"], &["meshzoneaddresses"]),
+    Row::new("ProxyTemplate", "proxytemplates", Scope::Mesh, Flow::GLOBAL_TO_ZONE)
+        .display("Proxy Template", "Proxy Templates")
+        .cli(&["proxytemplate"], &["proxytemplates"])
+        .protobuf("kuma.mesh.v1alpha1.ProxyTemplate")
+        .policy(Policy::BY_SOURCE)
+        .only_in_2x(),
+    Row::new("RateLimit", "rate-limits", Scope::Mesh, Flow::GLOBAL_TO_ZONE)
+        .display("Rate Limit", "Rate Limits")
+        .cli(&["rate-limit"], &["rate-limits"])
+        .protobuf("kuma.mesh.v1alpha1.RateLimit")
+        .policy(Policy::BY_SOURCE)
+        .only_in_2x(),
+    Row::new("Retry", "retries", Scope::Mesh, Flow::GLOBAL_TO_ZONE)
+        .display("Retry", "Retries")
+        .cli(&["retry"], &["retries"])
+        .protobuf("kuma.mesh.v1alpha1.Retry")
+        .policy(Policy::BY_SOURCE)
+        .only_in_2x(),
+    Row::new("Secret", "secrets", Scope::Mesh, Flow::GLOBAL_TO_ZONE_OR_OWN)
+        .display("Secret", "Secrets")
+        .cli(&["secret"], &["secrets"])
+        .protobuf("kuma.system.v1alpha1.Secret")
+        .plain_name()
+        .admin_only(),
+    Row::new("ServiceInsight", "service-insights", Scope::Mesh, Flow::GLOBAL_TO_ZONE)
+        .display("Service Insight", "Service Insights")
+        .protobuf("kuma.mesh.v1alpha1.ServiceInsight")
+        .read_only(),
+    Row::new("Timeout", "timeouts", Scope::Mesh, Flow::GLOBAL_TO_ZONE)
+        .display("Timeout", "Timeouts")
+        .cli(&["timeout"], &["timeouts"])
+        .protobuf("kuma.mesh.v1alpha1.Timeout")
+        .policy(Policy::BY_SOURCE)
+        .only_in_2x(),
+    Row::new("TrafficLog", "traffic-logs", Scope::Mesh, Flow::GLOBAL_TO_ZONE)
+        .display("Traffic Log", "Traffic Logs")
+        .cli(&["traffic-log"], &["traffic-logs"])
+        .protobuf("kuma.mesh.v1alpha1.TrafficLog")
+        .policy(Policy::BY_SOURCE)
+        .only_in_2x(),
+    Row::new("TrafficPermission", "traffic-permissions", Scope::Mesh, Flow::GLOBAL_TO_ZONE)
+        .display("Traffic Permission", "Traffic Permissions")
+        .cli(&["traffic-permission"], &["traffic-permissions"])
+        .protobuf("kuma.mesh.v1alpha1.TrafficPermission")
+        .policy(Policy::BY_SOURCE)
+        .only_in_2x(),
+    Row::new("TrafficRoute", "traffic-routes", Scope::Mesh, Flow::GLOBAL_TO_ZONE)
+        .display("Traffic Route", "Traffic Routes")
+        .cli(&["traffic-route"], &["traffic-routes"])
+        .protobuf("kuma.mesh.v1alpha1.TrafficRoute")
+        .policy(Policy::BY_SOURCE)
+        .only_in_2x(),
+    Row::new("TrafficTrace", "traffic-traces", Scope::Mesh, Flow::GLOBAL_TO_ZONE)
+        .display("Traffic Trace", "Traffic Traces")
+        .cli(&["traffic-trace"], &["traffic-traces"])
+        .protobuf("kuma.mesh.v1alpha1.TrafficTrace")
+        .policy(Policy::BY_SOURCE)
+        .only_in_2x(),
+    Row::new("VirtualOutbound", "virtual-outbounds", Scope::Mesh, Flow::GLOBAL_TO_ZONE)
+        .display("Virtual Outbound", "Virtual Outbounds")
+        .cli(&["virtual-outbound"], &["virtual-outbounds"])
+        .protobuf("kuma.mesh.v1alpha1.VirtualOutbound")
+        .policy(Policy::BY_SOURCE)
+        .only_in_2x(),
+    Row::new("Workload", "workloads", Scope::Mesh, Flow::ZONE_TO_GLOBAL)
+        .short("wl")
+        .display("Workload", "Workloads")
+        .cli(&["workload"], &["workloads"])
+        .status("{}"),
+    Row::new("Zone", "zones", Scope::Global, Flow::KEPT_BY_EACH)
+        .short("z")
+        .display("Zone", "Zones")
+        .cli(&["zone"], &["zones"])
+        .protobuf("kuma.system.v1alpha1.Zone"),
+    Row::new("ZoneEgress", "zoneegresses", Scope::Global, Flow::ZONE_TO_GLOBAL)
+        .short("ze")
+        .display("Zone Egress", "Zone Egresses")
+        .cli(&["zoneegress"], &["zoneegresses"])
+        .protobuf("kuma.mesh.v1alpha1.ZoneEgress")
+        .only_in_2x(),
+    Row::new("ZoneEgressInsight", "zoneegressinsights", Scope::Global, Flow::ZONE_TO_GLOBAL)
+        .display("Zone Egress Insight", "Zone Egress Insights")
+        .protobuf("kuma.mesh.v1alpha1.ZoneEgressInsight")
+        .read_only()
+        .only_in_2x(),
+    Row::new("ZoneIngress", "zoneingresses", Scope::Global, Flow::ZONE_TO_ZONES)
+        .short("zi")
+        .display("Zone Ingress", "Zone Ingresses")
+        .cli(&["zoneingress", "zone-ingress"], &["zoneingresses", "zone-ingresses"])
+        .other_path("zone-ingresses")
+        .protobuf("kuma.mesh.v1alpha1.ZoneIngress")
+        .only_in_2x(),
+    Row::new("ZoneIngressInsight", "zone-ingress-insights", Scope::Global, Flow::ZONE_TO_GLOBAL)
+        .display("Zone Ingress Insight", "Zone Ingress Insights")
+        .protobuf("kuma.mesh.v1alpha1.ZoneIngressInsight")
+        .read_only()
+        .only_in_2x(),
+    Row::new("ZoneInsight", "zone-insights", Scope::Global, Flow::KEPT_BY_EACH)
+        .display("Zone Insight", "Zone Insights")
+        .protobuf("kuma.system.v1alpha1.ZoneInsight")
+        .read_only(),
 ];
