@@ -51,11 +51,16 @@ impl Fields {
         let _infallible = write!(self.members, "{}: {json}", text_json(name));
     }
 
+    /// Adds a member whose value is a text.
+    pub(super) fn set_as_text(&mut self, name: &str, text: &str) {
+        self.set(name, &text_json(&shown::cut(text, LONGEST)));
+    }
+
     fn set_text(&mut self, field: &Field, text: &str) {
         if field.name() == "message" {
             self.set_message(text);
         } else {
-            self.set(field.name(), &text_json(&shown::cut(text, LONGEST)));
+            self.set_as_text(field.name(), text);
         }
     }
 }

@@ -1,0 +1,156 @@
+//! The layer that writes lines. Others can stand beside it: what it does not show, it hides from itself alone.
+
+use std::{
+    io::Write as _,
+    sync::{Mutex, PoisonError},
+};
+
+use jiff::tz::TimeZone;
+use tracing::{
+    Event, Level, Metadata, Subscriber,
+    field::{Field, Visit},
+    span::{Attributes, Id, Record},
+    subscriber::Interest,
+};
+use tracing_subscriber::{
+    Layer,
+    layer::{Context, Filter},
+    registry::LookupSpan,
+};
+
+use super::{Log, fields::Fields, file, loggers::logger};
+use crate::clock::Clock;
+
+/// The field of spans that lines show.
+const ZONE: &str = "zone";
+
+/// Where lines are written.
+pub(super) enum Sink {
+    /// Standard error.
+    Stderr,
+    /// A file that is rotated.
+    File(Mutex<file::Rotated>),
+}
+
+/// Returns the layer, with its filter.
+pub(super) fn layer<S>(log: Log, clock: Clock, sink: Sink) -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let shown = Shown(log.clone());
+    Console { log, clock, sink }.with_filter(shown)
+}
+
+/// What is shown is decided for each event: levels change while the program runs, and the first answer for a place in
+/// the code must not be kept. Lines of other crates are never shown.
+struct Shown(Log);
+
+impl<S> Filter<S> for Shown {
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if logger(metadata.target()).is_some() { Interest::sometimes() } else { Interest::never() }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, _context: &Context<'_, S>) -> bool {
+        let Some(logger) = logger(metadata.target()) else { return false };
+        // A span says whose lines these are, whatever level they have.
+        metadata.is_span() || self.0.levels.shows(&logger, *metadata.level())
+    }
+}
+
+struct Console {
+    log: Log,
+    clock: Clock,
+    sink: Sink,
+}
+
+impl<S> Layer<S> for Console
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut zone = OfSpan(None);
+        attributes.record(&mut zone);
+        if let (Some(zone), Some(span)) = (zone.0, context.span(id)) {
+            span.extensions_mut().replace(ZoneOfSpan(zone));
+        }
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let mut zone = OfSpan(None);
+        values.record(&mut zone);
+        if let (Some(zone), Some(span)) = (zone.0, context.span(id)) {
+            span.extensions_mut().replace(ZoneOfSpan(zone));
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let metadata = event.metadata();
+        let Some(logger) = logger(metadata.target()) else { return };
+        let mut fields = Fields::default();
+        if metadata.fields().field(ZONE).is_none() {
+            for span in context.event_scope(event).into_iter().flatten() {
+                if let Some(ZoneOfSpan(zone)) = span.extensions().get() {
+                    fields.set_as_text(ZONE, zone);
+                    break;
+                }
+            }
+        }
+        event.record(&mut fields);
+        let level = level_name(*metadata.level());
+        self.log.lines.count(&logger, level);
+        let line = line(&self.clock, level, &logger, &fields);
+        // A reader that went away must not end the program.
+        match &self.sink {
+            Sink::Stderr => {
+                let _broken_pipe = std::io::stderr().lock().write_all(line.as_bytes());
+            }
+            Sink::File(file) => file.lock().unwrap_or_else(PoisonError::into_inner).write(&line),
+        }
+    }
+}
+
+/// The zone of a span, as it is kept with it.
+struct ZoneOfSpan(Box<str>);
+
+/// Reads the zone from the fields of a span.
+struct OfSpan(Option<Box<str>>);
+
+impl Visit for OfSpan {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == ZONE {
+            self.0 = Some(value.into());
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() == ZONE {
+            self.0 = Some(format!("{value:?}").into());
+        }
+    }
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "ERROR",
+        Level::WARN => "WARN",
+        Level::INFO => "INFO",
+        _ => "DEBUG",
+    }
+}
+
+/// Returns one line, with its end.
+pub(super) fn line(clock: &Clock, level: &str, logger: &str, fields: &Fields) -> String {
+    let now = clock.now().to_zoned_datetime(TimeZone::system());
+    let zone = if now.offset().is_zero() { "Z".to_owned() } else { now.strftime("%z").to_string() };
+    let time = now.strftime("%Y-%m-%dT%H:%M:%S%.3f");
+    let mut line = format!("{time}{zone}\t{level}\t{logger}\t{}", fields.message());
+    if let Some(object) = fields.object() {
+        line.push('\t');
+        line.push_str(&object);
+    }
+    line.push('\n');
+    line
+}
+
+#[cfg(test)]
+mod tests;
