@@ -37,6 +37,12 @@ impl Index {
         Version(self.version)
     }
 
+    /// Whether something was written once and nothing is there any more.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn lost_everything(&self) -> bool {
+        self.version > 0 && self.kinds.values().all(OrdMap::is_empty)
+    }
+
     /// Returns one resource.
     pub(crate) fn get(&self, key: &Key) -> Option<&Stored> {
         self.kinds.get(&key.kind)?.get(key)

@@ -31,7 +31,7 @@ use self::{
     reserve::Reserve,
     writer::{Request, Writer},
 };
-use crate::{Applied, Batch, Kinds, Options, Page, Query, ResourceStore, StoreError, Stored, Watch, hub::Hub};
+use crate::{Applied, Batch, Kinds, Missing, Options, Page, Query, ResourceStore, StoreError, Stored, Watch, hub::Hub};
 
 /// Batches that wait for the writer; more callers than that wait for a place.
 const WAITING_BATCHES: usize = 1024;
@@ -60,6 +60,10 @@ impl SqliteStore {
             Err(OpenError::Sqlite { .. }) if reserve.give_up() => Journal::open(path, options.missing)?,
             opened => opened?,
         };
+        // A control plane never deletes the last of what it has: somebody emptied the tables.
+        if options.missing == Missing::Refuse && index.lost_everything() {
+            return Err(OpenError::Empty { path: path.to_owned() });
+        }
         reserve.take();
         place::mark(path);
         let hub = Arc::new(Hub::new(index, options));

@@ -120,7 +120,9 @@ pub fn is_revocation_list(mesh: &str, name: &str) -> bool {
 /// Returns whether a name is meant to be that of a list of revoked ids, whether one is read under it or not.
 pub fn looks_like_revocation_list(name: &str) -> bool {
     let families = ["control-plane", "zone-token", "user-token", "dataplane-token"];
-    name.contains("revocation") && families.iter().any(|family| name.starts_with(family))
+    let of_tokens = ["token-revocation", "tokens-revocation"];
+    let begins = families.iter().any(|family| name.starts_with(family));
+    name.contains("revocation") && (begins || of_tokens.iter().any(|words| name.contains(words)))
 }
 
 /// Returns the role of a name whose mesh is not known: the mesh of a dataplane key is then what the name says.
@@ -304,8 +306,13 @@ mod tests {
         check("default", "dataplane-token-revocations-default", true);
         check("default", "control-plane-token-revocations", false);
         check("default", "dataplane-token-revocations-other", false);
-        for near in ["control-plane-token-revocations-2", "control-plane-token-revocation", "control-plane-revocations"]
-        {
+        for near in [
+            "control-plane-token-revocations-2",
+            "control-plane-token-revocation",
+            "control-plane-revocations",
+            "cp-token-revocations",
+            "zonetoken-revocations",
+        ] {
             check("", near, false);
         }
         assert!(!looks_like_revocation_list("certificate-revocations"));

@@ -75,13 +75,17 @@ fn ids(text: &str) -> impl Iterator<Item = &str> {
     entries(text).flat_map(|entry| std::iter::once(entry).chain(entry.split_whitespace()))
 }
 
-/// The first UUID that stands in a text, in lower case.
+/// The first UUID that stands in a text, in lower case; one without dashes if that is the whole text.
 fn uuid_in(text: &str) -> Option<String> {
+    if text.len() == UUID - DASHES.len() && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        let mut uuid = text.to_ascii_lowercase();
+        DASHES.iter().for_each(|at| uuid.insert(*at, '-'));
+        return Some(uuid);
+    }
     let is_uuid = |window: &[u8]| {
-        let dashes = [8, 13, 18, 23];
         window.iter().enumerate().all(
             |(at, byte)| {
-                if dashes.contains(&at) { *byte == b'-' } else { byte.is_ascii_hexdigit() }
+                if DASHES.contains(&at) { *byte == b'-' } else { byte.is_ascii_hexdigit() }
             },
         )
     };
@@ -105,6 +109,10 @@ fn no_id(word: &str) -> Option<&'static str> {
     if core.is_empty() || !core.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/@+~".contains(&byte)) {
         return Some("it has characters that no id has; ids are separated by commas, without brackets or quotes");
     }
+    let is_hex = word.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    if is_hex && word.matches('-').count() >= DASHES.len() - 1 && uuid_in(word).is_none() {
+        return Some("it looks like a UUID and is none: something is missing, or too much");
+    }
     let decoded = [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD].into_iter().find_map(|form| form.decode(core).ok());
     let is_text = |bytes: &[u8]| {
         bytes.len() >= SHORTEST_HIDDEN_TEXT
@@ -123,6 +131,8 @@ fn shown(word: &str) -> String {
 
 /// The length of a UUID as text.
 const UUID: usize = 36;
+/// Where its dashes are.
+const DASHES: [usize; 4] = [8, 13, 18, 23];
 const LONGEST_ID: usize = 256;
 /// Shorter texts may be ids that happen to be base64 of letters.
 const SHORTEST_HIDDEN_TEXT: usize = 24;
@@ -200,6 +210,7 @@ mod tests {
     #[test]
     fn an_id_in_upper_case_or_with_something_around_it_revokes() {
         check(&ID.to_uppercase(), true);
+        check(&ID.replace('-', ""), true);
         for around in ["urn:uuid:ID", "jti:ID", "ID.", "a,jti:ID"] {
             check(&around.replace("ID", ID), true);
         }
@@ -220,9 +231,18 @@ mod tests {
 
     #[test]
     fn a_written_list_holds_ids_and_nothing_else() {
-        for good in
-            ["ID", "ID\n", "a, ID", "other,ID", " ID ,\r\nID2\n", "\u{feff}ID", "my-issuer/42", "a1b2c3==", "ID ID"]
-        {
+        for good in [
+            "ID",
+            "ID\n",
+            "a, ID",
+            "other,ID",
+            " ID ,\r\nID\n",
+            "\u{feff}ID",
+            "my-issuer/42",
+            "a1b2c3==",
+            "ID ID",
+            "dead-beef",
+        ] {
             check_written(&good.replace("ID", ID), Ok(()));
         }
         for (bad, place, problem) in [
@@ -237,6 +257,9 @@ mod tests {
             ("NTc2NmU0NDMtZWYzMC00OTE2LWFmYmQtYTY4MGQyNDRmYzE2", 1, "base64"),
             ("NTc2NmU0NDMtZWYzMC00OTE2LWFmYmQtYTY4MGQyNDRmYzE2Cg==", 1, "base64"),
             ("eyJhbGciOiJIUzI1NiJ9.eyJ9.xx", 1, "is a token"),
+            ("x,5766e443-ef30-4916-afbd-a680d244fc1", 2, "looks like a UUID"),
+            ("766e443-ef30-4916-afbd-a680d244fc16", 1, "looks like a UUID"),
+            ("5766e443-ef30-4916-afbda680d244fc16", 1, "looks like a UUID"),
         ] {
             check_written(&bad.replace("ID", ID), Err((place, problem)));
         }

@@ -49,6 +49,9 @@ pub(crate) fn check(data: &[u8]) -> Result<(), KeyProblem> {
         let Some(inner) = decoded(text) else { return no("a text") };
         return if inner.len() < LEAST_DECODED_BYTES { no("a text") } else { check(&inner) };
     }
+    if is_wide_text(data) {
+        return no("a text");
+    }
     if RsaPrivate::parse(data).is_ok() {
         return Ok(());
     }
@@ -61,6 +64,13 @@ pub(crate) fn check(data: &[u8]) -> Result<(), KeyProblem> {
 fn text(data: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(data).ok()?;
     (!text.chars().any(|c| c.is_control() && !c.is_ascii_whitespace())).then_some(text)
+}
+
+/// Whether bytes are a text in UTF-16, as some editors write it: nearly every second byte is zero.
+fn is_wide_text(data: &[u8]) -> bool {
+    let pairs = data.len() / 2;
+    let ascii = |pair: &&[u8]| matches!(pair, [0, other] | [other, 0] if other.is_ascii());
+    pairs > 0 && data.chunks_exact(2).filter(ascii).count() * 4 > pairs * 3
 }
 
 /// The bytes that a text of base64 or hex stands for.
@@ -165,6 +175,7 @@ mod tests {
         wire.extend(random(32));
         let ssh = STANDARD.encode(&wire);
         let counted: Vec<u8> = (128..=180).collect();
+        let wide: Vec<u8> = public.encode_utf16().flat_map(u16::to_le_bytes).collect();
         for bad in [
             public.as_bytes(),
             &block.der,
@@ -184,6 +195,7 @@ mod tests {
             &[0; 32],
             &[0xaa; 64],
             &counted,
+            &wide,
             &[b'a'; 64],
         ] {
             assert!(verdict(bad).is_err(), "{:?}", String::from_utf8_lossy(bad));

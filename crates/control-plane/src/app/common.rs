@@ -7,11 +7,13 @@ use std::{
 };
 
 use anyhow::Context as _;
-use store::ResourceStore;
+use jiff::Timestamp;
+use model::Kind;
+use store::{Query, ResourceStore};
 use sync::Features;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use tracing::info;
+use tracing::{info, warn};
 use wire::kuma::system::v1alpha1::KumaCpVersion;
 
 use super::{parts::Addresses, serve};
@@ -33,7 +35,7 @@ use crate::{
     resources::{MeshDefaults, Resources, Rules, Side},
     rest::{Api, EnvoyAdmin, Handles, Issuers, Settings},
     tasks::{OnError, Tasks},
-    tls::{Alpn, ClientCerts, PairFiles, Protocols, ServerIdentity, self_signed},
+    tls::{Alpn, ClientCerts, PairFiles, Protocols, SELF_SIGNED_FILES, ServerIdentity, self_signed},
     zones::insight::{self, Insights, Peer},
 };
 
@@ -56,7 +58,7 @@ pub(super) struct Common {
 }
 
 impl Common {
-    pub(super) fn start(
+    pub(super) async fn start(
         config: Config,
         clock: Clock,
         log: Log,
@@ -70,7 +72,7 @@ impl Common {
         let general = &config.general_tls;
         let files = match (&general.cert_file, &general.key_file) {
             (Some(cert), Some(key)) => PairFiles { cert: cert.clone(), key: key.clone() },
-            _ => self_signed(&config.work_dir, &[], clock.now())?,
+            _ => own_certificate(&config.work_dir, &*store, clock.now()).await?,
         };
         let identity = ServerIdentity::load(&files)?;
         identity.watch(&tasks);
@@ -256,6 +258,21 @@ pub(super) fn listening(what: &str, listener: &TcpListener) -> anyhow::Result<So
 }
 
 /// The name of this machine, as far as it says.
+/// Returns the certificate that this control plane made for itself, and makes it where there is none.
+async fn own_certificate(folder: &Path, store: &dyn ResourceStore, now: Timestamp) -> anyhow::Result<PairFiles> {
+    let was_there = SELF_SIGNED_FILES.iter().all(|name| folder.join(name).exists());
+    let files = self_signed(folder, &[], now)?;
+    let keys = Query { limit: Some(0), ..Query::all(Kind::GLOBAL_SECRET) };
+    if !was_there && store.list(&keys).await?.total > 0 {
+        warn!(
+            target: "kuma-cp.run", cert = %files.cert.display(),
+            "the certificate of this control plane, or its key, was gone and both are new: zones and clients that trust the \
+             old one refuse this control plane until they have the new one"
+        );
+    }
+    Ok(files)
+}
+
 fn hostname() -> String {
     let read = files::read_text(Path::new("/proc/sys/kernel/hostname"), files::TOKEN)
         .or_else(|_none| files::read_text(Path::new("/etc/hostname"), files::TOKEN))

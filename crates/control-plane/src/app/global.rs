@@ -50,7 +50,7 @@ pub(super) async fn start(
         Some(store) => store,
         None => open_store(&config, "global.db").await?,
     };
-    let common = Common::start(config, clock, log, tasks, "Global", store)?;
+    let common = Common::start(config, clock, log, tasks, "Global", store).await?;
     let Common { config, clock, tasks, store, identity, .. } = &common;
     let starting = tasks.stop_on_drop();
     bootstrap::global(store, &common.wanted(), clock.now()).await.context("make what a global control plane needs")?;

@@ -26,7 +26,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     let name = config.zone_name.clone();
     let file = format!("zone-{name}.db");
     let store = open_store(&config, &file).await?;
-    let common = Common::start(config, clock, log, tasks, name.as_str(), store)?;
+    let common = Common::start(config, clock, log, tasks, name.as_str(), store).await?;
     let Common { config, clock, tasks, store, .. } = &common;
     let starting = tasks.stop_on_drop();
     let side = match config.federated_zone() {

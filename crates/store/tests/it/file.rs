@@ -280,8 +280,8 @@ async fn the_log_of_a_store_is_kept_small_and_the_file_is_not_empty() {
     assert!(!folder.path().join("store.db-wal").exists(), "nothing is left in a log");
 }
 
-#[test]
-fn where_a_store_was_an_empty_one_can_be_refused() {
+#[tokio::test]
+async fn where_a_store_was_an_empty_one_can_be_refused() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("store.db");
     let options = Options { missing: Missing::Refuse, ..Options::default() };
@@ -291,6 +291,10 @@ fn where_a_store_was_an_empty_one_can_be_refused() {
     assert!(matches!(SqliteStore::open_with(&file, options), Err(OpenError::Empty { .. })));
     drop(SqliteStore::open(&file).unwrap());
     drop(SqliteStore::open_with(&file, options).unwrap());
+    changed(&file, "SELECT 1").await;
+    drop(SqliteStore::open_with(&file, options).unwrap());
+    Connection::open(&file).unwrap().execute_batch("DELETE FROM resources").unwrap();
+    assert!(matches!(SqliteStore::open_with(&file, options), Err(OpenError::Empty { .. })), "its rows are gone");
 }
 
 #[test]
