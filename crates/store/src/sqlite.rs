@@ -13,6 +13,7 @@
 mod error;
 mod journal;
 mod lock;
+mod migrations;
 mod place;
 mod reserve;
 mod rows;
