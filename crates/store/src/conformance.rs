@@ -112,6 +112,7 @@ cases! { ($)
     of_concurrent_creates_one_wins,
     concurrent_batches_fail_alone,
     a_large_batch_is_applied,
+    what_nobody_waits_for_is_there_when_the_store_is_settled,
     // lists
     lists_are_sorted_by_mesh_and_name,
     lists_hold_one_kind,

@@ -52,4 +52,8 @@ pub trait ResourceStore: Send + Sync + 'static {
 
     /// Watches kinds: `Init`, `InitApply*`, `InitDone`, then `Apply` or `Delete`; after a gap `Init` again.
     fn watch(&self, kinds: Kinds) -> Watch;
+
+    /// Waits until all that was asked for before this call is written or refused, and readable if it is written; also
+    /// what nobody waits for any more. Writes nothing, so it needs no space.
+    async fn settled(&self) -> Result<(), StoreError>;
 }

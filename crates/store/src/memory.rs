@@ -55,4 +55,9 @@ impl ResourceStore for MemoryStore {
     fn watch(&self, kinds: Kinds) -> Watch {
         self.hub.watch(kinds)
     }
+
+    /// Nothing waits: a batch is applied when it is asked for.
+    async fn settled(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }

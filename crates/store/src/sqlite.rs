@@ -108,14 +108,28 @@ impl ResourceStore for SqliteStore {
 
     /// Cancel safe up to the queue; a batch that is queued is written even if nobody waits for the answer.
     async fn apply(&self, batch: Batch) -> Result<Applied, StoreError> {
-        let stopped = || StoreError::Unavailable { detail: "the writer of the store has stopped".to_owned() };
-        let (answer, answered) = oneshot::channel();
-        let requests = self.requests.as_ref().ok_or_else(stopped)?;
-        requests.send(Request { batch, answer }).await.map_err(|_closed| stopped())?;
-        answered.await.map_err(|_closed| stopped())?
+        self.ask(|answer| Request::Apply { batch, answer }).await
     }
 
     fn watch(&self, kinds: Kinds) -> Watch {
         self.hub.watch(kinds)
+    }
+
+    async fn settled(&self) -> Result<(), StoreError> {
+        self.ask(|answer| Request::Settle { answer }).await
+    }
+}
+
+impl SqliteStore {
+    /// Asks the writer for something and waits for its answer.
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Request,
+    ) -> Result<T, StoreError> {
+        let stopped = || StoreError::Unavailable { detail: "the writer of the store has stopped".to_owned() };
+        let (answer, answered) = oneshot::channel();
+        let requests = self.requests.as_ref().ok_or_else(stopped)?;
+        requests.send(request(answer)).await.map_err(|_closed| stopped())?;
+        answered.await.map_err(|_closed| stopped())?
     }
 }

@@ -163,6 +163,10 @@ impl ResourceStore for Disk {
     fn watch(&self, kinds: Kinds) -> Watch {
         self.memory.watch(kinds)
     }
+
+    async fn settled(&self) -> Result<(), StoreError> {
+        self.memory.settled().await
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,10 +15,12 @@ use crate::{Applied, Batch, StoreError, hub::Hub};
 /// How many batches share a transaction at most, so that the first does not wait for the last for long.
 const GROUP: usize = 256;
 
-/// A batch, and where its answer goes.
-pub(super) struct Request {
-    pub(super) batch: Batch,
-    pub(super) answer: oneshot::Sender<Result<Applied, StoreError>>,
+/// What is asked of the writer, and where the answer goes.
+pub(super) enum Request {
+    /// A batch.
+    Apply { batch: Batch, answer: oneshot::Sender<Result<Applied, StoreError>> },
+    /// That what was asked for before is done.
+    Settle { answer: oneshot::Sender<Result<(), StoreError>> },
 }
 
 /// Owns the file.
@@ -43,15 +45,37 @@ impl Writer {
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Request>) {
         let mut group = Vec::with_capacity(GROUP);
         while queue.blocking_recv_many(&mut group, GROUP) > 0 {
-            let (batches, answers): (Vec<_>, Vec<_>) =
-                group.drain(..).map(|request| (request.batch, request.answer)).unzip();
+            self.answer(group.drain(..));
+            if queue.is_empty() {
+                self.journal.tidy();
+                self.reserve.take();
+            }
+        }
+    }
+
+    /// Does what is asked together. Whoever asks whether all is settled hears it when all of it is: also of what came
+    /// later, which is no harm.
+    fn answer(&mut self, group: impl Iterator<Item = Request>) {
+        let (mut batches, mut answers, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
+        for request in group {
+            match request {
+                Request::Apply { batch, answer } => {
+                    batches.push(batch);
+                    answers.push(answer);
+                }
+                Request::Settle { answer } => waiting.push(answer),
+            }
+        }
+        if !batches.is_empty() {
             for (answer, result) in answers.into_iter().zip(self.write_or_refuse(&batches)) {
                 // whoever asked may be gone
                 drop(answer.send(result));
             }
-            if queue.is_empty() {
-                self.journal.tidy();
-                self.reserve.take();
+        }
+        if !waiting.is_empty() {
+            let settled = self.settle();
+            for answer in waiting {
+                drop(answer.send(settled.clone()));
             }
         }
     }
@@ -60,7 +84,7 @@ impl Writer {
     fn write_or_refuse(&mut self, batches: &[Batch]) -> Vec<Result<Applied, StoreError>> {
         let Some(detail) = self.reserve.refusal(|| self.journal.free_inside()) else { return self.write(batches) };
         let write_one = |batch: &Batch| {
-            if batch.is_for_safety() || batch.writes.is_empty() {
+            if batch.is_for_safety() {
                 self.write(std::slice::from_ref(batch))
             } else {
                 vec![Err(StoreError::Unavailable { detail: detail.clone() })]

@@ -43,6 +43,10 @@ impl ResourceStore for Busy {
     fn watch(&self, kinds: Kinds) -> Watch {
         self.memory.watch(kinds)
     }
+
+    async fn settled(&self) -> Result<(), StoreError> {
+        self.memory.settled().await
+    }
 }
 
 const SPEC: &str = r#"{"to":[{"targetRef":{"kind":"Mesh"},"default":{"idleTimeout":"1h"}}]}"#;
