@@ -146,5 +146,7 @@ cases! { ($)
     a_watch_that_keeps_up_hears_a_large_batch,
     a_dropped_watch_disturbs_nobody,
     no_change_is_lost_between_picture_and_events,
+    a_mirror_shows_what_the_store_holds,
+    a_store_of_which_all_is_read_is_fresh,
     watches_end_with_the_store,
 }

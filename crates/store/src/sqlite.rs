@@ -25,14 +25,16 @@ use std::{fmt, path::Path, sync::Arc, thread};
 
 use async_trait::async_trait;
 use model::Key;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::{
     journal::Journal,
     reserve::Reserve,
     writer::{Request, Writer},
 };
-use crate::{Applied, Batch, Kinds, Options, Page, Query, ResourceStore, StoreError, Stored, Watch, hub::Hub};
+use crate::{
+    Applied, Batch, Freshness, Kinds, Options, Page, Query, ResourceStore, StoreError, Stored, Watch, hub::Hub,
+};
 
 /// Batches that wait for the writer; more callers than that wait for a place.
 const WAITING_BATCHES: usize = 1024;
@@ -113,6 +115,12 @@ impl ResourceStore for SqliteStore {
 
     fn watch(&self, kinds: Kinds) -> Watch {
         self.hub.watch(kinds)
+    }
+
+    /// Always fresh: all that is written is written here. A disk that fails refuses what is new and hides nothing that
+    /// was acknowledged; another program that writes to the file breaks the rules, and is noticed with the next write.
+    fn freshness(&self) -> watch::Receiver<Freshness> {
+        self.hub.freshness()
     }
 
     async fn settled(&self) -> Result<(), StoreError> {

@@ -164,6 +164,10 @@ impl ResourceStore for Disk {
         self.memory.watch(kinds)
     }
 
+    fn freshness(&self) -> tokio::sync::watch::Receiver<store::Freshness> {
+        self.memory.freshness()
+    }
+
     async fn settled(&self) -> Result<(), StoreError> {
         self.memory.settled().await
     }

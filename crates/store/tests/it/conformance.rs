@@ -30,3 +30,20 @@ mod sqlite_opened_again_after_each_step {
 
     store::conformance_tests!(subject());
 }
+
+mod testing {
+    use store::{conformance::Subject, testing::Database};
+
+    store::conformance_tests!(Subject::open(Database::new().instance()));
+}
+
+mod testing_as_another_instance_after_each_step {
+    use store::{conformance::Subject, testing::Database};
+
+    fn subject() -> Subject {
+        let database = Database::new();
+        Subject::reopened(move || database.instance())
+    }
+
+    store::conformance_tests!(subject());
+}
