@@ -18,7 +18,7 @@ use futures::FutureExt as _;
 use hyper::body::Incoming;
 use model::{Key, Kind, Labels, Resource, ZoneName};
 use prost::Message as _;
-use store::{Precondition, ResourceStore, StoreError};
+use store::{Precondition, ResourceStore, StoreError, WatchEnded};
 use sync::{DeltaResponse, Features, Step};
 use tokens::IssuedAs;
 use tokio::sync::OnceCell;
@@ -145,10 +145,10 @@ pub struct Parts {
 
 impl Port {
     /// Builds the first snapshots and returns the port.
-    pub async fn start(parts: Parts) -> Arc<Self> {
+    pub async fn start(parts: Parts) -> Result<Arc<Self>, WatchEnded> {
         let provider = Provider::Global { hashed: true, skip_prefixes: parts.skip_prefixes.clone() };
-        let hashed = Snapshots::start(provider, &parts.store, &parts.metrics, &parts.tasks).await;
-        Arc::new(Self {
+        let hashed = Snapshots::start(provider, &parts.store, &parts.metrics, &parts.tasks).await?;
+        Ok(Arc::new(Self {
             store: parts.store,
             clock: parts.clock,
             keys: parts.keys,
@@ -169,7 +169,7 @@ impl Port {
             plain: OnceCell::new(),
             frames: Mutex::new(BTreeMap::new()),
             throttle: Throttle::new(),
-        })
+        }))
     }
 
     /// Answers one call.
@@ -349,12 +349,14 @@ impl Port {
     }
 
     /// The snapshots for zones with these features.
-    pub(crate) async fn snapshots(&self, features: Features) -> Snapshots {
+    pub(crate) async fn snapshots(&self, features: Features) -> Result<Snapshots, Status> {
         if features.contains(Features::HASH_SUFFIX) {
-            return self.hashed.clone();
+            return Ok(self.hashed.clone());
         }
         let provider = Provider::Global { hashed: false, skip_prefixes: self.skip_prefixes.clone() };
-        self.plain.get_or_init(|| Snapshots::start(provider, &self.store, &self.metrics, &self.tasks)).await.clone()
+        let made =
+            self.plain.get_or_try_init(|| Snapshots::start(provider, &self.store, &self.metrics, &self.tasks)).await;
+        made.cloned().map_err(|ended| Status::unavailable(ended.to_string()))
     }
 
     /// The bytes of a response; one encoding serves all zones with the same names that make the same step.
