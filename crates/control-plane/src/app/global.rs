@@ -54,7 +54,7 @@ pub(super) async fn start(
     let Common { config, clock, tasks, store, identity, .. } = &common;
     let starting = tasks.stop_on_drop();
     bootstrap::global(store, &common.wanted(), clock.now()).await.context("make what a global control plane needs")?;
-    let keys = common.keys().await;
+    let keys = common.keys().await?;
     let mut addresses = Addresses::default();
     // A probe hears from here on what is still missing.
     for part in ["rest", "kds"] {
