@@ -11,6 +11,8 @@ mod feed;
 mod freshness;
 mod hub;
 mod index;
+#[cfg(feature = "sqlite")]
+mod journal;
 pub mod memory;
 mod mirror;
 mod options;

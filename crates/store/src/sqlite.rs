@@ -10,6 +10,7 @@
 //! Reads never touch the file, so they work on when the disk does not. A batch is in the index, told to watchers and
 //! answered with `Ok` only after SQLite said that its transaction is on disk (WAL, `synchronous=FULL`).
 
+mod disk;
 mod error;
 mod journal;
 mod lock;
@@ -28,7 +29,8 @@ use model::Key;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::{
-    journal::Journal,
+    disk::Disk,
+    journal::JournalFile,
     reserve::Reserve,
     writer::{Request, Writer},
 };
@@ -58,16 +60,16 @@ impl SqliteStore {
         place::prepare(path, options.missing)?;
         let lock = lock::hold(path)?;
         let mut reserve = Reserve::beside(path);
-        let (journal, index) = match Journal::open(path, options.missing) {
+        let (journal, index) = match JournalFile::open(path, options.missing) {
             // Opening needs a little space for what SQLite keeps beside the file: a full disk must not stop a start.
-            Err(OpenError::Sqlite { .. }) if reserve.give_up() => Journal::open(path, options.missing)?,
+            Err(OpenError::Sqlite { .. }) if reserve.give_up() => JournalFile::open(path, options.missing)?,
             opened => opened?,
         };
         reserve.take();
         place::mark(path);
         let hub = Arc::new(Hub::new(index, options));
         let (requests, queue) = mpsc::channel(WAITING_BATCHES);
-        let writer = Writer::new(journal, Arc::clone(&hub), lock, reserve);
+        let writer = Writer::new(Disk::new(journal, reserve, lock), Arc::clone(&hub));
         let writer = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run(queue))

@@ -15,7 +15,11 @@ use super::{
     migrations,
     rows::{self, ReadError},
 };
-use crate::{Event, Missing, StoreError, Version, index::Index};
+use crate::{
+    Event, Missing, StoreError, Version,
+    index::Index,
+    journal::{self, WriteError},
+};
 
 /// How long to wait for a shell that has the file open; other stores are kept out by the lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,7 +38,7 @@ const META_VERSION: &str = "version";
 
 /// An open store file.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(super) struct JournalFile {
     path: PathBuf,
     connection: Connection,
     /// What SQLite says changes when somebody else writes to the file.
@@ -46,7 +50,7 @@ pub(super) struct Journal {
     pages: Option<i64>,
 }
 
-impl Journal {
+impl JournalFile {
     /// Opens the file, creates the schema in an empty one, and reads everything.
     pub(super) fn open(path: &Path, missing: Missing) -> Result<(Self, Index), OpenError> {
         let failed = |cause| failed(path, cause);
@@ -147,17 +151,8 @@ pub(super) struct Writing<'a> {
     transaction: Transaction<'a>,
 }
 
-/// Why a batch is not in the transaction.
-pub(super) enum WriteError {
-    /// This batch was undone; the batches before it are still in.
-    Batch(StoreError),
-    /// The transaction is gone with all its batches.
-    Transaction(StoreError),
-}
-
-impl Writing<'_> {
-    /// Adds the changes of one batch, all or none.
-    pub(super) fn write(&mut self, changes: &[Event]) -> Result<(), WriteError> {
+impl journal::Writing for Writing<'_> {
+    fn write(&mut self, changes: &[Event]) -> Result<(), WriteError> {
         let Err(cause) = self.write_or_undo(changes) else { return Ok(()) };
         let error = error::while_running(&cause);
         // some errors make SQLite give up the whole transaction, not only the savepoint
@@ -168,11 +163,12 @@ impl Writing<'_> {
         }
     }
 
-    /// Makes the transaction durable.
-    pub(super) fn commit(self, version: Version) -> Result<(), StoreError> {
+    fn commit(self, version: Version) -> Result<(), StoreError> {
         self.commit_at(version).map_err(|cause| error::while_running(&cause))
     }
+}
 
+impl Writing<'_> {
     fn write_or_undo(&mut self, changes: &[Event]) -> rusqlite::Result<()> {
         // rolled back when dropped
         let savepoint = self.transaction.savepoint()?;
@@ -263,7 +259,7 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("store.db");
         place::prepare(&file, Missing::Create).unwrap();
-        let (journal, _) = Journal::open(&file, Missing::Create).unwrap();
+        let (journal, _) = JournalFile::open(&file, Missing::Create).unwrap();
         let number =
             |pragma: &str| journal.connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).unwrap();
         let text =

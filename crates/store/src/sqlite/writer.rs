@@ -5,12 +5,11 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
-use super::{
-    journal::{Journal, WriteError},
-    lock::Held,
-    reserve::Reserve,
+use crate::{
+    Applied, Batch, StoreError,
+    hub::Hub,
+    journal::{Effort, Journal, Missed, WriteError, Writing as _},
 };
-use crate::{Applied, Batch, StoreError, hub::Hub};
 
 /// How many batches share a transaction at most, so that the first does not wait for the last for long.
 const GROUP: usize = 256;
@@ -23,22 +22,18 @@ pub(super) enum Request {
     Settle { answer: oneshot::Sender<Result<(), StoreError>> },
 }
 
-/// Owns the file.
-pub(super) struct Writer {
-    /// Closed before the lock is freed: fields are dropped in order.
-    journal: Journal,
+/// Owns the database.
+pub(super) struct Writer<J> {
+    journal: J,
     hub: Arc<Hub>,
-    /// A transaction failed and the file was not looked at since.
+    /// A transaction failed and the database was not looked at since.
     in_doubt: bool,
-    /// Space for what must be written on a full disk.
-    reserve: Reserve,
-    _lock: Held,
 }
 
-impl Writer {
-    /// Returns the writer of an open file.
-    pub(super) fn new(journal: Journal, hub: Arc<Hub>, lock: Held, reserve: Reserve) -> Self {
-        Self { journal, hub, in_doubt: false, reserve, _lock: lock }
+impl<J: Journal> Writer<J> {
+    /// Returns the writer of an open database.
+    pub(super) fn new(journal: J, hub: Arc<Hub>) -> Self {
+        Self { journal, hub, in_doubt: false }
     }
 
     /// Writes until the store is dropped.
@@ -47,8 +42,7 @@ impl Writer {
         while queue.blocking_recv_many(&mut group, GROUP) > 0 {
             self.answer(group.drain(..));
             if queue.is_empty() {
-                self.journal.tidy();
-                self.reserve.take();
+                self.journal.rest();
             }
         }
     }
@@ -80,9 +74,9 @@ impl Writer {
         }
     }
 
-    /// On a disk that is nearly full: what is for safety is written, the rest is refused.
+    /// Where there is hardly any space: what is for safety is written, the rest is refused.
     fn write_or_refuse(&mut self, batches: &[Batch]) -> Vec<Result<Applied, StoreError>> {
-        let Some(detail) = self.reserve.refusal(|| self.journal.free_inside()) else { return self.write(batches) };
+        let Some(detail) = self.journal.refusal() else { return self.write(batches) };
         let write_one = |batch: &Batch| {
             if batch.is_for_safety() {
                 self.write(std::slice::from_ref(batch))
@@ -96,30 +90,23 @@ impl Writer {
     /// Writes batches together; if that fails, one by one, so that a large one does not fail the small ones.
     fn write(&mut self, batches: &[Batch]) -> Vec<Result<Applied, StoreError>> {
         match self.commit(batches) {
-            Ok(results) => self.with_the_reserve(batches, results),
-            Err(cause) if batches.len() == 1 => self.with_the_reserve(batches, vec![Err(cause)]),
+            Ok(results) => self.with_more_room(batches, results),
+            Err(cause) if batches.len() == 1 => self.with_more_room(batches, vec![Err(cause)]),
             Err(_) => batches.iter().flat_map(|batch| self.write(std::slice::from_ref(batch))).collect(),
         }
     }
 
-    /// Tries once more what is for safety and found no space, with the space that is kept back.
-    fn with_the_reserve(
+    /// Tries once more what is for safety and found no space.
+    fn with_more_room(
         &mut self,
         batches: &[Batch],
         mut results: Vec<Result<Applied, StoreError>>,
     ) -> Vec<Result<Applied, StoreError>> {
-        let no_space = |result: &Result<_, StoreError>| matches!(result, Err(StoreError::Unavailable { .. }));
-        for (batch, result) in batches.iter().zip(&mut results) {
-            if !no_space(result) || !batch.is_for_safety() {
-                continue;
-            }
-            if self.reserve.give_up() {
-                *result = self.commit_one(batch);
-            }
-            if no_space(result) {
-                // The log of many small writes may be what fills the disk.
-                self.journal.shrink();
-                *result = self.commit_one(batch);
+        for (batch, result) in batches.iter().zip(&mut results).filter(|(batch, _)| batch.is_for_safety()) {
+            for effort in [Effort::First, Effort::Last] {
+                if matches!(result, Err(StoreError::Unavailable { .. })) && self.journal.make_room(effort) {
+                    *result = self.commit_one(batch);
+                }
             }
         }
         results
@@ -142,8 +129,8 @@ impl Writer {
         result
     }
 
-    /// All batches in one transaction: the file first, then the index and the watchers. An error means that none of
-    /// them is in the index; whether it is in the file is in doubt.
+    /// All batches in one transaction: the database first, then the index and the watchers. An error means that none of
+    /// them is in the index; whether it is in the database is in doubt.
     fn transact(&mut self, batches: &[Batch]) -> Result<Vec<Result<Applied, StoreError>>, StoreError> {
         let mut index = self.hub.index();
         let before = index.version();
@@ -179,21 +166,13 @@ impl Writer {
         Ok(results)
     }
 
-    /// After a failed transaction: makes sure that the index is what the file holds.
+    /// Makes sure that the index is what the database holds, also after a failed transaction.
     fn settle(&mut self) -> Result<(), StoreError> {
-        let by_another = self.journal.was_written_by_another();
-        if !self.in_doubt && !by_another {
-            return Ok(());
-        }
-        let found = self.journal.reopen()?;
+        let missed = self.journal.catch_up(self.hub.index().version(), self.in_doubt)?;
         self.in_doubt = false;
-        if by_another {
-            warn!(target: "store", "another program wrote to the file of the store: all of it is read again; use the REST API");
-            self.hub.restart(found);
-        } else if found.version() != self.hub.index().version() {
-            // the disk said no and did it all the same: what it holds now is what the next start would find
-            warn!(target: "store", "a write that failed is in the store, watchers start again");
-            self.hub.restart(found);
+        match missed {
+            Missed::Nothing => {}
+            Missed::All(index) => self.hub.restart(index),
         }
         Ok(())
     }
@@ -212,7 +191,7 @@ mod tests {
     use crate::{
         Event, Kinds, Missing, Options, Precondition, Write,
         index::Index,
-        sqlite::{lock, place},
+        sqlite::{disk::Disk, journal::JournalFile, lock, place, reserve::Reserve},
     };
 
     fn zone(name: &str) -> Key {
@@ -236,13 +215,13 @@ mod tests {
         Batch::of(vec![Write::Delete { key: zone(name), expect: Precondition::Present }])
     }
 
-    fn writer(folder: &TempDir) -> (Writer, PathBuf) {
+    fn writer(folder: &TempDir) -> (Writer<Disk>, PathBuf) {
         let file = folder.path().join("store.db");
         place::prepare(&file, Missing::Create).unwrap();
         let lock = lock::hold(&file).unwrap();
-        let (journal, index) = Journal::open(&file, Missing::Create).unwrap();
-        let reserve = Reserve::beside(&file);
-        (Writer::new(journal, Arc::new(Hub::new(index, Options::default())), lock, reserve), file)
+        let (journal, index) = JournalFile::open(&file, Missing::Create).unwrap();
+        let disk = Disk::new(journal, Reserve::beside(&file), lock);
+        (Writer::new(disk, Arc::new(Hub::new(index, Options::default()))), file)
     }
 
     fn names(index: &Index) -> Vec<String> {
@@ -250,9 +229,9 @@ mod tests {
     }
 
     /// Closes the file and returns the names in it.
-    fn names_after_restart(writer: Writer, file: &std::path::Path) -> Vec<String> {
+    fn names_after_restart(writer: Writer<Disk>, file: &std::path::Path) -> Vec<String> {
         drop(writer);
-        names(&Journal::open(file, Missing::Refuse).unwrap().1)
+        names(&JournalFile::open(file, Missing::Refuse).unwrap().1)
     }
 
     fn is_unavailable(result: &Result<Applied, StoreError>) -> bool {
@@ -263,7 +242,7 @@ mod tests {
     fn a_batch_that_finds_no_space_fails_alone() {
         let folder = TempDir::new().unwrap();
         let (mut writer, file) = writer(&folder);
-        writer.journal.limit_pages(40);
+        writer.journal.file.limit_pages(40);
         let mut large = put("part", 10);
         large.writes.extend(put("large", 1 << 20).writes);
         let results = writer.write(&[put("before", 10), large, put("after", 10), delete("missing"), delete("part")]);
@@ -279,7 +258,7 @@ mod tests {
     fn a_full_store_can_still_delete() {
         let folder = TempDir::new().unwrap();
         let (mut writer, file) = writer(&folder);
-        writer.journal.limit_pages(40);
+        writer.journal.file.limit_pages(40);
         assert!(writer.write(&[put("large", 100_000)])[0].is_ok());
         assert!(is_unavailable(&writer.write(&[put("second", 100_000)])[0]));
         assert!(writer.write(&[delete("large")])[0].is_ok());
@@ -292,7 +271,7 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let (mut writer, file) = writer(&folder);
         assert!(writer.write(&[put("stolen", 10)])[0].is_ok());
-        writer.journal.execute("DELETE FROM resources WHERE name = 'stolen'");
+        writer.journal.file.execute("DELETE FROM resources WHERE name = 'stolen'");
         let mut half = put("half", 10);
         half.writes.extend(delete("stolen").writes);
         let results = writer.write(&[put("before", 10), half, put("after", 10)]);
@@ -307,7 +286,7 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let (mut writer, _file) = writer(&folder);
         // this limit is one of the connection
-        writer.journal.execute("PRAGMA max_page_count = 10; SELECT 1;");
+        writer.journal.file.execute("PRAGMA max_page_count = 10; SELECT 1;");
         assert!(is_unavailable(&writer.write(&[put("large", 100_000)])[0]));
         assert!(writer.write(&[put("large", 100_000)])[0].is_ok());
     }
@@ -322,7 +301,7 @@ mod tests {
         // as if the disk had failed after it wrote
         let mut index = writer.hub.index();
         let (applied, changes) = index.apply(&put("ghost", 10)).unwrap();
-        let mut writing = writer.journal.begin().unwrap();
+        let mut writing = writer.journal.file.begin().unwrap();
         assert!(writing.write(&changes).is_ok());
         writing.commit(applied.version).unwrap();
         writer.in_doubt = true;
