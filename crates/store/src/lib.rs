@@ -13,6 +13,8 @@ mod hub;
 mod index;
 #[cfg(feature = "sqlite")]
 mod journal;
+#[cfg(feature = "sqlite")]
+mod journaled;
 pub mod memory;
 mod mirror;
 mod options;
@@ -24,6 +26,8 @@ pub mod sqlite;
 pub mod testing;
 mod watch;
 mod write;
+#[cfg(feature = "sqlite")]
+mod writer;
 
 pub use error::StoreError;
 pub use freshness::Freshness;
