@@ -52,6 +52,15 @@ impl Hub {
         self.write().publish(next, events);
     }
 
+    /// Takes over changes that somebody else made, up to this version, and tells the watchers.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn follow(&self, changes: &[Event], version: crate::Version) {
+        let mut state = self.write();
+        let mut next = state.index.clone();
+        next.follow(changes, version);
+        state.publish(next, changes);
+    }
+
     /// Swaps in an index that has nothing to do with the one before; all watchers start again.
     #[cfg(any(feature = "sqlite", feature = "testing"))]
     pub(crate) fn restart(&self, next: Index) {

@@ -14,8 +14,9 @@ pub(crate) trait Journal: Send + 'static {
     /// A transaction; dropping it undoes it.
     type Writing<'a>: Writing;
 
-    /// Starts a transaction; until it ends nobody else writes.
-    fn begin(&mut self) -> Result<Self::Writing<'_>, StoreError>;
+    /// Starts a transaction; until it ends nobody else writes. Returns with it what the database holds and the index of
+    /// version `known` does not, if others write to it too: the next version follows the last one of all of them.
+    fn begin(&mut self, known: Version) -> Result<(Self::Writing<'_>, Missed), StoreError>;
 
     /// Returns what the database holds and the index of version `known` does not. `in_doubt` says that a transaction
     /// failed, and that nobody knows whether it is there.
@@ -52,6 +53,9 @@ pub(crate) enum WriteError {
 pub(crate) enum Missed {
     /// Nothing.
     Nothing,
+    /// These changes, in order, up to this version.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no database of today has other writers; the tests' one has"))]
+    Changes(Vec<Event>, Version),
     /// Nobody knows: this is all that the database holds.
     All(Index),
 }

@@ -7,6 +7,9 @@
 //!
 //! A batch is in the index, told to watchers and answered with `Ok` only after the journal said that it is durable.
 
+#[cfg(test)]
+mod tests;
+
 use std::{io, sync::Arc, thread};
 
 use async_trait::async_trait;
@@ -90,6 +93,8 @@ impl ResourceStore for Journaled {
         self.hub.freshness()
     }
 
+    /// Shows what others wrote by now, too, if the journal is one that others write to: whoever hears that they did asks
+    /// for this.
     async fn settled(&self) -> Result<(), StoreError> {
         self.ask(|answer| Request::Settle { answer }).await
     }

@@ -5,6 +5,7 @@
 //! up with the truth.
 
 #[cfg(feature = "conformance")]
+#[cfg_attr(test, macro_use)]
 pub mod conformance;
 mod error;
 mod feed;

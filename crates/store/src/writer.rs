@@ -18,7 +18,7 @@ const GROUP: usize = 256;
 pub(crate) enum Request {
     /// A batch.
     Apply { batch: Batch, answer: oneshot::Sender<Result<Applied, StoreError>> },
-    /// That what was asked for before is done.
+    /// That what was asked for before is done, and what others wrote by now is shown.
     Settle { answer: oneshot::Sender<Result<(), StoreError>> },
 }
 
@@ -132,11 +132,12 @@ impl<J: Journal> Writer<J> {
     /// All batches in one transaction: the database first, then the index and the watchers. An error means that none of
     /// them is in the index; whether it is in the database is in doubt.
     fn transact(&mut self, batches: &[Batch]) -> Result<Vec<Result<Applied, StoreError>>, StoreError> {
+        let (mut writing, missed) = self.journal.begin(self.hub.index().version())?;
+        take_over(&self.hub, missed);
         let mut index = self.hub.index();
         let before = index.version();
         let mut events = Vec::new();
         let mut results = Vec::with_capacity(batches.len());
-        let mut writing = self.journal.begin()?;
         for batch in batches {
             let mut next = index.clone();
             let (applied, changes) = match next.apply(batch) {
@@ -170,10 +171,15 @@ impl<J: Journal> Writer<J> {
     fn settle(&mut self) -> Result<(), StoreError> {
         let missed = self.journal.catch_up(self.hub.index().version(), self.in_doubt)?;
         self.in_doubt = false;
-        match missed {
-            Missed::Nothing => {}
-            Missed::All(index) => self.hub.restart(index),
-        }
+        take_over(&self.hub, missed);
         Ok(())
+    }
+}
+
+fn take_over(hub: &Hub, missed: Missed) {
+    match missed {
+        Missed::Nothing => {}
+        Missed::Changes(changes, version) => hub.follow(&changes, version),
+        Missed::All(index) => hub.restart(index),
     }
 }

@@ -32,8 +32,9 @@ impl Disk {
 impl Journal for Disk {
     type Writing<'a> = Writing<'a>;
 
-    fn begin(&mut self) -> Result<Writing<'_>, StoreError> {
-        self.file.begin()
+    /// Nobody else may write to the file.
+    fn begin(&mut self, _known: Version) -> Result<(Writing<'_>, Missed), StoreError> {
+        Ok((self.file.begin()?, Missed::Nothing))
     }
 
     fn catch_up(&mut self, known: Version, in_doubt: bool) -> Result<Missed, StoreError> {
