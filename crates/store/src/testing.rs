@@ -83,9 +83,14 @@ impl Shown {
 impl Instance {
     /// From here on nothing that anybody writes is shown here; what is written here is written all the same.
     pub fn fall_behind(&self) {
+        self.fall_behind_since(Instant::now());
+    }
+
+    /// Does so as if it had been behind since then: nobody has to wait.
+    pub fn fall_behind_since(&self, since: Instant) {
         let _order = self.database.lock();
         if self.shown.is_fresh() {
-            self.shown.hub.say(Freshness::Behind { since: Instant::now() });
+            self.shown.hub.say(Freshness::Behind { since });
         }
     }
 

@@ -1,15 +1,21 @@
 //! What a mirror shows and tells while its store falls behind, loses its watches and comes back.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use ::model::{Key, Kind};
 use futures::FutureExt as _;
 use proptest::{collection, prelude::*, sample, test_runner::TestCaseError};
 use store::{
-    Change, Freshness, Kinds, Mirror, Precondition, Query, ResourceStore, Stored, WatchEnded,
+    Applied, Batch, Change, Event, Freshness, Kinds, Mirror, Page, Precondition, Query, ResourceStore, StoreError,
+    Stored, Version, Watch, WatchEnded,
     conformance::Picture,
     testing::{Database, Instance},
 };
+use tokio::sync::{mpsc, watch};
 
 use crate::shapes::{saying, zone};
 
@@ -125,43 +131,106 @@ async fn a_mirror_tells_what_it_heard_before_the_end_of_its_watch_and_then_the_e
     assert_eq!(told(&mut next), some(&["+last", "+unheard"]));
 }
 
-#[tokio::test]
-async fn a_watch_that_ends_before_its_first_picture_leaves_no_empty_one() {
-    let store = Database::new().instance();
-    put(&store, "there").await;
-    let mut mirror = Mirror::of(&Ended(store), zones());
-    assert_eq!(mirror.changes().await, Err(WatchEnded));
-    assert!(!mirror.picture().is_whole());
+/// A store that tells what a test says, and holds nothing.
+struct Scripted {
+    events: Mutex<Option<mpsc::UnboundedReceiver<Event>>>,
+    freshness: watch::Sender<Freshness>,
 }
 
-/// A store whose watches end before they told anything.
-struct Ended(Instance);
+/// Returns a store, and where its one watch comes from.
+fn scripted() -> (Scripted, mpsc::UnboundedSender<Event>) {
+    let (sender, events) = mpsc::unbounded_channel();
+    (Scripted { events: Mutex::new(Some(events)), freshness: watch::Sender::new(Freshness::Fresh) }, sender)
+}
 
 #[async_trait::async_trait]
-impl ResourceStore for Ended {
-    async fn get(&self, key: &Key) -> Result<Option<Stored>, store::StoreError> {
-        self.0.get(key).await
+impl ResourceStore for Scripted {
+    async fn get(&self, _key: &Key) -> Result<Option<Stored>, StoreError> {
+        Ok(None)
     }
 
-    async fn list(&self, query: &Query) -> Result<store::Page, store::StoreError> {
-        self.0.list(query).await
+    async fn list(&self, _query: &Query) -> Result<Page, StoreError> {
+        Ok(Page { items: Vec::new(), total: 0 })
     }
 
-    async fn apply(&self, batch: store::Batch) -> Result<store::Applied, store::StoreError> {
-        self.0.apply(batch).await
+    async fn apply(&self, _batch: Batch) -> Result<Applied, StoreError> {
+        Err(StoreError::Unavailable { detail: "nothing is written here".to_owned() })
     }
 
-    fn watch(&self, _kinds: Kinds) -> store::Watch {
-        Box::pin(futures::stream::iter([store::Event::Init]))
+    fn watch(&self, _kinds: Kinds) -> Watch {
+        let mut events = self.events.lock().unwrap().take().unwrap();
+        Box::pin(futures::stream::poll_fn(move |context| events.poll_recv(context)))
     }
 
-    fn freshness(&self) -> tokio::sync::watch::Receiver<Freshness> {
-        self.0.freshness()
+    fn freshness(&self) -> watch::Receiver<Freshness> {
+        self.freshness.subscribe()
     }
 
-    async fn settled(&self) -> Result<(), store::StoreError> {
-        self.0.settled().await
+    async fn settled(&self) -> Result<(), StoreError> {
+        Ok(())
     }
+}
+
+fn in_picture(name: &str) -> Event {
+    Event::InitApply(Stored { resource: Arc::new(saying(&zone(name), "{}")), version: Version(1) })
+}
+
+#[tokio::test]
+async fn a_watch_that_ends_before_its_first_picture_leaves_no_empty_one() {
+    let (store, events) = scripted();
+    for event in [Event::Init, in_picture("there")] {
+        events.send(event).unwrap();
+    }
+    drop(events);
+    let mut mirror = Mirror::of(&store, zones());
+    assert_eq!(mirror.changes().await, Err(WatchEnded));
+    assert!(!mirror.picture().is_whole());
+    assert_eq!(mirror.picture().stored().count(), 0);
+}
+
+#[tokio::test]
+async fn a_picture_that_is_told_by_half_is_not_fresh() {
+    let (store, events) = scripted();
+    let mut mirror = Mirror::of(&store, zones());
+    assert_eq!(told(&mut mirror), None);
+    for event in [Event::Init, in_picture("old"), Event::InitDone] {
+        events.send(event).unwrap();
+    }
+    assert_eq!(told(&mut mirror), some(&["+old"]));
+    let behind = Freshness::Behind { since: tokio::time::Instant::now() };
+    store.freshness.send_replace(behind);
+    assert_eq!(told(&mut mirror), some(&[]));
+    // The store is there again, and only on its way to tell it.
+    store.freshness.send_replace(Freshness::Fresh);
+    for event in [Event::Init, in_picture("new")] {
+        events.send(event).unwrap();
+    }
+    assert_eq!(told(&mut mirror), None);
+    assert_eq!(mirror.freshness(), behind);
+    // It is lost once more, and that is told whatever else is on its way.
+    let again = Freshness::Behind { since: tokio::time::Instant::now() };
+    store.freshness.send_replace(again);
+    assert_eq!(told(&mut mirror), some(&[]));
+    assert_eq!(mirror.freshness(), again);
+    store.freshness.send_replace(Freshness::Fresh);
+    assert_eq!(told(&mut mirror), None);
+    events.send(Event::InitDone).unwrap();
+    assert_eq!(told(&mut mirror), some(&["-old", "+new"]));
+    assert_eq!(mirror.freshness(), Freshness::Fresh);
+}
+
+#[tokio::test]
+async fn a_store_that_is_gone_is_no_news_until_its_watch_ends() {
+    let (store, events) = scripted();
+    let mut mirror = Mirror::of(&store, zones());
+    drop(store);
+    for event in [Event::Init, Event::InitDone] {
+        events.send(event).unwrap();
+    }
+    assert_eq!(told(&mut mirror), some(&[]));
+    assert_eq!(told(&mut mirror), None);
+    drop(events);
+    assert_eq!(mirror.changes().await, Err(WatchEnded));
 }
 
 #[tokio::test]
