@@ -5,6 +5,7 @@ mod global;
 mod open_store;
 mod parts;
 mod serve;
+mod store_freshness;
 mod zone;
 
 use std::{sync::Arc, time::Duration};

@@ -1,45 +1,76 @@
 //! The key ring as it is now: rebuilt from the store whenever a secret changes, published to all who verify.
+//!
+//! While the store is behind nobody here knows whether a key was deleted elsewhere. What is done then is decided here, and
+//! in one way for zones and users: for [`LONGEST_BEHIND`] tokens are taken as before, afterwards nobody new is let in and
+//! is told to come again ([`Keys::to_admit`]). Sessions stay: what they were let in for was good, they end with their
+//! token, and the sweep with the first fresh ring ends those whose key is gone.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use futures::{FutureExt as _, StreamExt as _};
+use anyhow::anyhow;
 use model::{Key, Kind, SpecForm};
 use prost::Message as _;
-use store::{Event, Kinds, ResourceStore, Stored, Watch};
+use store::{Change, Freshness, Kinds, Mirror, Picture, ResourceStore, WatchEnded};
+use thiserror::Error;
 use tokens::{KeyRing, SecretEntry};
-use tokio::sync::watch;
-use tracing::{error, info};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+use tracing::{error, info, warn};
 use wire::kuma::system::v1alpha1::Secret;
 use zeroize::Zeroizing;
 
 use crate::tasks::{OnError, Tasks};
 
+/// For how long keys are relied on after the store was last known to be fresh: longer than a database takes to fail over,
+/// and as long as the deletion of a key on another control plane may go unnoticed here.
+pub const LONGEST_BEHIND: Duration = Duration::from_secs(30);
+
 /// A handle on the current ring. Cheap to clone.
 #[derive(Clone)]
 pub struct Keys {
     ring: watch::Receiver<Arc<KeyRing>>,
+    /// How fresh the ring is. `None` for one that somebody else keeps.
+    freshness: Option<watch::Receiver<Freshness>>,
+}
+
+/// Nobody knows whether the keys that are known here are still good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("tokens cannot be checked: for {} s it is not known here whether their keys were deleted, try again later", .since.elapsed().as_secs())]
+pub struct KeysBehind {
+    since: Instant,
 }
 
 impl Keys {
     /// Reads the secrets and keeps the ring up to date from then on. Returns when the first ring is complete.
-    pub async fn start(store: &Arc<dyn ResourceStore>, tasks: &Tasks) -> Self {
-        let mut watch = store.watch(Kinds::Only(vec![Kind::SECRET, Kind::GLOBAL_SECRET]));
-        let mut secrets = Secrets::default();
-        while !secrets.complete {
-            match watch.next().await {
-                Some(event) => secrets.take(event),
-                None => break,
-            }
-        }
-        let (sender, ring) = watch::channel(Arc::new(secrets.ring(1)));
-        tasks.spawn("keys", OnError::StopProgram, follow(watch, secrets, sender, tasks.clone()));
-        Self { ring }
+    pub async fn start(store: &Arc<dyn ResourceStore>, tasks: &Tasks) -> Result<Self, WatchEnded> {
+        let mut secrets = Mirror::of(&**store, Kinds::Only(vec![Kind::SECRET, Kind::GLOBAL_SECRET]));
+        secrets.changes().await?;
+        let (rings, ring) = watch::channel(Arc::new(build(1, secrets.picture())));
+        let (said, freshness) = watch::channel(secrets.freshness());
+        tasks.spawn("keys", OnError::StopProgram, follow(secrets, rings, said, tasks.clone()));
+        Ok(Self { ring, freshness: Some(freshness) })
     }
 
-    /// The ring that verifies now.
+    /// Keys of which somebody else says what they are.
+    pub fn of(ring: watch::Receiver<Arc<KeyRing>>) -> Self {
+        Self { ring, freshness: None }
+    }
+
+    /// The ring of now, as far as it is known: for everything but letting somebody in.
     pub fn ring(&self) -> Arc<KeyRing> {
         Arc::clone(&self.ring.borrow())
+    }
+
+    /// The ring that decides who is let in; none if it may be too old for that.
+    pub fn to_admit(&self) -> Result<Arc<KeyRing>, KeysBehind> {
+        // Before the ring: a fresh ring is there before it is said to be fresh.
+        let behind = self.freshness.as_ref().and_then(|freshness| freshness.borrow().behind_since());
+        match behind {
+            Some(since) if since.elapsed() >= LONGEST_BEHIND => Err(KeysBehind { since }),
+            _ => Ok(self.ring()),
+        }
     }
 
     /// Tells when the ring changes.
@@ -49,93 +80,96 @@ impl Keys {
 }
 
 async fn follow(
-    mut watch: Watch,
-    mut secrets: Secrets,
-    sender: watch::Sender<Arc<KeyRing>>,
+    mut secrets: Mirror,
+    rings: watch::Sender<Arc<KeyRing>>,
+    said: watch::Sender<Freshness>,
     tasks: Tasks,
 ) -> anyhow::Result<()> {
     let mut generation = 1;
+    let mut age = Age::default();
     loop {
-        let event = tokio::select! {
+        let changes = tokio::select! {
             () = tasks.stopping() => return Ok(()),
-            event = watch.next() => event,
+            changes = secrets.changes() => changes.map_err(|_ended| anyhow!("the store's watch of secrets ended"))?,
+            () = age.too_old() => continue,
         };
-        let Some(event) = event else { anyhow::bail!("the store's watch of secrets ended") };
-        let before = secrets.revision;
-        secrets.take(event);
         // What is ready together makes one ring: each one parses every key.
-        while let Some(Some(event)) = watch.next().now_or_never() {
-            secrets.take(event);
-        }
-        if secrets.complete && secrets.revision != before {
+        if changes.iter().any(matters) {
             generation += 1;
-            sender.send_replace(Arc::new(secrets.ring(generation)));
+            rings.send_replace(Arc::new(build(generation, secrets.picture())));
             info!(target: "keys", generation, "key ring rebuilt");
         }
+        age.is(secrets.freshness());
+        said.send_replace(secrets.freshness());
     }
 }
 
-/// The secrets that make rings: those the `tokens` crate reads, by their store key.
+/// How old the ring may be, and what the log knows of it: each turn is told once.
 #[derive(Default)]
-struct Secrets {
-    current: BTreeMap<Key, Bytes>,
-    next: BTreeMap<Key, Bytes>,
-    complete: bool,
-    /// Grows with every change of a secret that matters to rings.
-    revision: u64,
+struct Age {
+    behind_since: Option<Instant>,
+    told_too_old: bool,
 }
 
-impl Secrets {
-    fn take(&mut self, event: Event) {
-        match event {
-            Event::Init => self.next.clear(),
-            Event::InitApply(stored) => {
-                let (key, spec) = parts(&stored);
-                self.next.insert(key, spec);
+impl Age {
+    fn is(&mut self, freshness: Freshness) {
+        let since = freshness.behind_since();
+        match (self.behind_since, since) {
+            (None, Some(_)) => {
+                let seconds = LONGEST_BEHIND.as_secs();
+                warn!(target: "keys", seconds, "the store is behind: tokens are checked with the keys of before for so long");
             }
-            Event::InitDone => {
-                self.current = std::mem::take(&mut self.next);
-                self.complete = true;
-                self.revision += 1;
+            (Some(behind), None) => {
+                let seconds = behind.elapsed().as_secs();
+                info!(target: "keys", seconds, "the store is no longer behind, tokens are checked with the keys of now");
             }
-            Event::Apply(stored) => {
-                let (key, spec) = parts(&stored);
-                if self.current.insert(key.clone(), spec.clone()) != Some(spec) && matters(&key) {
-                    self.revision += 1;
-                }
-            }
-            Event::Delete { key, .. } => {
-                if self.current.remove(&key).is_some() && matters(&key) {
-                    self.revision += 1;
-                }
-            }
+            (None, None) | (Some(_), Some(_)) => {}
         }
+        self.behind_since = since;
+        self.told_too_old &= since.is_some();
     }
 
-    fn ring(&self, generation: u64) -> KeyRing {
-        let decoded: Vec<_> = self.current.iter().map(|(key, spec)| (key, secret_data(spec))).collect();
-        let entries: Vec<_> = decoded
-            .iter()
-            .map(|(key, data)| SecretEntry {
-                mesh: &key.mesh,
-                name: &key.name,
-                data: data.as_ref().map(|data| data.as_slice()),
-            })
-            .collect();
-        let (ring, problems) = KeyRing::build(generation, &entries);
-        for problem in problems {
-            error!(target: "keys", problem = %problem, "a secret that verifies tokens cannot be used");
+    /// Resolves once, after telling it, when the ring is too old to let somebody in. Cancel safe.
+    async fn too_old(&mut self) {
+        match self.behind_since {
+            Some(since) if !self.told_too_old => sleep_until(since + LONGEST_BEHIND).await,
+            _ => return std::future::pending().await,
         }
-        ring
+        self.told_too_old = true;
+        error!(target: "keys", "the store is behind for too long: nobody new is let in with a token until it is fresh");
     }
 }
 
-fn parts(stored: &Stored) -> (Key, Bytes) {
-    (stored.resource.key.clone(), stored.resource.spec.clone())
+/// The ring of the secrets that the `tokens` crate reads, by their store key.
+fn build(generation: u64, secrets: &Picture) -> KeyRing {
+    let decoded: Vec<_> =
+        secrets.stored().map(|secret| (&secret.resource.key, secret_data(&secret.resource.spec))).collect();
+    let entries: Vec<_> = decoded
+        .iter()
+        .map(|(key, data)| SecretEntry {
+            mesh: &key.mesh,
+            name: &key.name,
+            data: data.as_ref().map(|data| data.as_slice()),
+        })
+        .collect();
+    let (ring, problems) = KeyRing::build(generation, &entries);
+    for problem in problems {
+        error!(target: "keys", problem = %problem, "a secret that verifies tokens cannot be used");
+    }
+    ring
 }
 
-/// Whether a change of the secret can change a verdict.
-fn matters(key: &Key) -> bool {
+/// Whether a change can change a verdict.
+fn matters(change: &Change) -> bool {
+    let differs = match change {
+        Change::Set { was: Some(was), now } => was.resource.spec != now.resource.spec,
+        Change::Set { was: None, .. } | Change::Gone { .. } => true,
+    };
+    differs && verifies(change.key())
+}
+
+/// Whether the secret is one that tokens are verified with.
+fn verifies(key: &Key) -> bool {
     key.name.contains("-signing-key") || key.name.contains("-revocations") || key.name.contains("-signing-public-key")
 }
 
@@ -147,33 +181,4 @@ pub fn secret_data(spec: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use jiff::Timestamp;
-    use model::ZoneName;
-    use tokens::{Accept, Want};
-
-    use super::*;
-
-    #[test]
-    fn a_stored_list_that_cannot_be_decoded_is_unreadable_and_not_empty() {
-        let key = |name: &str| Key::global(Kind::GLOBAL_SECRET, name);
-        let spec = |data: Option<&[u8]>| Bytes::from(Secret { data: data.map(<[u8]>::to_vec) }.encode_to_vec());
-        let (west, now) = (ZoneName::parse("west").unwrap(), Timestamp::UNIX_EPOCH);
-        let signing = spec(Some(b"WJYYLYHNpsTlUPj5aSwUu0TkXSXS5FaFEDmZL9fLZ2E="));
-        let mut secrets = Secrets::default();
-        secrets.current.insert(key("control-plane-signing-key-0001"), signing);
-        let valid_for = Some(Duration::from_secs(60));
-        let token = tokens::issue_control_plane(&secrets.ring(1), &west, valid_for, now, uuid::Uuid::nil()).unwrap();
-        let mut accepted = |list: Option<Bytes>| {
-            secrets.current.extend(list.map(|list| (key("control-plane-token-revocations"), list)));
-            let want = Want { zone: "west", accept: Accept::CpToken, leeway: Duration::ZERO };
-            tokens::verify(token.reveal(), &secrets.ring(1), now, &want).is_ok()
-        };
-        assert!(accepted(None) && accepted(Some(spec(Some(b"another-id")))));
-        for unreadable in [spec(None), Bytes::from_static(b"\xff\xff"), Bytes::new()] {
-            assert!(!accepted(Some(unreadable)), "nobody is let in by a list that nobody can read");
-        }
-    }
-}
+mod tests;

@@ -5,8 +5,10 @@
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
+use tokio::sync::watch;
+
 use crate::{
-    Event, Kinds, Options, Watch,
+    Event, Freshness, Kinds, Options, Watch,
     feed::{Feed, Watcher},
     index::Index,
 };
@@ -15,6 +17,7 @@ use crate::{
 pub(crate) struct Hub {
     options: Options,
     state: RwLock<State>,
+    freshness: watch::Sender<Freshness>,
 }
 
 struct State {
@@ -25,7 +28,8 @@ struct State {
 impl Hub {
     /// Returns a hub without watchers.
     pub(crate) fn new(index: Index, options: Options) -> Self {
-        Self { options, state: RwLock::new(State { index, feeds: Vec::new() }) }
+        let freshness = watch::Sender::new(Freshness::Fresh);
+        Self { options, state: RwLock::new(State { index, feeds: Vec::new() }), freshness }
     }
 
     /// Returns the present index.
@@ -43,19 +47,47 @@ impl Hub {
     }
 
     /// Swaps in an index that was made elsewhere, and tells the watchers.
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "sqlite", feature = "testing"))]
     pub(crate) fn publish(&self, next: Index, events: &[Event]) {
         self.write().publish(next, events);
     }
 
-    /// Swaps in an index that has nothing to do with the one before; all watchers start again.
+    /// Takes over changes that somebody else made, up to this version, and tells the watchers.
     #[cfg(feature = "sqlite")]
+    pub(crate) fn follow(&self, changes: &[Event], version: crate::Version) {
+        let mut state = self.write();
+        let mut next = state.index.clone();
+        next.follow(changes, version);
+        state.publish(next, changes);
+    }
+
+    /// Swaps in an index that has nothing to do with the one before; all watchers start again.
+    #[cfg(any(feature = "sqlite", feature = "testing"))]
     pub(crate) fn restart(&self, next: Index) {
         let mut state = self.write();
         state.index = next;
         for feed in state.feeds.iter().filter_map(Weak::upgrade) {
             feed.overflow();
         }
+    }
+
+    /// Ends all watches after what is queued.
+    #[cfg(feature = "testing")]
+    pub(crate) fn end_watches(&self) {
+        for feed in self.write().feeds.drain(..).filter_map(|feed| feed.upgrade()) {
+            feed.close();
+        }
+    }
+
+    /// Follows how old the present index may be.
+    pub(crate) fn freshness(&self) -> watch::Receiver<Freshness> {
+        self.freshness.subscribe()
+    }
+
+    /// Says how old the present index may be; fresh only after it was swapped in.
+    #[cfg(feature = "testing")]
+    pub(crate) fn say(&self, freshness: Freshness) {
+        self.freshness.send_replace(freshness);
     }
 
     /// Starts a watch; its picture is the one of this moment.

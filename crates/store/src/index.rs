@@ -79,6 +79,20 @@ impl Index {
         self.insert(stored);
     }
 
+    /// Takes over changes that another index made, up to this version.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn follow(&mut self, changes: &[Event], version: Version) {
+        for change in changes {
+            match change {
+                Event::Apply(stored) => self.insert(stored.clone()),
+                Event::Delete { key, .. } => self.remove(key),
+                // no batch makes these
+                Event::Init | Event::InitApply(_) | Event::InitDone => {}
+            }
+        }
+        self.raise_version(version);
+    }
+
     /// Takes over the version of the last batch that a backend read; the counter never goes back.
     #[cfg(feature = "sqlite")]
     pub(crate) fn raise_version(&mut self, version: Version) {

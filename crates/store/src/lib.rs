@@ -5,27 +5,43 @@
 //! up with the truth.
 
 #[cfg(feature = "conformance")]
+#[cfg_attr(test, macro_use)]
 pub mod conformance;
 mod error;
 mod feed;
+mod freshness;
 mod hub;
 mod index;
+#[cfg(feature = "sqlite")]
+mod journal;
+#[cfg(feature = "sqlite")]
+mod journaled;
 pub mod memory;
+mod mirror;
 mod options;
+mod picture;
 mod query;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod watch;
 mod write;
+#[cfg(feature = "sqlite")]
+mod writer;
 
 pub use error::StoreError;
+pub use freshness::Freshness;
+pub use mirror::{Mirror, WatchEnded};
 pub use options::{Missing, Options};
+pub use picture::{Change, Picture};
 pub use query::{Page, Query};
 pub use watch::{Event, Kinds, Watch};
 pub use write::{Applied, Batch, Importance, Outcome, Precondition, Stored, Version, Write};
 
 use async_trait::async_trait;
 use model::{Key, Resource};
+use tokio::sync::watch::Receiver;
 
 /// A place that keeps resources. Cheap to share behind an `Arc`.
 #[async_trait]
@@ -51,5 +67,17 @@ pub trait ResourceStore: Send + Sync + 'static {
     async fn apply(&self, batch: Batch) -> Result<Applied, StoreError>;
 
     /// Watches kinds: `Init`, `InitApply*`, `InitDone`, then `Apply` or `Delete`; after a gap `Init` again.
+    ///
+    /// A picture is always a whole one, of one moment: a store that cannot read all of it tells none, and is behind
+    /// meanwhile. The watch ends with the store, or when nothing more can be told on it.
     fn watch(&self, kinds: Kinds) -> Watch;
+
+    /// Follows whether reads and watches show what was written.
+    ///
+    /// A store that was behind says that it is fresh only after everything that it missed is readable and in its watches.
+    fn freshness(&self) -> Receiver<Freshness>;
+
+    /// Waits until all that was asked for before this call is written or refused, and readable if it is written; also
+    /// what nobody waits for any more. Writes nothing, so it needs no space.
+    async fn settled(&self) -> Result<(), StoreError>;
 }

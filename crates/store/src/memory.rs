@@ -4,9 +4,11 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use model::Key;
+use tokio::sync::watch;
 
 use crate::{
-    Applied, Batch, Kinds, Options, Page, Query, ResourceStore, StoreError, Stored, Watch, hub::Hub, index::Index,
+    Applied, Batch, Freshness, Kinds, Options, Page, Query, ResourceStore, StoreError, Stored, Watch, hub::Hub,
+    index::Index,
 };
 
 /// A store that is empty when the program starts.
@@ -54,5 +56,15 @@ impl ResourceStore for MemoryStore {
 
     fn watch(&self, kinds: Kinds) -> Watch {
         self.hub.watch(kinds)
+    }
+
+    /// Always fresh: all that is written is written here.
+    fn freshness(&self) -> watch::Receiver<Freshness> {
+        self.hub.freshness()
+    }
+
+    /// Nothing waits: a batch is applied when it is asked for.
+    async fn settled(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 }

@@ -1,47 +1,37 @@
 //! Resources in one SQLite file of one process.
 //!
-//! ```text
-//! apply -> queue -> writer thread: tried on the index, written to the journal, committed together -> index, watchers
-//! get, list, watch <- index in memory
-//! ```
-//!
 //! Other programs may read the file and back it up while it is open; nobody else may write to it.
 //!
-//! Reads never touch the file, so they work on when the disk does not. A batch is in the index, told to watchers and
-//! answered with `Ok` only after SQLite said that its transaction is on disk (WAL, `synchronous=FULL`).
+//! Reads never touch the file, so they work on when the disk does not. What is durable is what SQLite said is on disk (WAL,
+//! `synchronous=FULL`).
 
+mod disk;
 mod error;
 mod journal;
 mod lock;
+mod migrations;
 mod place;
 mod reserve;
 mod rows;
-mod writer;
+#[cfg(test)]
+mod tests;
 
 pub use error::OpenError;
 
-use std::{fmt, path::Path, sync::Arc, thread};
+use std::{fmt, path::Path};
 
 use async_trait::async_trait;
 use model::Key;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::watch;
 
-use self::{
-    journal::Journal,
-    reserve::Reserve,
-    writer::{Request, Writer},
+use self::{disk::Disk, journal::JournalFile, reserve::Reserve};
+use crate::{
+    Applied, Batch, Freshness, Kinds, Missing, Options, Page, Query, ResourceStore, StoreError, Stored, Watch,
+    journaled::Journaled,
 };
-use crate::{Applied, Batch, Kinds, Missing, Options, Page, Query, ResourceStore, StoreError, Stored, Watch, hub::Hub};
-
-/// Batches that wait for the writer; more callers than that wait for a place.
-const WAITING_BATCHES: usize = 1024;
 
 /// A store in a file. Dropping it waits for the batches that are already asked for, and frees the file.
-pub struct SqliteStore {
-    hub: Arc<Hub>,
-    requests: Option<mpsc::Sender<Request>>,
-    writer: Option<thread::JoinHandle<()>>,
-}
+pub struct SqliteStore(Journaled);
 
 impl SqliteStore {
     /// Opens the file, or creates it and its folder. Blocks until everything is read.
@@ -50,14 +40,13 @@ impl SqliteStore {
     }
 
     /// Opens the file with these settings.
-    #[expect(clippy::disallowed_types, reason = "dropping the store waits for its writer")]
     pub fn open_with(path: &Path, options: Options) -> Result<Self, OpenError> {
         place::prepare(path, options.missing)?;
         let lock = lock::hold(path)?;
         let mut reserve = Reserve::beside(path);
-        let (journal, index) = match Journal::open(path, options.missing) {
+        let (journal, index) = match JournalFile::open(path, options.missing) {
             // Opening needs a little space for what SQLite keeps beside the file: a full disk must not stop a start.
-            Err(OpenError::Sqlite { .. }) if reserve.give_up() => Journal::open(path, options.missing)?,
+            Err(OpenError::Sqlite { .. }) if reserve.give_up() => JournalFile::open(path, options.missing)?,
             opened => opened?,
         };
         // A control plane never deletes the last of what it has: somebody emptied the tables.
@@ -66,14 +55,8 @@ impl SqliteStore {
         }
         reserve.take();
         place::mark(path);
-        let hub = Arc::new(Hub::new(index, options));
-        let (requests, queue) = mpsc::channel(WAITING_BATCHES);
-        let writer = Writer::new(journal, Arc::clone(&hub), lock, reserve);
-        let writer = thread::Builder::new()
-            .name("store-writer".to_owned())
-            .spawn(move || writer.run(queue))
-            .map_err(|cause| OpenError::Io { path: path.to_owned(), cause })?;
-        Ok(Self { hub, requests: Some(requests), writer: Some(writer) })
+        let started = Journaled::start(Disk::new(journal, reserve, lock), index, options);
+        started.map(Self).map_err(|cause| OpenError::Io { path: path.to_owned(), cause })
     }
 }
 
@@ -88,37 +71,31 @@ impl fmt::Debug for SqliteStore {
     }
 }
 
-impl Drop for SqliteStore {
-    fn drop(&mut self) {
-        drop(self.requests.take());
-        if let Some(writer) = self.writer.take()
-            && writer.join().is_err()
-        {
-            tracing::error!(target: "store", "the writer of the store panicked");
-        }
-    }
-}
-
 #[async_trait]
 impl ResourceStore for SqliteStore {
     async fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
-        Ok(self.hub.index().get(key).cloned())
+        self.0.get(key).await
     }
 
     async fn list(&self, query: &Query) -> Result<Page, StoreError> {
-        Ok(self.hub.index().list(query))
+        self.0.list(query).await
     }
 
-    /// Cancel safe up to the queue; a batch that is queued is written even if nobody waits for the answer.
     async fn apply(&self, batch: Batch) -> Result<Applied, StoreError> {
-        let stopped = || StoreError::Unavailable { detail: "the writer of the store has stopped".to_owned() };
-        let (answer, answered) = oneshot::channel();
-        let requests = self.requests.as_ref().ok_or_else(stopped)?;
-        requests.send(Request { batch, answer }).await.map_err(|_closed| stopped())?;
-        answered.await.map_err(|_closed| stopped())?
+        self.0.apply(batch).await
     }
 
     fn watch(&self, kinds: Kinds) -> Watch {
-        self.hub.watch(kinds)
+        self.0.watch(kinds)
+    }
+
+    /// Always fresh: all that is written is written here. A disk that fails refuses what is new and hides nothing that
+    /// was acknowledged; another program that writes to the file breaks the rules, and is noticed with the next write.
+    fn freshness(&self) -> watch::Receiver<Freshness> {
+        self.0.freshness()
+    }
+
+    async fn settled(&self) -> Result<(), StoreError> {
+        self.0.settled().await
     }
 }

@@ -46,5 +46,8 @@ pub enum Event {
     },
 }
 
-/// A stream of events. Never ends while the store lives; dropping it ends the watch.
+/// A stream of events; dropping it ends the watch.
+///
+/// One of a store of this process ends with the store. One of a store elsewhere may end before: whoever needs to hear
+/// what is written takes the end for an error, and starts anew.
 pub type Watch = BoxStream<'static, Event>;

@@ -1,17 +1,18 @@
 //! From a request to a [`Caller`].
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 use jiff::Timestamp;
-use tokens::{KeyRing, Rejection};
-use tokio::sync::watch;
+use thiserror::Error;
+use tokens::Rejection;
 use tracing::debug;
 
 use super::{
     Caller,
     localhost::{self, Sign},
 };
+use crate::keys::{Keys, KeysBehind};
 
 /// Whether a request came over TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,24 +32,35 @@ pub struct Peer {
     pub transport: Transport,
 }
 
+/// Why nobody knows who sent a request.
+#[derive(Debug, Error)]
+pub enum Unproved {
+    /// The token in it is refused.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// There is a token in it, and it is not known here whether its key is still good.
+    #[error(transparent)]
+    KeysBehind(#[from] KeysBehind),
+}
+
 /// Finds out who sent a request.
 #[derive(Clone)]
 pub struct Authenticator {
     localhost_is_admin: bool,
-    ring: watch::Receiver<Arc<KeyRing>>,
+    keys: Keys,
 }
 
 impl Authenticator {
     /// Returns an authenticator that checks tokens with the ring of the moment.
-    pub fn new(localhost_is_admin: bool, ring: watch::Receiver<Arc<KeyRing>>) -> Self {
-        Self { localhost_is_admin, ring }
+    pub fn new(localhost_is_admin: bool, keys: Keys) -> Self {
+        Self { localhost_is_admin, keys }
     }
 
     /// Returns who sent a request, or why the token in it is refused.
     ///
     /// `host` is the authority that the request names. A token is looked at only if the caller is not the
     /// administrator already; no token at all makes an anonymous caller.
-    pub fn authenticate(&self, peer: Peer, host: &str, head: &Parts, now: Timestamp) -> Result<Caller, Rejection> {
+    pub fn authenticate(&self, peer: Peer, host: &str, head: &Parts, now: Timestamp) -> Result<Caller, Unproved> {
         if self.localhost_is_admin {
             match localhost::sign_of_another(peer.remote.ip(), host, head) {
                 None => return Ok(Caller::admin()),
@@ -57,7 +69,7 @@ impl Authenticator {
             }
         }
         let Some(raw) = bearer(&head.headers) else { return Ok(Caller::anonymous()) };
-        let ring = self.ring.borrow().clone();
+        let ring = self.keys.to_admit()?;
         // No leeway: the peer that wrote a user token and the one that reads it share a clock.
         let user = tokens::verify_user(&raw, &ring, now, Duration::ZERO)?;
         Ok(Caller::user(&user))
@@ -66,7 +78,7 @@ impl Authenticator {
 
 impl Authenticator {
     /// Returns who sent a request to a port where only its head says so; who names two hosts is nobody.
-    pub fn caller(&self, peer: Peer, head: &Parts, now: Timestamp) -> Result<Caller, Rejection> {
+    pub fn caller(&self, peer: Peer, head: &Parts, now: Timestamp) -> Result<Caller, Unproved> {
         match localhost::host_of(head) {
             Ok(host) => self.authenticate(peer, host.unwrap_or_default(), head, now),
             Err(localhost::TwoHosts) => Ok(Caller::anonymous()),
@@ -83,4 +95,38 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
     }
     // A token that is no text is a bad token, not none.
     Some(String::from_utf8_lossy(token).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use store::{ResourceStore, testing::Database};
+
+    use super::*;
+    use crate::{keys::LONGEST_BEHIND, tasks::Tasks};
+
+    #[tokio::test(start_paused = true)]
+    async fn while_keys_may_be_too_old_no_token_is_taken_and_the_administrator_of_the_machine_is() {
+        let store = Database::new().instance();
+        let shared: Arc<dyn ResourceStore> = Arc::new(store.clone());
+        let keys = Keys::start(&shared, &Tasks::new()).await.unwrap();
+        let authenticator = Authenticator::new(true, keys);
+        let caller = |from: &str, token: Option<&str>| {
+            let mut request = http::Request::get("/").header("host", "localhost");
+            if let Some(token) = token {
+                request = request.header("authorization", format!("Bearer {token}"));
+            }
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            let peer = Peer { remote: from.parse().unwrap(), transport: Transport::Http };
+            authenticator.authenticate(peer, "localhost", &head, Timestamp::UNIX_EPOCH)
+        };
+        let remote = "192.0.2.1:4711";
+        assert!(matches!(caller(remote, Some("x")), Err(Unproved::Rejected(_))));
+        store.fall_behind();
+        tokio::time::sleep(LONGEST_BEHIND).await;
+        assert!(matches!(caller(remote, Some("x")), Err(Unproved::KeysBehind(_))));
+        assert!(caller(remote, None).is_ok(), "who shows nothing is anonymous as before");
+        assert!(caller("127.0.0.1:4711", Some("x")).is_ok(), "who needs no key needs none");
+    }
 }

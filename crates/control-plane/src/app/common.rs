@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 use wire::kuma::system::v1alpha1::KumaCpVersion;
 
-use super::{parts::Addresses, serve};
+use super::{parts::Addresses, serve, store_freshness};
 use crate::{
     about,
     access::Authenticator,
@@ -77,6 +77,9 @@ impl Common {
         let identity = ServerIdentity::load(&files)?;
         identity.watch(&tasks);
         let metrics = Metrics::new(metrics_zone, &instance, log.lines());
+        let readiness = Readiness::default();
+        let told = store_freshness::tell(store.freshness(), readiness.clone(), clock.clone(), tasks.clone());
+        tasks.spawn("store-freshness", OnError::Log, told);
         Ok(Self {
             config,
             clock,
@@ -86,7 +89,7 @@ impl Common {
             identity,
             limits: metrics.register(Limits::start),
             metrics,
-            readiness: Readiness::default(),
+            readiness,
             instance,
             hostname,
         })
@@ -101,8 +104,8 @@ impl Common {
         }
     }
 
-    pub(super) async fn keys(&self) -> Keys {
-        Keys::start(&self.store, &self.tasks).await
+    pub(super) async fn keys(&self) -> anyhow::Result<Keys> {
+        Keys::start(&self.store, &self.tasks).await.context("read the keys")
     }
 
     /// The insights of the zones that this end knows: on a zone, of itself.
@@ -190,7 +193,7 @@ impl Common {
             clock: self.clock.clone(),
             resources,
             access,
-            ring: keys.subscribe(),
+            keys: keys.clone(),
             admin,
             settings,
             readiness: self.readiness.clone(),
@@ -235,7 +238,7 @@ impl Common {
             readiness: self.readiness.clone(),
             metrics: self.metrics.clone(),
             levels: self.log.levels().clone(),
-            authenticator: Authenticator::new(self.config.api_server.localhost_is_admin, keys.subscribe()),
+            authenticator: Authenticator::new(self.config.api_server.localhost_is_admin, keys.clone()),
             access: self.config.access.clone(),
             clock: self.clock.clone(),
         };

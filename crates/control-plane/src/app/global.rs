@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use model::{Kind, Resource, ZoneName, labels};
 use prometheus_client::metrics::histogram::Histogram;
-use store::{Kinds, ResourceStore};
+use store::{Kinds, Mirror, ResourceStore};
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
@@ -54,7 +54,7 @@ pub(super) async fn start(
     let Common { config, clock, tasks, store, identity, .. } = &common;
     let starting = tasks.stop_on_drop();
     bootstrap::global(store, &common.wanted(), clock.now()).await.context("make what a global control plane needs")?;
-    let keys = common.keys().await;
+    let keys = common.keys().await?;
     let mut addresses = Addresses::default();
     // A probe hears from here on what is still missing.
     for part in ["rest", "kds"] {
@@ -81,13 +81,14 @@ pub(super) async fn start(
         skip_prefixes: config.global.skip_prefixes.clone(),
         tasks: tasks.clone(),
     })
-    .await;
+    .await
+    .context("make the snapshots of what zones get")?;
     tasks.spawn(
         "sweeper",
         OnError::StopProgram,
         sweeper::run(registry.clone(), keys.clone(), clock.clone(), metrics.clone(), tasks.clone()),
     );
-    let zones = store.watch(Kinds::Only(vec![Kind::ZONE]));
+    let zones = Mirror::of(&**store, Kinds::Only(vec![Kind::ZONE]));
     let deleted = sweeper::deleted_zones(registry.clone(), insights.clone(), metrics.clone(), zones, tasks.clone());
     tasks.spawn("deleted-zones", OnError::StopProgram, deleted);
     tasks.spawn("gauges", OnError::Log, sweeper::gauges(registry.clone(), metrics.clone(), tasks.clone()));

@@ -36,7 +36,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     bootstrap::zone(store, &side, &common.wanted(), clock.now())
         .await
         .context("make what a zone control plane needs")?;
-    let keys = common.keys().await;
+    let keys = common.keys().await?;
     let mut addresses = Addresses::default();
     // A probe hears from here on what is still missing.
     common.readiness.expect("rest");

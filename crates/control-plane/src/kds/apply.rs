@@ -143,7 +143,7 @@ impl Applier {
         max_message_size: usize,
     ) -> Result<Receiver, StoreError> {
         // What an earlier connection still had on the way into the store is there after this.
-        self.store.apply(Batch::default()).await?;
+        self.store.settled().await?;
         for kind in receiver.kinds() {
             let side = self.side();
             let items = self.store.list(&self.of_the_peer(kind)).await?.items;

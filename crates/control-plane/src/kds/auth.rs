@@ -1,5 +1,7 @@
 //! Authentication in front of every RPC of the KDS port, `HealthCheck` included (contract: tokens 2.8).
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 use jiff::Timestamp;
 use model::ZoneName;
@@ -8,7 +10,8 @@ use tonic::Status;
 
 use crate::{
     config::{AuthType, GlobalAuth},
-    kds::convert::refusal_status,
+    kds::convert::{behind_status, refusal_status},
+    keys::Keys,
     zones::caller::ZoneCaller,
 };
 
@@ -24,6 +27,26 @@ pub(crate) struct Authenticated {
 pub(crate) struct Refusal {
     pub(crate) status: Status,
     pub(crate) reason: &'static str,
+}
+
+/// What a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Something is read or written over it: who makes it is let in.
+    Enter,
+    /// It keeps a session alive that was let in before, and nothing else.
+    Ping,
+}
+
+/// The ring that decides on a call: none while nobody knows whether its keys are still good. Sessions stay meanwhile, so
+/// pings are judged by what is known; and where no keys are needed their age does not matter.
+pub(crate) fn ring_for(purpose: Purpose, auth: &GlobalAuth, keys: &Keys) -> Result<Arc<KeyRing>, Refusal> {
+    match (auth.kind, purpose) {
+        (AuthType::None, _) | (_, Purpose::Ping) => Ok(keys.ring()),
+        (AuthType::CpToken | AuthType::ZoneToken, Purpose::Enter) => {
+            keys.to_admit().map_err(|behind| Refusal { status: behind_status(&behind), reason: "keys-behind" })
+        }
+    }
 }
 
 /// Authenticates a call by its headers.
@@ -100,6 +123,26 @@ mod tests {
         let token =
             tokens::issue_control_plane(&ring(), &zone, None, Timestamp::UNIX_EPOCH, uuid::Uuid::nil()).unwrap();
         token.reveal().to_owned()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_keys_may_be_too_old_nobody_enters_and_everybody_stays() {
+        let store = store::testing::Database::new().instance();
+        let shared: Arc<dyn store::ResourceStore> = Arc::new(store.clone());
+        let keys = Keys::start(&shared, &crate::tasks::Tasks::new()).await.unwrap();
+        store.fall_behind();
+        tokio::time::sleep(crate::keys::LONGEST_BEHIND).await;
+        for kind in [AuthType::CpToken, AuthType::ZoneToken] {
+            let refusal = ring_for(Purpose::Enter, &auth(kind), &keys).unwrap_err();
+            assert_eq!(
+                refusal.status.code(),
+                tonic::Code::Unavailable,
+                "zones come again, their token is not to blame"
+            );
+            assert_eq!(refusal.reason, "keys-behind");
+            assert!(ring_for(Purpose::Ping, &auth(kind), &keys).is_ok());
+        }
+        assert!(ring_for(Purpose::Enter, &auth(AuthType::None), &keys).is_ok());
     }
 
     #[test]

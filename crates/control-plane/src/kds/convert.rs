@@ -22,6 +22,7 @@ use wire::{
 
 use crate::{
     kds::request::{From, Request},
+    keys::KeysBehind,
     zones::registry::CloseReason,
 };
 
@@ -240,6 +241,11 @@ pub(crate) fn clip(text: &str) -> String {
 pub(crate) fn refusal_status(rejection: &Rejection) -> Status {
     let text = rejection.to_string();
     if rejection.is_permission_denied() { Status::permission_denied(text) } else { Status::unauthenticated(text) }
+}
+
+/// The status of a call that cannot be judged now: the zone comes again, and its token may well be good.
+pub(crate) fn behind_status(behind: &KeysBehind) -> Status {
+    Status::unavailable(behind.to_string())
 }
 
 /// The status that ends a live stream. Never OK: a zone takes that for an end for good (contract: kds 1.6).

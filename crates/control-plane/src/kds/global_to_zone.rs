@@ -120,7 +120,7 @@ impl Stream<'_> {
             self.describe(peer);
         }
         if self.provider.is_none() {
-            self.provider = Some(self.provider(&peer.unwrap_or_default()).await);
+            self.provider = Some(self.provider(&peer.unwrap_or_default()).await?);
         }
         let Some(provider) = &mut self.provider else { return Ok(()) };
         let reaction =
@@ -167,10 +167,10 @@ impl Stream<'_> {
     }
 
     /// Makes the provider for a zone with these features.
-    async fn provider(&self, peer: &Peer) -> Provider {
+    async fn provider(&self, peer: &Peer) -> Result<Provider, Status> {
         let version = peer.version.version.as_str();
         let features = Features::from_names(peer.features.iter().map(String::as_str)) | Features::of_version(version);
-        let snapshots = self.port.snapshots(features).await;
+        let snapshots = self.port.snapshots(features).await?;
         let mut world = snapshots.subscribe();
         let drops_rejected_batches = Release::parse(version).is_some_and(Release::drops_rejected_batches);
         let zone = self.guard.caller().zone().as_str().to_owned();
@@ -180,7 +180,7 @@ impl Stream<'_> {
         }
         let hashed = features.contains(Features::HASH_SUFFIX);
         let client = self.port.metrics.client(&peer.version.version);
-        Provider { sender, world, kinds: 0, hashed, _client: client }
+        Ok(Provider { sender, world, kinds: 0, hashed, _client: client })
     }
 
     /// Sends what the sender wants to send now. The error is the status to end with; `None` if the peer is gone.

@@ -18,7 +18,7 @@ use futures::FutureExt as _;
 use hyper::body::Incoming;
 use model::{Key, Kind, Labels, Resource, ZoneName};
 use prost::Message as _;
-use store::{Precondition, ResourceStore, StoreError};
+use store::{Precondition, ResourceStore, StoreError, WatchEnded};
 use sync::{DeltaResponse, Features, Step};
 use tokens::IssuedAs;
 use tokio::sync::OnceCell;
@@ -42,7 +42,7 @@ use crate::{
     config::GlobalAuth,
     kds::{
         admin::{Asker, Operation},
-        auth::{self, Refusal},
+        auth::{self, Purpose, Refusal},
         convert, global_to_zone,
         inbound::{Encoding, Inbound},
         outbound::Frames,
@@ -145,10 +145,10 @@ pub struct Parts {
 
 impl Port {
     /// Builds the first snapshots and returns the port.
-    pub async fn start(parts: Parts) -> Arc<Self> {
+    pub async fn start(parts: Parts) -> Result<Arc<Self>, WatchEnded> {
         let provider = Provider::Global { hashed: true, skip_prefixes: parts.skip_prefixes.clone() };
-        let hashed = Snapshots::start(provider, &parts.store, &parts.metrics, &parts.tasks).await;
-        Arc::new(Self {
+        let hashed = Snapshots::start(provider, &parts.store, &parts.metrics, &parts.tasks).await?;
+        Ok(Arc::new(Self {
             store: parts.store,
             clock: parts.clock,
             keys: parts.keys,
@@ -169,7 +169,7 @@ impl Port {
             plain: OnceCell::new(),
             frames: Mutex::new(BTreeMap::new()),
             throttle: Throttle::new(),
-        })
+        }))
     }
 
     /// Answers one call.
@@ -180,7 +180,16 @@ impl Port {
     ) -> http::Response<Body> {
         let rpc = Rpc::of(request.uri().path());
         let now = self.clock.now();
-        let authenticated = match auth::authenticate(request.headers(), &self.auth, &self.keys.ring(), now) {
+        let purpose = if rpc == Some(Rpc::HealthCheck) { Purpose::Ping } else { Purpose::Enter };
+        let ring = match auth::ring_for(purpose, &self.auth, &self.keys) {
+            Ok(ring) => ring,
+            // No fault of the peer: it is neither slowed down nor told of at its zone.
+            Err(refusal) => {
+                self.metrics.refused(refusal.reason);
+                return refusal.status.into_http();
+            }
+        };
+        let authenticated = match auth::authenticate(request.headers(), &self.auth, &ring, now) {
             Ok(authenticated) => authenticated,
             Err(refusal) => return self.refuse(&connection, request.headers(), refusal).await,
         };
@@ -349,12 +358,14 @@ impl Port {
     }
 
     /// The snapshots for zones with these features.
-    pub(crate) async fn snapshots(&self, features: Features) -> Snapshots {
+    pub(crate) async fn snapshots(&self, features: Features) -> Result<Snapshots, Status> {
         if features.contains(Features::HASH_SUFFIX) {
-            return self.hashed.clone();
+            return Ok(self.hashed.clone());
         }
         let provider = Provider::Global { hashed: false, skip_prefixes: self.skip_prefixes.clone() };
-        self.plain.get_or_init(|| Snapshots::start(provider, &self.store, &self.metrics, &self.tasks)).await.clone()
+        let made =
+            self.plain.get_or_try_init(|| Snapshots::start(provider, &self.store, &self.metrics, &self.tasks)).await;
+        made.cloned().map_err(|ended| Status::unavailable(ended.to_string()))
     }
 
     /// The bytes of a response; one encoding serves all zones with the same names that make the same step.

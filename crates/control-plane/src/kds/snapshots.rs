@@ -1,16 +1,16 @@
 //! What this end provides, encoded: follows the store and publishes the snapshots of all kinds that flow away from here.
 //!
 //! A change is mapped and encoded once, whatever the number of zones; streams get the new snapshots and compute what
-//! differs. Bursts that are ready together are published together.
+//! differs. Bursts that are ready together are published together. While the store is behind, zones keep what they have.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use futures::{FutureExt as _, StreamExt as _};
+use anyhow::anyhow;
 use model::{Key, Kind, Resource, labels};
-use store::{Event, Kinds, ResourceStore, Watch};
+use store::{Change, Kinds, Mirror, Picture, ResourceStore, WatchEnded};
 use sync::{Entry, Outgoing, Passage, Snapshot, WireName};
 use tokio::{sync::watch, time::Instant};
 use tracing::{error, warn};
@@ -79,26 +79,22 @@ pub struct Snapshots {
 }
 
 impl Snapshots {
-    /// Builds the first snapshots and keeps them up to date from then on.
+    /// Builds the first snapshots and keeps them up to date from then on. There are none before the first whole picture: a
+    /// zone would take what is missing for deleted.
     pub async fn start(
         provider: Provider,
         store: &Arc<dyn ResourceStore>,
         metrics: &KdsMetrics,
         tasks: &Tasks,
-    ) -> Self {
+    ) -> Result<Self, WatchEnded> {
         let mut kinds: Vec<Kind> = Kind::all().filter(|kind| provider.provides(*kind)).collect();
         kinds.push(Kind::ZONE);
-        let mut watch = store.watch(Kinds::Only(kinds));
+        let mut mirror = Mirror::of(&**store, Kinds::Only(kinds));
         let mut builder = Builder::new(provider, metrics.clone());
-        while !builder.complete {
-            match watch.next().await {
-                Some(event) => builder.take(event),
-                None => break,
-            }
-        }
-        let (sender, world) = watch::channel(Arc::new(builder.publish()));
-        tasks.spawn("kds-snapshots", OnError::StopProgram, follow(watch, builder, sender, tasks.clone()));
-        Self { world }
+        builder.look_at(&mirror.changes().await?, mirror.picture());
+        let (sender, world) = watch::channel(Arc::new(builder.publish(mirror.picture())));
+        tasks.spawn("kds-snapshots", OnError::StopProgram, follow(mirror, builder, sender, tasks.clone()));
+        Ok(Self { world })
     }
 
     /// Follows the snapshots.
@@ -108,23 +104,19 @@ impl Snapshots {
 }
 
 async fn follow(
-    mut watch: Watch,
+    mut mirror: Mirror,
     mut builder: Builder,
     sender: watch::Sender<Arc<World>>,
     tasks: Tasks,
 ) -> anyhow::Result<()> {
     loop {
-        let event = tokio::select! {
+        let changes = tokio::select! {
             () = tasks.stopping() => return Ok(()),
-            event = watch.next() => event,
+            changes = mirror.changes() => changes.map_err(|_ended| anyhow!("the store's watch ended"))?,
         };
-        let Some(event) = event else { anyhow::bail!("the store's watch ended") };
-        builder.take(event);
-        while let Some(Some(event)) = watch.next().now_or_never() {
-            builder.take(event);
-        }
-        if builder.complete && !builder.dirty.is_empty() {
-            let world = builder.publish();
+        builder.look_at(&changes, mirror.picture());
+        if !builder.dirty.is_empty() {
+            let world = builder.publish(mirror.picture());
             // What zones report of themselves changes nothing for the others: their streams stay asleep.
             sender.send_if_modified(|known| {
                 let differs = world.differs_from(known);
@@ -146,15 +138,14 @@ struct Changes {
     taken: Vec<WireName>,
 }
 
-/// The raw resources and what became of them.
+/// What became of the resources. What they are is in the picture that the methods get.
 struct Builder {
     provider: Provider,
     metrics: KdsMetrics,
     /// Why what is dirty is dirty.
     reason: GenerationReason,
-    resources: BTreeMap<Key, Arc<Resource>>,
-    /// The full picture that is being received.
-    next: Option<BTreeMap<Key, Arc<Resource>>>,
+    /// How many whole pictures were looked at.
+    pictures: usize,
     zones_disabled: BTreeSet<String>,
     /// Under which name each resource went out.
     names: BTreeMap<Key, WireName>,
@@ -162,7 +153,6 @@ struct Builder {
     shared: BTreeSet<(&'static str, WireName)>,
     kinds: BTreeMap<&'static str, Arc<Snapshot>>,
     dirty: BTreeSet<Key>,
-    complete: bool,
 }
 
 impl Builder {
@@ -175,100 +165,78 @@ impl Builder {
             provider,
             metrics,
             reason: GenerationReason::Event,
-            resources: BTreeMap::new(),
-            next: None,
+            pictures: 0,
             zones_disabled: BTreeSet::new(),
             names: BTreeMap::new(),
             shared: BTreeSet::new(),
             kinds,
             dirty: BTreeSet::new(),
-            complete: false,
         }
     }
 
-    fn take(&mut self, event: Event) {
-        match event {
-            Event::Init => self.next = Some(BTreeMap::new()),
-            Event::InitApply(stored) => {
-                self.next.get_or_insert_default().insert(stored.resource.key.clone(), stored.resource);
-            }
-            Event::InitDone => {
-                let next = self.next.take().unwrap_or_default();
-                let disabled = self.zones_disabled.iter().map(|zone| Key::global(Kind::ZONE, zone.as_str()));
-                let gone: Vec<Key> =
-                    self.resources.keys().cloned().chain(disabled).filter(|key| !next.contains_key(key)).collect();
-                for key in gone {
-                    self.set(&key, None);
-                }
-                for (key, resource) in next {
-                    self.set(&key, Some(resource));
-                }
-                self.complete = true;
-                self.reason = GenerationReason::Resync;
-            }
-            Event::Apply(stored) => self.set(&stored.resource.key.clone(), Some(stored.resource)),
-            Event::Delete { key, .. } => self.set(&key, None),
+    /// Notes what has to be looked at again because of these changes.
+    fn look_at(&mut self, changes: &[Change], picture: &Picture) {
+        if picture.times_whole() != self.pictures {
+            self.pictures = picture.times_whole();
+            self.reason = GenerationReason::Resync;
         }
-    }
-
-    fn set(&mut self, key: &Key, resource: Option<Arc<Resource>>) {
-        if key.kind == Kind::ZONE {
-            self.set_zone(key, resource.as_deref());
+        let mut zones = BTreeSet::new();
+        let mut meshes = BTreeSet::new();
+        for change in changes {
+            let key = change.key();
+            let (was_there, now) = match change {
+                Change::Set { was, now } => (was.is_some(), Some(&*now.resource)),
+                Change::Gone { .. } => (true, None),
+            };
+            if key.kind == Kind::ZONE && self.set_disabled(&key.name, now) {
+                zones.insert(key.name.as_str());
+            }
+            if !self.provider.provides(key.kind) {
+                continue;
+            }
+            if key.kind == Kind::MESH && now.is_some() != was_there {
+                meshes.insert(key.name.as_str());
+            }
+            self.dirty.insert(key.clone());
         }
-        if !self.provider.provides(key.kind) {
+        if zones.is_empty() && meshes.is_empty() {
             return;
         }
-        if self.complete && key.kind == Kind::MESH && resource.is_some() != self.resources.contains_key(key) {
-            self.set_mesh(&key.name);
-        }
-        self.dirty.insert(key.clone());
-        match resource {
-            Some(resource) => self.resources.insert(key.clone(), resource),
-            None => self.resources.remove(key),
-        };
+        // A zone that was disabled or enabled takes its resources away from the other zones or gives them back. What zones
+        // report of a mesh goes to other zones while the mesh exists: a zone may well report what it has of one that was
+        // deleted, and must not make others see meshes that nobody made.
+        let affected = picture.stored().map(|stored| &stored.resource).filter(|resource| {
+            let key = &resource.key;
+            key.kind.flow.across_zones()
+                && self.provider.provides(key.kind)
+                && (meshes.contains(key.mesh.as_str())
+                    || sync::origin_zone(resource).is_some_and(|zone| zones.contains(zone)))
+        });
+        self.dirty.extend(affected.map(|resource| resource.key.clone()));
     }
 
-    /// A zone that was disabled or enabled takes its resources away from the other zones or gives them back.
-    fn set_zone(&mut self, key: &Key, zone: Option<&Resource>) {
+    /// Returns whether the zone was disabled or enabled.
+    fn set_disabled(&mut self, name: &str, zone: Option<&Resource>) -> bool {
         use prost::Message as _;
         use wire::kuma::system::v1alpha1::Zone;
         let disabled =
             zone.is_some_and(|zone| Zone::decode(zone.spec.clone()).is_ok_and(|zone| zone.enabled == Some(false)));
-        let changed =
-            if disabled { self.zones_disabled.insert(key.name.clone()) } else { self.zones_disabled.remove(&key.name) };
-        if changed {
-            let name = key.name.as_str();
-            let affected = self
-                .resources
-                .iter()
-                .filter(|(key, resource)| {
-                    key.kind.flow.across_zones() && sync::origin_zone(resource).is_some_and(|zone| zone == name)
-                })
-                .map(|(key, _)| key.clone());
-            self.dirty.extend(affected);
-        }
+        if disabled { self.zones_disabled.insert(name.to_owned()) } else { self.zones_disabled.remove(name) }
     }
 
-    /// What zones report of a mesh goes to other zones while the mesh exists: a zone may well report what it has of one that
-    /// was deleted, and must not make others see meshes that nobody made.
-    fn set_mesh(&mut self, mesh: &str) {
-        let affected = self.resources.keys().filter(|key| key.mesh == mesh && key.kind.flow.across_zones());
-        self.dirty.extend(affected.cloned());
-    }
-
-    fn is_of_unknown_mesh(&self, resource: &Resource) -> bool {
+    fn is_of_unknown_mesh(resource: &Resource, picture: &Picture) -> bool {
         let mesh = &resource.key.mesh;
         !mesh.is_empty()
             && resource.labels.get(labels::ORIGIN).is_some_and(|origin| origin == labels::ORIGIN_ZONE)
-            && !self.resources.contains_key(&Key::global(Kind::MESH, mesh.as_str()))
+            && picture.get(&Key::global(Kind::MESH, mesh.as_str())).is_none()
     }
 
-    fn publish(&mut self) -> World {
+    fn publish(&mut self, picture: &Picture) -> World {
         let start = Instant::now();
         let mut changed = false;
         let mut changes: BTreeMap<&'static str, Changes> = BTreeMap::new();
         for key in std::mem::take(&mut self.dirty) {
-            let entry = self.resources.get(&key).and_then(|resource| self.encode(resource));
+            let entry = picture.get(&key).and_then(|stored| self.encode(&stored.resource, picture));
             let Changes { upserts, removals, taken } = changes.entry(key.kind.name).or_default();
             let before = match &entry {
                 Some(entry) => self.names.insert(key, entry.name.clone()),
@@ -282,7 +250,7 @@ impl Builder {
             upserts.extend(entry);
         }
         for (kind, mut changes) in changes {
-            self.settle_shared_names(kind, &mut changes);
+            self.settle_shared_names(kind, &mut changes, picture);
             let Changes { upserts, mut removals, .. } = changes;
             let Some(snapshot) = self.kinds.get_mut(kind) else { continue };
             // A name that moved from one resource to another is an update.
@@ -304,7 +272,7 @@ impl Builder {
     /// Decides who has a name that more than one resource goes out under: a zone decides what it calls its own, and must
     /// neither replace nor remove what another zone has. It stays with the resource that has it here too, and then with
     /// the oldest.
-    fn settle_shared_names(&mut self, kind: &'static str, changes: &mut Changes) {
+    fn settle_shared_names(&mut self, kind: &'static str, changes: &mut Changes, picture: &Picture) {
         let Some(snapshot) = self.kinds.get(kind) else { return };
         let mut new = BTreeSet::new();
         let mut once = BTreeSet::new();
@@ -327,9 +295,9 @@ impl Builder {
         changes.removals.retain(|name| !touched.contains(name));
         for name in &touched {
             let owners = owners.get(name).map_or(&[][..], Vec::as_slice);
-            let resources = owners.iter().filter_map(|key| self.resources.get(*key));
+            let resources = owners.iter().filter_map(|key| picture.get(key)).map(|stored| &stored.resource);
             let first = resources.min_by_key(|one| (one.key.name != name.name, one.created, one.key.clone()));
-            match first.and_then(|resource| self.encode(resource)) {
+            match first.and_then(|resource| self.encode(resource, picture)) {
                 Some(entry) => changes.upserts.push(entry),
                 None => changes.removals.push(name.clone()),
             }
@@ -343,9 +311,9 @@ impl Builder {
     }
 
     /// Filters, maps and encodes one resource; `None` if it stays here.
-    fn encode(&self, resource: &Resource) -> Option<Entry> {
+    fn encode(&self, resource: &Resource, picture: &Picture) -> Option<Entry> {
         let outgoing = match &self.provider {
-            Provider::Global { .. } if self.is_of_unknown_mesh(resource) => return None,
+            Provider::Global { .. } if Self::is_of_unknown_mesh(resource, picture) => return None,
             Provider::Global { hashed, skip_prefixes } => {
                 let enabled = |zone: &str| !self.zones_disabled.contains(zone);
                 let passage = sync::from_global(resource, &enabled);

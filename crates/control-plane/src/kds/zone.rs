@@ -108,7 +108,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let provider =
         Provider::Zone { name: options.zone.as_str().to_owned(), skip_prefixes: options.skip_prefixes.clone() };
-    let snapshots = Snapshots::start(provider, &store, &options.reports.metrics, &tasks).await;
+    let snapshots = Snapshots::start(provider, &store, &options.reports.metrics, &tasks).await?;
     let backoff = Backoff::new(options.base_backoff, options.max_backoff);
     let mut keeper = Keeper { options, store, clock, snapshots, link, backoff };
     tokio::select! {

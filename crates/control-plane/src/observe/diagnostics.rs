@@ -18,7 +18,7 @@ use tower::ServiceExt as _;
 use tracing::info;
 
 use crate::{
-    access::{Access, Authenticator, Caller, Peer, Transport},
+    access::{Access, Authenticator, Caller, Peer, Transport, Unproved},
     clock::Clock,
     limits::{Accepted, Port, Timeouts, accept, serve_http1},
     observe::{
@@ -64,7 +64,10 @@ impl FromRequestParts<Arc<Diagnostics>> for Administrator {
                 Ok(()) => Ok(Self(caller)),
                 Err(denied) => Err(refused(StatusCode::FORBIDDEN, &format!("{denied}: {HOW_TO_BE_ONE}"))),
             },
-            Err(rejection) => Err(refused(StatusCode::UNAUTHORIZED, &rejection.to_string())),
+            Err(unproved @ Unproved::Rejected(_)) => Err(refused(StatusCode::UNAUTHORIZED, &unproved.to_string())),
+            Err(unproved @ Unproved::KeysBehind(_)) => {
+                Err(refused(StatusCode::SERVICE_UNAVAILABLE, &unproved.to_string()))
+            }
         }
     }
 }
@@ -218,7 +221,7 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
-    use crate::observe::log::Log;
+    use crate::{keys::Keys, observe::log::Log};
 
     fn diagnostics() -> Diagnostics {
         let log = Log::quiet();
@@ -226,7 +229,7 @@ mod tests {
             readiness: Readiness::default(),
             metrics: Metrics::new("Global", "host-1", log.lines()),
             levels: log.levels().clone(),
-            authenticator: Authenticator::new(true, watch::channel(Arc::new(KeyRing::empty())).1),
+            authenticator: Authenticator::new(true, Keys::of(watch::channel(Arc::new(KeyRing::empty())).1)),
             access: Access::default(),
             clock: Clock::system(),
         }

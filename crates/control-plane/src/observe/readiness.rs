@@ -11,19 +11,25 @@ pub struct Readiness(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    parts: BTreeMap<&'static str, bool>,
+    /// Why each part is not ready that must be; nothing for one that is.
+    parts: BTreeMap<&'static str, Option<String>>,
     troubles: BTreeMap<&'static str, String>,
 }
 
 impl Readiness {
     /// Names a part that must be ready before the control plane is.
     pub fn expect(&self, part: &'static str) {
-        self.lock().parts.entry(part).or_insert(false);
+        self.lock().parts.entry(part).or_insert_with(|| Some("not ready yet".to_owned()));
     }
 
     /// A part is ready.
     pub fn ready(&self, part: &'static str) {
-        self.lock().parts.insert(part, true);
+        self.lock().parts.insert(part, None);
+    }
+
+    /// A part is not ready, or no longer.
+    pub fn not_ready(&self, part: &'static str, reason: String) {
+        self.lock().parts.insert(part, Some(reason));
     }
 
     /// Says what troubles a part that can be done without for a while, or that nothing does.
@@ -35,17 +41,15 @@ impl Readiness {
         };
     }
 
-    /// Whether all parts are ready, and a line for each trouble.
+    /// Whether all parts are ready, and a line for each that is not and for each trouble.
     pub fn report(&self) -> (bool, String) {
         let state = self.lock();
-        let waiting: Vec<_> = state
-            .parts
-            .iter()
-            .filter(|(_, ready)| !**ready)
-            .map(|(part, _)| format!("{part}: not ready yet\n"))
-            .collect();
-        let troubles = state.troubles.iter().map(|(part, reason)| format!("{part}: {reason}\n"));
-        (waiting.is_empty(), waiting.iter().cloned().chain(troubles).collect())
+        let waiting: BTreeMap<_, _> =
+            state.parts.iter().filter_map(|(part, reason)| Some((part, reason.as_ref()?))).collect();
+        // What is missing for a trouble is told once.
+        let troubles = state.troubles.iter().filter(|(part, _)| !waiting.contains_key(part));
+        let lines = waiting.iter().map(|(part, reason)| (*part, *reason)).chain(troubles);
+        (waiting.is_empty(), lines.map(|(part, reason)| format!("{part}: {reason}\n")).collect())
     }
 
     /// What troubles each part that is in trouble.
@@ -72,5 +76,10 @@ mod tests {
         assert_eq!(readiness.report(), (true, "global: refused this zone\n".to_owned()));
         readiness.trouble("global", None);
         assert_eq!(readiness.report(), (true, String::new()));
+        readiness.trouble("store", Some("behind".to_owned()));
+        readiness.not_ready("store", "behind for too long".to_owned());
+        assert_eq!(readiness.report(), (false, "store: behind for too long\n".to_owned()), "once");
+        readiness.ready("store");
+        assert_eq!(readiness.report(), (true, "store: behind\n".to_owned()));
     }
 }

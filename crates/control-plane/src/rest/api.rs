@@ -13,7 +13,6 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use model::{Key, Resource};
 use store::{Page, Query, ResourceStore, Stored};
 use tokens::KeyRing;
-use tokio::sync::watch;
 use tracing::info;
 
 use super::{
@@ -29,8 +28,9 @@ use super::{
     routes::{Matched, NoRoute, Routes},
 };
 use crate::{
-    access::{Access, Authenticator, Caller, Peer, Permit, Rule, TokenKind, Transport, TwoHosts, host_of},
+    access::{Access, Authenticator, Caller, Peer, Permit, Rule, TokenKind, Transport, TwoHosts, Unproved, host_of},
     clock::Clock,
+    keys::Keys,
     limits::Proof,
     observe::readiness::Readiness,
     resources::Resources,
@@ -50,7 +50,7 @@ pub struct Handles {
     /// Who may do what.
     pub access: Arc<Access>,
     /// The keys of the moment.
-    pub ring: watch::Receiver<Arc<KeyRing>>,
+    pub keys: Keys,
     /// How proxies are asked.
     pub admin: Arc<dyn EnvoyAdmin>,
     /// The settings.
@@ -79,7 +79,7 @@ struct Inner {
 pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) resources: Resources,
-    ring: watch::Receiver<Arc<KeyRing>>,
+    keys: Keys,
     admin: Arc<dyn EnvoyAdmin>,
     pub(crate) settings: Settings,
     pub(crate) readiness: Readiness,
@@ -118,7 +118,7 @@ impl Call<'_> {
     /// The keys that sign tokens, if the caller may issue such a token for the zone that it names.
     pub(crate) fn keys_to_issue(&self, token: TokenKind, zone: &str) -> Result<Arc<KeyRing>, ApiError> {
         self.permit.issue(token, zone)?;
-        Ok(self.handles.ring.borrow().clone())
+        Ok(self.handles.keys.ring())
     }
 
     /// Asks a zone for a proxy of it, if the caller may look into proxies this way.
@@ -149,7 +149,7 @@ struct Asked<'a> {
 impl Api {
     /// Returns the API.
     pub fn new(handles: Handles) -> Self {
-        let Handles { store, clock, resources, access, ring, admin, settings, readiness } = handles;
+        let Handles { store, clock, resources, access, keys, admin, settings, readiness } = handles;
         if settings.localhost_is_admin {
             info!(
                 target: "api-server",
@@ -157,8 +157,8 @@ impl Api {
                  others without a trace, as a plain TCP forwarder does, set apiServer.authn.localhostIsAdmin to false"
             );
         }
-        let authenticator = Authenticator::new(settings.localhost_is_admin, ring.clone());
-        let parts = Parts { clock, resources, ring, admin, settings, readiness };
+        let authenticator = Authenticator::new(settings.localhost_is_admin, keys.clone());
+        let parts = Parts { clock, resources, keys, admin, settings, readiness };
         let (routes, room, answers, audit) = (Routes::all(), Room::new(), Answers::new(), Audit::new());
         Self(Arc::new(Inner { store, access, parts, authenticator, routes, room, answers, audit }))
     }
@@ -330,9 +330,12 @@ impl Api {
             return Ok(Caller::anonymous());
         }
         let now = self.0.parts.clock.now();
-        self.0.authenticator.authenticate(peer, host, head, now).map_err(|rejection| {
-            self.0.audit.rejected(peer.remote, &rejection);
-            ApiError::Unauthenticated
+        self.0.authenticator.authenticate(peer, host, head, now).map_err(|unproved| match unproved {
+            Unproved::Rejected(rejection) => {
+                self.0.audit.rejected(peer.remote, &rejection);
+                ApiError::Unauthenticated
+            }
+            Unproved::KeysBehind(behind) => ApiError::KeysBehind(behind),
         })
     }
 

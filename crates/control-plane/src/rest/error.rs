@@ -13,6 +13,7 @@ use tokens::IssueError;
 use super::{admin::AdminError, answer};
 use crate::{
     access::Denied,
+    keys::KeysBehind,
     observe::shown,
     resources::{Operation, ReadOnly, WriteError},
 };
@@ -42,6 +43,8 @@ pub(crate) enum ApiError {
     Denied(Denied),
     /// The token of the request is refused.
     Unauthenticated,
+    /// The token of the request cannot be checked now.
+    KeysBehind(KeysBehind),
     /// Something was not written.
     Write(WriteError),
     /// The store could not.
@@ -201,6 +204,7 @@ impl ApiError {
             Self::Issue(error) => of_issue(&error),
             Self::Denied(denied) => Problem::new(S::FORBIDDEN, "Access Denied", denied.to_string()),
             Self::Unauthenticated => Problem::new(S::UNAUTHORIZED, "Invalid authentication data", "Unauthenticated"),
+            Self::KeysBehind(behind) => Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", behind.to_string()),
             Self::Write(error) => of_write(error),
             Self::Store { title, source } => of_store(title, &source),
             Self::NotOnGlobal => Problem::new(S::METHOD_NOT_ALLOWED, "Method not allowed", "Not allowed on global CP"),

@@ -1,15 +1,11 @@
 //! Enforces keys on live streams: sweeps the registry when the ring changes and when a token expires.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use futures::StreamExt as _;
+use anyhow::anyhow;
 use jiff::Timestamp;
 use model::ZoneName;
-use store::{Event, Watch};
+use store::{Change, Mirror};
 use tokio::sync::watch;
 use tracing::info;
 
@@ -84,47 +80,23 @@ async fn until(
     }
 }
 
-/// Ends the streams of zones that are deleted, and forgets what was known of them.
+/// Ends the streams of zones that are deleted, and forgets what was known of them. While the store is behind no zone is
+/// taken for a deleted one; what was deleted meanwhile ends when it is fresh again.
 pub async fn deleted_zones(
     registry: Registry,
     insights: Insights,
     metrics: KdsMetrics,
-    mut zones: Watch,
+    mut zones: Mirror,
     tasks: Tasks,
 ) -> anyhow::Result<()> {
-    let mut known = BTreeSet::new();
-    let mut picture = BTreeSet::new();
     loop {
-        let event = tokio::select! {
+        let changes = tokio::select! {
             () = tasks.stopping() => return Ok(()),
-            event = zones.next() => event,
+            // After the end the deletion of a zone would close nothing.
+            changes = zones.changes() => changes.map_err(|_ended| anyhow!("the store's watch of zones ended"))?,
         };
-        let gone = match event {
-            // From here on the deletion of a zone would close nothing.
-            None => anyhow::bail!("the store's watch of zones ended"),
-            Some(Event::Init) => {
-                picture.clear();
-                continue;
-            }
-            Some(Event::InitApply(stored)) => {
-                picture.insert(stored.resource.key.name.clone());
-                continue;
-            }
-            Some(Event::InitDone) => {
-                let gone = known.difference(&picture).cloned().collect();
-                known = std::mem::take(&mut picture);
-                gone
-            }
-            Some(Event::Apply(stored)) => {
-                known.insert(stored.resource.key.name.clone());
-                continue;
-            }
-            Some(Event::Delete { key, .. }) => {
-                known.remove(&key.name);
-                vec![key.name]
-            }
-        };
-        for zone in gone.iter().filter_map(|name: &String| ZoneName::parse(name).ok()) {
+        let gone = changes.iter().filter(|change| matches!(change, Change::Gone { .. }));
+        for zone in gone.filter_map(|change| ZoneName::parse(&change.key().name).ok()) {
             report(&registry.close_zone(&zone, &CloseReason::ZoneDeleted), &metrics);
             insights.forget(&zone);
             metrics.forget(zone.as_str());
@@ -177,29 +149,4 @@ fn word(reason: &CloseReason) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use futures::StreamExt as _;
-    use store::{ResourceStore, memory::MemoryStore};
-    use tokens::KeyRing;
-
-    use super::*;
-    use crate::zones::insight;
-
-    #[tokio::test]
-    async fn the_end_of_the_watch_of_zones_is_an_error() {
-        let store: Arc<dyn ResourceStore> = Arc::new(MemoryStore::new());
-        let (tasks, clock) = (Tasks::new(), Clock::system());
-        let options = insight::Options {
-            flush_interval: Duration::from_secs(1),
-            subscription_limit: 10,
-            compact_finished: false,
-            instance: "i".to_owned(),
-        };
-        let insights = Insights::start(&store, &clock, options, &tasks).await.unwrap();
-        let registry = Registry::new(Arc::new(KeyRing::empty()), Duration::ZERO);
-        let metrics = KdsMetrics::register(&mut prometheus_client::registry::Registry::default());
-        let ended = futures::stream::empty().boxed();
-        let result = deleted_zones(registry, insights, metrics, ended, tasks).await;
-        assert!(result.is_err_and(|error| error.to_string().contains("watch of zones ended")));
-    }
-}
+mod tests;

@@ -70,6 +70,8 @@ mod shutdown;
 #[cfg(test)]
 mod stolen_token;
 #[cfg(test)]
+mod store_behind;
+#[cfg(test)]
 mod troubles;
 #[cfg(test)]
 mod walk;

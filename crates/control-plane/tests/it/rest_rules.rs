@@ -163,6 +163,14 @@ impl ResourceStore for Disk {
     fn watch(&self, kinds: Kinds) -> Watch {
         self.memory.watch(kinds)
     }
+
+    fn freshness(&self) -> tokio::sync::watch::Receiver<store::Freshness> {
+        self.memory.freshness()
+    }
+
+    async fn settled(&self) -> Result<(), StoreError> {
+        self.memory.settled().await
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,17 +1,17 @@
 //! Writes: conditions, versions, batches.
 
 use bytes::Bytes;
-use futures::future::join_all;
+use futures::{FutureExt as _, future::join_all};
 use jiff::Timestamp;
 use model::Resource;
 
 use super::{
-    Subject,
+    Picture, Subject,
     resources::{
         apply, check_there, create, delete, fill, is_there, mesh, plain, put, saying, spec_of, timeout, try_apply, zone,
     },
 };
-use crate::{Outcome, Precondition, Query, StoreError, Version, Write};
+use crate::{Kinds, Outcome, Precondition, Query, StoreError, Version, Write};
 
 /// Every field, also the odd values of it, survives as it is.
 pub async fn a_resource_is_returned_as_it_was_given(subject: &mut Subject) {
@@ -28,9 +28,10 @@ pub async fn a_resource_is_returned_as_it_was_given(subject: &mut Subject) {
         modified: Timestamp::MAX,
     };
     let empty = Resource { created: Timestamp::MIN, spec: Bytes::new(), ..plain(&timeout("", "")) };
-    let version = fill(subject.store(), [owner, full.clone(), empty.clone()]).await;
-    subject.step();
+    fill(subject.store(), [owner]).await;
     for given in [full, empty] {
+        let version = fill(subject.store(), [given.clone()]).await;
+        subject.step();
         let found = subject.store().get(&given.key).await.unwrap().unwrap();
         assert_eq!(*found.resource, given);
         assert_eq!(found.version, version);
@@ -271,4 +272,30 @@ pub async fn a_large_batch_is_applied(subject: &mut Subject) {
     subject.step();
     let page = subject.store().list(&Query::all(super::resources::policy())).await.unwrap();
     assert_eq!(page.items.iter().map(|stored| stored.resource.key.clone()).collect::<Vec<_>>(), keys);
+}
+
+/// A caller that gave up must not be overtaken by the next one: a connection that follows another looks at what that one
+/// wrote.
+pub async fn what_nobody_waits_for_is_there_when_the_store_is_settled(subject: &mut Subject) {
+    let keys: Vec<_> = (0..50).map(|number| zone(&format!("z{number:02}"))).collect();
+    let store = subject.store();
+    let mut watch = store.watch(Kinds::All);
+    let mut picture = Picture::default();
+    let before = fill(store, [plain(&mesh("before"))]).await;
+    for key in &keys {
+        // asked for, and left alone
+        drop(try_apply(store, vec![put(plain(key))]).now_or_never());
+    }
+    store.settled().await.unwrap();
+    check_there(store, &keys.iter().collect::<Vec<_>>(), &keys.iter().collect::<Vec<_>>()).await;
+    picture.catch_up(&mut watch);
+    assert_eq!(picture.known().len(), keys.len() + 1);
+    // nothing is written by it
+    let after = fill(store, [plain(&mesh("after"))]).await;
+    store.settled().await.unwrap();
+    store.settled().await.unwrap();
+    let last = fill(store, [plain(&mesh("last"))]).await;
+    assert_eq!((after.0 - before.0, last.0 - after.0), (51, 1));
+    subject.step();
+    check_there(subject.store(), &keys.iter().collect::<Vec<_>>(), &keys.iter().collect::<Vec<_>>()).await;
 }

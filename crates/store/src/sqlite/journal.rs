@@ -1,4 +1,4 @@
-//! The file: its schema, and transactions that are whole or not there.
+//! The file: what is in it, and transactions that are whole or not there.
 
 use std::{
     mem,
@@ -12,12 +12,15 @@ use tracing::warn;
 
 use super::{
     error::{self, OpenError},
+    migrations,
     rows::{self, ReadError},
 };
-use crate::{Event, Missing, StoreError, Version, index::Index};
+use crate::{
+    Event, Missing, StoreError, Version,
+    index::Index,
+    journal::{self, WriteError},
+};
 
-/// The schema that this program writes.
-const SCHEMA_VERSION: i64 = 1;
 /// How long to wait for a shell that has the file open; other stores are kept out by the lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// A log that grew is cut to this many bytes when it starts anew.
@@ -27,35 +30,15 @@ const LARGEST_LOG: i64 = 1024 * 1024;
 const PAGES_IN_THE_LOG: i64 = 128;
 /// As many commits may be in the log only while the store has nothing to do.
 const COMMITS_IN_THE_LOG: u32 = 32;
-const SCHEMA: &str = "
-    CREATE TABLE meta (key TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) STRICT;
-    CREATE TABLE resources (
-        kind TEXT NOT NULL,
-        mesh TEXT NOT NULL,
-        name TEXT NOT NULL,
-        labels TEXT NOT NULL,
-        spec BLOB NOT NULL,
-        status BLOB,
-        owner_kind TEXT,
-        owner_mesh TEXT,
-        owner_name TEXT,
-        created TEXT NOT NULL,
-        modified TEXT NOT NULL,
-        version INTEGER NOT NULL,
-        PRIMARY KEY (kind, mesh, name)
-    ) STRICT;
-    INSERT INTO meta (key, value) VALUES ('version', 0);";
-const READ_META: &str = "SELECT value FROM meta WHERE key = ?1";
-const WRITE_META: &str =
+pub(super) const READ_META: &str = "SELECT value FROM meta WHERE key = ?1";
+pub(super) const WRITE_META: &str =
     "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-/// The `meta` row with the schema version.
-const META_SCHEMA: &str = "schema";
 /// The `meta` row with the version of the last batch: it outlives the resources that carried it.
 const META_VERSION: &str = "version";
 
 /// An open store file.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(super) struct JournalFile {
     path: PathBuf,
     connection: Connection,
     /// What SQLite says changes when somebody else writes to the file.
@@ -67,7 +50,7 @@ pub(super) struct Journal {
     pages: Option<i64>,
 }
 
-impl Journal {
+impl JournalFile {
     /// Opens the file, creates the schema in an empty one, and reads everything.
     pub(super) fn open(path: &Path, missing: Missing) -> Result<(Self, Index), OpenError> {
         let failed = |cause| failed(path, cause);
@@ -79,7 +62,7 @@ impl Journal {
             }
             connected => connected.map_err(failed)?,
         };
-        check_schema(path, &mut connection, missing)?;
+        migrations::migrate(path, &mut connection, missing, migrations::STEPS)?;
         // What is only in the log is in no copy of the file. A reader who keeps it from being moved is no fault.
         let _busy = checkpoint(&connection, "PASSIVE");
         let data_version = data_version(&connection).map_err(failed)?;
@@ -168,17 +151,8 @@ pub(super) struct Writing<'a> {
     transaction: Transaction<'a>,
 }
 
-/// Why a batch is not in the transaction.
-pub(super) enum WriteError {
-    /// This batch was undone; the batches before it are still in.
-    Batch(StoreError),
-    /// The transaction is gone with all its batches.
-    Transaction(StoreError),
-}
-
-impl Writing<'_> {
-    /// Adds the changes of one batch, all or none.
-    pub(super) fn write(&mut self, changes: &[Event]) -> Result<(), WriteError> {
+impl journal::Writing for Writing<'_> {
+    fn write(&mut self, changes: &[Event]) -> Result<(), WriteError> {
         let Err(cause) = self.write_or_undo(changes) else { return Ok(()) };
         let error = error::while_running(&cause);
         // some errors make SQLite give up the whole transaction, not only the savepoint
@@ -189,11 +163,12 @@ impl Writing<'_> {
         }
     }
 
-    /// Makes the transaction durable.
-    pub(super) fn commit(self, version: Version) -> Result<(), StoreError> {
+    fn commit(self, version: Version) -> Result<(), StoreError> {
         self.commit_at(version).map_err(|cause| error::while_running(&cause))
     }
+}
 
+impl Writing<'_> {
     fn write_or_undo(&mut self, changes: &[Event]) -> rusqlite::Result<()> {
         // rolled back when dropped
         let savepoint = self.transaction.savepoint()?;
@@ -241,40 +216,6 @@ fn checkpoint(connection: &Connection, how: &str) -> rusqlite::Result<()> {
     connection.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |_row| Ok(()))
 }
 
-fn check_schema(path: &Path, connection: &mut Connection, missing: Missing) -> Result<(), OpenError> {
-    let failed = |cause| failed(path, cause);
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-    let tables: i64 =
-        transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
-    if tables == 0 {
-        if missing == Missing::Refuse {
-            return Err(OpenError::Empty { path: path.to_owned() });
-        }
-        transaction.execute_batch(SCHEMA).map_err(failed)?;
-        transaction.execute(WRITE_META, (META_SCHEMA, SCHEMA_VERSION)).map_err(failed)?;
-        return transaction.commit().map_err(failed);
-    }
-    let meta = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'meta'";
-    let is_store: i64 = transaction.query_row(meta, [], |row| row.get(0)).map_err(failed)?;
-    if is_store == 0 {
-        return Err(OpenError::Foreign { path: path.to_owned() });
-    }
-    let found: Option<i64> =
-        transaction.query_row(READ_META, [META_SCHEMA], |row| row.get(0)).optional().map_err(failed)?;
-    match found {
-        Some(SCHEMA_VERSION) => Ok(()),
-        Some(found) if found > SCHEMA_VERSION => {
-            Err(OpenError::NewerSchema { path: path.to_owned(), found, known: SCHEMA_VERSION })
-        }
-        Some(found) => {
-            Err(OpenError::Corrupt { path: path.to_owned(), detail: format!("no schema version {found} ever was") })
-        }
-        None => {
-            Err(OpenError::Corrupt { path: path.to_owned(), detail: "table `meta` has no schema version".to_owned() })
-        }
-    }
-}
-
 fn read(connection: &Connection) -> Result<Index, ReadError> {
     let mut index = Index::default();
     let version: Option<i64> = connection.query_row(READ_META, [META_VERSION], |row| row.get(0)).optional()?;
@@ -286,7 +227,8 @@ fn read(connection: &Connection) -> Result<Index, ReadError> {
     Ok(index)
 }
 
-fn failed(path: &Path, cause: rusqlite::Error) -> OpenError {
+/// What an error of SQLite means for who opens the file.
+pub(super) fn failed(path: &Path, cause: rusqlite::Error) -> OpenError {
     if error::is_corruption(&cause) {
         return OpenError::Corrupt { path: path.to_owned(), detail: cause.to_string() };
     }
@@ -317,7 +259,7 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("store.db");
         place::prepare(&file, Missing::Create).unwrap();
-        let (journal, _) = Journal::open(&file, Missing::Create).unwrap();
+        let (journal, _) = JournalFile::open(&file, Missing::Create).unwrap();
         let number =
             |pragma: &str| journal.connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).unwrap();
         let text =

@@ -121,6 +121,45 @@ async fn a_newer_schema_is_refused() {
     check_refused("UPDATE meta SET value = 2 WHERE key = 'schema'", expected).await;
 }
 
+/// The schema of the first release, to the letter. What is in such files must be found by every program that follows.
+const FIRST_RELEASE: &str = "
+    CREATE TABLE meta (key TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+    CREATE TABLE resources (
+        kind TEXT NOT NULL,
+        mesh TEXT NOT NULL,
+        name TEXT NOT NULL,
+        labels TEXT NOT NULL,
+        spec BLOB NOT NULL,
+        status BLOB,
+        owner_kind TEXT,
+        owner_mesh TEXT,
+        owner_name TEXT,
+        created TEXT NOT NULL,
+        modified TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        PRIMARY KEY (kind, mesh, name)
+    ) STRICT;
+    INSERT INTO meta (key, value) VALUES ('version', 7), ('schema', 1);
+    INSERT INTO resources VALUES ('Mesh', '', 'm', '{}', x'7b7d', NULL, NULL, NULL, NULL,
+        '1970-01-01T00:00:00Z', '1970-01-01T00:00:00Z', 5);
+    INSERT INTO resources VALUES ('MeshTimeout', 'm', 't', '{\"a\":\"b\"}', x'7b7d', x'7b7d', 'Mesh', '', 'm',
+        '2026-01-01T00:00:00Z', '2026-01-02T00:00:00Z', 7)";
+
+#[tokio::test]
+async fn a_file_of_the_first_release_is_read_and_written() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("store.db");
+    Connection::open(&file).unwrap().execute_batch(FIRST_RELEASE).unwrap();
+    let store = SqliteStore::open(&file).unwrap();
+    let key = Key::in_mesh(Kind::by_name("MeshTimeout").unwrap(), "m", "t");
+    let found = store.get(&key).await.unwrap().unwrap();
+    assert_eq!((found.version, found.resource.labels.get("a").map(String::as_str)), (Version(7), Some("b")));
+    assert_eq!(found.resource.owner, Some(Key::global(Kind::MESH, "m")));
+    assert_eq!(found.resource.created.to_string(), "2026-01-01T00:00:00Z");
+    let next = store.put(saying(&zone("z"), "{}"), Precondition::Absent).await.unwrap();
+    assert_eq!(next, Version(8));
+}
+
 #[tokio::test]
 async fn a_file_without_a_valid_schema_version_is_refused() {
     check_refused(

@@ -5,12 +5,12 @@ use std::{num::NonZeroUsize, sync::Arc};
 use ::model::{Key, Kind, Resource};
 use proptest::{collection, option, prelude::*, sample, test_runner::TestCaseError};
 use store::{
-    Batch, Kinds, Options, Precondition, Query, ResourceStore, StoreError, Version, Watch, Write, conformance::Picture,
-    memory::MemoryStore, sqlite::SqliteStore,
+    Batch, Kinds, Mirror, Options, Precondition, Query, ResourceStore, StoreError, Version, Watch, Write,
+    conformance::Picture, memory::MemoryStore, sqlite::SqliteStore,
 };
 use tempfile::TempDir;
 
-use crate::{model::Model, shapes};
+use crate::{mirror::Follower, model::Model, shapes};
 
 /// So short that watchers lag.
 const OPTIONS: Options = Options { watch_queue: NonZeroUsize::new(6).unwrap(), missing: store::Missing::Create };
@@ -87,17 +87,26 @@ fn finish(draft: &Draft, model: &Model) -> Write {
     }
 }
 
-/// A watcher and what it knows.
+/// A watcher and what it knows, and a mirror of the same.
 struct Reader {
     kinds: Kinds,
     watch: Watch,
     picture: Picture,
+    mirror: Mirror,
+    follower: Follower,
 }
 
 impl Reader {
     fn all(store: &dyn ResourceStore) -> Vec<Self> {
         let kinds = [Kinds::All, Kinds::Only(vec![Kind::SECRET, Kind::MESH])];
-        kinds.map(|kinds| Self { watch: store.watch(kinds.clone()), kinds, picture: Picture::default() }).into()
+        let reader = |kinds: Kinds| Self {
+            watch: store.watch(kinds.clone()),
+            mirror: Mirror::of(store, kinds.clone()),
+            kinds,
+            picture: Picture::default(),
+            follower: Follower::default(),
+        };
+        kinds.map(reader).into()
     }
 
     fn check(&mut self, model: &Model) -> Result<(), TestCaseError> {
@@ -110,7 +119,11 @@ impl Reader {
             .collect();
         let expected: Vec<_> =
             model.rows.values().filter(|(row, _)| self.kinds.contains(row.key.kind)).cloned().collect();
-        prop_assert_eq!(known, expected);
+        prop_assert_eq!(&known, &expected);
+        self.follower.follow(&mut self.mirror);
+        self.follower.check(&self.mirror)?;
+        let shown: Vec<_> = self.mirror.picture().stored().cloned().collect();
+        prop_assert_eq!(shown, self.picture.known());
         Ok(())
     }
 }
@@ -149,6 +162,10 @@ async fn check(
                 for reader in &mut readers {
                     for _ in 0..count {
                         reader.picture.take_ready(&mut reader.watch);
+                    }
+                    // all or nothing: a mirror takes what is ready
+                    if count % 2 == 0 {
+                        reader.follower.follow(&mut reader.mirror);
                     }
                 }
             }

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use jiff::Timestamp;
 use model::{Labels, Resource};
-use store::{Applied, Kinds, Page, Watch, memory::MemoryStore};
+use store::{Applied, Freshness, Kinds, Page, Watch, memory::MemoryStore};
+use tokio::sync::watch;
 
 use super::*;
 
@@ -42,6 +43,14 @@ impl ResourceStore for Busy {
 
     fn watch(&self, kinds: Kinds) -> Watch {
         self.memory.watch(kinds)
+    }
+
+    fn freshness(&self) -> watch::Receiver<Freshness> {
+        self.memory.freshness()
+    }
+
+    async fn settled(&self) -> Result<(), StoreError> {
+        self.memory.settled().await
     }
 }
 

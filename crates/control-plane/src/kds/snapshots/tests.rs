@@ -1,10 +1,15 @@
 //! What one resource means for the others: one that cannot be sent (contract: kds 13.8), and one that goes out under a
 //! name that another one has.
 
+use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use model::{Labels, labels};
 use prost::Message as _;
-use store::{Precondition, memory::MemoryStore};
+use store::{
+    Event, Precondition, Stored, Version,
+    memory::MemoryStore,
+    testing::{self, Database},
+};
 use wire::kuma::system::v1alpha1::Secret;
 
 use super::*;
@@ -33,7 +38,7 @@ async fn one_broken_zone_token_key_blocks_nobody() {
     store.put(resource(Key::global(Kind::MESH, "default"), None), Precondition::Absent).await.unwrap();
     let metrics = KdsMetrics::register(&mut prometheus_client::registry::Registry::default());
     let provider = Provider::Global { hashed: true, skip_prefixes: Vec::new() };
-    let snapshots = Snapshots::start(provider, &store, &metrics, &Tasks::new()).await;
+    let snapshots = Snapshots::start(provider, &store, &metrics, &Tasks::new()).await.unwrap();
     let mut world = snapshots.subscribe();
     let names = |world: &World, kind: &str| {
         let of_kind = world.snapshots().find(|snapshot| snapshot.kind() == kind).unwrap();
@@ -64,17 +69,39 @@ fn service(key: &str, zone: &str, display: &str, namespace: Option<&str>, second
     }
 }
 
+/// A builder, and what it looks at.
+struct Provided {
+    builder: Builder,
+    picture: Picture,
+}
+
+impl Provided {
+    fn set(&mut self, key: &Key, resource: Option<Arc<Resource>>) {
+        let version = Version(1);
+        self.take(match resource {
+            Some(resource) => Event::Apply(Stored { resource, version }),
+            None => Event::Delete { key: key.clone(), version },
+        });
+    }
+
+    fn take(&mut self, event: Event) {
+        let changes = self.picture.take(event);
+        self.builder.look_at(&changes, &self.picture);
+    }
+}
+
 /// The zones whose services are provided, by name on the wire.
-fn services(builder: &mut Builder) -> Vec<(String, String)> {
-    let world = builder.publish();
+fn services(provided: &mut Provided) -> Vec<(String, String)> {
+    let world = provided.builder.publish(&provided.picture);
     let of_kind = world.snapshots().find(|snapshot| snapshot.kind() == "MeshService").unwrap();
     let zone = |entry: &Arc<Entry>| entry.origin_zone.clone().unwrap_or_default();
     of_kind.entries().iter().map(|(name, entry)| (name.to_string(), zone(entry))).collect()
 }
 
-fn builder() -> Builder {
+fn builder() -> Provided {
     let metrics = KdsMetrics::register(&mut prometheus_client::registry::Registry::default());
-    let mut builder = Builder::new(Provider::Global { hashed: true, skip_prefixes: Vec::new() }, metrics);
+    let builder = Builder::new(Provider::Global { hashed: true, skip_prefixes: Vec::new() }, metrics);
+    let mut builder = Provided { builder, picture: Picture::default() };
     let mesh = resource(Key::global(Kind::MESH, "default"), None);
     builder.set(&mesh.key.clone(), Some(Arc::new(mesh)));
     builder
@@ -83,7 +110,6 @@ fn builder() -> Builder {
 #[test]
 fn what_a_zone_reports_of_a_mesh_goes_on_while_the_mesh_exists() {
     let mut builder = builder();
-    builder.complete = true;
     let mesh = resource(Key::global(Kind::MESH, "ghost"), None);
     let own = service("backend", "west", "backend", None, 1);
     let own = Resource { key: Key { mesh: "ghost".to_owned(), ..own.key.clone() }, ..own };
@@ -114,7 +140,7 @@ fn a_zone_neither_replaces_nor_removes_the_service_of_another_zone() {
         assert_eq!(services(&mut builder), expected, "changed");
         builder.set(&intruder.key, None);
         assert_eq!(services(&mut builder), expected, "gone");
-        assert!(builder.shared.is_empty());
+        assert!(builder.builder.shared.is_empty());
         builder.set(&own.key, None);
         assert_eq!(services(&mut builder), []);
     }
@@ -129,8 +155,8 @@ fn of_two_resources_with_one_name_the_older_is_provided_and_then_the_other() {
     }
     let provided = services(&mut builder);
     assert_eq!(provided.len(), 1);
-    let version = |builder: &Builder| {
-        let snapshot = &builder.kinds["MeshService"];
+    let version = |provided: &Provided| {
+        let snapshot = &provided.builder.kinds["MeshService"];
         snapshot.entries().values().map(|entry| entry.version.clone()).next()
     };
     let both = version(&builder);
@@ -158,9 +184,59 @@ async fn a_zone_that_was_deleted_while_nobody_watched_is_not_disabled_any_more()
     memory.put(own, Precondition::Absent).await.unwrap();
     memory.put(resource(Key::global(Kind::MESH, "default"), None), Precondition::Absent).await.unwrap();
     let mut watch = memory.watch(Kinds::Only(vec![Kind::MESH, Kind::by_name("MeshService").unwrap()]));
-    builder.complete = false;
-    while !builder.complete {
+    while !builder.picture.is_whole() {
         builder.take(watch.next().await.unwrap());
     }
     assert_eq!(services(&mut builder).len(), 1);
+}
+
+/// The names of the meshes that are provided.
+fn meshes(world: &World) -> Vec<String> {
+    let of_kind = world.snapshots().find(|snapshot| snapshot.kind() == "Mesh").unwrap();
+    of_kind.entries().keys().map(ToString::to_string).collect()
+}
+
+async fn on(store: &testing::Instance, tasks: &Tasks) -> Result<Snapshots, WatchEnded> {
+    let metrics = KdsMetrics::register(&mut prometheus_client::registry::Registry::default());
+    let provider = Provider::Global { hashed: true, skip_prefixes: Vec::new() };
+    Snapshots::start(provider, &(Arc::new(store.clone()) as Arc<dyn ResourceStore>), &metrics, tasks).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn zones_keep_what_they_have_while_the_store_is_behind() {
+    let database = Database::new();
+    let (here, there) = (database.instance(), database.instance());
+    let mesh = |name: &str| resource(Key::global(Kind::MESH, name), None);
+    for name in ["a", "b"] {
+        there.put(mesh(name), Precondition::Absent).await.unwrap();
+    }
+    let mut world = on(&here, &Tasks::new()).await.unwrap().subscribe();
+    assert_eq!(meshes(&world.borrow_and_update()), ["a.", "b."]);
+    here.fall_behind();
+    there.delete(&Key::global(Kind::MESH, "a"), Precondition::Present).await.unwrap();
+    there.put(mesh("c"), Precondition::Absent).await.unwrap();
+    assert!(world.changed().now_or_never().is_none());
+    here.catch_up();
+    world.changed().await.unwrap();
+    assert_eq!(meshes(&world.borrow_and_update()), ["b.", "c."], "one step from what it was to what it is");
+    // A picture that begins anew and says the same is no news.
+    here.fall_behind();
+    here.catch_up();
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!world.has_changed().unwrap());
+}
+
+#[tokio::test]
+async fn the_end_of_the_watch_stops_the_program_and_leaves_no_empty_world() {
+    let store = Database::new().instance();
+    store.put(resource(Key::global(Kind::MESH, "a"), None), Precondition::Absent).await.unwrap();
+    let tasks = Tasks::new();
+    let world = on(&store, &tasks).await.unwrap().subscribe();
+    store.end_watches();
+    tasks.stopping().await;
+    assert_eq!(meshes(&world.borrow()), ["a."]);
+    assert!(tasks.finished(std::time::Duration::from_secs(5)).await);
+    assert_eq!(tasks.failure().as_deref(), Some("kds-snapshots: the store's watch ended"));
 }

@@ -73,7 +73,7 @@ impl World {
             clock: clock.clone(),
             resources: Resources::new(store.clone(), clock.clone(), rules),
             access,
-            ring: receiver,
+            keys: control_plane::keys::Keys::of(receiver),
             admin: Arc::new(TheZone(store.clone())),
             settings: Settings {
                 product: "Kuma".to_owned(),

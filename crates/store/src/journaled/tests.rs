@@ -1,0 +1,208 @@
+//! A store over a journal that others write to: what a database of several control planes needs of [`Journal`], on the
+//! smallest one there is.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures::{FutureExt as _, StreamExt as _};
+use jiff::Timestamp;
+use model::{Kind, Labels, Resource};
+
+use super::*;
+use crate::{
+    Event, Precondition, Version, Write,
+    conformance::Subject,
+    journal::{Effort, Missed, WriteError, Writing},
+};
+
+/// A log of committed changes that any number of journals share.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Commits>>);
+
+#[derive(Default)]
+struct Commits {
+    /// The changes of each commit, and the version of its last batch.
+    commits: Vec<(Version, Vec<Event>)>,
+    /// Nobody reaches it.
+    away: bool,
+    /// The next commit is kept, and said to have failed.
+    lies_once: bool,
+}
+
+impl Log {
+    fn lock(&self) -> MutexGuard<'_, Commits> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn store(&self) -> Journaled {
+        let log = self.clone();
+        let mut index = Index::default();
+        if let Missed::Changes(changes, version) = self.lock().missed(Version(0)) {
+            index.follow(&changes, version);
+        }
+        Journaled::start(LogJournal(log), index, Options::default()).unwrap()
+    }
+}
+
+impl Commits {
+    fn missed(&self, known: Version) -> Missed {
+        let missed: Vec<_> = self.commits.iter().filter(|(version, _)| *version > known).collect();
+        let Some((version, _)) = missed.last() else { return Missed::Nothing };
+        let changes = missed.iter().flat_map(|(_, changes)| changes.clone()).collect();
+        Missed::Changes(changes, *version)
+    }
+
+    fn reach(&self) -> Result<(), StoreError> {
+        if self.away { Err(StoreError::Unavailable { detail: "the log is away".to_owned() }) } else { Ok(()) }
+    }
+}
+
+struct LogJournal(Log);
+
+/// Holds the lock of the log: nobody else writes.
+struct LogWriting<'a> {
+    log: MutexGuard<'a, Commits>,
+    changes: Vec<Event>,
+}
+
+impl Journal for LogJournal {
+    type Writing<'a> = LogWriting<'a>;
+
+    fn begin(&mut self, known: Version) -> Result<(LogWriting<'_>, Missed), StoreError> {
+        let log = self.0.lock();
+        log.reach()?;
+        let missed = log.missed(known);
+        Ok((LogWriting { log, changes: Vec::new() }, missed))
+    }
+
+    fn catch_up(&mut self, known: Version, _in_doubt: bool) -> Result<Missed, StoreError> {
+        let log = self.0.lock();
+        log.reach()?;
+        Ok(log.missed(known))
+    }
+
+    fn refusal(&mut self) -> Option<String> {
+        None
+    }
+
+    fn make_room(&mut self, _effort: Effort) -> bool {
+        false
+    }
+
+    fn rest(&mut self) {}
+}
+
+impl Writing for LogWriting<'_> {
+    fn write(&mut self, changes: &[Event]) -> Result<(), WriteError> {
+        self.changes.extend_from_slice(changes);
+        Ok(())
+    }
+
+    fn commit(mut self, version: Version) -> Result<(), StoreError> {
+        let changes = std::mem::take(&mut self.changes);
+        self.log.commits.push((version, changes));
+        if std::mem::take(&mut self.log.lies_once) {
+            return Err(StoreError::Unavailable { detail: "the connection was lost".to_owned() });
+        }
+        Ok(())
+    }
+}
+
+mod alone {
+    use super::*;
+
+    conformance_tests!(Subject::open(Log::default().store()));
+}
+
+mod another_one_after_each_step {
+    use super::*;
+
+    fn subject() -> Subject {
+        let log = Log::default();
+        Subject::reopened(move || log.store())
+    }
+
+    conformance_tests!(subject());
+}
+
+fn zone(name: &str) -> Key {
+    Key::global(Kind::ZONE, name)
+}
+
+async fn put(store: &Journaled, name: &str) -> Result<Version, StoreError> {
+    let resource = Resource {
+        key: zone(name),
+        labels: Labels::new(),
+        spec: "{}".into(),
+        status: None,
+        owner: None,
+        created: Timestamp::UNIX_EPOCH,
+        modified: Timestamp::UNIX_EPOCH,
+    };
+    store.put(resource, Precondition::Absent).await
+}
+
+/// What a watch has ready, shortened.
+fn told(watch: &mut Watch) -> Vec<String> {
+    let mut told = Vec::new();
+    while let Some(event) = watch.next().now_or_never() {
+        told.push(match event.unwrap() {
+            Event::Init => "init".to_owned(),
+            Event::InitDone => "done".to_owned(),
+            Event::InitApply(stored) => format!("={}", stored.resource.key.name),
+            Event::Apply(stored) => format!("+{}", stored.resource.key.name),
+            Event::Delete { key, .. } => format!("-{}", key.name),
+        });
+    }
+    told
+}
+
+#[tokio::test]
+async fn versions_and_conditions_hold_between_stores_on_one_journal() {
+    let log = Log::default();
+    let (here, there) = (log.store(), log.store());
+    let mut versions = Vec::new();
+    for (store, name) in [(&here, "a"), (&there, "b"), (&there, "c"), (&here, "d")] {
+        versions.push(put(store, name).await.unwrap().0);
+    }
+    assert_eq!(versions, [1, 2, 3, 4], "each follows the last one of both");
+    let refused = put(&here, "b").await;
+    assert_eq!(refused, Err(StoreError::AlreadyExists { key: zone("b") }));
+    let stored = here.get(&zone("c")).await.unwrap().unwrap();
+    assert_eq!(stored.version, Version(3));
+}
+
+#[tokio::test]
+async fn what_others_wrote_is_told_event_by_event_when_the_store_is_settled() {
+    let log = Log::default();
+    let (here, there) = (log.store(), log.store());
+    let mut watch = here.watch(Kinds::All);
+    assert_eq!(told(&mut watch), ["init", "done"]);
+    put(&there, "a").await.unwrap();
+    put(&there, "b").await.unwrap();
+    there.apply(Batch::of(vec![Write::Delete { key: zone("a"), expect: Precondition::Present }])).await.unwrap();
+    assert_eq!(told(&mut watch), [""; 0]);
+    here.settled().await.unwrap();
+    assert_eq!(told(&mut watch), ["+a", "+b", "-a"]);
+    here.settled().await.unwrap();
+    assert_eq!(told(&mut watch), [""; 0], "once");
+    put(&there, "c").await.unwrap();
+    put(&here, "d").await.unwrap();
+    assert_eq!(told(&mut watch), ["+c", "+d"], "or with a write, in the order of the journal");
+}
+
+#[tokio::test]
+async fn a_write_of_which_nobody_knows_whether_it_is_there_is_shown_when_it_is() {
+    let log = Log::default();
+    let store = log.store();
+    let mut watch = store.watch(Kinds::All);
+    told(&mut watch);
+    log.lock().lies_once = true;
+    assert!(matches!(put(&store, "ghost").await, Err(StoreError::Unavailable { .. })));
+    assert_eq!(told(&mut watch), ["+ghost"]);
+    log.lock().away = true;
+    assert!(matches!(put(&store, "z").await, Err(StoreError::Unavailable { .. })));
+    assert!(store.settled().await.is_err(), "nobody can say that all is settled");
+    assert!(store.get(&zone("ghost")).await.unwrap().is_some(), "reads work on");
+    log.lock().away = false;
+    assert_eq!(put(&store, "z").await.unwrap(), Version(2));
+}
