@@ -22,8 +22,10 @@ use crate::{
     clock::Clock,
     config::{AuthType, Config},
     kds::{
-        admin::{AskError, Asker, Operation, Question},
-        port::{Parts, Port},
+        global::{
+            admin::{AskError, Asker, Operation, Question},
+            router::{Parts, Port},
+        },
         quota::Quotas,
     },
     limits::{self, PortName},
@@ -120,7 +122,11 @@ pub(super) async fn start(
     warn_of_open_doors(config);
     addresses.kds = Some(common::listening("kds", &listener)?);
     let places = common.limits.port(PortName::Kds);
-    tasks.spawn("kds", OnError::StopProgram, crate::kds::listener::serve(listener, tls, port, places, tasks.clone()));
+    tasks.spawn(
+        "kds",
+        OnError::StopProgram,
+        crate::kds::global::listener::serve(listener, tls, port, places, tasks.clone()),
+    );
     common.readiness.ready("kds");
     info!(target: "kuma-cp.run", mode = "global", version = crate::about::VERSION, instance = %common.instance, "started");
     let _serves = starting.disarm();

@@ -17,8 +17,7 @@ use tracing::{debug, info};
 use crate::{
     clock::Clock,
     kds::{
-        convert::version_of_received,
-        patch,
+        messages::{convert::version_of_received, patch},
         quota::{Quotas, Usage},
     },
     observe::kds_metrics::KdsMetrics,

@@ -32,7 +32,7 @@ use wire::{
     },
 };
 
-use crate::{kds::node, zones::insight::Peer};
+use crate::{kds::messages::node, zones::insight::Peer};
 
 /// The zone of most recordings, and of every target.
 const ZONE: &str = "zone-1";

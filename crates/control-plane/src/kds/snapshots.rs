@@ -16,7 +16,7 @@ use tokio::{sync::watch, time::Instant};
 use tracing::{error, warn};
 
 use crate::{
-    kds::{convert, patch},
+    kds::messages::{convert, patch},
     keys::secret_data,
     observe::kds_metrics::{GenerationReason, KdsMetrics},
     tasks::{OnError, Tasks},

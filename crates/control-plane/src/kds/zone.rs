@@ -37,7 +37,7 @@ pub use self::{
 use crate::{
     clock::Clock,
     kds::{
-        convert::clip,
+        messages::convert::clip,
         snapshots::{Provider, Snapshots},
         zone::{backoff::Backoff, ended::Ended, session::Session},
     },

@@ -11,8 +11,8 @@ use wire::kuma::mesh::v1alpha1::{
 };
 
 use crate::kds::{
-    admin::{Answer, AskError, Asker, Operation, Question},
-    convert,
+    global::admin::{Answer, AskError, Asker, Operation, Question},
+    messages::convert,
 };
 
 fn inputs(methods: &[&str], direction: Direction, made: Vec<Vec<u8>>) -> Inputs {

@@ -16,7 +16,7 @@ use tonic::{
 use wire::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 
 use super::{answer, decoded, first_request, recorded_requests, response};
-use crate::kds::{codec::Frames, convert};
+use crate::kds::{frames::codec::Frames, messages::convert};
 
 /// The largest message that is taken, compressed or not.
 const LIMIT: usize = 16 * 1024;

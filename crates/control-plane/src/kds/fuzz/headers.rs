@@ -10,7 +10,7 @@ use tokens::KeyRing;
 
 use crate::{
     config::{AuthType, GlobalAuth},
-    kds::auth::{self, Authenticated, Refusal},
+    kds::global::auth::{self, Authenticated, Refusal},
     zones::caller::ZoneCaller,
 };
 

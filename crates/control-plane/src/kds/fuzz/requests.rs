@@ -10,7 +10,7 @@ use wire::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryR
 
 use super::{ZONE, answer, decoded, encoded, first_request, recorded_requests};
 use crate::{
-    kds::{convert, node, request::Request},
+    kds::messages::{convert, node, request::Request},
     zones::insight::Peer,
 };
 

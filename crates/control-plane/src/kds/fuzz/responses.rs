@@ -22,7 +22,7 @@ use crate::{
     clock::Clock,
     kds::{
         apply::{Applier, Origin},
-        convert, node,
+        messages::{convert, node},
     },
     observe::kds_metrics::KdsMetrics,
 };

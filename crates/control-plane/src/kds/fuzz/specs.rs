@@ -14,7 +14,7 @@ use wire::{
 };
 
 use super::{dataplane, decoded, recorded_responses};
-use crate::kds::patch;
+use crate::kds::messages::patch;
 
 const ZONE_KEY: &str = "kuma.io/zone";
 /// The tags of a gateway and of an inbound.

@@ -20,9 +20,11 @@ use super::{
 };
 use crate::kds::{
     apply::{Applier, Origin},
-    convert::{self, clip},
-    node,
-    outbound::FRAMES,
+    frames::outbound::FRAMES,
+    messages::{
+        convert::{self, clip},
+        node,
+    },
 };
 
 const PATH: &str = "/kuma.mesh.v1alpha1.KDSSyncService/GlobalToZoneSync";

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use tonic::{Code, Status};
 
 use super::{dial::DialError, link::LinkState, own_meshes::Refusal};
-use crate::kds::convert::clip;
+use crate::kds::messages::convert::clip;
 
 /// Why a connection ended.
 #[derive(Debug)]

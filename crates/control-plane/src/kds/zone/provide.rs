@@ -17,9 +17,11 @@ use super::{
     session::{Channel, Session, next},
 };
 use crate::kds::{
-    convert::{self, clip},
-    outbound::FRAMES,
-    request::Request,
+    frames::outbound::FRAMES,
+    messages::{
+        convert::{self, clip},
+        request::Request,
+    },
     unanswered::Unanswered,
 };
 

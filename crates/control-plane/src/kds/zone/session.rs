@@ -32,7 +32,7 @@ use super::{admin, dial::Dialer, ended::Ended, own_meshes::OwnMeshes, reports::R
 use crate::{
     about,
     clock::Clock,
-    kds::{codec::Frames, convert, snapshots::Snapshots},
+    kds::{frames::codec::Frames, messages::convert, snapshots::Snapshots},
     zones::insight::Peer,
 };
 

@@ -4,7 +4,7 @@ use prost::Message as _;
 use testkit::fuzz::{Direction, Form, Inputs, messages};
 
 use super::*;
-use crate::kds::admin::Answer;
+use crate::kds::global::admin::Answer;
 
 #[test]
 fn any_question_is_answered_under_its_id() {

@@ -9,7 +9,7 @@ use tonic::{
     codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 
-use crate::kds::weight;
+use crate::kds::frames::weight;
 
 /// Sends finished frames, so that one encoding serves every stream; decodes `T`.
 ///

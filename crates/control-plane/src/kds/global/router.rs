@@ -41,15 +41,20 @@ use crate::{
     clock::Clock,
     config::GlobalAuth,
     kds::{
-        admin::{Asker, Operation},
-        auth::{self, Purpose, Refusal},
-        convert, global_to_zone,
-        inbound::{Encoding, Inbound},
-        outbound::Frames,
+        frames::{
+            inbound::{Encoding, Inbound},
+            outbound::Frames,
+        },
+        global::{
+            admin::{Asker, Operation},
+            auth::{self, Purpose, Refusal},
+            down,
+            throttle::{Logged, Throttle},
+            up,
+        },
+        messages::convert,
         quota::Quotas,
         snapshots::{Provider, Snapshots},
-        throttle::{Logged, Throttle},
-        zone_to_global,
     },
     keys::Keys,
     observe::{
@@ -228,19 +233,19 @@ impl Port {
         let call = self.grpc_metrics.start(rpc.labels());
         match rpc {
             Rpc::GlobalToZoneSync => self.stream(guard, call, request, move |port, guard, inbound, frames| {
-                global_to_zone::serve(port, guard, inbound, frames, token_provided)
+                down::serve(port, guard, inbound, frames, token_provided)
             }),
             Rpc::ZoneToGlobalSync => self.stream(guard, call, request, move |port, guard, inbound, frames| {
-                zone_to_global::serve(port, guard, inbound, frames, features)
+                up::serve(port, guard, inbound, frames, features)
             }),
             Rpc::Admin(Operation::ConfigDump) => {
-                self.stream(guard, call, request, crate::kds::admin::serve::<XdsConfigResponse>)
+                self.stream(guard, call, request, crate::kds::global::admin::serve::<XdsConfigResponse>)
             }
             Rpc::Admin(Operation::Stats) => {
-                self.stream(guard, call, request, crate::kds::admin::serve::<StatsResponse>)
+                self.stream(guard, call, request, crate::kds::global::admin::serve::<StatsResponse>)
             }
             Rpc::Admin(Operation::Clusters) => {
-                self.stream(guard, call, request, crate::kds::admin::serve::<ClustersResponse>)
+                self.stream(guard, call, request, crate::kds::global::admin::serve::<ClustersResponse>)
             }
             Rpc::HealthCheck => {
                 let mut guard = guard;

@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use crate::{
-    kds::port::{Connection, Port},
+    kds::global::router::{Connection, Port},
     limits::{self, Accepted, Place, Stalls, accept},
     tasks::Tasks,
     zones::registry::{ConnectionGuard, Standing},

@@ -9,11 +9,15 @@ use tracing::{debug, info, warn};
 
 use crate::{
     kds::{
-        convert::{self, clip},
-        inbound::Inbound,
-        outbound::{Frames, NotSent},
-        port::Port,
-        request::Request,
+        frames::{
+            inbound::Inbound,
+            outbound::{Frames, NotSent},
+        },
+        global::router::Port,
+        messages::{
+            convert::{self, clip},
+            request::Request,
+        },
         snapshots::World,
         unanswered::Unanswered,
     },

@@ -13,7 +13,7 @@ use prometheus_client::metrics::counter::Counter;
 use prost::Message;
 use tonic::{Status, metadata::MetadataValue};
 
-use crate::kds::{
+use crate::kds::frames::{
     gzip::{self, Unreadable},
     weight,
 };

@@ -21,7 +21,7 @@ use wire::{
 };
 
 use crate::{
-    kds::request::{From, Request},
+    kds::messages::request::{From, Request},
     keys::KeysBehind,
     zones::registry::CloseReason,
 };

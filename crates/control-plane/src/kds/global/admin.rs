@@ -23,10 +23,12 @@ use wire::kuma::mesh::v1alpha1::{
 
 use crate::{
     kds::{
-        convert,
-        inbound::Inbound,
-        outbound::{Frames, NotSent},
-        port::Port,
+        frames::{
+            inbound::Inbound,
+            outbound::{Frames, NotSent},
+        },
+        global::router::Port,
+        messages::convert,
     },
     zones::registry::StreamGuard,
 };
@@ -152,7 +154,7 @@ impl Asker {
         tokio::time::timeout(ANSWER_DEADLINE, answer).await.unwrap_or(Err(AskError::Late))
     }
 
-    pub(super) fn opened(
+    pub(in crate::kds) fn opened(
         &self,
         zone: &ZoneName,
         operation: Operation,
@@ -177,7 +179,7 @@ impl Asker {
         }
     }
 
-    pub(super) fn answered(&self, id: &str, answer: Result<Bytes, String>) -> bool {
+    pub(in crate::kds) fn answered(&self, id: &str, answer: Result<Bytes, String>) -> bool {
         self.lock().waiting.remove(id).is_some_and(|waiting| waiting.send(answer).is_ok())
     }
 

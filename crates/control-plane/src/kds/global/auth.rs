@@ -10,7 +10,7 @@ use tonic::Status;
 
 use crate::{
     config::{AuthType, GlobalAuth},
-    kds::convert::{behind_status, refusal_status},
+    kds::messages::convert::{behind_status, refusal_status},
     keys::Keys,
     zones::caller::ZoneCaller,
 };

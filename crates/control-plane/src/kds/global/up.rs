@@ -11,11 +11,15 @@ use wire::envoy::service::discovery::v3::DeltaDiscoveryResponse;
 use crate::{
     kds::{
         apply::{Applier, Origin},
-        convert::{self, clip},
-        inbound::Inbound,
-        node,
-        outbound::{Frames, NotSent},
-        port::{HeaderFeatures, Port},
+        frames::{
+            inbound::Inbound,
+            outbound::{Frames, NotSent},
+        },
+        global::router::{HeaderFeatures, Port},
+        messages::{
+            convert::{self, clip},
+            node,
+        },
     },
     zones::{insight::StreamName, registry::StreamGuard},
 };

@@ -10,7 +10,7 @@ use prost::Message;
 use wire::{envoy::config::core::v3::Node, google};
 
 use crate::{
-    kds::{convert::Malformed, node},
+    kds::messages::{convert::Malformed, node},
     zones::insight::Peer,
 };
 
