@@ -9,7 +9,7 @@ mod proxy;
 mod settings;
 mod values;
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -230,7 +230,7 @@ pub struct Config {
     /// The REST API.
     pub api_server: ApiServer,
     /// Global's KDS.
-    pub global: GlobalKds,
+    pub global: Arc<GlobalKds>,
     /// The zone's name.
     pub zone_name: model::ZoneName,
     /// Where the zone's global is.

@@ -15,6 +15,7 @@ mod fuzz;
 pub mod global;
 mod messages;
 pub mod quota;
+pub mod rpc;
 pub mod snapshots;
 mod unanswered;
 pub mod zone;

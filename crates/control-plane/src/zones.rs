@@ -1,6 +1,7 @@
 //! Zones as global sees them: who is connected, on which key, and what is known of each connection.
 
 pub mod caller;
+pub(crate) mod first_seen;
 pub mod health;
 pub mod insight;
 pub mod registry;

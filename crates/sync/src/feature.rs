@@ -6,7 +6,7 @@ use crate::release::Release;
 
 /// A set of features.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Features(u16);
+pub struct Features(u32);
 
 impl Features {
     /// No feature.
@@ -33,6 +33,8 @@ impl Features {
     pub const SINCE_2_13: Self = Self(512);
     /// Everything that a version can say.
     pub const NEWEST: Self = Self(128 | 256 | 512);
+    /// It pings, so that its silence means something. Said in the headers of an RPC only.
+    pub const PING_HEALTH: Self = Self(1024);
     /// What a resource may need. The rest says how a peer speaks.
     pub(crate) const GATES: Self = Self(4 | 8 | 128 | 256 | 512);
     /// What real peers have.
@@ -40,7 +42,8 @@ impl Features {
     /// What our own two ends have beside that; a real peer ignores the names.
     pub const OURS: Self = Self(96);
 
-    const NAMES: [(&'static str, Self); 7] = [
+    const NAMES: [(&'static str, Self); 8] = [
+        ("zone-ping-health", Self::PING_HEALTH),
         ("zone-token", Self::ZONE_TOKEN),
         ("hash-suffix", Self::HASH_SUFFIX),
         ("hg-mz-selector", Self::HG_MZ_SELECTOR),
@@ -56,6 +59,14 @@ impl Features {
             .into_iter()
             .filter_map(|name| Self::NAMES.iter().find(|(known, _)| *known == name))
             .fold(Self::NONE, |all, (_, feature)| all | *feature)
+    }
+
+    /// Reads what the headers of an RPC say that a zone can do. They come as entries of their own or joined by commas
+    /// (contract: kds 3.1). What a zone says of the versions it has is not believed without hashed names: names with the
+    /// zone in front are not the names that the zone knows.
+    pub fn from_headers<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
+        let said = Self::from_names(values.into_iter().flat_map(|value| value.split(',')).map(str::trim));
+        if said.contains(Self::HASH_SUFFIX) { said } else { Self(said.0 & !Self::OURS.0) }
     }
 
     /// What a peer of this version can read. One that does not say its version, or is between releases, counts as newest.
@@ -128,5 +139,24 @@ mod tests {
         let ours = ["initial-resource-versions", "responses-in-parts"];
         assert_eq!(Features::OURS.names().collect::<Vec<_>>(), ours);
         assert!(!Features::ALL.contains(Features::PARTS), "a real peer gets nothing in parts");
+    }
+
+    #[test]
+    fn headers_come_one_by_one_or_joined() {
+        let both = Features::PING_HEALTH | Features::HASH_SUFFIX;
+        let check = |values: &[&str], expected| {
+            assert_eq!(Features::from_headers(values.iter().copied()), expected, "{values:?}");
+        };
+        check(&["zone-ping-health", "hash-suffix"], both);
+        check(&["zone-ping-health,hash-suffix"], both);
+        check(&["hash-suffix , zone-ping-health", "zone-token"], both | Features::ZONE_TOKEN);
+        check(&["hash-suffix"], Features::HASH_SUFFIX);
+        check(&["initial-resource-versions,hash-suffix,responses-in-parts"], Features::HASH_SUFFIX | Features::OURS);
+        check(&["initial-resource-versions,responses-in-parts,zone-ping-health"], Features::PING_HEALTH);
+        for none in [&[][..], &["hash"], &["HASH-SUFFIX"], &["hash-suffix;zone-ping-health"]] {
+            check(none, Features::NONE);
+        }
+        let said: Vec<_> = (both | Features::OURS).names().collect();
+        assert_eq!(said, ["zone-ping-health", "hash-suffix", "initial-resource-versions", "responses-in-parts"]);
     }
 }

@@ -23,10 +23,13 @@ use crate::{
     config::{AuthType, Config},
     kds::{
         global::{
-            admin::{AskError, Asker, Operation, Question},
-            router::{Parts, Port},
+            asker::{AskError, Asker, Question},
+            context::Context,
+            down,
+            router::Router,
         },
         quota::Quotas,
+        rpc::Operation,
     },
     limits::{self, PortName},
     observe::{
@@ -66,25 +69,23 @@ pub(super) async fn start(
     let registry = Registry::new(keys.ring(), config.global.auth.leeway);
     let metrics = common.metrics.register(KdsMetrics::register);
     let insights = common.insights().await?;
-    let port = Port::start(Parts {
+    let settings = Arc::clone(&config.global);
+    let down = down::Shared::start(store, &settings, &metrics, tasks).await;
+    let context = Arc::new(Context {
         store: Arc::clone(store),
         clock: clock.clone(),
-        keys: keys.clone(),
         registry: registry.clone(),
         insights: insights.clone(),
         metrics: metrics.clone(),
-        grpc_metrics: common.metrics.register(GrpcMetrics::register),
+        asker: Asker::default(),
+        quotas: Quotas::new(settings.zone_quota_resources, settings.zone_quota_bytes),
         us: common.us(String::new()),
-        max_message_size: config.global.max_msg_size,
-        quotas: Quotas::new(config.global.zone_quota_resources, config.global.zone_quota_bytes),
-        auth: config.global.auth.clone(),
-        msg_send_timeout: config.global.msg_send_timeout,
-        health_interval: config.global.health_poll_interval,
-        skip_prefixes: config.global.skip_prefixes.clone(),
+        settings,
         tasks: tasks.clone(),
-    })
-    .await
-    .context("make the snapshots of what zones get")?;
+    });
+    let down = down.context("make the snapshots of what zones get")?;
+    let calls = common.metrics.register(GrpcMetrics::register);
+    let router = Router::new(Arc::clone(&context), down, keys.clone(), calls);
     tasks.spawn(
         "sweeper",
         OnError::StopProgram,
@@ -107,7 +108,7 @@ pub(super) async fn start(
         tasks.spawn("zone-health", OnError::StopProgram, watch);
     }
 
-    let admin = Arc::new(ThroughZones { asker: port.asker.clone(), insights });
+    let admin = Arc::new(ThroughZones { asker: context.asker.clone(), insights });
     common.serve_rest(Side::Global, &keys, admin, &mut addresses).await?;
     common.readiness.ready("rest");
     let listener = limits::bind(common::any(config.global.grpc_port), "KDS")?;
@@ -125,7 +126,7 @@ pub(super) async fn start(
     tasks.spawn(
         "kds",
         OnError::StopProgram,
-        crate::kds::global::listener::serve(listener, tls, port, places, tasks.clone()),
+        crate::kds::global::listener::serve(listener, tls, Arc::new(router), places, tasks.clone()),
     );
     common.readiness.ready("kds");
     info!(target: "kuma-cp.run", mode = "global", version = crate::about::VERSION, instance = %common.instance, "started");

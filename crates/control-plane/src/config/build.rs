@@ -1,6 +1,6 @@
 //! From the merged values to a [`Config`]: reads each one as what it is, and collects every problem before it gives up.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -107,7 +107,7 @@ impl Builder<'_> {
         }
         let zone = self.zone_kds(global_address.as_ref(), proxy);
         let general_tls = self.tls("general");
-        let global = self.global_kds();
+        let global = Arc::new(self.global_kds());
         let api_server = self.api_server();
         let access = self.access();
         let config = Config {

@@ -1,8 +1,16 @@
-//! The global's port 5685.
+//! The global's port 5685: who calls, what they may open, and the streams themselves.
+//!
+//! ```text
+//! listener ──► router ──► down | up | admin | health ──► context
+//!                └──► auth, throttle                        └──► asker
+//! ```
 
-pub mod admin;
+pub(in crate::kds) mod admin;
+pub mod asker;
 pub(crate) mod auth;
-mod down;
+pub mod context;
+pub mod down;
+mod health;
 pub(crate) mod listener;
 pub mod router;
 mod throttle;

@@ -11,8 +11,12 @@ use wire::kuma::mesh::v1alpha1::{
 };
 
 use crate::kds::{
-    global::admin::{Answer, AskError, Asker, Operation, Question},
+    global::{
+        admin::Answer,
+        asker::{AskError, Asker, Question},
+    },
     messages::convert,
+    rpc::Operation,
 };
 
 fn inputs(methods: &[&str], direction: Direction, made: Vec<Vec<u8>>) -> Inputs {

@@ -1,19 +1,9 @@
 //! Reverse requests: global asks on a stream that the zone opened (contract: kds 8.5).
-//!
-//! Requests are correlated by id. An answer nobody waits for any more is ignored: an impatient REST client must not cost
-//! a zone its streams.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use model::ZoneName;
 use prost::Message as _;
-use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
 use tonic::{Code, Status};
 use tracing::{debug, info};
 use wire::kuma::mesh::v1alpha1::{
@@ -27,177 +17,12 @@ use crate::{
             inbound::Inbound,
             outbound::{Frames, NotSent},
         },
-        global::router::Port,
+        global::{asker::Question, context::Context},
         messages::convert,
+        rpc::Operation,
     },
-    zones::registry::StreamGuard,
+    zones::{insight::StreamName, registry::StreamGuard},
 };
-
-/// A zone that has not answered by then will not be waited for.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
-
-/// What can be asked of a proxy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Operation {
-    /// Envoy's configuration.
-    ConfigDump,
-    /// Envoy's statistics.
-    Stats,
-    /// Envoy's clusters.
-    Clusters,
-}
-
-impl Operation {
-    pub(crate) fn method(self) -> &'static str {
-        match self {
-            Self::ConfigDump => "StreamXDSConfigs",
-            Self::Stats => "StreamStats",
-            Self::Clusters => "StreamClusters",
-        }
-    }
-
-    /// The name of the request message, for error texts.
-    pub fn request_type(self) -> &'static str {
-        match self {
-            Self::ConfigDump => "XDSConfigRequest",
-            Self::Stats => "StatsRequest",
-            Self::Clusters => "ClustersRequest",
-        }
-    }
-
-    /// What people call it: in error texts and logs.
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::ConfigDump => "XDS Config Dump",
-            Self::Stats => "Stats",
-            Self::Clusters => "Clusters",
-        }
-    }
-}
-
-/// One question about a proxy, in the words of the zone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
-    /// What is asked.
-    pub operation: Operation,
-    /// The kind of the proxy: `Dataplane`.
-    pub kind: String,
-    /// The mesh.
-    pub mesh: String,
-    /// The name in the zone.
-    pub name: String,
-    /// JSON instead of text.
-    pub json: bool,
-    /// With endpoints (configuration only).
-    pub include_eds: bool,
-    /// Only what was used (statistics only).
-    pub used_only: bool,
-}
-
-/// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum AskError {
-    /// The zone has no such stream here.
-    #[error("client {zone} is not connected")]
-    NotConnected {
-        /// The zone.
-        zone: ZoneName,
-    },
-    /// The zone answered with an error.
-    #[error("{text}")]
-    Zone {
-        /// The zone's text.
-        text: String,
-    },
-    /// The zone did not answer in time.
-    #[error("the zone did not answer within {} s", ANSWER_DEADLINE.as_secs())]
-    Late,
-}
-
-/// Where a stream takes its questions from: request id and question.
-/// Boxed, because the channel of each of the three streams of each zone holds places for 32 of them.
-type Questions = mpsc::Sender<Box<(String, Question)>>;
-
-/// Asks zones. Cheap to clone.
-#[derive(Clone, Default)]
-pub struct Asker {
-    state: Arc<Mutex<State>>,
-}
-
-#[derive(Default)]
-struct State {
-    next: u64,
-    /// The streams of each zone and operation, oldest first: the newest is asked, and when it ends the one before it.
-    streams: BTreeMap<(ZoneName, Operation), Vec<(u64, Questions)>>,
-    waiting: BTreeMap<String, oneshot::Sender<Result<Bytes, String>>>,
-}
-
-impl Asker {
-    /// Asks a zone and waits for the answer.
-    pub async fn ask(&self, zone: &ZoneName, question: Question) -> Result<Bytes, AskError> {
-        let id = uuid::Uuid::new_v4().to_string();
-        let (answer, answered) = oneshot::channel();
-        let not_connected = || AskError::NotConnected { zone: zone.clone() };
-        let stream = {
-            let mut state = self.lock();
-            let streams = state.streams.get(&(zone.clone(), question.operation));
-            let (_, stream) = streams.and_then(|streams| streams.last()).cloned().ok_or_else(not_connected)?;
-            state.waiting.insert(id.clone(), answer);
-            stream
-        };
-        // Also when this future is dropped: whoever hung up leaves nothing behind.
-        let _forget = Forget { asker: self, id: &id };
-        let answer = async {
-            stream.send(Box::new((id.clone(), question))).await.map_err(|_gone| not_connected())?;
-            answered.await.map_err(|_gone| not_connected())?.map_err(|text| AskError::Zone { text })
-        };
-        tokio::time::timeout(ANSWER_DEADLINE, answer).await.unwrap_or(Err(AskError::Late))
-    }
-
-    pub(in crate::kds) fn opened(
-        &self,
-        zone: &ZoneName,
-        operation: Operation,
-    ) -> (u64, mpsc::Receiver<Box<(String, Question)>>) {
-        // Questions wait here only until the stream's task takes them.
-        let (sender, questions) = mpsc::channel(64);
-        let mut state = self.lock();
-        state.next += 1;
-        let id = state.next;
-        state.streams.entry((zone.clone(), operation)).or_default().push((id, sender));
-        (id, questions)
-    }
-
-    fn closed(&self, zone: &ZoneName, operation: Operation, id: u64) {
-        let mut state = self.lock();
-        let key = (zone.clone(), operation);
-        if let Some(streams) = state.streams.get_mut(&key) {
-            streams.retain(|(other, _)| *other != id);
-            if streams.is_empty() {
-                state.streams.remove(&key);
-            }
-        }
-    }
-
-    pub(in crate::kds) fn answered(&self, id: &str, answer: Result<Bytes, String>) -> bool {
-        self.lock().waiting.remove(id).is_some_and(|waiting| waiting.send(answer).is_ok())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-struct Forget<'a> {
-    asker: &'a Asker,
-    id: &'a str,
-}
-
-impl Drop for Forget<'_> {
-    fn drop(&mut self) {
-        self.asker.lock().waiting.remove(self.id);
-    }
-}
 
 /// The answer messages of the three streams, which differ in names only.
 pub(crate) trait Answer: prost::Message + Default + Send + 'static {
@@ -234,15 +59,15 @@ answer!(ClustersResponse, Operation::Clusters, clusters_response::Result::Cluste
 
 /// Serves one admin stream until it ends.
 pub(crate) async fn serve<A: Answer>(
-    port: Arc<Port>,
+    context: Arc<Context>,
     mut guard: StreamGuard,
     mut inbound: Inbound<A>,
     mut frames: Frames,
 ) -> Code {
     let zone = guard.caller().zone().clone();
-    let (id, mut questions) = port.asker.opened(&zone, A::OPERATION);
-    if port.ensure_zone(&zone).await.is_ok() {
-        port.insights.stream_opened(&zone, A::OPERATION.stream_name());
+    let (id, mut questions) = context.asker.opened(&zone, A::OPERATION);
+    if context.ensure_zone(&zone).await.is_ok() {
+        context.insights.stream_opened(&zone, stream_name(A::OPERATION));
     }
     info!(target: "kds.global", rpc = A::OPERATION.title(), zone = %zone, "Envoy Admin RPC stream started");
     let ended = loop {
@@ -252,7 +77,7 @@ pub(crate) async fn serve<A: Answer>(
             message = inbound.message() => match message {
                 Ok(Some(message)) => {
                     let (id, answer) = message.into_parts();
-                    if !port.asker.answered(&id, answer) {
+                    if !context.asker.answered(&id, answer) {
                         debug!(target: "kds.global", zone = %zone, "an answer came that nobody waits for");
                     }
                 }
@@ -270,8 +95,17 @@ pub(crate) async fn serve<A: Answer>(
             }
         }
     };
-    port.asker.closed(&zone, A::OPERATION, id);
+    context.asker.closed(&zone, A::OPERATION, id);
     frames.end_with(ended)
+}
+
+/// The stream as the insight names it.
+fn stream_name(operation: Operation) -> StreamName {
+    match operation {
+        Operation::ConfigDump => StreamName::ConfigDump,
+        Operation::Stats => StreamName::Stats,
+        Operation::Clusters => StreamName::Clusters,
+    }
 }
 
 fn encode(request_id: String, question: Question) -> Bytes {
@@ -298,6 +132,3 @@ fn encode(request_id: String, question: Question) -> Bytes {
     }
     .into()
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,5 +1,7 @@
 //! One GlobalToZoneSync stream at the global: the zone asks, global provides.
 
+mod shared;
+
 use std::sync::Arc;
 
 use sync::{Audience, Features, Reaction, Release, Sender, SizeNotice, Unreadable};
@@ -7,13 +9,14 @@ use tokio::{sync::watch, time::Instant};
 use tonic::{Code, Status};
 use tracing::{debug, info, warn};
 
+pub use self::shared::Shared;
 use crate::{
     kds::{
         frames::{
             inbound::Inbound,
             outbound::{Frames, NotSent},
         },
-        global::router::Port,
+        global::context::Context,
         messages::{
             convert::{self, clip},
             request::Request,
@@ -33,21 +36,23 @@ const KINDS: usize = 128;
 
 /// Serves the stream until it ends, then tells the peer why.
 pub(crate) async fn serve(
-    port: Arc<Port>,
+    context: Arc<Context>,
+    shared: Arc<Shared>,
     mut guard: StreamGuard,
     mut inbound: Inbound<Request>,
     mut frames: Frames,
     token_provided: bool,
 ) -> Code {
     let zone = guard.caller().zone().clone();
-    if let Err(status) = port.ensure_zone(&zone).await {
+    if let Err(status) = context.ensure_zone(&zone).await {
         return frames.end_with(Some(status));
     }
-    port.insights.stream_opened(&zone, StreamName::GlobalToZone);
-    let subscription = port.insights.subscribe(&zone, token_provided);
-    let unanswered = Unanswered::new(port.msg_send_timeout);
+    context.insights.stream_opened(&zone, StreamName::GlobalToZone);
+    let subscription = context.insights.subscribe(&zone, token_provided);
+    let unanswered = Unanswered::new(context.settings.msg_send_timeout);
     let mut stream = Stream {
-        port: &port,
+        context: &context,
+        shared: &shared,
         guard: &mut guard,
         subscription: &subscription,
         provider: None,
@@ -55,7 +60,7 @@ pub(crate) async fn serve(
         unanswered,
     };
     let status = stream.run(&mut inbound, &mut frames).await;
-    port.insights.unsubscribe(&zone, &subscription);
+    context.insights.unsubscribe(&zone, &subscription);
     match &status {
         Some(status) => {
             info!(target: "kds.global", zone = %zone, code = ?status.code(), reason = %clip(status.message()), "GlobalToZoneSync ended");
@@ -66,7 +71,8 @@ pub(crate) async fn serve(
 }
 
 struct Stream<'a> {
-    port: &'a Arc<Port>,
+    context: &'a Context,
+    shared: &'a Shared,
     guard: &'a mut StreamGuard,
     subscription: &'a str,
     /// Known after the first request: its features decide what the zone sees.
@@ -142,13 +148,13 @@ impl Stream<'_> {
                 }
             }
             Reaction::Acknowledged { kind, nonce } => {
-                self.port.metrics.acknowledged(&kind);
-                self.port.insights.acknowledged(&zone, self.subscription, &kind);
+                self.context.metrics.acknowledged(&kind);
+                self.context.insights.acknowledged(&zone, self.subscription, &kind);
                 debug!(target: "kds.global", zone = %zone, kind, nonce, "acknowledged");
             }
             Reaction::Rejected { kind, nonce, reason } => {
-                self.port.metrics.rejected(zone.as_str(), &kind, &reason);
-                self.port.insights.rejected(&zone, self.subscription, &kind, &reason);
+                self.context.metrics.rejected(zone.as_str(), &kind, &reason);
+                self.context.insights.rejected(&zone, self.subscription, &kind, &reason);
                 warn!(target: "kds.global", zone = %zone, kind, nonce, reason = %clip(&reason), "the zone rejected a response; what was not rejected is in force there");
             }
             Reaction::Repeated { .. } => {}
@@ -159,11 +165,11 @@ impl Stream<'_> {
     /// Keeps what the zone says of itself, and ends an older instance of it.
     fn describe(&mut self, peer: &Peer) {
         let zone = self.guard.caller().zone();
-        self.port.insights.described(zone, self.subscription, peer);
+        self.context.insights.described(zone, self.subscription, peer);
         if peer.instance.is_empty() {
             return;
         }
-        for closed in self.port.registry.identify(self.guard.id(), &peer.instance) {
+        for closed in self.context.registry.identify(self.guard.id(), &peer.instance) {
             if let CloseReason::Replaced { by } = &closed.reason {
                 warn!(target: "kds.global", zone = %zone, instance = %clip(by), method = closed.method, "two instances of one zone, the older one is ended");
             }
@@ -174,7 +180,7 @@ impl Stream<'_> {
     async fn provider(&self, peer: &Peer) -> Result<Provider, Status> {
         let version = peer.version.version.as_str();
         let features = Features::from_names(peer.features.iter().map(String::as_str)) | Features::of_version(version);
-        let snapshots = self.port.snapshots(features).await?;
+        let snapshots = self.shared.snapshots(features).await?;
         let mut world = snapshots.subscribe();
         let drops_rejected_batches = Release::parse(version).is_some_and(Release::drops_rejected_batches);
         let zone = self.guard.caller().zone().as_str().to_owned();
@@ -183,7 +189,7 @@ impl Stream<'_> {
             sender.on_snapshot(Arc::clone(snapshot));
         }
         let hashed = features.contains(Features::HASH_SUFFIX);
-        let client = self.port.metrics.client(&peer.version.version);
+        let client = self.context.metrics.client(&peer.version.version);
         Ok(Provider { sender, world, kinds: 0, hashed, _client: client })
     }
 
@@ -191,40 +197,40 @@ impl Stream<'_> {
     fn send(&mut self, frames: &mut Frames) -> Result<(), Option<Status>> {
         let zone = self.guard.caller().zone().clone();
         let Some(provider) = &mut self.provider else { return Ok(()) };
-        let limit = self.port.max_message_size;
+        let limit = self.context.settings.max_msg_size;
         loop {
             // Room for the frame first: a peer that does not read must not make the sender forget a response.
             let room = match frames.reserve() {
                 Ok(room) => room,
                 Err(NotSent::Gone) => return Err(None),
                 Err(NotSent::Full) => {
-                    self.port.metrics.not_read("");
+                    self.context.metrics.not_read("");
                     return Err(Some(Status::resource_exhausted("the zone does not read its responses")));
                 }
             };
             let Some(response) = provider.sender.next_within(limit) else { break };
-            let frame = self.port.frame(&response, provider.hashed);
-            self.port.metrics.sent(&response.kind, frame.len());
-            self.port.insights.sent(&zone, self.subscription, &response.kind);
+            let frame = self.shared.frame(&response, provider.hashed);
+            self.context.metrics.sent(&response.kind, frame.len());
+            self.context.insights.sent(&zone, self.subscription, &response.kind);
             self.unanswered.sent(&response.kind, Instant::now());
             debug!(target: "kds.global", zone = %zone, kind = response.kind, nonce = response.nonce, changed = response.changed.len(), removed = response.removed.len(), "sent");
             room.send(frame);
         }
         for unreadable in provider.sender.take_unreadable() {
-            self.port.insights.unreadable(&zone, &unreadable);
+            self.context.insights.unreadable(&zone, &unreadable);
             let Unreadable { kind, since, not_sent, in_part, .. } = &unreadable;
             if unreadable.is_over() {
                 info!(target: "kds.global", zone = %zone, kind, "the version of the zone reads all of a type again");
             } else {
-                self.port.metrics.unreadable(zone.as_str(), kind);
+                self.context.metrics.unreadable(zone.as_str(), kind);
                 warn!(target: "kds.global", zone = %zone, kind, since, not_sent, in_part, "the version of the zone cannot read some resources of a type: they are not sent, or mean nothing there in part; update the zone, or write them in the older form");
             }
         }
         for notice in provider.sender.take_size_notices() {
-            self.port.insights.sized(&zone, &notice, limit);
+            self.context.insights.sized(&zone, &notice, limit);
             match notice {
                 SizeNotice::TooLarge { kind, resource, bytes } => {
-                    self.port.metrics.too_large(zone.as_str(), &kind);
+                    self.context.metrics.too_large(zone.as_str(), &kind);
                     let resource = resource.map(|name| name.to_string());
                     warn!(target: "kds.global", zone = %zone, kind, resource, bytes, limit, "a type does not fit into one message and is not sent; the other types are");
                 }
@@ -240,20 +246,20 @@ impl Stream<'_> {
     fn report_overdue(&mut self) {
         let zone = self.guard.caller().zone();
         let limit = self.unanswered.limit();
-        let since = self.port.clock.now().checked_sub(limit).ok();
+        let since = self.context.clock.now().checked_sub(limit).ok();
         for kind in self.unanswered.report(Instant::now()) {
-            self.port.metrics.unacknowledged(zone.as_str(), &kind);
-            self.port.insights.unacknowledged(zone, &kind, since);
+            self.context.metrics.unacknowledged(zone.as_str(), &kind);
+            self.context.insights.unacknowledged(zone, &kind, since);
             warn!(target: "kds.global", zone = %zone, kind, seconds = limit.as_secs(), "the zone does not acknowledge a response; changes of this type wait until it does");
         }
     }
 
     fn answered(&mut self, kind: &str) {
         let Some(answered) = self.unanswered.answered(kind, Instant::now()) else { return };
-        self.port.metrics.delivered(answered.took);
+        self.context.metrics.delivered(answered.took);
         if answered.reported {
             let zone = self.guard.caller().zone();
-            self.port.insights.unacknowledged(zone, kind, None);
+            self.context.insights.unacknowledged(zone, kind, None);
             info!(target: "kds.global", zone = %zone, kind, seconds = answered.took.as_secs(), "the zone acknowledged a response at last");
         }
     }

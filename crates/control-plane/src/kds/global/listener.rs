@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use crate::{
-    kds::global::router::{Connection, Port},
+    kds::global::router::{Connection, Router},
     limits::{self, Accepted, Place, Stalls, accept},
     tasks::Tasks,
     zones::registry::{ConnectionGuard, Standing},
@@ -35,16 +35,16 @@ const STREAM_WINDOW: u32 = 65_535;
 pub(crate) async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    port: Arc<Port>,
+    router: Arc<Router>,
     places: Arc<limits::Port>,
     tasks: Tasks,
 ) -> anyhow::Result<()> {
     let owner = tasks.clone();
-    let connection = move |accepted| connection(accepted, tls.clone(), Arc::clone(&port), owner.clone());
+    let connection = move |accepted| connection(accepted, tls.clone(), Arc::clone(&router), owner.clone());
     accept(listener, places, tasks, "kds-connection", connection).await
 }
 
-async fn connection(accepted: Accepted, tls: Option<TlsAcceptor>, port: Arc<Port>, tasks: Tasks) {
+async fn connection(accepted: Accepted, tls: Option<TlsAcceptor>, router: Arc<Router>, tasks: Tasks) {
     let Accepted { stream, peer, place } = accepted;
     // Biased: what came while this program was short of time is read before anybody is called late.
     let secured = tokio::select! {
@@ -59,9 +59,9 @@ async fn connection(accepted: Accepted, tls: Option<TlsAcceptor>, port: Arc<Port
     match secured {
         Ok(io) => {
             place.touch();
-            let known = port.registry.connect();
+            let known = router.context().registry.connect();
             let connection = Connection { id: known.id(), peer, refused: Arc::default() };
-            serve_http2(io, connection, known, place, port, tasks).await;
+            serve_http2(io, connection, known, place, router, tasks).await;
         }
         Err(error) => debug!(target: "kds", peer = %peer, error = %error, "TLS handshake failed"),
     }
@@ -87,14 +87,14 @@ async fn serve_http2(
     connection: Connection,
     mut known: ConnectionGuard,
     place: Place,
-    port: Arc<Port>,
+    router: Arc<Router>,
     tasks: Tasks,
 ) {
     let peer = connection.peer;
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let (port, connection) = (Arc::clone(&port), connection.clone());
+        let (router, connection) = (Arc::clone(&router), connection.clone());
         // Boxed, so that it is gone when the call is answered: its place stays for as long as the stream.
-        Box::pin(async move { Ok::<_, std::convert::Infallible>(port.call(connection, request).await) })
+        Box::pin(async move { Ok::<_, std::convert::Infallible>(router.call(connection, request).await) })
     });
     let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())

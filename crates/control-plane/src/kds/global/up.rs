@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::Kind;
-use sync::Receiver;
+use sync::{Features, Receiver};
 use tonic::{Code, Status};
 use tracing::{info, warn};
 use wire::envoy::service::discovery::v3::DeltaDiscoveryResponse;
@@ -15,7 +15,7 @@ use crate::{
             inbound::Inbound,
             outbound::{Frames, NotSent},
         },
-        global::router::{HeaderFeatures, Port},
+        global::context::Context,
         messages::{
             convert::{self, clip},
             node,
@@ -26,17 +26,17 @@ use crate::{
 
 /// Serves the stream until it ends, then tells the peer why.
 pub(crate) async fn serve(
-    port: Arc<Port>,
+    context: Arc<Context>,
     mut guard: StreamGuard,
     mut inbound: Inbound<DeltaDiscoveryResponse>,
     mut frames: Frames,
-    peer: HeaderFeatures,
+    zone_can: Features,
 ) -> Code {
     let zone = guard.caller().zone().clone();
-    let ended = match port.ensure_zone(&zone).await {
+    let ended = match context.ensure_zone(&zone).await {
         Ok(()) => {
-            port.insights.stream_opened(&zone, StreamName::ZoneToGlobal);
-            run(&port, &mut guard, &mut inbound, &mut frames, peer).await
+            context.insights.stream_opened(&zone, StreamName::ZoneToGlobal);
+            run(&context, &mut guard, &mut inbound, &mut frames, zone_can).await
         }
         Err(status) => Some(status),
     };
@@ -51,32 +51,32 @@ pub(crate) async fn serve(
 
 /// Returns the status to end with, or `None` if the peer is gone.
 async fn run(
-    port: &Arc<Port>,
+    context: &Context,
     guard: &mut StreamGuard,
     inbound: &mut Inbound<DeltaDiscoveryResponse>,
     frames: &mut Frames,
-    peer: HeaderFeatures,
+    zone_can: Features,
 ) -> Option<Status> {
     let zone = guard.caller().zone().clone();
     let kinds: Vec<Kind> = Kind::all().filter(|kind| kind.flow.zone_to_global()).collect();
     let mut receiver = Receiver::new(kinds);
     let applier = Applier::new(
-        Arc::clone(&port.store),
-        port.clock.clone(),
-        Origin::Zone { name: zone.as_str().to_owned(), prefix_names: !peer.hash_suffix },
-        port.metrics.clone(),
+        Arc::clone(&context.store),
+        context.clock.clone(),
+        Origin::Zone { name: zone.as_str().to_owned(), prefix_names: !zone_can.contains(Features::HASH_SUFFIX) },
+        context.metrics.clone(),
     )
-    .within(port.quotas.clone());
-    if peer.initial_versions {
-        receiver = match applier.with_versions(receiver, port.max_message_size).await {
+    .within(context.quotas.clone());
+    if zone_can.contains(Features::INITIAL_VERSIONS) {
+        receiver = match applier.with_versions(receiver, context.settings.max_msg_size).await {
             Ok(receiver) => receiver,
             Err(error) => return Some(Status::unavailable(format!("cannot read what the zone reported: {error}"))),
         };
     }
     for request in receiver.first_requests() {
-        let frame = convert::request_frame(request, node::first(zone.as_str(), &port.us));
+        let frame = convert::request_frame(request, node::first(zone.as_str(), &context.us));
         if let Err(not_sent) = frames.send(frame) {
-            return unread(port, not_sent);
+            return unread(context, not_sent);
         }
     }
     loop {
@@ -96,7 +96,7 @@ async fn run(
             Err(malformed) => return Some(convert::malformed_status(&malformed)),
         };
         // Only zones of ours send a first response in parts.
-        incoming.more &= peer.parts;
+        incoming.more &= zone_can.contains(Features::PARTS);
         let (kind, nonce) = (incoming.kind.clone(), incoming.nonce.clone());
         let plan = match receiver.on_response(incoming) {
             Ok(plan) => plan,
@@ -112,23 +112,23 @@ async fn run(
         };
         if !outcome.rejected.is_empty() {
             let reason = outcome.rejected.join("\n");
-            port.insights.rejected_here(&zone, &kind, &reason);
+            context.insights.rejected_here(&zone, &kind, &reason);
             warn!(target: "kds.global", zone = %zone, kind, reason = %clip(&reason), "rejected resources of the zone");
         }
-        port.metrics.attribution_rewrites(&kind, applier.take_rewrites());
+        context.metrics.attribution_rewrites(&kind, applier.take_rewrites());
         let answer = receiver.applied(&kind, &nonce, outcome);
         if let Err(not_sent) = frames.send(convert::request_frame(answer, node::later(zone.as_str()))) {
-            return unread(port, not_sent);
+            return unread(context, not_sent);
         }
     }
 }
 
 /// What a frame that could not be sent means for the stream.
-fn unread(port: &Port, not_sent: NotSent) -> Option<Status> {
+fn unread(context: &Context, not_sent: NotSent) -> Option<Status> {
     match not_sent {
         NotSent::Gone => None,
         NotSent::Full => {
-            port.metrics.not_read("");
+            context.metrics.not_read("");
             Some(Status::resource_exhausted("the zone does not read its answers"))
         }
     }

@@ -18,6 +18,7 @@ use super::{
     sanitise::sanitise,
     session::{Channel, Session, next},
 };
+use crate::kds::rpc::{Operation, Rpc};
 
 /// One request, whatever it takes.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
@@ -42,7 +43,7 @@ pub(super) async fn serve(session: &Session, channel: Channel) -> Status {
 
 /// The request messages of the three streams, which differ in names only.
 trait Ask: prost::Message + Default + Send + Sync + 'static {
-    const PATH: &'static str;
+    const OPERATION: Operation;
 
     fn subject(&self) -> Subject<'_>;
 
@@ -65,7 +66,7 @@ struct Subject<'a> {
 
 async fn stream<A: Ask>(session: &Session, channel: Channel) -> Status {
     let (frames, outbound) = mpsc::channel::<Bytes>(AT_ONCE);
-    let mut inbound = match session.open::<A>(channel, A::PATH, outbound).await {
+    let mut inbound = match session.open::<A>(channel, Rpc::Admin(A::OPERATION), outbound).await {
         Ok(inbound) => inbound,
         Err(status) => return tolerated(status).await,
     };
@@ -155,7 +156,7 @@ async fn get(host: &str, port: u16, path: &str) -> Result<Bytes, String> {
 }
 
 impl Ask for XdsConfigRequest {
-    const PATH: &'static str = "/kuma.mesh.v1alpha1.GlobalKDSService/StreamXDSConfigs";
+    const OPERATION: Operation = Operation::ConfigDump;
 
     fn subject(&self) -> Subject<'_> {
         Subject { kind: &self.resource_type, mesh: &self.resource_mesh, name: &self.resource_name }
@@ -180,7 +181,7 @@ impl Ask for XdsConfigRequest {
 }
 
 impl Ask for StatsRequest {
-    const PATH: &'static str = "/kuma.mesh.v1alpha1.GlobalKDSService/StreamStats";
+    const OPERATION: Operation = Operation::Stats;
 
     fn subject(&self) -> Subject<'_> {
         Subject { kind: &self.resource_type, mesh: &self.resource_mesh, name: &self.resource_name }
@@ -206,7 +207,7 @@ impl Ask for StatsRequest {
 }
 
 impl Ask for ClustersRequest {
-    const PATH: &'static str = "/kuma.mesh.v1alpha1.GlobalKDSService/StreamClusters";
+    const OPERATION: Operation = Operation::Clusters;
 
     fn subject(&self) -> Subject<'_> {
         Subject { kind: &self.resource_type, mesh: &self.resource_mesh, name: &self.resource_name }

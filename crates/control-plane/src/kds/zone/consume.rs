@@ -25,9 +25,9 @@ use crate::kds::{
         convert::{self, clip},
         node,
     },
+    rpc::Rpc,
 };
 
-const PATH: &str = "/kuma.mesh.v1alpha1.KDSSyncService/GlobalToZoneSync";
 /// A global that has not answered the first ping by then is taken for one that can do what every global can.
 const LEARN_WITHIN: Duration = Duration::from_secs(1);
 
@@ -64,7 +64,7 @@ impl Session {
         }
         opened.notify_one();
         // A real global opens the stream with its first response, so a lost watch can hold up even that.
-        let mut opening = Box::pin(self.open::<DeltaDiscoveryResponse>(channel, PATH, outbound));
+        let mut opening = Box::pin(self.open::<DeltaDiscoveryResponse>(channel, Rpc::GlobalToZoneSync, outbound));
         let mut inbound = None;
         let mut silence = Silence::new(self.patience, global);
         loop {

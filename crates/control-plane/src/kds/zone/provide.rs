@@ -22,16 +22,15 @@ use crate::kds::{
         convert::{self, clip},
         request::Request,
     },
+    rpc::Rpc,
     unanswered::Unanswered,
 };
-
-const PATH: &str = "/kuma.mesh.v1alpha1.KDSSyncService/ZoneToGlobalSync";
 
 impl Session {
     /// Runs until the stream ends.
     pub(super) async fn provide(&self, channel: Channel) -> Status {
         let (frames, outbound) = mpsc::channel::<Bytes>(FRAMES);
-        let mut inbound = match self.open::<Request>(channel, PATH, outbound).await {
+        let mut inbound = match self.open::<Request>(channel, Rpc::ZoneToGlobalSync, outbound).await {
             Ok(inbound) => inbound,
             Err(status) => return status,
         };

@@ -32,7 +32,7 @@ use super::{admin, dial::Dialer, ended::Ended, own_meshes::OwnMeshes, reports::R
 use crate::{
     about,
     clock::Clock,
-    kds::{frames::codec::Frames, messages::convert, snapshots::Snapshots},
+    kds::{frames::codec::Frames, messages::convert, rpc::Rpc, snapshots::Snapshots},
     zones::insight::Peer,
 };
 
@@ -92,12 +92,12 @@ impl Session {
         let streams = async {
             tokio::select! {
                 biased;
-                status = self.ping(channel.clone(), learn) => rpc("HealthCheck")(status),
+                status = self.ping(channel.clone(), learn) => rpc(Rpc::HealthCheck.method())(status),
                 status = self.consume(channel.clone(), learned, &opened) => match self.own_meshes.take_refusal() {
                     Some(refusal) => Ended::Refused(refusal),
-                    None => rpc("GlobalToZoneSync")(status),
+                    None => rpc(Rpc::GlobalToZoneSync.method())(status),
                 },
-                status = async { opened.notified().await; self.provide(channel.clone()).await } => rpc("ZoneToGlobalSync")(status),
+                status = async { opened.notified().await; self.provide(channel.clone()).await } => rpc(Rpc::ZoneToGlobalSync.method())(status),
                 status = admin::serve(&self, channel.clone()) => rpc("GlobalKDSService")(status),
             }
         };
@@ -123,7 +123,7 @@ impl Session {
         let metadata: &mut MetadataMap = request.metadata_mut();
         let value = |text: &str| MetadataValue::try_from(text).map_err(|_odd| Status::internal("a header is no text"));
         metadata.insert("client-id", value(self.zone.as_str())?);
-        for feature in ["zone-ping-health", "hash-suffix"].into_iter().chain(Features::OURS.names()) {
+        for feature in (Features::PING_HEALTH | Features::HASH_SUFFIX | Features::OURS).names() {
             metadata.append("features", value(feature)?);
         }
         for (key, text) in [("kds-version", "v3"), ("zone-version", "v3")] {
@@ -155,7 +155,7 @@ impl Session {
                 return status;
             }
             let codec = tonic_prost::ProstCodec::<ZoneHealthCheckRequest, ZoneHealthCheckResponse>::default();
-            let path = PathAndQuery::from_static("/kuma.mesh.v1alpha1.GlobalKDSService/HealthCheck");
+            let path = PathAndQuery::from_static(Rpc::HealthCheck.path());
             let answered = tokio::time::timeout(PING_DEADLINE, grpc.unary(request, path, codec)).await;
             match answered.unwrap_or_else(|_elapsed| Err(Status::deadline_exceeded("no answer to the ping"))) {
                 Ok(response) => {
@@ -186,7 +186,7 @@ impl Session {
     pub(super) async fn open<T: prost::Message + Default + Send + 'static>(
         &self,
         channel: Channel,
-        path: &'static str,
+        rpc: Rpc,
         outbound: mpsc::Receiver<Bytes>,
     ) -> Result<Streaming<T>, Status> {
         let mut grpc = Grpc::with_origin(channel, self.dialer.origin())
@@ -195,8 +195,8 @@ impl Session {
             .accept_compressed(tonic::codec::CompressionEncoding::Gzip);
         ready(&mut grpc).await?;
         let request = self.request(ReceiverStream::new(outbound))?;
-        let opened = grpc.streaming(request, PathAndQuery::from_static(path), Frames::<T>::default()).await?;
-        info!(target: "kds.zone", path, "stream opened");
+        let opened = grpc.streaming(request, PathAndQuery::from_static(rpc.path()), Frames::<T>::default()).await?;
+        info!(target: "kds.zone", path = rpc.path(), "stream opened");
         Ok(opened.into_inner())
     }
 }

@@ -1,0 +1,109 @@
+//! The RPCs between a zone and its global, as both ends call them (contract: kds 1.1). The zone opens all of them.
+
+/// One RPC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rpc {
+    /// Global provides, the zone asks.
+    GlobalToZoneSync,
+    /// The zone provides, global asks.
+    ZoneToGlobalSync,
+    /// Global asks for what a proxy of the zone says.
+    Admin(Operation),
+    /// The zone pings.
+    HealthCheck,
+}
+
+impl Rpc {
+    /// All of them.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::GlobalToZoneSync,
+        Self::ZoneToGlobalSync,
+        Self::Admin(Operation::ConfigDump),
+        Self::Admin(Operation::Stats),
+        Self::Admin(Operation::Clusters),
+        Self::HealthCheck,
+    ];
+
+    /// Returns the RPC of a request.
+    pub(crate) fn of(path: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rpc| rpc.path() == path)
+    }
+
+    /// The path of its requests.
+    pub(crate) const fn path(self) -> &'static str {
+        match self {
+            Self::GlobalToZoneSync => "/kuma.mesh.v1alpha1.KDSSyncService/GlobalToZoneSync",
+            Self::ZoneToGlobalSync => "/kuma.mesh.v1alpha1.KDSSyncService/ZoneToGlobalSync",
+            Self::Admin(Operation::ConfigDump) => "/kuma.mesh.v1alpha1.GlobalKDSService/StreamXDSConfigs",
+            Self::Admin(Operation::Stats) => "/kuma.mesh.v1alpha1.GlobalKDSService/StreamStats",
+            Self::Admin(Operation::Clusters) => "/kuma.mesh.v1alpha1.GlobalKDSService/StreamClusters",
+            Self::HealthCheck => "/kuma.mesh.v1alpha1.GlobalKDSService/HealthCheck",
+        }
+    }
+
+    /// Its service: the first part of the path.
+    pub(crate) fn service(self) -> &'static str {
+        self.parts().0
+    }
+
+    /// Its method: the last part of the path.
+    pub(crate) fn method(self) -> &'static str {
+        self.parts().1
+    }
+
+    /// Whether it has one request and one answer.
+    pub(crate) fn is_unary(self) -> bool {
+        self == Self::HealthCheck
+    }
+
+    fn parts(self) -> (&'static str, &'static str) {
+        self.path().trim_start_matches('/').split_once('/').unwrap_or_default()
+    }
+}
+
+/// What can be asked of a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Operation {
+    /// Envoy's configuration.
+    ConfigDump,
+    /// Envoy's statistics.
+    Stats,
+    /// Envoy's clusters.
+    Clusters,
+}
+
+impl Operation {
+    /// The name of the request message, for error texts.
+    pub fn request_type(self) -> &'static str {
+        match self {
+            Self::ConfigDump => "XDSConfigRequest",
+            Self::Stats => "StatsRequest",
+            Self::Clusters => "ClustersRequest",
+        }
+    }
+
+    /// What people call it: in error texts and logs.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::ConfigDump => "XDS Config Dump",
+            Self::Stats => "Stats",
+            Self::Clusters => "Clusters",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_rpc_is_found_by_its_path_and_no_other() {
+        for rpc in Rpc::ALL {
+            assert_eq!(Rpc::of(rpc.path()), Some(rpc));
+            assert_eq!(format!("/{}/{}", rpc.service(), rpc.method()), rpc.path());
+        }
+        for other in ["", "/", "/kuma.mesh.v1alpha1.MultiplexService/StreamMessage", "GlobalToZoneSync"] {
+            assert_eq!(Rpc::of(other), None, "{other}");
+        }
+    }
+}
