@@ -12,10 +12,10 @@ mod apply;
 mod frames;
 #[cfg(test)]
 mod fuzz;
-pub mod global;
+pub(crate) mod global;
 mod messages;
-pub mod quota;
-pub mod rpc;
-pub mod snapshots;
+pub(crate) mod quota;
+pub(crate) mod rpc;
+pub(crate) mod snapshots;
 mod unanswered;
-pub mod zone;
+pub(crate) mod zone;

@@ -1,6 +1,6 @@
 //! The server program `kuma-cp`: global and zone control planes assembled from the same parts.
 
-pub mod about;
+mod about;
 pub mod access;
 pub mod app;
 pub mod bootstrap;
@@ -8,12 +8,12 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 mod files;
-pub mod kds;
+mod kds;
 pub mod keys;
 mod limits;
 pub mod observe;
 pub mod resources;
 pub mod rest;
-pub mod tasks;
+mod tasks;
 pub mod tls;
 pub mod zones;

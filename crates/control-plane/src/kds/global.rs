@@ -6,12 +6,12 @@
 //! ```
 
 pub(in crate::kds) mod admin;
-pub mod asker;
+pub(crate) mod asker;
 pub(crate) mod auth;
-pub mod context;
-pub mod down;
+pub(crate) mod context;
+pub(crate) mod down;
 mod health;
 pub(crate) mod listener;
-pub mod router;
+pub(crate) mod router;
 mod throttle;
 mod up;

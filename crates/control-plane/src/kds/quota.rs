@@ -54,7 +54,7 @@ impl Usage {
 
 /// The quotas of all zones. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Quotas {
+pub(crate) struct Quotas {
     limit: Usage,
     /// What each zone has of each kind, as far as it is known.
     zones: Arc<Mutex<BTreeMap<String, BTreeMap<&'static str, Usage>>>>,
@@ -62,7 +62,7 @@ pub struct Quotas {
 
 impl Quotas {
     /// Returns quotas of so many resources and bytes for each zone.
-    pub fn new(resources: usize, bytes: usize) -> Self {
+    pub(crate) fn new(resources: usize, bytes: usize) -> Self {
         Self { limit: Usage { resources, bytes }, zones: Arc::default() }
     }
 

@@ -63,7 +63,7 @@ impl Rpc {
 
 /// What can be asked of a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Operation {
+pub(crate) enum Operation {
     /// Envoy's configuration.
     ConfigDump,
     /// Envoy's statistics.
@@ -74,7 +74,7 @@ pub enum Operation {
 
 impl Operation {
     /// The name of the request message, for error texts.
-    pub fn request_type(self) -> &'static str {
+    pub(crate) fn request_type(self) -> &'static str {
         match self {
             Self::ConfigDump => "XDSConfigRequest",
             Self::Stats => "StatsRequest",
@@ -83,7 +83,7 @@ impl Operation {
     }
 
     /// What people call it: in error texts and logs.
-    pub fn title(self) -> &'static str {
+    pub(crate) fn title(self) -> &'static str {
         match self {
             Self::ConfigDump => "XDS Config Dump",
             Self::Stats => "Stats",

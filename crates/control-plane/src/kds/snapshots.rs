@@ -24,7 +24,7 @@ use crate::{
 
 /// Which end provides, and how it maps.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Provider {
+pub(crate) enum Provider {
     /// Global, for zones that have the hash-suffix feature or not.
     Global {
         /// Whether names get their hash.
@@ -52,13 +52,13 @@ impl Provider {
 
 /// The snapshots of all kinds at one moment.
 #[derive(Debug, Default)]
-pub struct World {
+pub(crate) struct World {
     kinds: BTreeMap<&'static str, Arc<Snapshot>>,
 }
 
 impl World {
     /// Returns the snapshots, sorted by kind.
-    pub fn snapshots(&self) -> impl Iterator<Item = &Arc<Snapshot>> {
+    pub(crate) fn snapshots(&self) -> impl Iterator<Item = &Arc<Snapshot>> {
         self.kinds.values()
     }
 
@@ -74,14 +74,14 @@ impl World {
 
 /// A handle on the current snapshots. Cheap to clone.
 #[derive(Clone)]
-pub struct Snapshots {
+pub(crate) struct Snapshots {
     world: watch::Receiver<Arc<World>>,
 }
 
 impl Snapshots {
     /// Builds the first snapshots and keeps them up to date from then on. There are none before the first whole picture: a
     /// zone would take what is missing for deleted.
-    pub async fn start(
+    pub(crate) async fn start(
         provider: Provider,
         store: &Arc<dyn ResourceStore>,
         metrics: &KdsMetrics,
@@ -98,7 +98,7 @@ impl Snapshots {
     }
 
     /// Follows the snapshots.
-    pub fn subscribe(&self) -> watch::Receiver<Arc<World>> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<World>> {
         self.world.clone()
     }
 }

@@ -26,12 +26,12 @@ use store::ResourceStore;
 use tokio::{sync::Notify, time::Instant};
 use tracing::{error, info, warn};
 
-pub use self::{
+pub(crate) use self::{
     dial::{Dialer, Target, Trust},
     legacy_policies::LegacyPolicies,
     link::{Link, LinkState},
     own_meshes::OwnMeshes,
-    reports::{Rejections, Reports},
+    reports::Reports,
     token::{Token, TokenSource},
 };
 use crate::{
@@ -46,7 +46,7 @@ use crate::{
 };
 
 /// What the zone's end needs.
-pub struct Options {
+pub(crate) struct Options {
     /// The zone.
     pub zone: ZoneName,
     /// How to reach global.
@@ -99,7 +99,7 @@ struct Connection {
 }
 
 /// Keeps the connection until the program stops.
-pub async fn run(
+pub(crate) async fn run(
     options: Options,
     store: Arc<dyn ResourceStore>,
     clock: Clock,

@@ -21,7 +21,7 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
 
 /// One question about a proxy, in the words of the zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
+pub(crate) struct Question {
     /// What is asked.
     pub operation: Operation,
     /// The kind of the proxy: `Dataplane`.
@@ -40,7 +40,7 @@ pub struct Question {
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum AskError {
+pub(crate) enum AskError {
     /// The zone has no such stream here.
     #[error("client {zone} is not connected")]
     NotConnected {
@@ -64,7 +64,7 @@ type Questions = mpsc::Sender<Box<(String, Question)>>;
 
 /// Asks zones. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Asker {
+pub(crate) struct Asker {
     state: Arc<Mutex<State>>,
 }
 
@@ -78,7 +78,7 @@ struct State {
 
 impl Asker {
     /// Asks a zone and waits for the answer.
-    pub async fn ask(&self, zone: &ZoneName, question: Question) -> Result<Bytes, AskError> {
+    pub(crate) async fn ask(&self, zone: &ZoneName, question: Question) -> Result<Bytes, AskError> {
         let id = uuid::Uuid::new_v4().to_string();
         let (answer, answered) = oneshot::channel();
         let not_connected = || AskError::NotConnected { zone: zone.clone() };

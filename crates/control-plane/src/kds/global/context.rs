@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Shared by all streams.
-pub struct Context {
+pub(crate) struct Context {
     /// The store.
     pub store: Arc<dyn ResourceStore>,
     /// The clock.

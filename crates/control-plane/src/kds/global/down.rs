@@ -9,7 +9,7 @@ use tokio::{sync::watch, time::Instant};
 use tonic::{Code, Status};
 use tracing::{debug, info, warn};
 
-pub use self::shared::Shared;
+pub(crate) use self::shared::Shared;
 use crate::{
     kds::{
         frames::{

@@ -56,7 +56,7 @@ pub(crate) struct Connection {
 }
 
 /// Finds out who calls, and who answers.
-pub struct Router {
+pub(crate) struct Router {
     context: Arc<Context>,
     down: Arc<down::Shared>,
     keys: Keys,
@@ -66,7 +66,7 @@ pub struct Router {
 
 impl Router {
     /// Returns a router over these parts.
-    pub fn new(context: Arc<Context>, down: down::Shared, keys: Keys, calls: GrpcMetrics) -> Self {
+    pub(crate) fn new(context: Arc<Context>, down: down::Shared, keys: Keys, calls: GrpcMetrics) -> Self {
         Self { context, down: Arc::new(down), keys, calls, throttle: Throttle::new() }
     }
 

@@ -29,7 +29,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Where global is: host and port of the configured URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub(crate) struct Target {
     /// The host, as certificates must name it.
     pub host: String,
     /// The port.
@@ -48,7 +48,7 @@ impl fmt::Display for Target {
 
 /// Whom the zone believes to be global.
 #[derive(Clone)]
-pub enum Trust {
+pub(crate) enum Trust {
     /// Whoever a known authority says it is.
     Verified(Arc<ClientTrust>),
     /// Anybody, over TLS.
@@ -59,7 +59,7 @@ pub enum Trust {
 
 /// How to reach global.
 #[derive(Clone)]
-pub struct Dialer {
+pub(crate) struct Dialer {
     target: Target,
     trust: Trust,
     proxy: Option<Proxy>,
@@ -124,12 +124,12 @@ impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Io for T {}
 
 impl Dialer {
     /// Returns a dialer.
-    pub fn new(target: Target, trust: Trust, proxy: Option<Proxy>, clock: Clock) -> Self {
+    pub(crate) fn new(target: Target, trust: Trust, proxy: Option<Proxy>, clock: Clock) -> Self {
         Self { target, trust, proxy, clock }
     }
 
     /// Where it dials.
-    pub fn target(&self) -> &Target {
+    pub(crate) fn target(&self) -> &Target {
         &self.target
     }
 

@@ -18,14 +18,14 @@ use crate::observe::readiness::Readiness;
 const NAMED: usize = 10;
 
 /// The policies found so far.
-pub struct LegacyPolicies {
+pub(crate) struct LegacyPolicies {
     readiness: Readiness,
     found: Mutex<BTreeMap<(Kind, WireName), &'static str>>,
 }
 
 impl LegacyPolicies {
     /// Returns a record that tells `/ready` what it finds.
-    pub fn new(readiness: Readiness) -> Self {
+    pub(crate) fn new(readiness: Readiness) -> Self {
         Self { readiness, found: Mutex::default() }
     }
 

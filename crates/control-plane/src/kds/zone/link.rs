@@ -5,7 +5,7 @@ use tokio::sync::watch;
 
 /// The state of the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LinkState {
+pub(crate) enum LinkState {
     /// A connection is being made.
     Connecting,
     /// Global accepted the zone.
@@ -24,7 +24,7 @@ pub enum LinkState {
 
 impl LinkState {
     /// One line for people, or `None` when all is well.
-    pub fn trouble(&self) -> Option<String> {
+    pub(crate) fn trouble(&self) -> Option<String> {
         match self {
             Self::Connecting => Some("connecting to the global control plane".to_owned()),
             Self::Connected { .. } => None,
@@ -36,7 +36,7 @@ impl LinkState {
 
 /// Publishes the state. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Link(watch::Sender<LinkState>);
+pub(crate) struct Link(watch::Sender<LinkState>);
 
 impl Default for Link {
     fn default() -> Self {
@@ -58,7 +58,7 @@ impl Link {
     }
 
     /// Follows the state.
-    pub fn subscribe(&self) -> watch::Receiver<LinkState> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<LinkState> {
         self.0.subscribe()
     }
 }

@@ -63,7 +63,7 @@ pub(super) enum Refusal {
 }
 
 /// Guards what the zone had before it joined.
-pub struct OwnMeshes {
+pub(crate) struct OwnMeshes {
     folder: PathBuf,
     zone: String,
     /// `multizone.zone.kds.deleteOwnMeshes`.
@@ -78,7 +78,7 @@ pub struct OwnMeshes {
 
 impl OwnMeshes {
     /// Reads which kinds have joined. `durable` says that the store outlives the program.
-    pub fn new(folder: &Path, zone: &str, delete: bool, durable: bool) -> Self {
+    pub(crate) fn new(folder: &Path, zone: &str, delete: bool, durable: bool) -> Self {
         let text = if durable {
             files::read_text(&marker(folder, zone), files::TOKEN).unwrap_or_default()
         } else {
@@ -95,7 +95,7 @@ impl OwnMeshes {
     }
 
     /// A zone that starts without a global has none any more.
-    pub fn left(folder: &Path, zone: &str) -> io::Result<()> {
+    pub(crate) fn left(folder: &Path, zone: &str) -> io::Result<()> {
         match fs::remove_file(marker(folder, zone)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),

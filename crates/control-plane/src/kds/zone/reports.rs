@@ -16,7 +16,7 @@ use crate::{
 
 /// Where a connection reports. Cheap to clone.
 #[derive(Clone)]
-pub struct Reports {
+pub(crate) struct Reports {
     /// The insight of this zone in its own store.
     pub insights: Insights,
     /// The policies that a 3.0 zone would read differently.
@@ -29,7 +29,7 @@ pub struct Reports {
 
 /// What was rejected of each kind, and was said.
 #[derive(Default)]
-pub struct Rejections(Mutex<BTreeMap<Kind, String>>);
+pub(crate) struct Rejections(Mutex<BTreeMap<Kind, String>>);
 
 impl Rejections {
     /// Notes what is wrong with a kind, or nothing; returns whether that was not said before. Global sends what is wrong

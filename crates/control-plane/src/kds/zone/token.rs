@@ -15,11 +15,11 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// A token. Never shown.
 #[derive(Clone)]
-pub struct Token(Zeroizing<String>);
+pub(crate) struct Token(Zeroizing<String>);
 
 impl Token {
     /// Takes a token; what is no graphic character is dropped, as gRPC would refuse it in a header.
-    pub fn new(text: &str) -> Option<Self> {
+    pub(crate) fn new(text: &str) -> Option<Self> {
         let trimmed: String = text.chars().filter(char::is_ascii_graphic).collect();
         (!trimmed.is_empty()).then(|| Self(Zeroizing::new(trimmed)))
     }
@@ -38,7 +38,7 @@ impl PartialEq for Token {
 
 /// Why there is no token.
 #[derive(Debug, Error)]
-pub enum TokenError {
+pub(crate) enum TokenError {
     /// The file cannot be read.
     #[error("cannot read the token file `{}`: {cause}", path.display())]
     Unreadable {
@@ -57,7 +57,7 @@ pub enum TokenError {
 
 /// Where tokens come from.
 #[derive(Clone)]
-pub enum TokenSource {
+pub(crate) enum TokenSource {
     /// No token is configured.
     None,
     /// The setting holds it.
@@ -68,7 +68,7 @@ pub enum TokenSource {
 
 impl TokenSource {
     /// Reads the token as it is now.
-    pub async fn read(&self) -> Result<Option<Token>, TokenError> {
+    pub(crate) async fn read(&self) -> Result<Option<Token>, TokenError> {
         match self {
             Self::None => Ok(None),
             Self::Inline(token) => Ok(Some(token.clone())),

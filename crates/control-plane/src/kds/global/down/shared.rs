@@ -30,7 +30,7 @@ type Readers = (bool, &'static str, Option<Features>);
 type LastFrames = [Option<(Step, Bytes)>; 2];
 
 /// What global provides, for all zones.
-pub struct Shared {
+pub(crate) struct Shared {
     store: Arc<dyn ResourceStore>,
     settings: Arc<GlobalKds>,
     metrics: KdsMetrics,
@@ -43,7 +43,7 @@ pub struct Shared {
 
 impl Shared {
     /// Builds the first snapshots.
-    pub async fn start(
+    pub(crate) async fn start(
         store: &Arc<dyn ResourceStore>,
         settings: &Arc<GlobalKds>,
         metrics: &KdsMetrics,
