@@ -76,13 +76,6 @@ pub enum BootstrapError {
     Key,
 }
 
-impl BootstrapError {
-    /// Returns whether the same call may succeed later.
-    pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Store { source } if source.is_retryable())
-    }
-}
-
 /// Makes what a fresh global control plane has; returns what was missing.
 pub async fn global(
     store: &Arc<dyn ResourceStore>,

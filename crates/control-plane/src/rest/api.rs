@@ -3,10 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router,
     body::Body,
-    extract::{Request, State},
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
@@ -161,11 +159,6 @@ impl Api {
         let parts = Parts { clock, resources, keys, admin, settings, readiness };
         let (routes, room, answers, audit) = (Routes::all(), Room::new(), Answers::new(), Audit::new());
         Self(Arc::new(Inner { store, access, parts, authenticator, routes, room, answers, audit }))
-    }
-
-    /// Returns the API as a router. Each request must carry an [`Peer`] extension; one without is refused.
-    pub fn router(&self) -> Router {
-        Router::new().fallback(serve).with_state(self.clone())
     }
 
     /// Method and path of every route.
@@ -355,14 +348,6 @@ impl Api {
 
 const NO_GUI: &str = "<!doctype html>\n<html><head><title>GUI disabled</title></head><body><p>This control plane has no \
                       web interface. Use kumactl or the REST API.</p></body></html>\n";
-
-async fn serve(State(api): State<Api>, request: Request) -> Response {
-    match request.extensions().get::<Peer>() {
-        Some(peer) => api.answer(*peer, request).await,
-        // Without the address nobody can say whether the caller is the administrator of this machine.
-        None => ApiError::Unauthenticated.into_response(),
-    }
-}
 
 /// Whether tokens of a kind are issued.
 pub(crate) fn issues(settings: &Settings, kind: TokenKind) -> bool {
