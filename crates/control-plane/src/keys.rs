@@ -87,6 +87,7 @@ async fn follow(
 ) -> anyhow::Result<()> {
     let mut generation = 1;
     let mut age = Age::default();
+    age.is(secrets.freshness());
     loop {
         let changes = tokio::select! {
             () = tasks.stopping() => return Ok(()),

@@ -37,6 +37,12 @@ impl Hub {
         self.read().index.clone()
     }
 
+    /// Returns the version of the present index.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn version(&self) -> crate::Version {
+        self.read().index.version()
+    }
+
     /// Swaps in the next index that `change` makes of the present one, and tells the watchers.
     pub(crate) fn update<T, E>(&self, change: impl FnOnce(&mut Index) -> Result<(T, Vec<Event>), E>) -> Result<T, E> {
         let mut state = self.write();

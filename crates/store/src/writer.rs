@@ -132,7 +132,7 @@ impl<J: Journal> Writer<J> {
     /// All batches in one transaction: the database first, then the index and the watchers. An error means that none of
     /// them is in the index; whether it is in the database is in doubt.
     fn transact(&mut self, batches: &[Batch]) -> Result<Vec<Result<Applied, StoreError>>, StoreError> {
-        let (mut writing, missed) = self.journal.begin(self.hub.index().version())?;
+        let (mut writing, missed) = self.journal.begin(self.hub.version())?;
         take_over(&self.hub, missed);
         let mut index = self.hub.index();
         let before = index.version();
@@ -169,7 +169,7 @@ impl<J: Journal> Writer<J> {
 
     /// Makes sure that the index is what the database holds, also after a failed transaction.
     fn settle(&mut self) -> Result<(), StoreError> {
-        let missed = self.journal.catch_up(self.hub.index().version(), self.in_doubt)?;
+        let missed = self.journal.catch_up(self.hub.version(), self.in_doubt)?;
         self.in_doubt = false;
         take_over(&self.hub, missed);
         Ok(())

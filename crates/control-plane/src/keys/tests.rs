@@ -99,6 +99,18 @@ async fn no_deleted_key_lets_anybody_in_for_longer_than_is_said() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_control_plane_that_starts_with_a_store_that_is_behind_is_no_exception() {
+    let store = Database::new().instance();
+    store.fall_behind();
+    tokio::time::advance(LONGEST_BEHIND).await;
+    let keys = Keys::start(&(Arc::new(store.clone()) as Arc<dyn ResourceStore>), &Tasks::new()).await.unwrap();
+    assert!(keys.to_admit().is_err());
+    store.catch_up();
+    settle().await;
+    assert!(keys.to_admit().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_is_fresh_again_counts_from_the_start() {
     let store = Database::new().instance();
     let keys = Keys::start(&(Arc::new(store.clone()) as Arc<dyn ResourceStore>), &Tasks::new()).await.unwrap();

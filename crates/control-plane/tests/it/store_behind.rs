@@ -1,6 +1,5 @@
 //! A global control plane whose store does not hear what others write: who is in stays, nobody new is let in, and what was
 //! deleted elsewhere ends with the first fresh picture.
-#![expect(clippy::disallowed_methods, reason = "clients that block, and the test waits for them")]
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -12,7 +11,6 @@ use control_plane::{
 };
 use model::{Key, Kind};
 use prost::Message as _;
-use serde_json::json;
 use store::{
     Precondition, Query, ResourceStore,
     testing::{Database, Instance},
@@ -70,27 +68,20 @@ impl Global {
     }
 
     /// The answer of the REST API to who shows this token.
-    async fn rest(&self, method: &str, path: &str, token: &str, body: Option<&serde_json::Value>) -> (u16, String) {
+    fn rest(&self, method: &str, path: &str, token: &str, body: &str) -> (u16, String) {
         let url = format!("http://{}{path}", loopback(self.running.addresses().http));
-        let (method, token, body) = (method.to_owned(), token.to_owned(), body.cloned());
-        tokio::task::spawn_blocking(move || {
-            let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-            let request = http::Request::builder()
-                .method(method.as_str())
-                .uri(url)
-                .header("authorization", format!("Bearer {token}"))
-                .header("content-type", "application/json");
-            let body = body.map(|body| body.to_string()).unwrap_or_default();
-            let mut response = agent.run(request.body(body).unwrap()).unwrap();
-            (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
-        })
-        .await
-        .unwrap()
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let request = http::Request::builder()
+            .method(method)
+            .uri(url)
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", "application/json");
+        let mut response = agent.run(request.body(body.to_owned()).unwrap()).unwrap();
+        (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
     }
 
-    async fn ready(&self) -> (u16, String) {
-        let address = loopback(self.running.addresses().diagnostics);
-        tokio::task::spawn_blocking(move || client::ask(address, "GET", "/ready", None)).await.unwrap()
+    fn ready(&self) -> (u16, String) {
+        client::ask(loopback(self.running.addresses().diagnostics), "GET", "/ready", None)
     }
 
     /// The token that the control plane made for its administrator.
@@ -136,8 +127,8 @@ fn subscribe(kind: &str) -> Vec<u8> {
 async fn who_is_in_stays_and_nobody_new_is_let_in_while_the_store_is_behind() {
     let global = Global::start().await;
     let admin = global.admin_token().await;
-    let wanted = json!({"zone": "west", "validFor": "1h"});
-    let (status, token) = global.rest("POST", "/tokens/control-plane", &admin, Some(&wanted)).await;
+    let wanted = r#"{"zone": "west", "validFor": "1h"}"#;
+    let (status, token) = global.rest("POST", "/tokens/control-plane", &admin, wanted);
     assert_eq!(status, 200, "{token}");
     let peer = global.peer().await;
     let mut session = open(&peer, DOWN, &token);
@@ -161,9 +152,9 @@ async fn who_is_in_stays_and_nobody_new_is_let_in_while_the_store_is_behind() {
     })
     .await;
     assert!(refused.message.contains("try again later"), "{refused:?}");
-    let (status, said) = soon(async || Some(global.ready().await).filter(|(status, _)| *status != 200)).await;
+    let (status, said) = soon(async || Some(global.ready()).filter(|(status, _)| *status != 200)).await;
     assert!(status == 503 && said.starts_with("store: behind since ") && said.lines().count() == 1, "{said}");
-    let (status, said) = global.rest("GET", "/meshes", &admin, None).await;
+    let (status, said) = global.rest("GET", "/meshes", &admin, "");
     assert!(status == 503 && said.contains("tokens cannot be checked"), "{status} {said}");
     let mut ping = open(&peer, PING, &token);
     ping.send(&ZoneHealthCheckRequest::default().encode_to_vec());
@@ -178,7 +169,7 @@ async fn who_is_in_stays_and_nobody_new_is_let_in_while_the_store_is_behind() {
     let mut again = open(&global.peer().await, DOWN, &token);
     again.half_close();
     assert_eq!(again.ended().await.code, UNAUTHENTICATED);
-    assert_eq!(global.rest("GET", "/meshes", &admin, None).await.0, 200, "the other keys are as good as before");
+    assert_eq!(global.rest("GET", "/meshes", &admin, "").0, 200, "the other keys are as good as before");
     let (finished, failure) = global.running.stop(Duration::from_secs(10)).await;
     assert_eq!((finished, failure), (true, None));
 }

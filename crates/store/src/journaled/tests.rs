@@ -26,6 +26,8 @@ struct Commits {
     away: bool,
     /// The next commit is kept, and said to have failed.
     lies_once: bool,
+    /// What somebody else commits just before the next transaction starts.
+    meanwhile: Option<(Version, Vec<Event>)>,
 }
 
 impl Log {
@@ -68,8 +70,10 @@ impl Journal for LogJournal {
     type Writing<'a> = LogWriting<'a>;
 
     fn begin(&mut self, known: Version) -> Result<(LogWriting<'_>, Missed), StoreError> {
-        let log = self.0.lock();
+        let mut log = self.0.lock();
         log.reach()?;
+        let meanwhile = log.meanwhile.take();
+        log.commits.extend(meanwhile);
         let missed = log.missed(known);
         Ok((LogWriting { log, changes: Vec::new() }, missed))
     }
@@ -128,8 +132,8 @@ fn zone(name: &str) -> Key {
     Key::global(Kind::ZONE, name)
 }
 
-async fn put(store: &Journaled, name: &str) -> Result<Version, StoreError> {
-    let resource = Resource {
+fn resource(name: &str) -> Resource {
+    Resource {
         key: zone(name),
         labels: Labels::new(),
         spec: "{}".into(),
@@ -137,8 +141,11 @@ async fn put(store: &Journaled, name: &str) -> Result<Version, StoreError> {
         owner: None,
         created: Timestamp::UNIX_EPOCH,
         modified: Timestamp::UNIX_EPOCH,
-    };
-    store.put(resource, Precondition::Absent).await
+    }
+}
+
+async fn put(store: &Journaled, name: &str) -> Result<Version, StoreError> {
+    store.put(resource(name), Precondition::Absent).await
 }
 
 /// What a watch has ready, shortened.
@@ -169,6 +176,23 @@ async fn versions_and_conditions_hold_between_stores_on_one_journal() {
     assert_eq!(refused, Err(StoreError::AlreadyExists { key: zone("b") }));
     let stored = here.get(&zone("c")).await.unwrap().unwrap();
     assert_eq!(stored.version, Version(3));
+}
+
+#[tokio::test]
+async fn what_is_committed_just_before_a_transaction_counts_in_it() {
+    let log = Log::default();
+    let store = log.store();
+    let mut watch = store.watch(Kinds::All);
+    told(&mut watch);
+    let meanwhile = |name: &str, version: Version| {
+        let stored = Stored { resource: Arc::new(resource(name)), version };
+        log.lock().meanwhile = Some((version, vec![Event::Apply(stored)]));
+    };
+    meanwhile("a", Version(1));
+    assert_eq!(put(&store, "a").await, Err(StoreError::AlreadyExists { key: zone("a") }));
+    meanwhile("b", Version(2));
+    assert_eq!(put(&store, "c").await, Ok(Version(3)));
+    assert_eq!(told(&mut watch), ["+a", "+b", "+c"]);
 }
 
 #[tokio::test]

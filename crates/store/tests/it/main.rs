@@ -7,6 +7,7 @@ mod crash;
 mod disk;
 mod file;
 mod full_disk;
+mod lacking;
 mod mirror;
 mod model;
 mod process;
