@@ -36,16 +36,16 @@ pub async fn run(config: Config, log: Log) -> anyhow::Result<()> {
         _ = interrupt.recv() => {}
         () = running.tasks().stopping() => {}
     }
-    info!(target: "kuma-cp.run", "stopping, a second signal ends at once");
+    info!("stopping, a second signal ends at once");
     let (finished, failure) = tokio::select! {
         ended = running.stop(GRACE) => ended,
         _ = terminate.recv() => (false, None),
         _ = interrupt.recv() => (false, None),
     };
     if finished {
-        info!(target: "kuma-cp.run", "all components have stopped");
+        info!("all components have stopped");
     } else {
-        warn!(target: "kuma-cp.run", "forcefully stopped");
+        warn!("forcefully stopped");
     }
     match failure {
         Some(failure) => Err(anyhow::anyhow!(failure)),

@@ -98,7 +98,7 @@ async fn follow(
         if changes.iter().any(matters) {
             generation += 1;
             rings.send_replace(Arc::new(build(generation, secrets.picture())));
-            info!(target: "keys", generation, "key ring rebuilt");
+            info!(generation, "key ring rebuilt");
         }
         age.is(secrets.freshness());
         said.send_replace(secrets.freshness());
@@ -118,11 +118,11 @@ impl Age {
         match (self.behind_since, since) {
             (None, Some(_)) => {
                 let seconds = LONGEST_BEHIND.as_secs();
-                warn!(target: "keys", seconds, "the store is behind: tokens are checked with the keys of before for so long");
+                warn!(seconds, "the store is behind: tokens are checked with the keys of before for so long");
             }
             (Some(behind), None) => {
                 let seconds = behind.elapsed().as_secs();
-                info!(target: "keys", seconds, "the store is no longer behind, tokens are checked with the keys of now");
+                info!(seconds, "the store is no longer behind, tokens are checked with the keys of now");
             }
             (None, None) | (Some(_), Some(_)) => {}
         }
@@ -137,7 +137,7 @@ impl Age {
             _ => return std::future::pending().await,
         }
         self.told_too_old = true;
-        error!(target: "keys", "the store is behind for too long: nobody new is let in with a token until it is fresh");
+        error!("the store is behind for too long: nobody new is let in with a token until it is fresh");
     }
 }
 
@@ -155,7 +155,7 @@ fn build(generation: u64, secrets: &Picture) -> KeyRing {
         .collect();
     let (ring, problems) = KeyRing::build(generation, &entries);
     for problem in problems {
-        error!(target: "keys", problem = %problem, "a secret that verifies tokens cannot be used");
+        error!(problem = %problem, "a secret that verifies tokens cannot be used");
     }
     ring
 }

@@ -8,7 +8,7 @@ use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
 };
-use tracing::{debug, error, info};
+use tracing::{Instrument as _, debug, error, info, info_span};
 
 /// What the end of a task with an error does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,14 +39,14 @@ impl Tasks {
         Self { tracker: TaskTracker::new(), stop: CancellationToken::new(), failure: watch::Sender::new(None) }
     }
 
-    /// Starts a task. It should end soon after [`Tasks::stopping`] resolves.
+    /// Starts a task, in a span with its name. It should end soon after [`Tasks::stopping`] resolves.
     #[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
     pub fn spawn<F>(&self, name: &'static str, on_error: OnError, future: F)
     where
         F: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
         let owner = self.clone();
-        let task = tokio::spawn(future);
+        let task = tokio::spawn(future.instrument(info_span!("task", name)));
         drop(self.tracker.spawn(async move {
             let ended = match task.await {
                 Ok(ended) => ended,
@@ -57,11 +57,11 @@ impl Tasks {
             match on_error {
                 // What it worked with went away before it saw that it should stop.
                 OnError::StopProgram if owner.stop.is_cancelled() => {
-                    debug!(target: "tasks", task = name, error = %format!("{cause:#}"), "task ended with an error while stopping");
+                    debug!(task = name, error = %format!("{cause:#}"), "task ended with an error while stopping");
                 }
-                OnError::Log => info!(target: "tasks", task = name, error = %format!("{cause:#}"), "task ended with an error"),
+                OnError::Log => info!(task = name, error = %format!("{cause:#}"), "task ended with an error"),
                 OnError::StopProgram => {
-                    error!(target: "tasks", task = name, error = %format!("{cause:#}"), "a part that cannot be missed failed, stopping");
+                    error!(task = name, error = %format!("{cause:#}"), "a part that cannot be missed failed, stopping");
                     owner.failure.send_if_modified(|failure| {
                         failure.get_or_insert_with(|| format!("{name}: {cause:#}"));
                         true

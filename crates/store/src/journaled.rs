@@ -65,7 +65,7 @@ impl Drop for Journaled {
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()
         {
-            tracing::error!(target: "store", "the writer of the store panicked");
+            tracing::error!("the writer of the store panicked");
         }
     }
 }

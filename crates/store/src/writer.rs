@@ -121,7 +121,7 @@ impl<J: Journal> Writer<J> {
         self.settle()?;
         let result = self.transact(batches);
         if let Err(cause) = &result {
-            error!(target: "store", error = %cause, "the store cannot be written");
+            error!(error = %cause, "the store cannot be written");
             self.in_doubt = true;
             // at once: the answer "nothing was written" should be true when it is given
             self.settle()?;
@@ -154,7 +154,7 @@ impl<J: Journal> Writer<J> {
                     results.push(Ok(applied));
                 }
                 Err(WriteError::Batch(cause)) => {
-                    warn!(target: "store", error = %cause, "a batch could not be written");
+                    warn!(error = %cause, "a batch could not be written");
                     results.push(Err(cause));
                 }
                 Err(WriteError::Transaction(cause)) => return Err(cause),

@@ -65,7 +65,7 @@ impl Authenticator {
             match localhost::sign_of_another(peer.remote.ip(), host, head) {
                 None => return Ok(Caller::admin()),
                 Some(Sign::Remote) => {}
-                Some(sign) => debug!(target: "api-server", ?sign, "a caller on this machine is not its administrator"),
+                Some(sign) => debug!(?sign, "a caller on this machine is not its administrator"),
             }
         }
         let Some(raw) = bearer(&head.headers) else { return Ok(Caller::anonymous()) };

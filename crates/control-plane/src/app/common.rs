@@ -256,7 +256,7 @@ pub(super) fn any(port: u16) -> SocketAddr {
 /// Says where a part listens.
 pub(super) fn listening(what: &str, listener: &TcpListener) -> anyhow::Result<SocketAddr> {
     let address = listener.local_addr().context("the address of a listener")?;
-    info!(target: "kuma-cp.run", what, address = %address, "listening");
+    info!(what, address = %address, "listening");
     Ok(address)
 }
 
@@ -268,7 +268,7 @@ async fn own_certificate(folder: &Path, store: &dyn ResourceStore, now: Timestam
     let keys = Query { limit: Some(0), ..Query::all(Kind::GLOBAL_SECRET) };
     if !was_there && store.list(&keys).await?.total > 0 {
         warn!(
-            target: "kuma-cp.run", cert = %files.cert.display(),
+            cert = %files.cert.display(),
             "the certificate of this control plane, or its key, was gone and both are new: zones and clients that trust the \
              old one refuse this control plane until they have the new one"
         );

@@ -129,7 +129,7 @@ pub(super) async fn start(
         crate::kds::global::listener::serve(listener, tls, Arc::new(router), places, tasks.clone()),
     );
     common.readiness.ready("kds");
-    info!(target: "kuma-cp.run", mode = "global", version = crate::about::VERSION, instance = %common.instance, "started");
+    info!(mode = "global", version = crate::about::VERSION, instance = %common.instance, "started");
     let _serves = starting.disarm();
     Ok(Running { tasks: tasks.clone(), addresses, registry: Some(registry) })
 }

@@ -24,7 +24,7 @@ use crate::{
 pub(super) async fn open_store(config: &Config, file: &str) -> anyhow::Result<Arc<dyn ResourceStore>> {
     match config.store {
         StoreType::Memory => {
-            warn!(target: "store", "store.type is `memory`: keys, tokens and everything else are gone after a restart");
+            warn!("store.type is `memory`: keys, tokens and everything else are gone after a restart");
             Ok(Arc::new(MemoryStore::new()))
         }
         StoreType::Sqlite => {

@@ -53,7 +53,7 @@ impl Running {
         if let Some(registry) = &self.registry {
             let zones = registry.drain();
             if !zones.is_empty() {
-                info!(target: "kuma-cp.run", zones = zones.len(), "telling the connected zones that this control plane stops");
+                info!(zones = zones.len(), "telling the connected zones that this control plane stops");
             }
             // In a hundred portions over a fifth of the grace time, so that they do not all come back in one instant.
             let portion = zones.len().div_ceil(100).max(1);

@@ -43,15 +43,15 @@ async fn connection(accepted: Accepted, tls: Option<TlsAcceptor>, api: Api, time
         biased;
         secured = tokio::time::timeout(HANDSHAKE_DEADLINE, secure(stream, &acceptor, &place)) => secured,
         told = place.told() => {
-            debug!(target: "api-server", peer = %peer, why = told.as_str(), "connection closed");
+            debug!(peer = %peer, why = told.as_str(), "connection closed");
             return;
         }
         () = tasks.stopping() => return,
     };
     match secured {
         Ok(Ok(stream)) => Box::pin(serve_http1(stream, peer, place, timeouts, tasks, answer)).await,
-        Ok(Err(error)) => debug!(target: "api-server", peer = %peer, error = %error, "TLS handshake failed"),
-        Err(_) => debug!(target: "api-server", peer = %peer, "TLS handshake took too long"),
+        Ok(Err(error)) => debug!(peer = %peer, error = %error, "TLS handshake failed"),
+        Err(_) => debug!(peer = %peer, "TLS handshake took too long"),
     }
 }
 

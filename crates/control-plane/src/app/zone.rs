@@ -49,7 +49,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
         let running = zone::run(options, Arc::clone(store), clock.clone(), link, tasks.clone());
         tasks.spawn("kds-zone", OnError::StopProgram, running);
     }
-    info!(target: "kuma-cp.run", mode = "zone", zone = %name, version = crate::about::VERSION, instance = %common.instance, "started");
+    info!(mode = "zone", zone = %name, version = crate::about::VERSION, instance = %common.instance, "started");
     let _serves = starting.disarm();
     Ok(Running { tasks: tasks.clone(), addresses, registry: None })
 }

@@ -305,7 +305,7 @@ impl Builder {
                 self.shared.remove(&(kind, name.clone()));
             } else if self.shared.insert((kind, name.clone())) {
                 let resource = first.map(|first| first.key.to_string());
-                warn!(target: "kds", kind, name = %name, resource, others = owners.len() - 1, "several resources have one name for the zones, which get the first one only");
+                warn!(kind, name = %name, resource, others = owners.len() - 1, "several resources have one name for the zones, which get the first one only");
             }
         }
     }
@@ -334,7 +334,7 @@ impl Builder {
                         Ok(spec) => Outgoing { spec, ..mapped },
                         Err(broken) => {
                             self.metrics.generation_failed();
-                            warn!(target: "kds", resource = %resource.key, error = %broken, "not sent to global");
+                            warn!(resource = %resource.key, error = %broken, "not sent to global");
                             return None;
                         }
                     }
@@ -357,7 +357,7 @@ impl Builder {
             }
             Err(problem) => {
                 self.metrics.generation_failed();
-                error!(target: "kds", secret = resource.key.name, problem = %problem, "a signing key is unusable; zones do not get its public half");
+                error!(secret = resource.key.name, problem = %problem, "a signing key is unusable; zones do not get its public half");
                 None
             }
         }

@@ -145,10 +145,9 @@ impl Keeper {
                 && refusal.to_string() != refused
             {
                 refused = refusal.to_string();
-                error!(target: "kds.zone", reason = %refused, advice = ended.advice(), "this zone does not join the global control plane");
+                error!(reason = %refused, advice = ended.advice(), "this zone does not join the global control plane");
             }
             warn!(
-                target: "kds.zone",
                 reason = %clip(&ended.to_string()),
                 advice = Some(ended.advice()).filter(|advice| !advice.is_empty()),
                 retryIn = %format_args!("{:.1}s", pause.as_secs_f64()),
@@ -157,7 +156,7 @@ impl Keeper {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.options.token.changed_from(token.as_ref()) => {
-                    info!(target: "kds.zone", "the token changed, trying it now");
+                    info!("the token changed, trying it now");
                 }
             }
         }
@@ -201,7 +200,7 @@ impl Keeper {
                     let Ok(newer) = self.options.token.read().await else { continue };
                     tried.clone_from(&newer);
                     let candidate = self.start(newer, Beside::OldConnection);
-                    info!(target: "kds.zone", "the token changed, opening a connection with the new one");
+                    info!("the token changed, opening a connection with the new one");
                     current = self.choose(current, candidate).await;
                 }
             }
@@ -216,14 +215,14 @@ impl Keeper {
                 biased;
                 ended = old.running.as_mut() => {
                     // The old connection is gone anyway: all hope is on the new one.
-                    info!(target: "kds.zone", reason = %clip(&ended.to_string()), "the connection with the old token ended");
+                    info!(reason = %clip(&ended.to_string()), "the connection with the old token ended");
                     candidate.patience = Instant::now() + ACCEPTED_WITHIN;
                     candidate.predecessor_gone.notify_one();
                     self.link.set(ended.state());
                     return candidate;
                 }
                 ended = candidate.running.as_mut() => {
-                    warn!(target: "kds.zone", reason = %clip(&ended.to_string()), "the new token was not accepted, keeping the connection with the old one");
+                    warn!(reason = %clip(&ended.to_string()), "the new token was not accepted, keeping the connection with the old one");
                     return old;
                 }
                 () = old.accepted.notified(), if !old.up => self.up(&mut old),
@@ -231,11 +230,11 @@ impl Keeper {
                     candidate.up = true;
                     candidate.predecessor_gone.notify_one();
                     self.link.set(LinkState::Connected { since: self.clock.now() });
-                    info!(target: "kds.zone", zone = %self.options.zone, "the new token was accepted, the old connection is dropped");
+                    info!(zone = %self.options.zone, "the new token was accepted, the old connection is dropped");
                     return candidate;
                 }
                 () = tokio::time::sleep_until(candidate.patience) => {
-                    warn!(target: "kds.zone", "the connection with the new token is not served, keeping the one with the old token");
+                    warn!("the connection with the new token is not served, keeping the one with the old token");
                     return old;
                 }
             }
@@ -245,6 +244,6 @@ impl Keeper {
     fn up(&self, connection: &mut Connection) {
         connection.up = true;
         self.link.set(LinkState::Connected { since: self.clock.now() });
-        info!(target: "kds.zone", zone = %self.options.zone, global = %self.options.dialer.target(), "connected to the global control plane");
+        info!(zone = %self.options.zone, global = %self.options.dialer.target(), "connected to the global control plane");
     }
 }

@@ -6,7 +6,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::Instant,
 };
-use tracing::info;
+use tracing::{Instrument as _, info, info_span};
 
 use super::{
     places::{Asked, Place, Port},
@@ -49,7 +49,7 @@ where
             Ok(accepted) => accepted,
             Err(error) => {
                 if let Some(pause) = pause_after(&error) {
-                    info!(target: "kuma-cp.run", port = port.name(), error = %error, "cannot accept a connection");
+                    info!(port = port.name(), error = %error, "cannot accept a connection");
                     tokio::select! {
                         () = tasks.stopping() => return Ok(()),
                         () = tokio::time::sleep(pause) => {}
@@ -63,7 +63,8 @@ where
             () = tasks.stopping() => return Ok(()),
             place = place(&port, peer, &mut shortage) => place,
         };
-        let serving = serve(Accepted { stream, peer, place });
+        let span = info_span!("connection", port = port.name(), %peer);
+        let serving = serve(Accepted { stream, peer, place }).instrument(span);
         tasks.spawn(name, OnError::Log, async move {
             serving.await;
             Ok(())

@@ -15,7 +15,7 @@ pub(super) fn raise() -> usize {
     match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
         Ok(()) => known(maximum).min(UNLIMITED),
         Err(error) => {
-            warn!(target: "kuma-cp.run", files = current, wanted = maximum, error = %error, "cannot raise the limit of open files");
+            warn!(files = current, wanted = maximum, error = %error, "cannot raise the limit of open files");
             known(current).min(UNLIMITED)
         }
     }

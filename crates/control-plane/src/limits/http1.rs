@@ -137,11 +137,11 @@ pub(crate) async fn serve<S, F, B>(
         biased;
         ended = serving.as_mut() => ended,
         () = late(&phases, timeouts) => {
-            debug!(target: "api-server", peer = %peer, "the client took too long, connection closed");
+            debug!(peer = %peer, "the client took too long, connection closed");
             return;
         }
         told = place.told() => {
-            debug!(target: "api-server", peer = %peer, why = told.as_str(), "connection closed");
+            debug!(peer = %peer, why = told.as_str(), "connection closed");
             return;
         }
         () = tasks.stopping() => {
@@ -153,7 +153,7 @@ pub(crate) async fn serve<S, F, B>(
         }
     };
     if let Err(error) = ended {
-        debug!(target: "api-server", peer = %peer, error = %error, "connection lost");
+        debug!(peer = %peer, error = %error, "connection lost");
     }
 }
 

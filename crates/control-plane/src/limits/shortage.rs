@@ -47,7 +47,6 @@ impl Shortage {
         let (connections, address) =
             port.heaviest().map_or((0, String::new()), |(count, group)| (count, group.to_string()));
         warn!(
-            target: "kuma-cp.run",
             port = port.name(),
             places = port.capacity().unproven,
             displaced = std::mem::take(&mut self.displaced),

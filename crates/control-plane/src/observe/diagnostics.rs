@@ -74,7 +74,7 @@ impl FromRequestParts<Arc<Diagnostics>> for Administrator {
 
 impl Administrator {
     fn changed(&self, component: &str, level: &str) {
-        info!(target: "diagnostics", caller = %self.0, component, level, "log level changed");
+        info!(caller = %self.0, component, level, "log level changed");
     }
 }
 

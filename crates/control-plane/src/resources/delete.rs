@@ -23,7 +23,7 @@ impl Resources {
         };
         let (mesh, name) = (shown::name(mesh), shown::name(name));
         info!(
-            target: "api-server", caller = %shown::name(&permit.caller().to_string()), method = "DELETE",
+            caller = %shown::name(&permit.caller().to_string()), method = "DELETE",
             kind = kind.name, mesh = &*mesh, name = &*name, result = said, "resource deleted"
         );
         result

@@ -45,7 +45,7 @@ impl Resources {
         };
         let (mesh, name) = (shown::name(mesh), shown::name(name));
         info!(
-            target: "api-server", caller = %shown::name(&permit.caller().to_string()), method = "PUT", kind = kind.name,
+            caller = %shown::name(&permit.caller().to_string()), method = "PUT", kind = kind.name,
             mesh = &*mesh, name = &*name, result = said, "resource written"
         );
         result

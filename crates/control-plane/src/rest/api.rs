@@ -2,16 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    body::Body,
-    response::{IntoResponse as _, Response},
-};
+use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use model::{Key, Resource};
 use store::{Page, Query, ResourceStore, Stored};
 use tokens::KeyRing;
-use tracing::info;
+use tracing::{Instrument as _, info, info_span};
 
 use super::{
     AdminAnswer, AdminRequest, EnvoyAdmin, Settings, answer,
@@ -30,7 +27,7 @@ use crate::{
     clock::Clock,
     keys::Keys,
     limits::Proof,
-    observe::readiness::Readiness,
+    observe::{readiness::Readiness, shown},
     resources::Resources,
 };
 
@@ -150,7 +147,6 @@ impl Api {
         let Handles { store, clock, resources, access, keys, admin, settings, readiness } = handles;
         if settings.localhost_is_admin {
             info!(
-                target: "api-server",
                 "programs on this machine that ask for themselves are administrators; where one forwards requests of \
                  others without a trace, as a plain TCP forwarder does, set apiServer.authn.localhostIsAdmin to false"
             );
@@ -176,7 +172,9 @@ impl Api {
     {
         let (head, body) = request.into_parts();
         let mut body = Incoming::new(body);
-        let mut response = self.try_answer(peer, &head, &mut body).await.unwrap_or_else(|response| *response);
+        let span = info_span!("request", method = head.method.as_str(), path = &*shown::name(head.uri.path()));
+        let answered = self.try_answer(peer, &head, &mut body).instrument(span).await;
+        let mut response = answered.unwrap_or_else(|response| *response);
         if body.is_left() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

@@ -41,7 +41,7 @@ impl Audit {
     /// A token was refused.
     pub(super) fn rejected(&self, remote: SocketAddr, rejection: &Rejection) {
         let Some(Line { left_out }) = self.strangers.take() else { return };
-        info!(target: "api-server", remote = %remote, reason = &*shown::name(&rejection.to_string()), left_out, "authentication rejected");
+        info!(remote = %remote, reason = &*shown::name(&rejection.to_string()), left_out, "authentication rejected");
     }
 
     /// A write was refused before its body was read, or a token was. Reads leave no line, as they leave none when they
@@ -51,14 +51,14 @@ impl Audit {
             let (mesh, name, reason) = (shown::name(matched.mesh()), shown::name(matched.name()), error.reason());
             let result = format!("refused: {}", shown::escaped(&reason, LONGEST_REASON));
             info!(
-                target: "api-server", caller = %shown::name(&caller.to_string()), method = method.as_str(),
+                caller = %shown::name(&caller.to_string()), method = method.as_str(),
                 kind = kind.name, mesh = &*mesh, name = &*name, result, left_out, "resource not written"
             );
         };
         let issue = |token: TokenKind, left_out| {
             let reason = error.reason();
             info!(
-                target: "api-server", caller = %shown::name(&caller.to_string()), token = ?token,
+                caller = %shown::name(&caller.to_string()), token = ?token,
                 reason = &*shown::escaped(&reason, LONGEST_REASON), left_out, "token not issued"
             );
         };
@@ -79,6 +79,6 @@ impl Audit {
     pub(super) fn fault(&self, error: &ApiError) {
         let Some(what) = error.fault() else { return };
         let Some(Line { left_out }) = self.faults.take() else { return };
-        error!(target: "api-server", error = &*shown::escaped(&what, LONGEST_REASON), left_out, "request failed");
+        error!(error = &*shown::escaped(&what, LONGEST_REASON), left_out, "request failed");
     }
 }

@@ -44,10 +44,10 @@ impl Journal for Disk {
         }
         let found = self.file.reopen()?;
         if by_another {
-            warn!(target: "store", "another program wrote to the file of the store: all of it is read again; use the REST API");
+            warn!("another program wrote to the file of the store: all of it is read again; use the REST API");
         } else if found.version() != known {
             // the disk said no and did it all the same: what it holds now is what the next start would find
-            warn!(target: "store", "a write that failed is in the store, watchers start again");
+            warn!("a write that failed is in the store, watchers start again");
         } else {
             return Ok(Missed::Nothing);
         }

@@ -57,7 +57,7 @@ impl JournalFile {
         let mut connection = match connect(path, "NORMAL") {
             Err(cause) if error::is_lack_of_space(&cause) => {
                 // What is shared with readers takes a file of its own. Without space for it this program reads alone.
-                warn!(target: "store", error = %cause, "the disk is full: until the next start nobody else can read the store");
+                warn!(error = %cause, "the disk is full: until the next start nobody else can read the store");
                 connect(path, "EXCLUSIVE").map_err(failed)?
             }
             connected => connected.map_err(failed)?,

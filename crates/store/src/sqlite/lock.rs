@@ -24,7 +24,7 @@ pub(super) struct Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if let Err(cause) = self.file.unlock() {
-            tracing::warn!(target: "store", error = %cause, "the lock of the store was not freed");
+            tracing::warn!(error = %cause, "the lock of the store was not freed");
         }
     }
 }
@@ -50,7 +50,7 @@ pub(super) fn hold(path: &Path) -> Result<Held, OpenError> {
     file.set_len(0).map_err(failed)?;
     // a full disk must not stop a control plane from serving what it has
     if let Err(cause) = writeln!(file, "{}", process::id()) {
-        tracing::warn!(target: "store", path = %lock_path.display(), error = %cause, "lock file does not name this process");
+        tracing::warn!(path = %lock_path.display(), error = %cause, "lock file does not name this process");
     }
     Ok(Held { file })
 }

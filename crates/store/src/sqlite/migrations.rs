@@ -49,7 +49,7 @@ pub(super) fn migrate(
     transaction.execute(WRITE_META, (META_SCHEMA, known)).map_err(failed)?;
     transaction.commit().map_err(failed)?;
     if found > 0 {
-        info!(target: "store", path = %path.display(), from = found, to = known, "the store has a newer schema now: older programs refuse it");
+        info!(path = %path.display(), from = found, to = known, "the store has a newer schema now: older programs refuse it");
     }
     Ok(())
 }

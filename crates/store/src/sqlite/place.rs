@@ -33,7 +33,7 @@ pub(super) fn prepare(path: &Path, missing: Missing) -> Result<(), OpenError> {
     ours(&folder, found.uid())?;
     // a folder that was there may have other uses, so its mode is left alone
     if found.mode() & OTHERS != 0 {
-        warn!(target: "store", folder = %folder.display(), "others can enter the folder of the store");
+        warn!(folder = %folder.display(), "others can enter the folder of the store");
     }
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true).mode(FILE_MODE);
@@ -52,7 +52,7 @@ pub(super) fn mark(path: &Path) {
     let mark = marked(path);
     let mut options = OpenOptions::new();
     if let Err(cause) = options.create(true).append(true).mode(FILE_MODE).open(&mark) {
-        warn!(target: "store", file = %mark.display(), error = %cause, "nothing says that there is a store, should it get lost");
+        warn!(file = %mark.display(), error = %cause, "nothing says that there is a store, should it get lost");
     }
 }
 

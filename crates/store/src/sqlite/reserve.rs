@@ -76,11 +76,11 @@ impl Reserve {
         self.held = 0;
         match fs::remove_file(&self.path) {
             Ok(()) => {
-                warn!(target: "store", file = %self.path.display(), "the disk is full: what was kept back is used, make space");
+                warn!(file = %self.path.display(), "the disk is full: what was kept back is used, make space");
                 true
             }
             Err(cause) => {
-                warn!(target: "store", file = %self.path.display(), error = %cause, "what was kept back cannot be used");
+                warn!(file = %self.path.display(), error = %cause, "what was kept back cannot be used");
                 false
             }
         }
@@ -107,7 +107,7 @@ impl Reserve {
             Err(cause) => {
                 self.held = 0;
                 let _nothing_to_remove = fs::remove_file(&self.path);
-                warn!(target: "store", file = %self.path.display(), error = %cause, "no space can be kept back for a full disk");
+                warn!(file = %self.path.display(), error = %cause, "no space can be kept back for a full disk");
             }
         }
     }
@@ -122,9 +122,9 @@ impl Reserve {
         let was_low = std::mem::replace(&mut self.low, low);
         match (was_low, self.low) {
             (false, true) => {
-                warn!(target: "store", free = space.free, "the disk is nearly full: only deletes, keys and revocations are written");
+                warn!(free = space.free, "the disk is nearly full: only deletes, keys and revocations are written");
             }
-            (true, false) => info!(target: "store", free = space.free, "there is space again, everything is written"),
+            (true, false) => info!(free = space.free, "there is space again, everything is written"),
             (true, true) | (false, false) => {}
         }
         self.low.then(|| {

@@ -87,7 +87,11 @@ pub(super) fn read_all(connection: &Connection, index: &mut Index) -> Result<(),
         }
     }
     for (kind, count) in unknown {
-        tracing::warn!(target: "store", kind, count, "the store holds resources of a kind that this program does not know, they are kept");
+        tracing::warn!(
+            kind,
+            count,
+            "the store holds resources of a kind that this program does not know, they are kept"
+        );
     }
     Ok(())
 }

@@ -69,7 +69,7 @@ pub(crate) async fn serve<A: Answer>(
     if context.ensure_zone(&zone).await.is_ok() {
         context.insights.stream_opened(&zone, stream_name(A::OPERATION));
     }
-    info!(target: "kds.global", rpc = A::OPERATION.title(), zone = %zone, "Envoy Admin RPC stream started");
+    info!(rpc = A::OPERATION.title(), zone = %zone, "Envoy Admin RPC stream started");
     let ended = loop {
         tokio::select! {
             biased;
@@ -78,7 +78,7 @@ pub(crate) async fn serve<A: Answer>(
                 Ok(Some(message)) => {
                     let (id, answer) = message.into_parts();
                     if !context.asker.answered(&id, answer) {
-                        debug!(target: "kds.global", zone = %zone, "an answer came that nobody waits for");
+                        debug!("an answer came that nobody waits for");
                     }
                 }
                 Ok(None) => break Some(Status::unavailable("the zone closed its side of the stream")),

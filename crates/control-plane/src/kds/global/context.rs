@@ -51,7 +51,7 @@ impl Context {
             Ok(first_seen::Known::Before) => Ok(()),
             Ok(first_seen::Known::FromNowOn) => {
                 self.quotas.forget(zone.as_str());
-                info!(target: "kds.global", zone = %zone, "zone successfully created");
+                info!("zone successfully created");
                 Ok(())
             }
             Err(error) => Err(Status::unavailable(format!("cannot look up the zone: {error}"))),

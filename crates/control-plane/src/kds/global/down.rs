@@ -63,9 +63,9 @@ pub(crate) async fn serve(
     context.insights.unsubscribe(&zone, &subscription);
     match &status {
         Some(status) => {
-            info!(target: "kds.global", zone = %zone, code = ?status.code(), reason = %clip(status.message()), "GlobalToZoneSync ended");
+            info!(code = ?status.code(), reason = %clip(status.message()), "GlobalToZoneSync ended");
         }
-        None => info!(target: "kds.global", zone = %zone, "GlobalToZoneSync ended by the zone"),
+        None => info!("GlobalToZoneSync ended by the zone"),
     }
     frames.end_with(status)
 }
@@ -150,12 +150,12 @@ impl Stream<'_> {
             Reaction::Acknowledged { kind, nonce } => {
                 self.context.metrics.acknowledged(&kind);
                 self.context.insights.acknowledged(&zone, self.subscription, &kind);
-                debug!(target: "kds.global", zone = %zone, kind, nonce, "acknowledged");
+                debug!(kind, nonce, "acknowledged");
             }
             Reaction::Rejected { kind, nonce, reason } => {
                 self.context.metrics.rejected(zone.as_str(), &kind, &reason);
                 self.context.insights.rejected(&zone, self.subscription, &kind, &reason);
-                warn!(target: "kds.global", zone = %zone, kind, nonce, reason = %clip(&reason), "the zone rejected a response; what was not rejected is in force there");
+                warn!(kind, nonce, reason = %clip(&reason), "the zone rejected a response; what was not rejected is in force there");
             }
             Reaction::Repeated { .. } => {}
         }
@@ -171,7 +171,7 @@ impl Stream<'_> {
         }
         for closed in self.context.registry.identify(self.guard.id(), &peer.instance) {
             if let CloseReason::Replaced { by } = &closed.reason {
-                warn!(target: "kds.global", zone = %zone, instance = %clip(by), method = closed.method, "two instances of one zone, the older one is ended");
+                warn!(instance = %clip(by), method = closed.method, "two instances of one zone, the older one is ended");
             }
         }
     }
@@ -213,17 +213,29 @@ impl Stream<'_> {
             self.context.metrics.sent(&response.kind, frame.len());
             self.context.insights.sent(&zone, self.subscription, &response.kind);
             self.unanswered.sent(&response.kind, Instant::now());
-            debug!(target: "kds.global", zone = %zone, kind = response.kind, nonce = response.nonce, changed = response.changed.len(), removed = response.removed.len(), "sent");
+            debug!(
+                kind = response.kind,
+                nonce = response.nonce,
+                changed = response.changed.len(),
+                removed = response.removed.len(),
+                "sent"
+            );
             room.send(frame);
         }
         for unreadable in provider.sender.take_unreadable() {
             self.context.insights.unreadable(&zone, &unreadable);
             let Unreadable { kind, since, not_sent, in_part, .. } = &unreadable;
             if unreadable.is_over() {
-                info!(target: "kds.global", zone = %zone, kind, "the version of the zone reads all of a type again");
+                info!(kind, "the version of the zone reads all of a type again");
             } else {
                 self.context.metrics.unreadable(zone.as_str(), kind);
-                warn!(target: "kds.global", zone = %zone, kind, since, not_sent, in_part, "the version of the zone cannot read some resources of a type: they are not sent, or mean nothing there in part; update the zone, or write them in the older form");
+                warn!(
+                    kind,
+                    since,
+                    not_sent,
+                    in_part,
+                    "the version of the zone cannot read some resources of a type: they are not sent, or mean nothing there in part; update the zone, or write them in the older form"
+                );
             }
         }
         for notice in provider.sender.take_size_notices() {
@@ -232,10 +244,16 @@ impl Stream<'_> {
                 SizeNotice::TooLarge { kind, resource, bytes } => {
                     self.context.metrics.too_large(zone.as_str(), &kind);
                     let resource = resource.map(|name| name.to_string());
-                    warn!(target: "kds.global", zone = %zone, kind, resource, bytes, limit, "a type does not fit into one message and is not sent; the other types are");
+                    warn!(
+                        kind,
+                        resource,
+                        bytes,
+                        limit,
+                        "a type does not fit into one message and is not sent; the other types are"
+                    );
                 }
                 SizeNotice::Fits { kind } => {
-                    info!(target: "kds.global", zone = %zone, kind, "a type that was too large for one message fits again");
+                    info!(kind, "a type that was too large for one message fits again");
                 }
             }
         }
@@ -250,7 +268,11 @@ impl Stream<'_> {
         for kind in self.unanswered.report(Instant::now()) {
             self.context.metrics.unacknowledged(zone.as_str(), &kind);
             self.context.insights.unacknowledged(zone, &kind, since);
-            warn!(target: "kds.global", zone = %zone, kind, seconds = limit.as_secs(), "the zone does not acknowledge a response; changes of this type wait until it does");
+            warn!(
+                kind,
+                seconds = limit.as_secs(),
+                "the zone does not acknowledge a response; changes of this type wait until it does"
+            );
         }
     }
 
@@ -260,7 +282,7 @@ impl Stream<'_> {
         if answered.reported {
             let zone = self.guard.caller().zone();
             self.context.insights.unacknowledged(zone, kind, None);
-            info!(target: "kds.global", zone = %zone, kind, seconds = answered.took.as_secs(), "the zone acknowledged a response at last");
+            info!(kind, seconds = answered.took.as_secs(), "the zone acknowledged a response at last");
         }
     }
 }

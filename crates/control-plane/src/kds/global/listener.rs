@@ -51,7 +51,7 @@ async fn connection(accepted: Accepted, tls: Option<TlsAcceptor>, router: Arc<Ro
         biased;
         secured = secure(stream, tls, &place) => secured,
         told = place.told() => {
-            debug!(target: "kds", peer = %peer, why = told.as_str(), "connection dropped");
+            debug!(peer = %peer, why = told.as_str(), "connection dropped");
             return;
         }
         () = tasks.stopping() => return,
@@ -63,7 +63,7 @@ async fn connection(accepted: Accepted, tls: Option<TlsAcceptor>, router: Arc<Ro
             let connection = Connection { id: known.id(), peer, refused: Arc::default() };
             serve_http2(io, connection, known, place, router, tasks).await;
         }
-        Err(error) => debug!(target: "kds", peer = %peer, error = %error, "TLS handshake failed"),
+        Err(error) => debug!(peer = %peer, error = %error, "TLS handshake failed"),
     }
 }
 
@@ -109,7 +109,7 @@ async fn serve_http2(
         biased;
         ended = serving.as_mut() => ended,
         () = withdrawn(&mut known, &place) => {
-            debug!(target: "kds", peer = %peer, "no token that was shown on the connection is good any more");
+            debug!(peer = %peer, "no token that was shown on the connection is good any more");
             // Its streams are told why before it goes.
             serving.as_mut().graceful_shutdown();
             match tokio::time::timeout(FAREWELL, serving).await {
@@ -118,7 +118,7 @@ async fn serve_http2(
             }
         }
         told = place.told() => {
-            debug!(target: "kds", peer = %peer, why = told.as_str(), "connection dropped");
+            debug!(peer = %peer, why = told.as_str(), "connection dropped");
             return;
         }
         () = tasks.stopping() => {
@@ -127,8 +127,8 @@ async fn serve_http2(
         }
     };
     match ended {
-        Ok(()) => debug!(target: "kds", peer = %peer, "connection closed"),
-        Err(error) => debug!(target: "kds", peer = %peer, error = %error, "connection lost"),
+        Ok(()) => debug!(peer = %peer, "connection closed"),
+        Err(error) => debug!(peer = %peer, error = %error, "connection lost"),
     }
 }
 

@@ -17,7 +17,7 @@ use model::ZoneName;
 use sync::Features;
 use tokens::IssuedAs;
 use tonic::{Code, Status, body::Body};
-use tracing::info;
+use tracing::{Instrument as _, info, info_span};
 use wire::kuma::mesh::v1alpha1::{ClustersResponse, StatsResponse, XdsConfigResponse};
 
 use crate::{
@@ -128,16 +128,18 @@ impl Router {
             Rpc::GlobalToZoneSync => {
                 let shared = Arc::clone(&self.down);
                 let token_provided = request.headers().get_all(http::header::AUTHORIZATION).iter().count() == 1;
-                self.stream(guard, call, request, move |context, guard, inbound, frames| {
+                self.stream(rpc, guard, call, request, move |context, guard, inbound, frames| {
                     down::serve(context, shared, guard, inbound, frames, token_provided)
                 })
             }
-            Rpc::ZoneToGlobalSync => self.stream(guard, call, request, move |context, guard, inbound, frames| {
+            Rpc::ZoneToGlobalSync => self.stream(rpc, guard, call, request, move |context, guard, inbound, frames| {
                 up::serve(context, guard, inbound, frames, zone_can)
             }),
-            Rpc::Admin(Operation::ConfigDump) => self.stream(guard, call, request, admin::serve::<XdsConfigResponse>),
-            Rpc::Admin(Operation::Stats) => self.stream(guard, call, request, admin::serve::<StatsResponse>),
-            Rpc::Admin(Operation::Clusters) => self.stream(guard, call, request, admin::serve::<ClustersResponse>),
+            Rpc::Admin(Operation::ConfigDump) => {
+                self.stream(rpc, guard, call, request, admin::serve::<XdsConfigResponse>)
+            }
+            Rpc::Admin(Operation::Stats) => self.stream(rpc, guard, call, request, admin::serve::<StatsResponse>),
+            Rpc::Admin(Operation::Clusters) => self.stream(rpc, guard, call, request, admin::serve::<ClustersResponse>),
             Rpc::HealthCheck => health::serve(Arc::clone(&self.context), guard, call, request).await,
         }
     }
@@ -145,6 +147,7 @@ impl Router {
     /// Runs one bidirectional stream in a task of its own.
     fn stream<T, F>(
         &self,
+        rpc: Rpc,
         guard: StreamGuard,
         call: Call,
         request: http::Request<Incoming>,
@@ -166,13 +169,14 @@ impl Router {
             Inbound::new(request.into_body(), encoding, self.context.settings.max_msg_size, counters.received);
         let (frames, outbound) = Frames::new(counters.sent);
         let tasks = self.context.tasks.clone();
+        let span = info_span!("stream", zone = %guard.caller().zone(), rpc = rpc.method());
         let serving = serve(Arc::clone(&self.context), guard, inbound, frames);
         // No async block: it would hold the future twice, as what it was given and as what it waits for.
         let served = serving.map(move |ended| {
             call.ended(ended);
             Ok(())
         });
-        tasks.spawn("kds-stream", OnError::Log, served);
+        tasks.spawn("kds-stream", OnError::Log, served.instrument(span));
         outbound.into_response()
     }
 
@@ -193,7 +197,6 @@ impl Router {
         let first_here = !connection.refused.swap(true, Ordering::Relaxed);
         if let (Logged::Yes { suppressed }, true) = (logged, first_here) {
             info!(
-                target: "kds.auth",
                 zone = claimed.map_or_else(String::new, |zone| zone.to_string()),
                 reason = refusal.reason,
                 peer = %connection.peer,
@@ -221,9 +224,9 @@ fn log_session(caller: &ZoneCaller) {
     let ZoneCaller::Verified(verified) = caller else { return };
     match verified.issued_as() {
         IssuedAs::ControlPlaneToken { serial } => {
-            info!(target: "kds.auth", tokenSerialNumber = serial, zone = %verified.zone(), "Remote CP successfully authenticated using Control Plane Token");
+            info!(tokenSerialNumber = serial, zone = %verified.zone(), "Remote CP successfully authenticated using Control Plane Token");
         }
-        IssuedAs::ZoneToken => info!(target: "kds.auth", zone = %verified.zone(), "Zone CP successfully authenticated"),
+        IssuedAs::ZoneToken => info!(zone = %verified.zone(), "Zone CP successfully authenticated"),
     }
 }
 

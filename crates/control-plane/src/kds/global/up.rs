@@ -42,9 +42,9 @@ pub(crate) async fn serve(
     };
     match &ended {
         Some(status) => {
-            info!(target: "kds.global", zone = %zone, code = ?status.code(), reason = %clip(status.message()), "ZoneToGlobalSync ended");
+            info!(code = ?status.code(), reason = %clip(status.message()), "ZoneToGlobalSync ended");
         }
-        None => info!(target: "kds.global", zone = %zone, "ZoneToGlobalSync ended by the zone"),
+        None => info!("ZoneToGlobalSync ended by the zone"),
     }
     frames.end_with(ended)
 }
@@ -106,14 +106,14 @@ async fn run(
         let outcome = match applier.apply(plan).await {
             Ok(outcome) => outcome,
             Err(error) => {
-                warn!(target: "kds.global", zone = %zone, kind, error = %error, "cannot store what the zone reports");
+                warn!(kind, error = %error, "cannot store what the zone reports");
                 return Some(Status::unavailable(format!("cannot store {kind}: {error}")));
             }
         };
         if !outcome.rejected.is_empty() {
             let reason = outcome.rejected.join("\n");
             context.insights.rejected_here(&zone, &kind, &reason);
-            warn!(target: "kds.global", zone = %zone, kind, reason = %clip(&reason), "rejected resources of the zone");
+            warn!(kind, reason = %clip(&reason), "rejected resources of the zone");
         }
         context.metrics.attribution_rewrites(&kind, applier.take_rewrites());
         let answer = receiver.applied(&kind, &nonce, outcome);

@@ -86,7 +86,7 @@ impl Session {
                         return Status::deadline_exceeded("the stream is silent, a repeated request was not answered");
                     }
                     silence.done(due);
-                    info!(target: "kds.zone", reason = ?due, "GlobalToZoneSync may have lost its watches, asking again");
+                    info!(reason = ?due, "GlobalToZoneSync may have lost its watches, asking again");
                     let probe = receiver.probe().filter(|_| due == Due::Probe);
                     let mut again = receiver.repeat().into_iter().chain(probe).map(|request| self.again(request));
                     if again.any(|frame| frames.try_send(frame).is_err()) {
@@ -137,9 +137,9 @@ impl Session {
                 let is_news = self.reports.rejections.is_news(of, wrong.as_deref());
                 match wrong.filter(|_| is_news) {
                     Some(reason) => {
-                        warn!(target: "kds.zone", kind, %reason, advice = ADVICE, "received resource is invalid, sending NACK");
+                        warn!(kind, %reason, advice = ADVICE, "received resource is invalid, sending NACK");
                     }
-                    None => debug!(target: "kds.zone", kind, rejected = outcome.rejected.len(), "nothing new is wrong"),
+                    None => debug!(kind, rejected = outcome.rejected.len(), "nothing new is wrong"),
                 }
             }
             let answer = receiver.applied(&kind, &nonce, outcome);

@@ -166,7 +166,7 @@ impl Dialer {
                 Box::new(connected.map_err(|error| tls(trust.explain(&self.target.host, &error).to_string()))?)
             }
             Trust::Insecure(trust) => {
-                warn!(target: "kds.zone", global = %self.target, "{}", InsecureTrust::WARNING);
+                warn!(global = %self.target, "{}", InsecureTrust::WARNING);
                 let config = trust.client_config(Alpn::H2, self.clock.clone()).map_err(|error| tls(error.chain()))?;
                 let connected = TlsConnector::from(config).connect(self.server_name()?, tcp).await;
                 Box::new(connected.map_err(|error| tls(error.to_string()))?)

@@ -54,7 +54,7 @@ impl LegacyPolicies {
         }
         let text = said(&found);
         if let Some(text) = &text {
-            warn!(target: "kds.zone", policies = %text, "policies of global use fields that 3.0 does not read: they would apply to other traffic or other proxies than they were written for; replace them");
+            warn!(policies = %text, "policies of global use fields that 3.0 does not read: they would apply to other traffic or other proxies than they were written for; replace them");
         }
         self.readiness.trouble("policies", text.map(|text| format!("fields that 3.0 does not read: {text}")));
     }

@@ -127,7 +127,7 @@ impl OwnMeshes {
         let file = path.clone();
         let written = tokio::task::spawn_blocking(move || replace(&file, &text)).await;
         if let Err(error) = written.unwrap_or_else(|error| Err(io::Error::other(error))) {
-            warn!(target: "kds.zone", path = %path.display(), %error, "cannot note that this zone has joined, it will look for meshes of its own again");
+            warn!(path = %path.display(), %error, "cannot note that this zone has joined, it will look for meshes of its own again");
         }
     }
 
@@ -152,7 +152,7 @@ impl OwnMeshes {
         let written = tokio::task::spawn_blocking(move || replace(&file, &text)).await;
         match written.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(()) => {
-                warn!(target: "kds.zone", copy = %path.display(), deleted = %named(&losses), "joining deletes what this zone had of its own, as multizone.zone.kds.deleteOwnMeshes says; kumactl apply takes the copy");
+                warn!(copy = %path.display(), deleted = %named(&losses), "joining deletes what this zone had of its own, as multizone.zone.kds.deleteOwnMeshes says; kumactl apply takes the copy");
                 Ok(())
             }
             Err(cause) => Err(Refusal::NoCopy { path, cause }),
@@ -168,7 +168,7 @@ impl OwnMeshes {
         let key = Key::global(Kind::CONFIG, CLUSTER_ID);
         let Ok(Some(own)) = store.get(&key).await else { return };
         if is_own(&own.resource) && store.delete(&key, Precondition::Version(own.version)).await.is_ok() {
-            info!(target: "kds.zone", "this zone takes the cluster id of the global control plane");
+            info!("this zone takes the cluster id of the global control plane");
         }
     }
 }

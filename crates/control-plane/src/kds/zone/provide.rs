@@ -80,7 +80,12 @@ impl Session {
             }
             let Some((sender, mirror)) = &mut asked else { continue };
             while let Some(response) = sender.next_within(self.max_message_size) {
-                debug!(target: "kds.zone", kind = response.kind, changed = response.changed.len(), removed = response.removed.len(), "detected changes in the resources. Sending changes to the client.");
+                debug!(
+                    kind = response.kind,
+                    changed = response.changed.len(),
+                    removed = response.removed.len(),
+                    "detected changes in the resources. Sending changes to the client."
+                );
                 let frame = convert::response_frame(&response, self.zone.as_str());
                 mirror.sent(&response.kind, frame.len());
                 unanswered.sent(&response.kind, Instant::now());
@@ -98,10 +103,16 @@ impl Session {
         match notice {
             SizeNotice::TooLarge { kind, resource, bytes } => {
                 let (limit, resource) = (self.max_message_size, resource.map(|name| name.to_string()));
-                warn!(target: "kds.zone", kind, resource, bytes, limit, "a type does not fit into one message and is not sent to global; the other types are");
+                warn!(
+                    kind,
+                    resource,
+                    bytes,
+                    limit,
+                    "a type does not fit into one message and is not sent to global; the other types are"
+                );
             }
             SizeNotice::Fits { kind } => {
-                info!(target: "kds.zone", kind, "a type that was too large for one message fits again");
+                info!(kind, "a type that was too large for one message fits again");
             }
         }
     }
@@ -119,16 +130,16 @@ fn react(reaction: &Reaction, unanswered: &mut Unanswered, mirror: &Mirror) {
             let answered = unanswered.answered(kind, Instant::now());
             unanswered.heard(Instant::now());
             mirror.acknowledged(kind, answered.map(|answered| answered.took));
-            debug!(target: "kds.zone", kind, nonce, "global acknowledged");
+            debug!(kind, nonce, "global acknowledged");
         }
         Reaction::Rejected { kind, nonce, reason } => {
             unanswered.answered(kind, Instant::now());
             unanswered.heard(Instant::now());
             mirror.rejected(kind, reason);
-            warn!(target: "kds.zone", kind, nonce, reason = %clip(reason), "global rejected resources of this zone; the others are in force there");
+            warn!(kind, nonce, reason = %clip(reason), "global rejected resources of this zone; the others are in force there");
         }
         Reaction::Subscribed { kind } | Reaction::Repeated { kind } => {
-            debug!(target: "kds.zone", kind, "global asks");
+            debug!(kind, "global asks");
         }
     }
 }

@@ -196,7 +196,7 @@ impl Session {
         ready(&mut grpc).await?;
         let request = self.request(ReceiverStream::new(outbound))?;
         let opened = grpc.streaming(request, PathAndQuery::from_static(rpc.path()), Frames::<T>::default()).await?;
-        info!(target: "kds.zone", path = rpc.path(), "stream opened");
+        info!(path = rpc.path(), "stream opened");
         Ok(opened.into_inner())
     }
 }

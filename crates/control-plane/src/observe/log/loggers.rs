@@ -10,6 +10,9 @@ const LOGGERS: &[(&str, &str)] = &[
     ("control_plane::app::open_store", "store"),
     ("control_plane::app::serve", "api-server"),
     ("control_plane::kds", "kds"),
+    ("control_plane::kds::global", "kds.global"),
+    ("control_plane::kds::global::listener", "kds"),
+    ("control_plane::kds::global::router", "kds.auth"),
     ("control_plane::kds::zone", "kds.zone"),
     ("control_plane::limits", "kuma-cp.run"),
     ("control_plane::limits::http1", "api-server"),
@@ -50,7 +53,8 @@ mod tests {
     fn modules_have_the_names_that_operators_know() {
         let check = |target: &str, expected: Option<&str>| assert_eq!(logger(target).as_deref(), expected, "{target}");
         check("control_plane::kds::zone::dial", Some("kds.zone"));
-        check("control_plane::kds::zone_to_global", Some("kds"));
+        check("control_plane::kds::zones", Some("kds"));
+        check("control_plane::kds::global::down", Some("kds.global"));
         check("control_plane::rest::handlers::tokens", Some("api-server"));
         check("control_plane::keys", Some("keys"));
         check("control_plane::resources::authority", Some("resources.authority"));

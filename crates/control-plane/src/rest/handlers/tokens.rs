@@ -39,7 +39,7 @@ pub(super) async fn issue(call: &Call<'_>, kind: TokenKind) -> Result<Response, 
     let id = token.id().unwrap_or("none");
     let caller = call.permit.caller().to_string();
     info!(
-        target: "api-server", caller = %shown::name(&caller), token = ?kind, zone = what.zone, scope = what.scope,
+        caller = %shown::name(&caller), token = ?kind, zone = what.zone, scope = what.scope,
         name = &*shown::name(&what.name), token_id = id, key = kid, expires, "token issued"
     );
     Ok(answer::with_type(StatusCode::OK, "text/plain", token.reveal().to_owned()))
