@@ -43,9 +43,9 @@ pub fn run(surroundings: &Surroundings) -> u8 {
 fn attempt(surroundings: &Surroundings) -> Result<(), Failure> {
     match cli::parse(&surroundings.arguments)? {
         Call::Help(text) => surroundings.printer.data(&text),
-        Call::Command { path, flags } => {
-            let session = Session::open(surroundings, &flags)?;
-            commands::dispatch(&path, &session, &flags)
+        Call::Command(line) => {
+            let session = Session::open(surroundings, &line.globals)?;
+            commands::dispatch(&session, &line.verb)
         }
     }
 }

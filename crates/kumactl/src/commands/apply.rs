@@ -7,12 +7,13 @@ use model::{
 use serde_json::{Map, Value};
 
 use crate::{
-    cli::flags::Flags,
+    cli::verbs::Apply,
     client::{Ask, Method},
     commands::{
         documents::{self, Given},
         item_route,
     },
+    csv::Pairs,
     failure::Failure,
     mustache::{self, Values},
     output,
@@ -20,11 +21,11 @@ use crate::{
 };
 
 /// Creates or updates what the files say.
-pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
+pub(super) fn run(session: &Session<'_>, flags: &Apply) -> Result<(), Failure> {
     session.check_version();
-    let given = documents::read(session, flags, "apply")?;
-    let documents = decode(session, given, &flags.pairs("var"))?;
-    if flags.is_on("dry-run") {
+    let given = documents::read(session, &flags.file, "apply")?;
+    let documents = decode(session, given, &Pairs::joined(&flags.var))?;
+    if flags.dry_run {
         let texts: Vec<String> = documents
             .iter()
             .map(|document| output::yaml_of_resource(&document.to_rest(), document.kind.spec != SpecForm::Json))

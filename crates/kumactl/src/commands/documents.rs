@@ -5,7 +5,7 @@ mod source;
 use model::{Kind, document};
 use serde_json::{Map, Value};
 
-use crate::{cli::flags::Flags, failure::Failure, session::Session};
+use crate::{failure::Failure, session::Session};
 
 /// A document and where it stands.
 #[derive(Debug)]
@@ -17,10 +17,9 @@ pub(super) struct Given {
 }
 
 /// Reads all files. An empty one is told: it is hardly what was meant.
-pub(super) fn read(session: &Session<'_>, flags: &Flags, verb: &str) -> Result<Vec<Given>, Failure> {
-    let files = flags.all("file");
+pub(super) fn read(session: &Session<'_>, files: &[String], verb: &str) -> Result<Vec<Given>, Failure> {
     let mut given = Vec::new();
-    for file in &files {
+    for file in files {
         let text = source::read(file, session.proxies())?;
         if text.is_empty() {
             let which = if files.len() > 1 { format!(" in {file}") } else { String::new() };

@@ -6,7 +6,7 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use crate::{
-    cli::flags::Flags,
+    cli::verbs::{Get, Many, One, Wanted},
     client::{Ask, Method},
     commands::{item_route, list_route, pages},
     failure::Failure,
@@ -14,22 +14,19 @@ use crate::{
     session::Session,
 };
 
-/// Shows resources; the name of the command says which kind, and whether one or many.
-pub(super) fn run(session: &Session<'_>, command: &str, flags: &Flags) -> Result<(), Failure> {
-    let form = Form::of(flags)?;
+/// Shows resources.
+pub(super) fn run(session: &Session<'_>, flags: &Get) -> Result<(), Failure> {
+    let form = Form::of(&flags.form.output)?;
     session.check_version();
-    if let Some(kind) = Kind::all().find(|kind| kind.singular.contains(&command)) {
-        return one(session, kind, form, flags);
-    }
-    match Kind::all().find(|kind| kind.plural.contains(&command)) {
-        Some(kind) => many(session, kind, form, flags),
-        None => Err(Failure::Refused(format!("unknown command {command:?} for \"kumactl get\""))),
+    match &flags.wanted {
+        Wanted::One(kind, flags) => one(session, *kind, form, flags),
+        Wanted::Many(kind, flags) => many(session, *kind, form, flags),
     }
 }
 
-fn one(session: &Session<'_>, kind: Kind, form: Form, flags: &Flags) -> Result<(), Failure> {
-    let (name, mesh) = (flags.argument(0), flags.text("mesh"));
-    let route = item_route(kind, mesh, &name);
+fn one(session: &Session<'_>, kind: Kind, form: Form, flags: &One) -> Result<(), Failure> {
+    let (name, mesh) = (flags.resource.name(), &flags.mesh);
+    let route = item_route(kind, mesh, name);
     let resource = session.read(Ask::resource(Method::Get, &route)).map_err(|trouble| match kind.scope {
         _ if !trouble.is_not_found() => trouble.within(&format!("failed to get {name}")),
         Scope::Mesh => Failure::Refused(format!("No resources found in {mesh} mesh")),
@@ -42,18 +39,18 @@ fn one(session: &Session<'_>, kind: Kind, form: Form, flags: &Flags) -> Result<(
     })
 }
 
-fn many(session: &Session<'_>, kind: Kind, form: Form, flags: &Flags) -> Result<(), Failure> {
+fn many(session: &Session<'_>, kind: Kind, form: Form, flags: &Many) -> Result<(), Failure> {
     let mut query = form_urlencoded::Serializer::new(String::new());
-    if let Some(offset) = flags.given("offset") {
-        query.append_pair("offset", offset);
+    if !flags.offset.is_empty() {
+        query.append_pair("offset", &flags.offset);
     }
     // Zero, like nothing, leaves the size to the server.
-    if let Some(size) = flags.given("size").filter(|size| size.parse() != Ok(0)) {
-        query.append_pair("size", size);
+    if let Some(size) = flags.size.filter(|size| *size != 0) {
+        query.append_pair("size", &size.to_string());
     }
     let query = query.finish();
     let joint = if query.is_empty() { "" } else { "?" };
-    let route = format!("{}{joint}{query}", list_route(kind, flags.text("mesh")));
+    let route = format!("{}{joint}{query}", list_route(kind, &flags.mesh));
     // Whoever asks for a part gets this part, everybody else the whole list.
     let page = if query.is_empty() {
         pages::all(session, &route, |route| Ask::resource(Method::Get, route))

@@ -2,7 +2,6 @@
 
 use super::zones::count;
 use crate::{
-    cli::flags::Flags,
     commands::{get::text, inspect::view, pages},
     failure::Failure,
     output::{self, Form, table::Table},
@@ -10,8 +9,8 @@ use crate::{
 };
 
 /// Shows all meshes with their proxies, those that are online first.
-pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
-    let form = Form::of(flags)?;
+pub(super) fn run(session: &Session<'_>, form: &str) -> Result<(), Failure> {
+    let form = Form::of(form)?;
     let meshes = pages::all(session, "/mesh-insights", view).map_err(|trouble| trouble.alone())?;
     session.printer().data(&match form {
         Form::Yaml => model::yaml::to_string(&meshes.value()),

@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
-    cli::flags::Flags,
     commands::{get::text, inspect::view, pages},
     failure::Failure,
     output::{self, Form, age, table::Table},
@@ -23,8 +22,8 @@ const HEAD: [&str; 8] = [
 ];
 
 /// Shows all zones.
-pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
-    let form = Form::of(flags)?;
+pub(super) fn run(session: &Session<'_>, form: &str) -> Result<(), Failure> {
+    let form = Form::of(form)?;
     let zones = pages::all(session, "/zones/_overview", view).map_err(|trouble| trouble.alone())?;
     match form {
         Form::Yaml => session.printer().data(&model::yaml::to_string(&zones.value())),
