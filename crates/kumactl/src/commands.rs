@@ -1,22 +1,17 @@
-//! The commands, one file a verb.
+//! The commands, one file a verb. They know nothing of each other; what several need lies beside this module.
 
 mod apply;
 mod completion;
 mod config;
 mod delete;
-mod documents;
 mod export;
 mod generate;
 mod get;
 mod inspect;
-mod pages;
 mod version;
-
-use model::{Kind, Scope};
 
 use crate::{
     cli::verbs::{Config, ControlPlanes, Verb},
-    client,
     failure::Failure,
     session::Session,
 };
@@ -42,17 +37,4 @@ pub(crate) fn dispatch(session: &Session<'_>, verb: &Verb) -> Result<(), Failure
         Verb::Inspect(flags) => inspect::run(session, flags),
         Verb::Version(flags) => version::run(session, flags),
     }
-}
-
-/// Returns the route of the list of a kind.
-fn list_route(kind: Kind, mesh: &str) -> String {
-    match kind.scope {
-        Scope::Mesh => format!("/meshes/{}/{}", client::segment(mesh), kind.path),
-        Scope::Global => format!("/{}", kind.path),
-    }
-}
-
-/// Returns the route of one resource.
-fn item_route(kind: Kind, mesh: &str, name: &str) -> String {
-    format!("{}/{}", list_route(kind, mesh), client::segment(name))
 }

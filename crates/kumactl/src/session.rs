@@ -11,8 +11,8 @@ use crate::{
     client::{self, Answer, Ask, CallError, Client, ClientProblem, Method, Proxies, is_readable_by_others},
     failure::Failure,
     printer::Printer,
-    run::Surroundings,
     settings::{ApiServer, Settings},
+    surroundings::Surroundings,
 };
 
 /// One run of the program.

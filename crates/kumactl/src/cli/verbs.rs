@@ -6,6 +6,7 @@ mod documents;
 mod generate;
 mod get;
 mod inspect;
+mod output;
 
 use clap::{Args, Parser, Subcommand};
 use jiff::SignedDuration;
@@ -104,12 +105,4 @@ pub(crate) struct Version {
     /// Print detailed version
     #[arg(long, short = 'a')]
     pub(crate) detailed: bool,
-}
-
-/// In which form to show something.
-#[derive(Debug, Args)]
-pub(crate) struct Output {
-    /// output format: one of table|yaml|json
-    #[arg(long, short, global = true, default_value = "table")]
-    pub(crate) output: String,
 }

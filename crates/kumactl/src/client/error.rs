@@ -5,7 +5,7 @@ use std::{io, net::ToSocketAddrs};
 use serde_json::Value;
 use url::Url;
 
-use super::Method;
+use super::ask::Method;
 use crate::failure::Failure;
 
 /// Why a call brought nothing.

@@ -9,14 +9,11 @@ use serde_json::{Map, Value};
 use crate::{
     cli::verbs::Apply,
     client::{Ask, Method},
-    commands::{
-        documents::{self, Given},
-        item_route,
-    },
     csv::Pairs,
+    documents::{self, Given},
     failure::Failure,
     mustache::{self, Values},
-    output,
+    output, routes,
     session::{Session, Trouble},
 };
 
@@ -106,7 +103,7 @@ fn render(session: &Session<'_>, place: &str, text: &str, values: &Values) -> Re
 
 /// Writes one resource and returns the word for it: whether it was there decides, not the answer.
 fn write(session: &Session<'_>, document: &Document) -> Result<&'static str, Trouble> {
-    let route = item_route(document.kind, &document.mesh, &document.name);
+    let route = routes::item(document.kind, &document.mesh, &document.name);
     let word = match session.read(Ask::resource(Method::Get, &route)) {
         Ok(_) => "Updated",
         Err(trouble) if trouble.is_not_found() => "Created",

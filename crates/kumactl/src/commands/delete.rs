@@ -6,8 +6,9 @@ use serde_json::{Map, Value};
 use crate::{
     cli::verbs::Delete,
     client::{Ask, Method},
-    commands::{documents, item_route},
+    documents,
     failure::Failure,
+    routes,
     session::{Session, Trouble},
 };
 
@@ -101,7 +102,7 @@ impl Target {
 
     /// Deletes it: only the success of this very request is one.
     fn delete(&self, session: &Session<'_>) -> Result<(), Trouble> {
-        let route = item_route(self.kind, &self.mesh, &self.name);
+        let route = routes::item(self.kind, &self.mesh, &self.name);
         session.ask(Ask::resource(Method::Delete, &route))?.accept(&[200])?;
         Ok(())
     }

@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 use crate::{
     cli::verbs::Export,
     client::{self, Ask, Method},
-    commands::{get::text, pages},
     failure::Failure,
     output::{self, visible},
     session::{Session, product_of},
+    views::{cells::text, pages},
 };
 
 /// Secrets that each control plane makes for itself.

@@ -7,7 +7,6 @@ mod zones;
 
 use crate::{
     cli::verbs::{Inspect, View},
-    client::{Ask, Method},
     failure::Failure,
     session::Session,
 };
@@ -23,9 +22,4 @@ pub(super) fn run(session: &Session<'_>, flags: &Inspect) -> Result<(), Failure>
         View::Dataplane(flags) => policies::dataplane(session, form, flags),
         View::Policy(policy) => policies::affected(session, form, policy),
     }
-}
-
-/// Asks for a view.
-fn view(route: &str) -> Ask<'_> {
-    Ask::other(Method::Get, route)
 }

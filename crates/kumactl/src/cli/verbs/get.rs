@@ -6,7 +6,7 @@ use clap::{
 };
 use model::Kind;
 
-use super::Output;
+use super::output::Output;
 use crate::cli::words::Name;
 
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@ use clap::{
 };
 use model::Kind;
 
-use super::{One, Output};
+use super::{get::One, output::Output};
 use crate::{
     cli::words::Name,
     csv::{List, Pairs},

@@ -1,6 +1,6 @@
 //! Keys and certificates, made here.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
@@ -25,25 +25,10 @@ pub(super) fn signing_key(session: &Session<'_>, format: &str) -> Result<(), Fai
 
 /// Prints the public half of a signing key.
 pub(super) fn public_key(session: &Session<'_>, path: &str) -> Result<(), Failure> {
-    let key = read_key(path)?;
+    let key = keys::read_signing_key(path)?;
     match tokens::public_half(&key) {
         Ok(pem) => session.printer().data(&pem),
-        Err(problem) => Err(bad_key(&problem)),
-    }
-}
-
-/// Reads a file with a signing key.
-pub(super) fn read_key(path: &str) -> Result<Vec<u8>, Failure> {
-    fs::read(path).map_err(|error| {
-        Failure::Refused(format!("could not read a signing key file: open {path}: {}", files::reason(&error)))
-    })
-}
-
-/// Words why a file holds no signing key.
-pub(super) fn bad_key(problem: &tokens::KeyProblem) -> Failure {
-    match problem {
-        tokens::KeyProblem::Size { .. } => Failure::Refused(problem.to_string()),
-        _ => Failure::refused("provided file is not a PEM-encoded signing key"),
+        Err(problem) => Err(keys::no_signing_key(&problem)),
     }
 }
 

@@ -8,12 +8,12 @@ use serde_json::{Map, Value, json};
 use tokens::{Claims, IssueError, Scope};
 use uuid::Uuid;
 
-use super::key::{bad_key, read_key};
 use crate::{
     cli::verbs::{ControlPlaneToken, DataplaneToken, OfflineKey, UserToken, ZONE_SCOPES, ZoneToken},
     client::{Ask, Method},
     csv::{List, Pairs},
     failure::Failure,
+    keys,
     output::visible,
     session::Session,
 };
@@ -154,10 +154,10 @@ fn offline_key(key: &OfflineKey) -> Result<Option<(&str, &str)>, Failure> {
 }
 
 fn sign(session: &Session<'_>, path: &str, kid: &str, claims: &Claims<'_>, valid_for: Duration) -> Result<(), Failure> {
-    let key = read_key(path)?;
+    let key = keys::read_signing_key(path)?;
     match tokens::sign_offline(&key, kid, claims, valid_for, session.now(), Uuid::new_v4()) {
         Ok(token) => session.printer().data(&token),
-        Err(IssueError::BadKeyFile { problem }) => Err(bad_key(&problem)),
+        Err(IssueError::BadKeyFile { problem }) => Err(keys::no_signing_key(&problem)),
         Err(error) => Err(Failure::Refused(error.to_string())),
     }
 }

@@ -4,19 +4,19 @@ use jiff::Timestamp;
 use serde_json::Value;
 use url::form_urlencoded;
 
-use super::zones::{count, is_open, subscriptions, sum};
 use crate::{
     cli::verbs::Dataplanes,
     client,
-    commands::{
-        get::{tags, text},
-        inspect::view,
-        pages,
-    },
     csv::Pairs,
     failure::Failure,
     output::{self, Form, age, table::Table},
     session::Session,
+    views::{
+        self,
+        cells::{count, tags, text},
+        pages,
+        subscriptions::{is_open, subscriptions, sum},
+    },
 };
 
 const HEAD: [&str; 17] = [
@@ -54,7 +54,7 @@ pub(super) fn run(session: &Session<'_>, form: &str, flags: &Dataplanes) -> Resu
     let query = query.finish();
     let joint = if query.is_empty() { "" } else { "?" };
     let route = format!("/meshes/{}/dataplanes/_overview{joint}{query}", client::segment(&flags.mesh));
-    let proxies = pages::all(session, &route, view).map_err(|trouble| trouble.alone())?;
+    let proxies = pages::all(session, &route, views::ask).map_err(|trouble| trouble.alone())?;
     session.printer().data(&match form {
         Form::Yaml => model::yaml::to_string(&proxies.value()),
         Form::Json => output::json(&proxies.value()),

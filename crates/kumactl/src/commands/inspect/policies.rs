@@ -5,16 +5,17 @@ use serde_json::Value;
 
 use crate::{
     cli::verbs::{Dataplane, Policy},
-    commands::{get::text, inspect::view, item_route, pages},
     csv::List,
     failure::Failure,
     output::{self, Form, table::Table, visible},
+    routes,
     session::Session,
+    views::{self, cells::text, pages},
 };
 
 /// Shows what is known of one proxy.
 pub(super) fn dataplane(session: &Session<'_>, form: &str, flags: &Dataplane) -> Result<(), Failure> {
-    let route = item_route(Kind::DATAPLANE, &flags.mesh, flags.proxy.name());
+    let route = routes::item(Kind::DATAPLANE, &flags.mesh, flags.proxy.name());
     let rest = match flags.what.as_str() {
         "policies" => return matched(session, &format!("{route}/_policies"), form),
         "config-dump" => format!("xds?include_eds={}", flags.include_eds),
@@ -30,7 +31,7 @@ pub(super) fn dataplane(session: &Session<'_>, form: &str, flags: &Dataplane) ->
         _ => return Err(Failure::refused("invalid inspection type")),
     };
     let answer = session
-        .ask(view(&format!("{route}/{rest}")))
+        .ask(views::ask(&format!("{route}/{rest}")))
         .and_then(|answer| Ok(answer.accept(&[200])?))
         .map_err(|trouble| trouble.alone())?;
     session.printer().data(&visible::text(&answer.body))
@@ -38,7 +39,7 @@ pub(super) fn dataplane(session: &Session<'_>, form: &str, flags: &Dataplane) ->
 
 fn matched(session: &Session<'_>, route: &str, form: &str) -> Result<(), Failure> {
     let form = Form::of(form)?;
-    let answer = session.read(view(route)).map_err(|trouble| trouble.alone())?;
+    let answer = session.read(views::ask(route)).map_err(|trouble| trouble.alone())?;
     session.printer().data(&match form {
         Form::Yaml => model::yaml::to_string(&answer),
         Form::Json => output::json(&answer),
@@ -58,8 +59,8 @@ fn matched(session: &Session<'_>, route: &str, form: &str) -> Result<(), Failure
 pub(super) fn affected(session: &Session<'_>, form: &str, policy: &Policy) -> Result<(), Failure> {
     let form = Form::of(form)?;
     let Policy { kind, flags } = policy;
-    let route = format!("{}/dataplanes", item_route(*kind, &flags.mesh, flags.resource.name()));
-    let proxies = pages::all(session, &route, view).map_err(|trouble| trouble.alone())?;
+    let route = format!("{}/dataplanes", routes::item(*kind, &flags.mesh, flags.resource.name()));
+    let proxies = pages::all(session, &route, views::ask).map_err(|trouble| trouble.alone())?;
     session.printer().data(&match form {
         Form::Yaml => model::yaml::to_string(&proxies.value()),
         Form::Json => output::json(&proxies.value()),
