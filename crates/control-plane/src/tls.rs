@@ -25,11 +25,6 @@ mod self_signed;
 #[cfg(test)]
 mod tests;
 mod trust;
-mod verifier;
-
-use std::sync::Arc;
-
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use client_auth::ClientCerts;
 pub use error::TlsError;
@@ -39,6 +34,9 @@ pub use identity::{Reload, ServerIdentity};
 pub use protocols::Protocols;
 pub use self_signed::{PairFiles, SELF_SIGNED_FILES, self_signed};
 pub use trust::{ClientTrust, InsecureTrust};
+
+// The crate, not the module of that name, whose own name is that of its logger.
+pub use ::trust::provider;
 
 /// Which application protocol is offered in the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,9 +54,4 @@ impl Alpn {
             Self::None => Vec::new(),
         }
     }
-}
-
-/// Returns the one cryptography provider.
-pub fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
 }

@@ -16,11 +16,9 @@ use rustls::{
     time_provider::TimeProvider,
 };
 use tracing::{info, warn};
+use trust::{Anybody, Roots, Verifier};
 
-use super::{
-    Alpn, FileChanges, HandshakeProblem, Reload, TlsError, pem, provider,
-    verifier::{Anybody, FromRoots, Roots},
-};
+use super::{Alpn, FileChanges, HandshakeProblem, Reload, TlsError, pem, provider};
 use crate::{
     clock::Clock,
     tasks::{OnError, Tasks},
@@ -104,7 +102,8 @@ impl ClientTrust {
 
     /// Returns the configuration for dialling; it follows reloads.
     pub fn client_config(&self, alpn: Alpn) -> Result<Arc<ClientConfig>, TlsError> {
-        config(alpn, Arc::new(FromRoots::new(Arc::clone(&self.current))), self.clock.clone())
+        let current = Arc::clone(&self.current);
+        config(alpn, Arc::new(Verifier::new(move || current.load_full())), self.clock.clone())
     }
 
     /// Tells why a handshake with `host` failed, and what an operator can do about it.
