@@ -17,6 +17,8 @@
 pub mod pem;
 mod refusal;
 mod roots;
+#[cfg(test)]
+mod tests;
 mod verifier;
 
 use std::sync::Arc;

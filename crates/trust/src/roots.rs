@@ -35,6 +35,15 @@ impl Roots {
         Ok(Self { own: certificates, signed: verifier_of(store)? })
     }
 
+    /// Sorts the certificates of a file that people name at hand, often a bundle with odd ones: those that cannot be read
+    /// are left out.
+    pub fn of_bundle(certificates: Vec<CertificateDer<'static>>) -> Result<Self, String> {
+        let own: Vec<_> = certificates.into_iter().filter(|one| X509Certificate::from_der(one).is_ok()).collect();
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(own.iter().filter(|one| may_sign(one)).cloned());
+        Ok(Self { own, signed: verifier_of(store)? })
+    }
+
     /// Takes CAs alone, as the system has them; those that cannot be read are left out.
     pub fn of_system(certificates: Vec<CertificateDer<'static>>) -> Result<Self, String> {
         let mut store = RootCertStore::empty();
@@ -109,12 +118,11 @@ fn check_validity(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(),
 fn say_more(error: Error, end_entity: &CertificateDer<'_>) -> Error {
     let Error::InvalidCertificate(CertificateError::Other(_)) = error else { return error };
     let Ok((_, parsed)) = X509Certificate::from_der(end_entity) else { return error };
-    if !parsed.is_ca() {
-        return error;
+    if parsed.subject() == parsed.issuer() {
+        return Error::InvalidCertificate(CertificateError::UnknownIssuer);
     }
-    Error::InvalidCertificate(if parsed.subject() == parsed.issuer() {
-        CertificateError::UnknownIssuer
-    } else {
-        CertificateError::Other(OtherError(Arc::new(CaAsServer)))
-    })
+    if parsed.is_ca() {
+        return Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(CaAsServer))));
+    }
+    error
 }
