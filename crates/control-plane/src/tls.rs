@@ -8,7 +8,7 @@
 //! ```text
 //! self_signed ──► cert + key files ──► ServerIdentity ──► server_config(Alpn::H2)    KDS
 //!                      ▲                                └► server_config(Alpn::None)  REST
-//!                 FileChanges
+//!                  Reloaded ◄── FileChanges
 //!                      ▼
 //!                 root file ─────────► ClientTrust ─────► client_config(Alpn::H2)    zone dials global
 //! ```
@@ -21,6 +21,7 @@ mod identity;
 mod machine;
 mod pem;
 mod protocols;
+mod reloaded;
 mod self_signed;
 #[cfg(test)]
 mod tests;
@@ -30,8 +31,9 @@ pub use client_auth::ClientCerts;
 pub use error::TlsError;
 pub use explain::HandshakeProblem;
 pub use files::FileChanges;
-pub use identity::{Reload, ServerIdentity};
+pub use identity::ServerIdentity;
 pub use protocols::Protocols;
+pub use reloaded::Reload;
 pub use self_signed::{PairFiles, SELF_SIGNED_FILES, self_signed};
 pub use trust::{ClientTrust, InsecureTrust};
 
