@@ -8,7 +8,7 @@
 //! ```text
 //! self_signed ──► cert + key files ──► ServerIdentity ──► server_config(Alpn::H2)    KDS
 //!                      ▲                                └► server_config(Alpn::None)  REST
-//!                 FileChanges
+//!                  Reloaded ◄── FileChanges
 //!                      ▼
 //!                 root file ─────────► ClientTrust ─────► client_config(Alpn::H2)    zone dials global
 //! ```
@@ -21,24 +21,24 @@ mod identity;
 mod machine;
 mod pem;
 mod protocols;
+mod reloaded;
 mod self_signed;
 #[cfg(test)]
 mod tests;
 mod trust;
-mod verifier;
-
-use std::sync::Arc;
-
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use client_auth::ClientCerts;
 pub use error::TlsError;
 pub use explain::HandshakeProblem;
 pub use files::FileChanges;
-pub use identity::{Reload, ServerIdentity};
+pub use identity::ServerIdentity;
 pub use protocols::Protocols;
+pub use reloaded::Reload;
 pub use self_signed::{PairFiles, SELF_SIGNED_FILES, self_signed};
 pub use trust::{ClientTrust, InsecureTrust};
+
+// The crate, not the module of that name, whose own name is that of its logger.
+pub use ::trust::provider;
 
 /// Which application protocol is offered in the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,9 +56,4 @@ impl Alpn {
             Self::None => Vec::new(),
         }
     }
-}
-
-/// Returns the one cryptography provider.
-pub fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
 }

@@ -1,17 +1,27 @@
 //! From words to a command: finds the command, reads its flags, and says what is wrong in the recorded texts.
 //!
-//! The tree of commands is data ([`tree`]); clap reads the flags of a command, the way to the command is ours: a
-//! group with an unknown word shows its help, as every kumactl does.
+//! ```text
+//! words ── walk (which command) ── clap (its flags) ── verbs (structs) ──► commands
+//!                                    ▲
+//!            verbs ── tree ──────────┘            usage, problem: the texts
+//! ```
+//!
+//! The commands with their flags are structs and enums ([`verbs`]), from which the tree of commands is made; clap reads
+//! the flags of a command, the way to the command is ours: a group with an unknown word shows its help, as every
+//! kumactl does.
 
-pub(crate) mod flags;
 mod problem;
 mod tree;
 mod usage;
+pub(crate) mod verbs;
 mod walk;
+mod words;
 
-pub(crate) use tree::{ZONE_SCOPES, root};
+use clap::FromArgMatches;
 
-use flags::Flags;
+pub(crate) use tree::root;
+
+use verbs::{Line, Verb};
 
 use crate::failure::Failure;
 
@@ -20,13 +30,8 @@ use crate::failure::Failure;
 pub(crate) enum Call {
     /// A help text, for standard output.
     Help(String),
-    /// A command: its names from the root on, and its flags.
-    Command {
-        /// `["get", "meshes"]`: main names, never aliases.
-        path: Vec<String>,
-        /// The flags and arguments.
-        flags: Flags,
-    },
+    /// A command.
+    Command(Box<Line>),
 }
 
 /// Reads the words after the program's name.
@@ -55,8 +60,8 @@ pub(crate) fn parse(words: &[String]) -> Result<Call, Failure> {
         };
     }
     let matches = root.clone().try_get_matches_from(std::iter::once("kumactl").chain(words.iter().map(String::as_str)));
-    let flags = match matches {
-        Ok(matches) => Flags::of(matches),
+    let matches = match matches {
+        Ok(matches) => matches,
         Err(error) => match problem::describe(&error, &way) {
             problem::Problem::Help => return Ok(Call::Help(usage::help(&way))),
             problem::Problem::Missing(_) if walk::wants_help(words) => return Ok(Call::Help(usage::help(&way))),
@@ -70,35 +75,39 @@ pub(crate) fn parse(words: &[String]) -> Result<Call, Failure> {
             }
         },
     };
-    if flags.is_on("help") {
+    let line = Line::from_arg_matches(&matches).map_err(|error| Failure::Refused(error.to_string()))?;
+    if line.globals.help {
         return Ok(Call::Help(usage::help(&way)));
     }
-    if let Some(text) = problem::arity(&way, &flags.arguments(), names_files(&way, &flags)) {
+    // Files say what is deleted, or words do.
+    let names_files = matches!(&line.verb, Verb::Delete(delete) if delete.names_files());
+    if let Some(text) = problem::arity(&way, &words::given(&matches), names_files) {
         return Err(Failure::Usage { text, usage: usage() });
     }
-    let level = flags.text("log-level");
-    if !["off", "info", "debug"].contains(&level) {
+    let level = &line.globals.log_level;
+    if !["off", "info", "debug"].contains(&level.as_str()) {
         return Err(Failure::Usage { text: format!("unknown log level {level:?}"), usage: usage() });
     }
-    Ok(Call::Command { path: way.path.clone(), flags })
-}
-
-/// Returns whether files say what a command is about that is otherwise told by words.
-fn names_files(way: &walk::Way<'_>, flags: &Flags) -> bool {
-    way.command.get_name() == "delete" && flags.given("file").is_some()
+    Ok(Call::Command(Box::new(line)))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use clap::Command;
+    use model::Kind;
+
+    use super::{
+        verbs::{Config, Get, Inspect, View, Wanted},
+        *,
+    };
 
     fn call(words: &str) -> Result<Call, Failure> {
         parse(&words.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
     }
 
-    fn path(words: &str) -> Vec<String> {
+    fn verb(words: &str) -> Verb {
         match call(words).unwrap() {
-            Call::Command { path, .. } => path,
+            Call::Command(line) => line.verb,
             Call::Help(text) => panic!("help: {text}"),
         }
     }
@@ -135,26 +144,65 @@ mod tests {
 
     #[test]
     fn commands_are_found_by_name_and_alias() {
-        assert_eq!(path("get meshes"), ["get", "meshes"]);
-        assert_eq!(path("get global-secrets"), ["get", "globalsecrets"]);
-        assert_eq!(path("--no-config -h=false get meshes"), ["get", "meshes"]);
-        assert_eq!(path("--config-file get config view"), ["config", "view"]);
-        assert_eq!(path("get -o yaml meshes"), ["get", "meshes"]);
-        for kind in ["meshgateway", "traffic-permission", "meshtimeout"] {
-            assert_eq!(path(&format!("inspect {kind} x")), ["inspect", kind]);
+        let check_list = |words: &str, expected: Kind| match verb(words) {
+            Verb::Get(Get { wanted: Wanted::Many(kind, _), .. }) => assert_eq!(kind, expected, "{words}"),
+            other => panic!("{words}: {other:?}"),
+        };
+        check_list("get meshes", Kind::MESH);
+        check_list("get global-secrets", Kind::GLOBAL_SECRET);
+        check_list("--no-config -h=false get meshes", Kind::MESH);
+        check_list("get -o yaml meshes", Kind::MESH);
+        assert!(matches!(verb("--config-file get config view"), Verb::Config(Config::View)));
+        for kind in ["MeshGateway", "TrafficPermission", "MeshTimeout"] {
+            let expected = Kind::by_name(kind).unwrap();
+            let Verb::Inspect(Inspect { view: View::Policy(policy), .. }) =
+                verb(&format!("inspect {} x", expected.singular[0]))
+            else {
+                panic!("{kind}")
+            };
+            assert_eq!((policy.kind, policy.flags.resource.name()), (expected, "x"));
+        }
+    }
+
+    #[test]
+    fn every_command_of_the_tree_has_its_struct() {
+        fn leaves(command: &Command, way: &[String], found: &mut Vec<Vec<String>>) {
+            for inner in command.get_subcommands() {
+                let way = [way, &[inner.get_name().to_owned()]].concat();
+                if inner.has_subcommands() { leaves(inner, &way, found) } else { found.push(way) }
+            }
+        }
+        let mut ways = Vec::new();
+        leaves(&root(), &[], &mut ways);
+        assert!(ways.len() > 100, "{}", ways.len());
+        for mut way in ways.into_iter().filter(|way| *way != ["help"]) {
+            let root = root();
+            let mut command = &root;
+            for name in &way {
+                command = command.find_subcommand(name).unwrap();
+            }
+            let required = command.get_arguments().filter(|arg| arg.is_required_set());
+            let values: Vec<String> = required.map(|arg| format!("--{}=1h", arg.get_long().unwrap())).collect();
+            let words = words::names(command).len();
+            way.extend(values);
+            way.extend(vec!["w".to_owned(); words]);
+            assert!(matches!(parse(&way), Ok(Call::Command(_))), "{way:?}: {:?}", parse(&way));
         }
     }
 
     #[test]
     fn last_of_several_values_counts() {
-        let Ok(Call::Command { flags, .. }) = call("get meshes -o yaml -o json --size -1") else { panic!() };
-        assert_eq!((flags.text("output"), flags.text("size")), ("json", "-1"));
+        let Verb::Get(Get { form, wanted: Wanted::Many(_, flags) }) = verb("get meshes -o yaml -o json --size -1")
+        else {
+            panic!()
+        };
+        assert_eq!((form.output.as_str(), flags.size), ("json", Some(-1)));
     }
 
     #[test]
     fn all_files_count() {
-        let Ok(Call::Command { flags, .. }) = call("apply -f a -f b,c -f -") else { panic!() };
-        assert_eq!(flags.all("file"), ["a", "b,c", "-"]);
+        let Verb::Apply(flags) = verb("apply -f a -f b,c -f -") else { panic!() };
+        assert_eq!(flags.file, ["a", "b,c", "-"]);
     }
 
     #[test]
@@ -194,7 +242,8 @@ mod tests {
         usage_error("get mesh", "accepts 1 arg(s), received 0", "kumactl get mesh NAME [flags]");
         usage_error("delete mesh", "accepts 2 arg(s), received 1", "kumactl delete TYPE NAME [flags]");
         usage_error("delete", "accepts 2 arg(s), received 0", "kumactl delete TYPE NAME [flags]");
-        assert_eq!(path("delete -f a.yaml -f b.yaml"), ["delete"]);
+        let Verb::Delete(flags) = verb("delete -f a.yaml -f b.yaml") else { panic!() };
+        assert!(flags.names_files());
         usage_error(
             "delete -f a.yaml mesh demo",
             "unknown command \"mesh\" for \"kumactl delete\"",

@@ -1,5 +1,7 @@
 //! The REST client: one blocking request at a time, with the errors of the API worded for people.
 
+mod answer;
+mod ask;
 mod error;
 mod proxies;
 mod redirect;
@@ -8,7 +10,6 @@ mod transport;
 
 use std::{fmt, time::Duration};
 
-use serde_json::Value;
 use ureq::{
     Agent,
     http::{Request, Response},
@@ -19,6 +20,8 @@ use ureq::{
 };
 use url::Url;
 
+pub(crate) use answer::Answer;
+pub(crate) use ask::{Ask, Method};
 pub(crate) use error::CallError;
 pub(crate) use proxies::{Proxies, ProxyProblem};
 use redirect::Rule;
@@ -27,91 +30,6 @@ use crate::{about, settings::ApiServer};
 
 /// An answer larger than this is refused.
 const LARGEST_ANSWER: u64 = 512 * 1024 * 1024;
-
-/// The method of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Method {
-    /// Read.
-    Get,
-    /// Write.
-    Put,
-    /// Ask for something new.
-    Post,
-    /// Remove.
-    Delete,
-}
-
-impl Method {
-    fn upper(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Put => "PUT",
-            Self::Post => "POST",
-            Self::Delete => "DELETE",
-        }
-    }
-
-    fn title(self) -> &'static str {
-        match self {
-            Self::Get => "Get",
-            Self::Put => "Put",
-            Self::Post => "Post",
-            Self::Delete => "Delete",
-        }
-    }
-}
-
-/// What to ask.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ask<'a> {
-    method: Method,
-    route: &'a str,
-    wants_json: bool,
-    body: Option<&'a str>,
-}
-
-impl<'a> Ask<'a> {
-    /// Asks for a resource or a list of them, in JSON.
-    pub(crate) fn resource(method: Method, route: &'a str) -> Self {
-        Self { method, route, wants_json: true, body: None }
-    }
-
-    /// Asks for something else, in whatever form it comes.
-    pub(crate) fn other(method: Method, route: &'a str) -> Self {
-        Self { method, route, wants_json: false, body: None }
-    }
-
-    /// Returns what a debug log says of the request.
-    pub(crate) fn trace(&self) -> String {
-        format!("{{\"method\": {:?}, \"url\": {:?}}}", self.method.upper(), self.route)
-    }
-
-    /// Sends a JSON text along.
-    pub(crate) fn with_body(self, body: &'a str) -> Self {
-        Self { body: Some(body), ..self }
-    }
-}
-
-/// What came back.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    /// The HTTP status.
-    pub(crate) status: u16,
-    /// The body; not text is replaced by a mark.
-    pub(crate) body: String,
-}
-
-impl Answer {
-    /// Returns the answer if its status is one of these, else what the server said against it.
-    pub(crate) fn accept(self, statuses: &[u16]) -> Result<Self, CallError> {
-        if statuses.contains(&self.status) { Ok(self) } else { Err(CallError::from_answer(self.status, &self.body)) }
-    }
-
-    /// Returns the body as JSON.
-    pub(crate) fn json(&self) -> Result<Value, CallError> {
-        serde_json::from_str(&self.body).map_err(|error| CallError::not_json(&self.body, &error))
-    }
-}
 
 /// A client of one control plane.
 pub(crate) struct Client {

@@ -1,51 +1,40 @@
-//! The commands, one file a verb.
+//! The commands, one file a verb. They know nothing of each other; what several need lies beside this module.
 
 mod apply;
 mod completion;
 mod config;
 mod delete;
-mod documents;
 mod export;
 mod generate;
 mod get;
 mod inspect;
-mod pages;
 mod version;
 
-use model::{Kind, Scope};
+use crate::{
+    cli::verbs::{Config, ControlPlanes, Verb},
+    failure::Failure,
+    session::Session,
+};
 
-use crate::{cli::flags::Flags, client, failure::Failure, session::Session};
-
-/// Runs the command with these names.
-pub(crate) fn dispatch(path: &[String], session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
-    let path: Vec<&str> = path.iter().map(String::as_str).collect();
-    match path.as_slice() {
-        ["apply"] => apply::run(session, flags),
-        ["completion", shell] => completion::run(session, shell),
-        ["config", "view"] => config::view(session),
-        ["config", "control-planes", "list"] => config::list(session),
-        ["config", "control-planes", "add"] => config::add(session, flags),
-        ["config", "control-planes", "switch"] => config::switch(session, flags),
-        ["config", "control-planes", "remove"] => config::remove(session, flags),
-        ["delete"] => delete::run(session, flags),
-        ["export"] => export::run(session, flags),
-        ["generate", what] => generate::run(session, what, flags),
-        ["get", name] => get::run(session, name, flags),
-        ["inspect", what] => inspect::run(session, what, flags),
-        ["version"] => version::run(session, flags),
-        other => Err(Failure::Refused(format!("unknown command \"{}\"", other.join(" ")))),
+/// Runs a command.
+pub(crate) fn dispatch(session: &Session<'_>, verb: &Verb) -> Result<(), Failure> {
+    match verb {
+        Verb::Apply(flags) => apply::run(session, flags),
+        Verb::Completion(shell) => completion::run(session, *shell),
+        Verb::Config(Config::View) => config::view(session),
+        Verb::Config(Config::ControlPlanes(what)) => match what {
+            ControlPlanes::Add(flags) => config::add(session, flags),
+            ControlPlanes::List => config::list(session),
+            ControlPlanes::Remove(flags) => config::remove(session, &flags.name),
+            ControlPlanes::Switch(flags) => config::switch(session, &flags.name),
+        },
+        Verb::Delete(flags) => delete::run(session, flags),
+        Verb::Export(flags) => export::run(session, flags),
+        Verb::Generate(what) => generate::run(session, what),
+        Verb::Get(flags) => get::run(session, flags),
+        // Its text was printed instead.
+        Verb::Help => Ok(()),
+        Verb::Inspect(flags) => inspect::run(session, flags),
+        Verb::Version(flags) => version::run(session, flags),
     }
-}
-
-/// Returns the route of the list of a kind.
-fn list_route(kind: Kind, mesh: &str) -> String {
-    match kind.scope {
-        Scope::Mesh => format!("/meshes/{}/{}", client::segment(mesh), kind.path),
-        Scope::Global => format!("/{}", kind.path),
-    }
-}
-
-/// Returns the route of one resource.
-fn item_route(kind: Kind, mesh: &str, name: &str) -> String {
-    format!("{}/{}", list_route(kind, mesh), client::segment(name))
 }

@@ -1,7 +1,47 @@
 //! Lists and pairs in flag values: `a,b`, `"x,y",z`, `key=value`.
 
+use std::{convert::Infallible, str::FromStr};
+
+/// The elements of one value `a,b`.
+#[derive(Clone, Debug)]
+pub(crate) struct List(Vec<String>);
+
+impl List {
+    /// Returns the elements of all values.
+    pub(crate) fn joined(lists: &[Self]) -> Vec<String> {
+        lists.iter().flat_map(|list| list.0.iter().cloned()).collect()
+    }
+}
+
+impl FromStr for List {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(elements(text)))
+    }
+}
+
+/// The pairs of one value `a=1,b=2`.
+#[derive(Clone, Debug)]
+pub(crate) struct Pairs(Vec<(String, String)>);
+
+impl Pairs {
+    /// Returns the pairs of all values, in the order they were given.
+    pub(crate) fn joined(pairs: &[Self]) -> Vec<(String, String)> {
+        pairs.iter().flat_map(|pairs| pairs.0.iter().cloned()).collect()
+    }
+}
+
+impl FromStr for Pairs {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        pairs(text).map(Self)
+    }
+}
+
 /// Splits at commas that stand outside double quotes; quotes around an element are dropped.
-pub(crate) fn elements(text: &str) -> Vec<String> {
+fn elements(text: &str) -> Vec<String> {
     let mut elements = Vec::new();
     let mut element = String::new();
     let mut quoted = false;
@@ -24,7 +64,7 @@ pub(crate) fn elements(text: &str) -> Vec<String> {
 }
 
 /// Splits `a=1,b=2` into pairs. A text with a single `=` is one pair, so that its value may hold commas.
-pub(crate) fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
+fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
     let parts = match text.matches('=').count() {
         0 => return Err(format!("{text} must be formatted as key=value")),
         1 => vec![text.trim_matches('"').to_owned()],

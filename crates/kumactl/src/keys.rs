@@ -1,6 +1,6 @@
 //! Private keys and certificates in the forms that people keep in files.
 
-use std::{net::IpAddr, time::Duration};
+use std::{fs, net::IpAddr, time::Duration};
 
 use aws_lc_rs::{
     encoding::AsBigEndian,
@@ -13,7 +13,10 @@ use rcgen::{
     SanType, SerialNumber, date_time_ymd,
 };
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivateSec1KeyDer, pem::PemObject};
+use tokens::KeyProblem;
 use uuid::Uuid;
+
+use crate::{failure::Failure, files};
 
 const FIVE_MINUTES: Duration = Duration::from_secs(5 * 60);
 const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -88,6 +91,21 @@ pub(crate) fn self_signed(
     params.not_before = date_time_ymd(1970, 1, 1) + start;
     params.not_after = date_time_ymd(1970, 1, 1) + start + TEN_YEARS;
     Ok(Pair { key, certificate: params.self_signed(&signer)?.pem() })
+}
+
+/// Reads a file with a signing key.
+pub(crate) fn read_signing_key(path: &str) -> Result<Vec<u8>, Failure> {
+    fs::read(path).map_err(|error| {
+        Failure::Refused(format!("could not read a signing key file: open {path}: {}", files::reason(&error)))
+    })
+}
+
+/// Words why a file holds no signing key.
+pub(crate) fn no_signing_key(problem: &KeyProblem) -> Failure {
+    match problem {
+        KeyProblem::Size { .. } => Failure::Refused(problem.to_string()),
+        _ => Failure::refused("provided file is not a PEM-encoded signing key"),
+    }
 }
 
 /// 128 bits, positive: a UUID leaves 122 of them to chance.

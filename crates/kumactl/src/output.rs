@@ -7,7 +7,7 @@ pub(crate) mod visible;
 use model::document::{META, escape_html};
 use serde_json::{Map, Value};
 
-use crate::{cli::flags::Flags, failure::Failure};
+use crate::failure::Failure;
 
 /// The form that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub(crate) enum Form {
 
 impl Form {
     /// Reads `-o`.
-    pub(crate) fn of(flags: &Flags) -> Result<Self, Failure> {
-        match flags.text("output") {
+    pub(crate) fn of(name: &str) -> Result<Self, Failure> {
+        match name {
             "table" => Ok(Self::Table),
             "yaml" => Ok(Self::Yaml),
             "json" => Ok(Self::Json),

@@ -1,27 +1,12 @@
 //! From the words of the command line to an exit code.
 
-use jiff::Timestamp;
-
 use crate::{
     cli::{self, Call},
     commands,
-    environment::Environment,
     failure::Failure,
-    printer::Printer,
     session::Session,
+    surroundings::Surroundings,
 };
-
-/// What the program gets from outside.
-pub struct Surroundings {
-    /// The words after the program's name.
-    pub arguments: Vec<String>,
-    /// The environment variables that matter.
-    pub environment: Environment,
-    /// Tells the time.
-    pub now: fn() -> Timestamp,
-    /// Where output goes.
-    pub printer: Printer,
-}
 
 /// Runs one command and returns the exit code: 0 done, 1 refused, failed or used wrongly.
 pub fn run(surroundings: &Surroundings) -> u8 {
@@ -43,9 +28,9 @@ pub fn run(surroundings: &Surroundings) -> u8 {
 fn attempt(surroundings: &Surroundings) -> Result<(), Failure> {
     match cli::parse(&surroundings.arguments)? {
         Call::Help(text) => surroundings.printer.data(&text),
-        Call::Command { path, flags } => {
-            let session = Session::open(surroundings, &flags)?;
-            commands::dispatch(&path, &session, &flags)
+        Call::Command(line) => {
+            let session = Session::open(surroundings, &line.globals)?;
+            commands::dispatch(&session, &line.verb)
         }
     }
 }

@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use crate::{
     about,
-    cli::flags::Flags,
+    cli::verbs::Globals,
     client::{self, Answer, Ask, CallError, Client, ClientProblem, Method, Proxies, is_readable_by_others},
     failure::Failure,
     printer::Printer,
-    run::Surroundings,
     settings::{ApiServer, Settings},
+    surroundings::Surroundings,
 };
 
 /// One run of the program.
@@ -77,27 +77,26 @@ impl From<CallError> for Trouble {
 
 impl<'a> Session<'a> {
     /// Reads the settings, and writes the first ones.
-    pub(crate) fn open(surroundings: &'a Surroundings, flags: &Flags) -> Result<Self, Failure> {
-        let path = match flags.given("config-file") {
-            _ if flags.is_on("no-config") => None,
-            Some(path) => Some(PathBuf::from(path)),
-            None => {
+    pub(crate) fn open(surroundings: &'a Surroundings, globals: &Globals) -> Result<Self, Failure> {
+        let path = match globals.config_file.as_str() {
+            _ if globals.no_config => None,
+            "" => {
                 let home =
                     surroundings.environment.home.as_ref().ok_or_else(|| Failure::refused("$HOME is not defined"))?;
                 Some(home.join(".kumactl/config"))
             }
+            path => Some(PathBuf::from(path)),
         };
         let settings = path.as_deref().map_or_else(|| Ok(Settings::initial()), Settings::load)?;
-        let timeout = flags.duration("api-timeout");
         Ok(Self {
             surroundings,
             settings,
             path,
-            context: flags.given("context").map(str::to_owned),
-            timeout: timeout.try_into().ok().filter(|timeout: &std::time::Duration| !timeout.is_zero()),
-            is_debug: flags.text("log-level") == "debug",
+            context: Some(globals.context.clone()).filter(|context| !context.is_empty()),
+            timeout: globals.api_timeout.try_into().ok().filter(|timeout: &std::time::Duration| !timeout.is_zero()),
+            is_debug: globals.log_level == "debug",
             proxies: Proxies::of(&surroundings.environment),
-            allows_plaintext: flags.is_on("allow-plaintext-token"),
+            allows_plaintext: globals.allow_plaintext_token,
             client: OnceCell::new(),
         })
     }
@@ -105,6 +104,11 @@ impl<'a> Session<'a> {
     /// Returns the proxies of the environment.
     pub(crate) fn proxies(&self) -> &Proxies {
         &self.proxies
+    }
+
+    /// Returns whether a token may be sent in the clear in this run.
+    pub(crate) fn allows_plaintext(&self) -> bool {
+        self.allows_plaintext
     }
 
     /// Returns the door for output.

@@ -3,11 +3,9 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::Arc,
 };
 
-use arc_swap::ArcSwap;
 use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
     client::danger::HandshakeSignatureValid,
@@ -18,12 +16,13 @@ use rustls::{
     },
 };
 use tracing::{info, warn};
+use zeroize::Zeroizing;
 
-use super::{FileChanges, TlsError, pem, provider};
-use crate::tasks::{OnError, Tasks};
-
-/// Files are read again this often even if they look unchanged.
-const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(10);
+use super::{
+    TlsError, pem, provider,
+    reloaded::{Reloaded, Source},
+};
+use crate::tasks::Tasks;
 
 /// What a listener asks of its clients.
 #[derive(Clone, Debug)]
@@ -37,89 +36,61 @@ pub enum ClientCerts {
 impl ClientCerts {
     /// Demands certificates signed by a CA of `file`, which is read again when it changes.
     pub fn require(file: impl Into<PathBuf>, tasks: &Tasks) -> Result<Self, TlsError> {
-        let roots = Arc::new(ClientRoots::load(file.into())?);
+        let roots = Reloaded::load(CaFile(file.into()))?;
         roots.watch(tasks);
-        Ok(Self::Require(roots))
+        Ok(Self::Require(Arc::new(ClientRoots(roots))))
     }
 }
 
 /// The CAs whose clients are let in.
-pub struct ClientRoots {
-    file: PathBuf,
-    current: ArcSwap<Arc<dyn ClientCertVerifier>>,
-    last_read: Mutex<String>,
-}
+pub struct ClientRoots(Arc<Reloaded<CaFile>>);
+
+struct CaFile(PathBuf);
 
 impl ClientRoots {
-    fn load(file: PathBuf) -> Result<Self, TlsError> {
-        let content = pem::read(&file)?;
-        let verifier = parse(&file, &content)?;
-        let last_read = Mutex::new(String::from_utf8_lossy(&content).into_owned());
-        Ok(Self { file, current: ArcSwap::from_pointee(verifier), last_read })
-    }
-
-    fn watch(self: &Arc<Self>, tasks: &Tasks) {
-        let roots = Arc::clone(self);
-        let owner = tasks.clone();
-        let mut changes = FileChanges::of(&[&self.file], LOOK_AT_LEAST_EVERY);
-        tasks.spawn("tls-client-roots", OnError::Log, async move {
-            loop {
-                tokio::select! {
-                    () = owner.stopping() => return Ok(()),
-                    () = changes.next() => roots.reload(),
-                }
-            }
-        });
-    }
-
-    fn reload(&self) {
-        let content = pem::read(&self.file);
-        let seen = match &content {
-            Ok(content) => String::from_utf8_lossy(content).into_owned(),
-            Err(error) => error.chain(),
-        };
-        {
-            let mut last = self.last_read.lock().unwrap_or_else(PoisonError::into_inner);
-            if *last == seen {
-                return;
-            }
-            *last = seen;
-        }
-        match content.and_then(|content| parse(&self.file, &content)) {
-            Ok(verifier) => {
-                self.current.store(Arc::new(verifier));
-                info!(file = %self.file.display(), "new client CAs in use");
-            }
-            Err(error) => {
-                warn!(file = %self.file.display(), reason = %error.chain(), "the new client CAs cannot be used, the old ones stay in use");
-            }
-        }
-    }
-
     pub(super) fn verifier(self: &Arc<Self>) -> Arc<dyn ClientCertVerifier> {
         Arc::<Self>::clone(self)
     }
 
     fn now(&self) -> Arc<dyn ClientCertVerifier> {
-        Arc::clone(&self.current.load())
+        Arc::clone(&self.0.current())
     }
 }
 
-fn parse(file: &Path, content: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let bad = |detail: String| TlsError::BadCertificate { path: file.to_path_buf(), detail };
-    let mut store = RootCertStore::empty();
-    for certificate in pem::certificates(file, content)? {
-        store.add(certificate).map_err(|cause| bad(cause.to_string()))?;
+impl Source for CaFile {
+    type Content = Arc<dyn ClientCertVerifier>;
+    const TASK: &'static str = "tls-client-roots";
+
+    fn files(&self) -> Vec<&Path> {
+        vec![&self.0]
     }
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider())
-        .build()
-        .map_err(|cause| bad(cause.to_string()))?;
-    Ok(verifier)
+
+    fn parse(&self, texts: &[Zeroizing<Vec<u8>>]) -> Result<Self::Content, TlsError> {
+        let bad = |detail: String| TlsError::BadCertificate { path: self.0.clone(), detail };
+        let mut store = RootCertStore::empty();
+        for text in texts {
+            for certificate in pem::certificates(&self.0, text)? {
+                store.add(certificate).map_err(|cause| bad(cause.to_string()))?;
+            }
+        }
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider())
+            .build()
+            .map_err(|cause| bad(cause.to_string()))?;
+        Ok(verifier)
+    }
+
+    fn tell_replaced(&self, _content: &Self::Content) {
+        info!(file = %self.0.display(), "new client CAs in use");
+    }
+
+    fn tell_kept(&self, reason: &TlsError) {
+        warn!(file = %self.0.display(), reason = %reason.chain(), "the new client CAs cannot be used, the old ones stay in use");
+    }
 }
 
 impl fmt::Debug for ClientRoots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientRoots").field("file", &self.file).finish_non_exhaustive()
+        f.debug_struct("ClientRoots").field("file", &self.0.source().0).finish_non_exhaustive()
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::{error::Error, io, path::Path};
 
-use rustls::CertificateError;
+use jiff::Timestamp;
+use rustls::{CertificateError, pki_types::UnixTime};
 use thiserror::Error;
-
-use super::verifier::{CaAsServer, readable};
+use trust::CaAsServer;
 
 /// Why a handshake failed. The texts say what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -100,7 +100,7 @@ impl HandshakeProblem {
             || "a file that `multizone.zone.kds.rootCaFile` names (now the system's trust store is used)".to_owned(),
             |file| format!("`{}` (it is read again without a restart)", file.display()),
         );
-        match tls_error(error) {
+        match trust::refusal(error) {
             Some(rustls::Error::InvalidCertificate(cause)) => Self::of_certificate(host, roots, cause),
             Some(rustls::Error::InvalidMessage(_)) => Self::NotTls { host },
             Some(other) => Self::Other { host, detail: other.to_string() },
@@ -141,28 +141,16 @@ fn plain(name: &str) -> String {
     format!("`{}`", inner.trim_matches('"'))
 }
 
-/// Walks the chain of causes; an `io::Error` hides what it wraps from `source`.
-fn find<'a, T>(error: &'a (dyn Error + 'static), pick: impl Fn(&'a (dyn Error + 'static)) -> Option<T>) -> Option<T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = pick(error) {
-            return Some(found);
-        }
-        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        next = match wrapped {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    None
-}
-
-fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    find(error, |one| one.downcast_ref::<rustls::Error>())
+/// Returns the time as people read it.
+fn readable(time: UnixTime) -> String {
+    i64::try_from(time.as_secs())
+        .ok()
+        .and_then(|seconds| Timestamp::from_second(seconds).ok())
+        .map_or_else(|| format!("second {}", time.as_secs()), |time| time.to_string())
 }
 
 fn was_closed(error: &(dyn Error + 'static)) -> bool {
-    find(error, |one| one.downcast_ref::<io::Error>().map(io::Error::kind)).is_some_and(|kind| {
+    trust::cause(error, |one| one.downcast_ref::<io::Error>().map(io::Error::kind)).is_some_and(|kind| {
         matches!(kind, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
     })
 }

@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
-use rustls_pki_types::{
-    CertificateDer, PrivateKeyDer,
-    pem::{self, PemObject},
-};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use trust::pem::{self, PemError};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
@@ -19,12 +17,10 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
 
 /// Returns all certificates of a file, at least one, each of which parses.
 pub(super) fn certificates(path: &Path, content: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(content)
-        .collect::<Result<_, _>>()
-        .map_err(|source| TlsError::NotPem { path: path.to_path_buf(), source })?;
-    if certificates.is_empty() {
-        return Err(TlsError::NoCertificate { path: path.to_path_buf() });
-    }
+    let certificates = pem::certificates(content).map_err(|error| match error {
+        PemError::NotPem(source) => TlsError::NotPem { path: path.to_path_buf(), source },
+        PemError::Missing => TlsError::NoCertificate { path: path.to_path_buf() },
+    })?;
     for certificate in &certificates {
         X509Certificate::from_der(certificate)
             .map_err(|cause| TlsError::BadCertificate { path: path.to_path_buf(), detail: cause.to_string() })?;
@@ -34,8 +30,8 @@ pub(super) fn certificates(path: &Path, content: &[u8]) -> Result<Vec<Certificat
 
 /// Returns the first private key of a file: PKCS#1, PKCS#8 or SEC1.
 pub(super) fn private_key(path: &Path, content: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_slice(content).map_err(|source| match source {
-        pem::Error::NoItemsFound => TlsError::NoKey { path: path.to_path_buf() },
-        source => TlsError::NotPem { path: path.to_path_buf(), source },
+    pem::private_key(content).map_err(|error| match error {
+        PemError::NotPem(source) => TlsError::NotPem { path: path.to_path_buf(), source },
+        PemError::Missing => TlsError::NoKey { path: path.to_path_buf() },
     })
 }

@@ -4,11 +4,10 @@ use std::{
     error::Error,
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
 use rustls::{
     ALL_VERSIONS, ClientConfig,
     client::{Resumption, danger::ServerCertVerifier},
@@ -16,36 +15,34 @@ use rustls::{
     time_provider::TimeProvider,
 };
 use tracing::{info, warn};
+use trust::{Anybody, Roots, Verifier};
+use zeroize::Zeroizing;
 
 use super::{
-    Alpn, FileChanges, HandshakeProblem, Reload, TlsError, pem, provider,
-    verifier::{Anybody, FromRoots, Roots},
+    Alpn, HandshakeProblem, Reload, TlsError, pem, provider,
+    reloaded::{Reloaded, Source},
 };
-use crate::{
-    clock::Clock,
-    tasks::{OnError, Tasks},
-};
-
-/// Files are read again this often even if they look unchanged.
-const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(10);
+use crate::{clock::Clock, tasks::Tasks};
 
 /// Whom we believe when we dial. Handshakes ask what is current.
 pub struct ClientTrust {
-    /// The root file; the system's roots if absent.
-    file: Option<PathBuf>,
-    current: Arc<ArcSwap<Roots>>,
-    /// What was read last, good or bad: the same fault is told once.
-    last_read: Mutex<String>,
+    believed: Believed,
     clock: Clock,
 }
+
+#[derive(Clone)]
+enum Believed {
+    File(Arc<Reloaded<RootFile>>),
+    System(Arc<Roots>),
+}
+
+struct RootFile(PathBuf);
 
 impl ClientTrust {
     /// Believes the certificates of a PEM file: servers that show one of them, and servers that one of them signed.
     pub fn from_file(file: impl Into<PathBuf>, clock: Clock) -> Result<Arc<Self>, TlsError> {
-        let file = file.into();
-        let (seen, roots) = read(&file);
-        let current = Arc::new(ArcSwap::from_pointee(roots?));
-        Ok(Arc::new(Self { file: Some(file), current, last_read: Mutex::new(seen), clock }))
+        let believed = Believed::File(Reloaded::load(RootFile(file.into()))?);
+        Ok(Arc::new(Self { believed, clock }))
     }
 
     /// Believes whom this machine believes. Read once: a new system CA needs a restart.
@@ -55,67 +52,84 @@ impl ClientTrust {
         if roots.is_empty() {
             return Err(TlsError::NoSystemRoots);
         }
-        let current = Arc::new(ArcSwap::from_pointee(roots));
-        Ok(Arc::new(Self { file: None, current, last_read: Mutex::default(), clock }))
+        Ok(Arc::new(Self { believed: Believed::System(Arc::new(roots)), clock }))
     }
 
     /// Starts the task that reads the root file again when it changes.
-    pub fn watch(self: &Arc<Self>, tasks: &Tasks) {
-        let Some(file) = &self.file else { return };
-        let mut changes = FileChanges::of(&[file], LOOK_AT_LEAST_EVERY);
-        let trust = Arc::clone(self);
-        let owner = tasks.clone();
-        tasks.spawn("tls-trust", OnError::Log, async move {
-            loop {
-                tokio::select! {
-                    () = owner.stopping() => return Ok(()),
-                    () = changes.next() => { trust.reload(); }
-                }
-            }
-        });
+    pub fn watch(&self, tasks: &Tasks) {
+        if let Believed::File(file) = &self.believed {
+            file.watch(tasks);
+        }
     }
 
     /// Reads the root file again now; logs what that did.
     pub fn reload(&self) -> Reload {
-        let Some(file) = &self.file else { return Reload::Same };
-        let (seen, roots) = read(file);
-        {
-            let mut last = self.last_read.lock().unwrap_or_else(PoisonError::into_inner);
-            if *last == seen {
-                return Reload::Same;
-            }
-            *last = seen;
-        }
-        match roots {
-            Ok(roots) => {
-                self.current.store(Arc::new(roots));
-                info!(file = %file.display(), "new root certificates in use");
-                Reload::Replaced
-            }
-            Err(error) => {
-                warn!(
-                    file = %file.display(), reason = %error.chain(),
-                    "the new root certificates cannot be used, the old ones stay in use"
-                );
-                Reload::Kept(error)
-            }
+        match &self.believed {
+            Believed::File(file) => file.reload(),
+            Believed::System(_) => Reload::Same,
         }
     }
 
     /// Returns the configuration for dialling; it follows reloads.
     pub fn client_config(&self, alpn: Alpn) -> Result<Arc<ClientConfig>, TlsError> {
-        config(alpn, Arc::new(FromRoots::new(Arc::clone(&self.current))), self.clock.clone())
+        let believed = self.believed.clone();
+        config(alpn, Arc::new(Verifier::new(move || believed.now())), self.clock.clone())
     }
 
     /// Tells why a handshake with `host` failed, and what an operator can do about it.
     pub fn explain(&self, host: &str, error: &(dyn Error + 'static)) -> HandshakeProblem {
-        HandshakeProblem::of(host, self.file.as_deref(), error)
+        HandshakeProblem::of(host, self.believed.file(), error)
+    }
+}
+
+impl Believed {
+    fn now(&self) -> Arc<Roots> {
+        match self {
+            Self::File(file) => file.current(),
+            Self::System(roots) => Arc::clone(roots),
+        }
+    }
+
+    /// Returns the root file, if there is one.
+    fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(file) => Some(&file.source().0),
+            Self::System(_) => None,
+        }
+    }
+}
+
+impl Source for RootFile {
+    type Content = Roots;
+    const TASK: &'static str = "tls-trust";
+
+    fn files(&self) -> Vec<&Path> {
+        vec![&self.0]
+    }
+
+    fn parse(&self, texts: &[Zeroizing<Vec<u8>>]) -> Result<Roots, TlsError> {
+        let mut certificates = Vec::new();
+        for text in texts {
+            certificates.extend(pem::certificates(&self.0, text)?);
+        }
+        Roots::of_file(certificates).map_err(|detail| TlsError::BadCertificate { path: self.0.clone(), detail })
+    }
+
+    fn tell_replaced(&self, _content: &Roots) {
+        info!(file = %self.0.display(), "new root certificates in use");
+    }
+
+    fn tell_kept(&self, reason: &TlsError) {
+        warn!(
+            file = %self.0.display(), reason = %reason.chain(),
+            "the new root certificates cannot be used, the old ones stay in use"
+        );
     }
 }
 
 impl fmt::Debug for ClientTrust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientTrust").field("file", &self.file).finish_non_exhaustive()
+        f.debug_struct("ClientTrust").field("file", &self.believed.file()).finish_non_exhaustive()
     }
 }
 
@@ -158,16 +172,4 @@ impl TimeProvider for ClockTime {
         let seconds = u64::try_from(self.0.now().as_second()).ok()?;
         Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
     }
-}
-
-/// Reads the root file; tells what was seen apart from whether it is any good.
-fn read(file: &Path) -> (String, Result<Roots, TlsError>) {
-    let content = match pem::read(file) {
-        Ok(content) => content,
-        Err(error) => return (error.chain(), Err(error)),
-    };
-    let roots = pem::certificates(file, &content).and_then(|certificates| {
-        Roots::of_file(certificates).map_err(|detail| TlsError::BadCertificate { path: file.to_path_buf(), detail })
-    });
-    (String::from_utf8_lossy(&content).into_owned(), roots)
 }

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::walk::Way;
+use super::{walk::Way, words};
 
 /// What a clap error means for the user.
 pub(super) enum Problem {
@@ -68,8 +68,7 @@ pub(super) fn describe(error: &clap::Error, way: &Way<'_>) -> Problem {
 
 /// Returns what is wrong with the number of arguments.
 pub(super) fn arity(way: &Way<'_>, arguments: &[String], names_files: bool) -> Option<String> {
-    let words = way.command.get_before_help().map_or(0, |words| words.to_string().split_whitespace().count());
-    let wanted = if names_files { 0 } else { words };
+    let wanted = if names_files { 0 } else { words::names(way.command).len() };
     match (wanted, arguments.first()) {
         (0, None) => None,
         (0, Some(word)) => Some(format!("unknown command {word:?} for \"kumactl {}\"", way.path.join(" "))),

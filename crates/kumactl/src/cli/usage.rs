@@ -2,7 +2,7 @@
 
 use clap::{Arg, Command};
 
-use super::walk::Way;
+use super::{walk::Way, words};
 
 /// Returns the full help of a command.
 pub(super) fn help(way: &Way<'_>) -> String {
@@ -48,10 +48,7 @@ pub(super) fn usage(way: &Way<'_>) -> String {
 }
 
 fn words(command: &Command) -> String {
-    match command.get_before_help().map(ToString::to_string) {
-        Some(words) if !words.is_empty() => format!(" {words}"),
-        Some(_) | None => String::new(),
-    }
+    words::names(command).iter().map(|name| format!(" {name}")).collect()
 }
 
 fn before_flags(command: &Command) -> &'static str {
@@ -84,6 +81,9 @@ fn line(arg: &Arg) -> (String, String) {
     };
     let about = arg.get_help().map(ToString::to_string).unwrap_or_default();
     let default = match arg.get_default_values().first().map(|value| value.to_string_lossy().into_owned()) {
+        // A switch is off, and a text empty: nobody needs to be told.
+        _ if arg.is_require_equals_set() => String::new(),
+        Some(value) if value.is_empty() => String::new(),
         Some(value) if kind == " string" => format!(" (default {value:?})"),
         Some(value) => format!(" (default {value})"),
         None => String::new(),

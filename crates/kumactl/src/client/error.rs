@@ -5,7 +5,7 @@ use std::{io, net::ToSocketAddrs};
 use serde_json::Value;
 use url::Url;
 
-use super::Method;
+use super::ask::Method;
 use crate::failure::Failure;
 
 /// Why a call brought nothing.
@@ -182,7 +182,7 @@ pub(super) fn redirected(method: Method, from: &Url, status: u16, to: &Url) -> C
 }
 
 fn io_reason(error: &io::Error, host: &str, port: u16) -> String {
-    if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+    if let Some(error) = trust::refusal(error) {
         return tls_reason(error);
     }
     let problem = match error.kind() {
@@ -210,6 +210,10 @@ fn tls_reason(error: &rustls::Error) -> String {
             rustls::CertificateError::Expired | rustls::CertificateError::ExpiredContext { .. } => {
                 "certificate has expired or is not yet valid".to_owned()
             }
+            rustls::CertificateError::Other(why) => match why.0.downcast_ref::<trust::CaAsServer>() {
+                Some(ca_as_server) => ca_as_server.to_string(),
+                None => problem.to_string(),
+            },
             other => other.to_string(),
         },
         other => return format!("tls: {other}"),

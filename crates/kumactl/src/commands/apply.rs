@@ -7,24 +7,22 @@ use model::{
 use serde_json::{Map, Value};
 
 use crate::{
-    cli::flags::Flags,
+    cli::verbs::Apply,
     client::{Ask, Method},
-    commands::{
-        documents::{self, Given},
-        item_route,
-    },
+    csv::Pairs,
+    documents::{self, Given},
     failure::Failure,
     mustache::{self, Values},
-    output,
+    output, routes,
     session::{Session, Trouble},
 };
 
 /// Creates or updates what the files say.
-pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
+pub(super) fn run(session: &Session<'_>, flags: &Apply) -> Result<(), Failure> {
     session.check_version();
-    let given = documents::read(session, flags, "apply")?;
-    let documents = decode(session, given, &flags.pairs("var"))?;
-    if flags.is_on("dry-run") {
+    let given = documents::read(session, &flags.file, "apply")?;
+    let documents = decode(session, given, &Pairs::joined(&flags.var))?;
+    if flags.dry_run {
         let texts: Vec<String> = documents
             .iter()
             .map(|document| output::yaml_of_resource(&document.to_rest(), document.kind.spec != SpecForm::Json))
@@ -105,7 +103,7 @@ fn render(session: &Session<'_>, place: &str, text: &str, values: &Values) -> Re
 
 /// Writes one resource and returns the word for it: whether it was there decides, not the answer.
 fn write(session: &Session<'_>, document: &Document) -> Result<&'static str, Trouble> {
-    let route = item_route(document.kind, &document.mesh, &document.name);
+    let route = routes::item(document.kind, &document.mesh, &document.name);
     let word = match session.read(Ask::resource(Method::Get, &route)) {
         Ok(_) => "Updated",
         Err(trouble) if trouble.is_not_found() => "Created",

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::{
     about,
-    cli::flags::Flags,
+    cli::verbs::Add,
     client::{self, Ask, CallError, Method},
+    csv::Pairs,
     failure::Failure,
     files,
     output::table::Table,
@@ -30,16 +31,16 @@ pub(super) fn list(session: &Session<'_>) -> Result<(), Failure> {
 }
 
 /// Adds a control plane and makes it active.
-pub(super) fn add(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
-    let name = flags.text("name");
-    let server = server(flags)?;
-    if flags.is_on("skip-check") {
+pub(super) fn add(session: &Session<'_>, flags: &Add) -> Result<(), Failure> {
+    let name = &flags.named.name;
+    let server = server(session, flags)?;
+    if flags.skip_check {
         session.warn_of_plaintext(&server);
     } else {
         check(session, &server)?;
     }
     let mut settings = session.settings.clone();
-    if settings.find(name).is_some() && !flags.is_on("overwrite") {
+    if settings.find(name).is_some() && !flags.overwrite {
         return Err(Failure::Refused(format!(
             "Control Plane with name {name:?} already exists. Use --overwrite to replace an existing one."
         )));
@@ -50,8 +51,7 @@ pub(super) fn add(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
 }
 
 /// Makes a control plane active.
-pub(super) fn switch(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
-    let name = flags.text("name");
+pub(super) fn switch(session: &Session<'_>, name: &str) -> Result<(), Failure> {
     let mut settings = session.settings.clone();
     if !settings.switch(name) {
         return Err(unknown(name));
@@ -61,8 +61,7 @@ pub(super) fn switch(session: &Session<'_>, flags: &Flags) -> Result<(), Failure
 }
 
 /// Removes a control plane and says which one is active now.
-pub(super) fn remove(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
-    let name = flags.text("name");
+pub(super) fn remove(session: &Session<'_>, name: &str) -> Result<(), Failure> {
     let mut settings = session.settings.clone();
     if !settings.remove(name) {
         return Err(unknown(name));
@@ -85,16 +84,14 @@ fn unknown(name: &str) -> Failure {
 }
 
 /// Reads the flags of `add`, in the order in which faults are told.
-fn server(flags: &Flags) -> Result<ApiServer, Failure> {
-    let url = flags.text("address").to_owned();
-    client::parse_address(&url).map_err(|problem| Failure::Refused(problem.to_string()))?;
-    let (certificate, key) = (flags.text("client-cert-file"), flags.text("client-key-file"));
+fn server(session: &Session<'_>, flags: &Add) -> Result<ApiServer, Failure> {
+    client::parse_address(&flags.address).map_err(|problem| Failure::Refused(problem.to_string()))?;
+    let (certificate, key) = (&flags.client_cert_file, &flags.client_key_file);
     if certificate.is_empty() != key.is_empty() {
         return Err(Failure::refused("Both --client-cert-file and --client-key-file needs to be specified"));
     }
-    let auth_type = flags.text("auth-type");
-    let auth_conf: BTreeMap<String, String> = flags.pairs("auth-conf").into_iter().collect();
-    match auth_type {
+    let auth_conf: BTreeMap<String, String> = Pairs::joined(&flags.auth_conf).into_iter().collect();
+    match flags.auth_type.as_str() {
         "" => {}
         "tokens" => {
             if auth_conf.get("token").is_none_or(String::is_empty) {
@@ -105,17 +102,17 @@ fn server(flags: &Flags) -> Result<ApiServer, Failure> {
             return Err(Failure::Refused(format!("authentication plugin of type {other:?} is not found")));
         }
     }
-    let headers: BTreeMap<String, String> = flags.pairs("headers").into_iter().collect();
+    let headers: BTreeMap<String, String> = Pairs::joined(&flags.headers).into_iter().collect();
     Ok(ApiServer {
-        allow_plaintext_token: flags.is_on("allow-plaintext-token"),
+        allow_plaintext_token: session.allows_plaintext(),
         auth_conf,
-        auth_type: auth_type.to_owned(),
-        ca_cert_file: absolute(flags.text("ca-cert-file"))?,
+        auth_type: flags.auth_type.clone(),
+        ca_cert_file: absolute(&flags.ca_cert_file)?,
         client_cert_file: absolute(certificate)?,
         client_key_file: absolute(key)?,
         headers: headers.into_iter().map(|(key, value)| Header { key, value }).collect(),
-        skip_verify: flags.is_on("skip-verify"),
-        url,
+        skip_verify: flags.skip_verify,
+        url: flags.address.clone(),
     })
 }
 

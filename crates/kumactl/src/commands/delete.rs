@@ -4,21 +4,22 @@ use model::{Kind, Scope, Writable};
 use serde_json::{Map, Value};
 
 use crate::{
-    cli::flags::Flags,
+    cli::verbs::Delete,
     client::{Ask, Method},
-    commands::{documents, item_route},
+    documents,
     failure::Failure,
+    routes,
     session::{Session, Trouble},
 };
 
 /// Deletes one resource, or those that files name.
-pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
+pub(super) fn run(session: &Session<'_>, flags: &Delete) -> Result<(), Failure> {
     session.check_version();
-    if flags.given("file").is_some() {
-        return files(session, flags);
+    if flags.names_files() {
+        return files(session, &flags.file);
     }
-    let (type_name, name) = (flags.argument(0), flags.argument(1));
-    let Some(kind) = Kind::all().find(|kind| kind.singular.contains(&type_name.as_str())) else {
+    let (type_name, name) = (flags.target.type_name(), flags.target.name());
+    let Some(kind) = Kind::all().find(|kind| kind.singular.contains(&type_name)) else {
         let mut allowed: Vec<&str> = Kind::all().flat_map(|kind| kind.singular).copied().collect();
         allowed.sort_unstable();
         return Err(Failure::Refused(format!("unknown TYPE: {type_name}. Allowed values: {}", allowed.join(", "))));
@@ -26,15 +27,15 @@ pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
     if kind.writable == Writable::Never {
         return Err(Failure::Refused(format!("TYPE: {type_name} is readOnly, can't use it for write action")));
     }
-    let target = Target { kind, mesh: flags.text("mesh").to_owned(), name };
+    let target = Target { kind, mesh: flags.mesh.clone(), name: name.to_owned() };
     target.delete(session).map_err(|trouble| target.failure(&trouble))?;
     target.tell(session)
 }
 
 /// Deletes what the documents name, the last one first: what was applied later may need what was applied before. What
 /// is not there is told, and no reason to stop: a call that stopped half-way can be repeated.
-fn files(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
-    let given = documents::read(session, flags, "delete")?;
+fn files(session: &Session<'_>, files: &[String]) -> Result<(), Failure> {
+    let given = documents::read(session, files, "delete")?;
     let mut targets = Vec::new();
     for given in &given {
         let members = documents::members(&given.text)
@@ -101,7 +102,7 @@ impl Target {
 
     /// Deletes it: only the success of this very request is one.
     fn delete(&self, session: &Session<'_>) -> Result<(), Trouble> {
-        let route = item_route(self.kind, &self.mesh, &self.name);
+        let route = routes::item(self.kind, &self.mesh, &self.name);
         session.ask(Ask::resource(Method::Delete, &route))?.accept(&[200])?;
         Ok(())
     }

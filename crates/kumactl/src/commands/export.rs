@@ -4,12 +4,12 @@ use model::{Kind, Writable};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    cli::flags::Flags,
+    cli::verbs::Export,
     client::{self, Ask, Method},
-    commands::{get::text, pages},
     failure::Failure,
     output::{self, visible},
     session::{Session, product_of},
+    views::{cells::text, pages},
 };
 
 /// Secrets that each control plane makes for itself.
@@ -26,7 +26,7 @@ enum Profile {
 }
 
 /// Prints all resources of the profile.
-pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
+pub(super) fn run(session: &Session<'_>, flags: &Export) -> Result<(), Failure> {
     if let Some(index) = session.check_version() {
         let (product, version) = product_of(&index);
         // A comment ends with its line.
@@ -40,21 +40,21 @@ pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
             told("/instanceId")
         ))?;
     }
-    let profile = match flags.text("profile") {
+    let profile = match flags.profile.as_str() {
         "federation" => Profile::Federation,
         "federation-with-policies" => Profile::FederationWithPolicies,
         "all" => Profile::All,
         "no-dataplanes" => Profile::NoDataplanes,
         other => return Err(Failure::Refused(format!("invalid profile: {other:?}"))),
     };
-    match flags.text("format") {
+    match flags.format.as_str() {
         "universal" => {}
         "kubernetes" => {
             return Err(Failure::refused("this kumactl exports in the format universal only"));
         }
         other => return Err(Failure::Refused(format!("invalid format: {other:?}"))),
     }
-    let types = types(session, profile, flags.is_on("include-admin"))?;
+    let types = types(session, profile, flags.include_admin)?;
     let mut last = Vec::new();
     let mut meshes = Vec::new();
     let mut zones = ZoneResources::default();

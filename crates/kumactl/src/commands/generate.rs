@@ -3,19 +3,18 @@
 mod key;
 mod token;
 
-use crate::{cli::flags::Flags, failure::Failure, session::Session};
+use crate::{cli::verbs::Generate, failure::Failure, session::Session};
 
 /// Generates one thing.
-pub(super) fn run(session: &Session<'_>, what: &str, flags: &Flags) -> Result<(), Failure> {
+pub(super) fn run(session: &Session<'_>, what: &Generate) -> Result<(), Failure> {
     session.check_version();
     match what {
-        "control-plane-token" => token::control_plane(session, flags),
-        "zone-token" => token::zone(session, flags),
-        "user-token" => token::user(session, flags),
-        "dataplane-token" => token::dataplane(session, flags),
-        "signing-key" => key::signing_key(session, flags),
-        "public-key" => key::public_key(session, flags),
-        "tls-certificate" => key::tls_certificate(session, flags),
-        other => Err(Failure::Refused(format!("unknown command {other:?} for \"kumactl generate\""))),
+        Generate::ControlPlaneToken(flags) => token::control_plane(session, flags),
+        Generate::DataplaneToken(flags) => token::dataplane(session, flags),
+        Generate::PublicKey(flags) => key::public_key(session, &flags.signing_key_path),
+        Generate::SigningKey(flags) => key::signing_key(session, &flags.format),
+        Generate::TlsCertificate(flags) => key::tls_certificate(session, flags),
+        Generate::UserToken(flags) => token::user(session, flags),
+        Generate::ZoneToken(flags) => token::zone(session, flags),
     }
 }

@@ -6,30 +6,31 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use crate::{
-    cli::flags::Flags,
+    cli::verbs::{Get, Many, One, Wanted},
     client::{Ask, Method},
-    commands::{item_route, list_route, pages},
     failure::Failure,
     output::{self, Form, age, table::Table},
+    routes,
     session::Session,
+    views::{
+        cells::{tags, text},
+        pages,
+    },
 };
 
-/// Shows resources; the name of the command says which kind, and whether one or many.
-pub(super) fn run(session: &Session<'_>, command: &str, flags: &Flags) -> Result<(), Failure> {
-    let form = Form::of(flags)?;
+/// Shows resources.
+pub(super) fn run(session: &Session<'_>, flags: &Get) -> Result<(), Failure> {
+    let form = Form::of(&flags.form.output)?;
     session.check_version();
-    if let Some(kind) = Kind::all().find(|kind| kind.singular.contains(&command)) {
-        return one(session, kind, form, flags);
-    }
-    match Kind::all().find(|kind| kind.plural.contains(&command)) {
-        Some(kind) => many(session, kind, form, flags),
-        None => Err(Failure::Refused(format!("unknown command {command:?} for \"kumactl get\""))),
+    match &flags.wanted {
+        Wanted::One(kind, flags) => one(session, *kind, form, flags),
+        Wanted::Many(kind, flags) => many(session, *kind, form, flags),
     }
 }
 
-fn one(session: &Session<'_>, kind: Kind, form: Form, flags: &Flags) -> Result<(), Failure> {
-    let (name, mesh) = (flags.argument(0), flags.text("mesh"));
-    let route = item_route(kind, mesh, &name);
+fn one(session: &Session<'_>, kind: Kind, form: Form, flags: &One) -> Result<(), Failure> {
+    let (name, mesh) = (flags.resource.name(), &flags.mesh);
+    let route = routes::item(kind, mesh, name);
     let resource = session.read(Ask::resource(Method::Get, &route)).map_err(|trouble| match kind.scope {
         _ if !trouble.is_not_found() => trouble.within(&format!("failed to get {name}")),
         Scope::Mesh => Failure::Refused(format!("No resources found in {mesh} mesh")),
@@ -42,18 +43,18 @@ fn one(session: &Session<'_>, kind: Kind, form: Form, flags: &Flags) -> Result<(
     })
 }
 
-fn many(session: &Session<'_>, kind: Kind, form: Form, flags: &Flags) -> Result<(), Failure> {
+fn many(session: &Session<'_>, kind: Kind, form: Form, flags: &Many) -> Result<(), Failure> {
     let mut query = form_urlencoded::Serializer::new(String::new());
-    if let Some(offset) = flags.given("offset") {
-        query.append_pair("offset", offset);
+    if !flags.offset.is_empty() {
+        query.append_pair("offset", &flags.offset);
     }
     // Zero, like nothing, leaves the size to the server.
-    if let Some(size) = flags.given("size").filter(|size| size.parse() != Ok(0)) {
-        query.append_pair("size", size);
+    if let Some(size) = flags.size.filter(|size| *size != 0) {
+        query.append_pair("size", &size.to_string());
     }
     let query = query.finish();
     let joint = if query.is_empty() { "" } else { "?" };
-    let route = format!("{}{joint}{query}", list_route(kind, flags.text("mesh")));
+    let route = format!("{}{joint}{query}", routes::list(kind, &flags.mesh));
     // Whoever asks for a part gets this part, everybody else the whole list.
     let page = if query.is_empty() {
         pages::all(session, &route, |route| Ask::resource(Method::Get, route))
@@ -97,29 +98,6 @@ fn table(kind: Kind, now: Timestamp, resources: &[Value]) -> Table {
     table
 }
 
-/// Returns the text at this place, or nothing.
-pub(super) fn text(value: &Value, pointer: &str) -> String {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
-}
-
-/// Returns what tells proxies apart: their labels, or, without any, the tags of their inbounds and gateway.
-pub(super) fn tags(resource: &Value, dataplane: &Value) -> String {
-    let mut tags: Vec<String> = pairs(resource.get("labels"));
-    if tags.is_empty() {
-        let inbounds = dataplane.pointer("/networking/inbound").and_then(Value::as_array).into_iter().flatten();
-        tags = inbounds.flat_map(|inbound| pairs(inbound.get("tags"))).collect();
-        tags.extend(pairs(dataplane.pointer("/networking/gateway/tags")));
-    }
-    tags.sort();
-    tags.dedup();
-    tags.join(" ")
-}
-
-fn pairs(map: Option<&Value>) -> Vec<String> {
-    let members = map.and_then(Value::as_object).into_iter().flatten();
-    members.filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -145,12 +123,5 @@ mod tests {
             json!({"mesh": "m", "name": "d", "labels": {"b": "2", "a": "1"}, "networking": {"address": "1.2.3.4"}}),
             "MESH   NAME   TAGS      ADDRESS   AGE\nm      d      a=1 b=2   1.2.3.4   never\n",
         );
-    }
-
-    #[test]
-    fn proxies_without_labels_show_their_tags() {
-        let old =
-            json!({"networking": {"inbound": [{"tags": {"kuma.io/service": "web"}}], "gateway": {"tags": {"g": "1"}}}});
-        assert_eq!(tags(&old, &old), "g=1 kuma.io/service=web");
     }
 }

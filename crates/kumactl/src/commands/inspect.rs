@@ -5,21 +5,21 @@ mod meshes;
 mod policies;
 mod zones;
 
-use crate::{cli::flags::Flags, client::Ask, client::Method, failure::Failure, session::Session};
+use crate::{
+    cli::verbs::{Inspect, View},
+    failure::Failure,
+    session::Session,
+};
 
 /// Shows one view.
-pub(super) fn run(session: &Session<'_>, what: &str, flags: &Flags) -> Result<(), Failure> {
+pub(super) fn run(session: &Session<'_>, flags: &Inspect) -> Result<(), Failure> {
     session.check_version();
-    match what {
-        "zones" => zones::run(session, flags),
-        "meshes" => meshes::run(session, flags),
-        "dataplanes" => dataplanes::run(session, flags),
-        "dataplane" => policies::dataplane(session, flags),
-        policy => policies::affected(session, policy, flags),
+    let form = flags.form.output.as_str();
+    match &flags.view {
+        View::Zones => zones::run(session, form),
+        View::Meshes => meshes::run(session, form),
+        View::Dataplanes(flags) => dataplanes::run(session, form, flags),
+        View::Dataplane(flags) => policies::dataplane(session, form, flags),
+        View::Policy(policy) => policies::affected(session, form, policy),
     }
-}
-
-/// Asks for a view.
-fn view(route: &str) -> Ask<'_> {
-    Ask::other(Method::Get, route)
 }

@@ -6,17 +6,16 @@ use serde_json::Value;
 
 use crate::{
     about,
-    cli::flags::Flags,
+    cli::verbs::Version,
     failure::Failure,
     output::visible,
     session::{Session, Trouble, product_of},
 };
 
 /// Prints the version of this program and of the server. A server that is not there is no failure.
-pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
+pub(super) fn run(session: &Session<'_>, flags: &Version) -> Result<(), Failure> {
     let printer = session.printer();
-    let is_detailed = flags.is_on("detailed");
-    if is_detailed {
+    if flags.detailed {
         printer.data(&format!(
             "Product:       {}\nVersion:       {}\nGit Tag:       v{}\nGit Commit:    {}\nBuild Date:    {}\n",
             about::PRODUCT,
@@ -29,7 +28,7 @@ pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
         printer.line(&format!("Client: {} {}", about::PRODUCT, about::VERSION))?;
     }
     match session.index() {
-        Ok(index) if is_detailed => printer.line(&format!("Server: {}", visible::json(&indented(&index)))),
+        Ok(index) if flags.detailed => printer.line(&format!("Server: {}", visible::json(&indented(&index)))),
         Ok(index) => {
             let (product, version) = product_of(&index);
             printer.line(&visible::line(&format!("Server: {product} {version}")))

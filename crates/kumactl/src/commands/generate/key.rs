@@ -1,11 +1,12 @@
 //! Keys and certificates, made here.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use crate::{
-    cli::flags::Flags,
+    cli::verbs::TlsCertificate,
+    csv::List,
     failure::Failure,
     files,
     keys::{self, Algorithm, Use},
@@ -13,9 +14,9 @@ use crate::{
 };
 
 /// Prints a new signing key; in base64 it is, unchanged, the data of a GlobalSecret.
-pub(super) fn signing_key(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
+pub(super) fn signing_key(session: &Session<'_>, format: &str) -> Result<(), Failure> {
     let printer = session.printer();
-    match flags.text("format") {
+    match format {
         "pem" => printer.data(tokens::generate_signing_key().reveal()),
         "pem-base64" => printer.data(&STANDARD.encode(tokens::generate_signing_key().reveal())),
         _ => Err(Failure::refused("invalid format")),
@@ -23,48 +24,33 @@ pub(super) fn signing_key(session: &Session<'_>, flags: &Flags) -> Result<(), Fa
 }
 
 /// Prints the public half of a signing key.
-pub(super) fn public_key(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
-    let key = read_key(flags.text("signing-key-path"))?;
+pub(super) fn public_key(session: &Session<'_>, path: &str) -> Result<(), Failure> {
+    let key = keys::read_signing_key(path)?;
     match tokens::public_half(&key) {
         Ok(pem) => session.printer().data(&pem),
-        Err(problem) => Err(bad_key(&problem)),
-    }
-}
-
-/// Reads a file with a signing key.
-pub(super) fn read_key(path: &str) -> Result<Vec<u8>, Failure> {
-    fs::read(path).map_err(|error| {
-        Failure::Refused(format!("could not read a signing key file: open {path}: {}", files::reason(&error)))
-    })
-}
-
-/// Words why a file holds no signing key.
-pub(super) fn bad_key(problem: &tokens::KeyProblem) -> Failure {
-    match problem {
-        tokens::KeyProblem::Size { .. } => Failure::Refused(problem.to_string()),
-        _ => Failure::refused("provided file is not a PEM-encoded signing key"),
+        Err(problem) => Err(keys::no_signing_key(&problem)),
     }
 }
 
 /// Writes a key and a certificate.
-pub(super) fn tls_certificate(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
-    let hosts: Vec<String> = flags.list("hostname").into_iter().filter(|host| !host.is_empty()).collect();
+pub(super) fn tls_certificate(session: &Session<'_>, flags: &TlsCertificate) -> Result<(), Failure> {
+    let hosts: Vec<String> = List::joined(&flags.hostname).into_iter().filter(|host| !host.is_empty()).collect();
     if hosts.is_empty() {
         return Err(Failure::refused("at least one hostname must be given"));
     }
-    let usage = match flags.text("type") {
+    let usage = match flags.usage.as_str() {
         "server" => Use::Server,
         "client" => Use::Client,
         other => return Err(Failure::Refused(format!("invalid certificate type {other:?}"))),
     };
-    let algorithm = match flags.text("key-type") {
+    let algorithm = match flags.key_type.as_str() {
         "" | "rsa" => Algorithm::Rsa,
         "ecdsa" => Algorithm::Ecdsa,
         other => return Err(Failure::Refused(format!("invalid key type {other:?}"))),
     };
     let pair = keys::self_signed(usage, algorithm, &hosts, session.now())
         .map_err(|error| Failure::Refused(error.to_string()))?;
-    let (key_file, certificate_file) = (flags.text("key-file"), flags.text("cert-file"));
+    let (key_file, certificate_file) = (&flags.key_file, &flags.cert_file);
     put(session, "key", key_file, &pair.key, 0o400)?;
     put(session, "cert", certificate_file, &pair.certificate, 0o600)?;
     if key_file != "-" && certificate_file != "-" {

@@ -8,11 +8,12 @@ use serde_json::{Map, Value, json};
 use tokens::{Claims, IssueError, Scope};
 use uuid::Uuid;
 
-use super::key::{bad_key, read_key};
 use crate::{
-    cli::{ZONE_SCOPES, flags::Flags},
+    cli::verbs::{ControlPlaneToken, DataplaneToken, OfflineKey, UserToken, ZONE_SCOPES, ZoneToken},
     client::{Ask, Method},
+    csv::{List, Pairs},
     failure::Failure,
+    keys,
     output::visible,
     session::Session,
 };
@@ -28,19 +29,19 @@ const GLOBAL_HINT: &str = "Hint: tokens for zones are made by the global control
                            signing-key` and `kumactl apply`";
 
 /// A token that a zone control plane shows to the global one.
-pub(super) fn control_plane(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
+pub(super) fn control_plane(session: &Session<'_>, flags: &ControlPlaneToken) -> Result<(), Failure> {
     let mut request = Map::new();
-    request.insert("zone".to_owned(), zone_name("control plane", flags)?.as_str().into());
-    if flags.given("valid-for").is_some() {
-        let valid_for = positive("control plane", flags)?;
+    request.insert("zone".to_owned(), zone_name("control plane", &flags.zone)?.as_str().into());
+    if let Some(valid_for) = flags.valid_for {
+        let valid_for = positive("control plane", valid_for)?;
         request.insert("validFor".to_owned(), text(valid_for).into());
     }
     issue(session, "control plane", TOKENS_OF_CONTROL_PLANES, &Value::Object(request))
 }
 
 /// A zone token.
-pub(super) fn zone(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
-    let names = flags.list("scope");
+pub(super) fn zone(session: &Session<'_>, flags: &ZoneToken) -> Result<(), Failure> {
+    let names = List::joined(&flags.scope);
     let scope: Option<Vec<Scope>> = names.iter().map(|name| name.parse().ok()).collect();
     let Some(scope) = scope else {
         let wrong: Vec<&String> = names.iter().filter(|name| name.parse::<Scope>().is_err()).collect();
@@ -48,13 +49,13 @@ pub(super) fn zone(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> 
         let supported = ZONE_SCOPES.join(" ");
         return Err(Failure::Refused(format!("invalid --scope values: [{wrong}] (supported scopes: [{supported}])")));
     };
-    let zone = zone_name("zone", flags)?;
-    let valid_for = positive("zone", flags)?;
+    let zone = zone_name("zone", &flags.zone)?;
+    let valid_for = positive("zone", flags.valid_for)?;
     if scope.is_empty() {
         session.printer().note(SCOPE_HINT);
     }
     let scope = (!scope.is_empty()).then_some(scope);
-    match offline_key(flags)? {
+    match offline_key(&flags.key)? {
         Some((path, kid)) => {
             sign(session, path, kid, &Claims::Zone { zone: &zone, scope: scope.as_deref() }, valid_for)
         }
@@ -67,55 +68,53 @@ pub(super) fn zone(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> 
 }
 
 /// A user token.
-pub(super) fn user(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
-    let name = flags.text("name").to_owned();
-    let groups = Some(flags.list("group")).filter(|groups| !groups.is_empty());
-    match offline_key(flags)? {
+pub(super) fn user(session: &Session<'_>, flags: &UserToken) -> Result<(), Failure> {
+    let groups = Some(List::joined(&flags.group)).filter(|groups| !groups.is_empty());
+    match offline_key(&flags.key)? {
         Some((path, kid)) => {
-            let valid_for = positive("user", flags)?;
-            sign(session, path, kid, &Claims::User { name: &name, groups: groups.as_deref() }, valid_for)
+            let valid_for = positive("user", flags.valid_for)?;
+            sign(session, path, kid, &Claims::User { name: &flags.name, groups: groups.as_deref() }, valid_for)
         }
         None => {
             // Zero is left to the server, which says what is wrong with it.
-            let valid_for = flags.duration("valid-for");
-            if valid_for.is_negative() {
+            if flags.valid_for.is_negative() {
                 return Err(bad_validity("user"));
             }
-            let request = json!({"name": name, "groups": groups, "validFor": duration::format(valid_for)});
+            let request = json!({"name": flags.name, "groups": groups, "validFor": duration::format(flags.valid_for)});
             issue(session, "user", "/tokens/user", &request)
         }
     }
 }
 
 /// A dataplane token.
-pub(super) fn dataplane(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
-    let proxy_type = flags.text("proxy-type");
+pub(super) fn dataplane(session: &Session<'_>, flags: &DataplaneToken) -> Result<(), Failure> {
+    let proxy_type = flags.proxy_type.as_str();
     if !["", "dataplane", "ingress"].contains(&proxy_type) {
         return Err(Failure::Refused(format!("{proxy_type} is not a valid proxy type")));
     }
-    let valid_for = positive("dataplane", flags)?;
+    let valid_for = positive("dataplane", flags.valid_for)?;
     let mut tags: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (tag, values) in flags.pairs("tag") {
+    for (tag, values) in Pairs::joined(&flags.tag) {
         tags.insert(tag, values.split(',').map(str::to_owned).collect());
     }
-    match offline_key(flags)? {
+    match offline_key(&flags.key)? {
         Some((path, kid)) => {
             let claims = Claims::Dataplane {
-                name: flags.text("name"),
-                mesh: flags.text("mesh"),
+                name: &flags.name,
+                mesh: &flags.mesh,
                 tags: &tags,
                 proxy_type,
-                workload: flags.text("workload"),
+                workload: &flags.workload,
             };
             sign(session, path, kid, &claims, valid_for)
         }
         None => {
             let request = json!({
-                "name": flags.text("name"),
-                "mesh": flags.text("mesh"),
+                "name": flags.name,
+                "mesh": flags.mesh,
                 "tags": tags,
                 "type": proxy_type,
-                "workload": flags.text("workload"),
+                "workload": flags.workload,
                 "validFor": text(valid_for),
             });
             issue(session, "dataplane", "/tokens/dataplane", &request)
@@ -123,14 +122,12 @@ pub(super) fn dataplane(session: &Session<'_>, flags: &Flags) -> Result<(), Fail
     }
 }
 
-fn zone_name(what: &str, flags: &Flags) -> Result<ZoneName, Failure> {
-    ZoneName::parse(flags.text("zone"))
-        .map_err(|error| Failure::Refused(format!("failed to generate a {what} token: zone: {error}")))
+fn zone_name(what: &str, zone: &str) -> Result<ZoneName, Failure> {
+    ZoneName::parse(zone).map_err(|error| Failure::Refused(format!("failed to generate a {what} token: zone: {error}")))
 }
 
 /// Returns the validity; a token that is dead when it is made helps nobody.
-fn positive(what: &str, flags: &Flags) -> Result<Duration, Failure> {
-    let valid_for = flags.duration("valid-for");
+fn positive(what: &str, valid_for: SignedDuration) -> Result<Duration, Failure> {
     if valid_for < SignedDuration::from_secs(1) {
         return Err(bad_validity(what));
     }
@@ -146,21 +143,21 @@ fn text(valid_for: Duration) -> String {
 }
 
 /// Returns path and id of the key to sign with here, if there is one.
-fn offline_key(flags: &Flags) -> Result<Option<(&str, &str)>, Failure> {
-    match (flags.given("signing-key-path"), flags.given("kid")) {
-        (Some(path), Some(kid)) => Ok(Some((path, kid))),
-        (Some(_), None) => Err(Failure::refused("--kid is required when --signing-key-path is used")),
+fn offline_key(key: &OfflineKey) -> Result<Option<(&str, &str)>, Failure> {
+    match (key.signing_key_path.as_str(), key.kid.as_str()) {
+        ("", "") => Ok(None),
         // The recorded text says it the other way round.
-        (None, Some(_)) => Err(Failure::refused("--kid cannot be used when --signing-key-path is used")),
-        (None, None) => Ok(None),
+        ("", _) => Err(Failure::refused("--kid cannot be used when --signing-key-path is used")),
+        (_, "") => Err(Failure::refused("--kid is required when --signing-key-path is used")),
+        (path, kid) => Ok(Some((path, kid))),
     }
 }
 
 fn sign(session: &Session<'_>, path: &str, kid: &str, claims: &Claims<'_>, valid_for: Duration) -> Result<(), Failure> {
-    let key = read_key(path)?;
+    let key = keys::read_signing_key(path)?;
     match tokens::sign_offline(&key, kid, claims, valid_for, session.now(), Uuid::new_v4()) {
         Ok(token) => session.printer().data(&token),
-        Err(IssueError::BadKeyFile { problem }) => Err(bad_key(&problem)),
+        Err(IssueError::BadKeyFile { problem }) => Err(keys::no_signing_key(&problem)),
         Err(error) => Err(Failure::Refused(error.to_string())),
     }
 }

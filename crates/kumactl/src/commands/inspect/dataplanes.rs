@@ -4,18 +4,19 @@ use jiff::Timestamp;
 use serde_json::Value;
 use url::form_urlencoded;
 
-use super::zones::{count, is_open, subscriptions, sum};
 use crate::{
-    cli::flags::Flags,
+    cli::verbs::Dataplanes,
     client,
-    commands::{
-        get::{tags, text},
-        inspect::view,
-        pages,
-    },
+    csv::Pairs,
     failure::Failure,
     output::{self, Form, age, table::Table},
     session::Session,
+    views::{
+        self,
+        cells::{count, tags, text},
+        pages,
+        subscriptions::{is_open, subscriptions, sum},
+    },
 };
 
 const HEAD: [&str; 17] = [
@@ -39,21 +40,21 @@ const HEAD: [&str; 17] = [
 ];
 
 /// Shows the proxies of a mesh.
-pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
-    let form = Form::of(flags)?;
+pub(super) fn run(session: &Session<'_>, form: &str, flags: &Dataplanes) -> Result<(), Failure> {
+    let form = Form::of(form)?;
     let mut query = form_urlencoded::Serializer::new(String::new());
-    for switch in ["gateway", "ingress"] {
-        if flags.is_on(switch) {
+    for (switch, is_on) in [("gateway", flags.gateway), ("ingress", flags.ingress)] {
+        if is_on {
             query.append_pair(switch, "true");
         }
     }
-    for (tag, value) in flags.pairs("tag") {
+    for (tag, value) in Pairs::joined(&flags.tag) {
         query.append_pair("tag", &format!("{tag}:{value}"));
     }
     let query = query.finish();
     let joint = if query.is_empty() { "" } else { "?" };
-    let route = format!("/meshes/{}/dataplanes/_overview{joint}{query}", client::segment(flags.text("mesh")));
-    let proxies = pages::all(session, &route, view).map_err(|trouble| trouble.alone())?;
+    let route = format!("/meshes/{}/dataplanes/_overview{joint}{query}", client::segment(&flags.mesh));
+    let proxies = pages::all(session, &route, views::ask).map_err(|trouble| trouble.alone())?;
     session.printer().data(&match form {
         Form::Yaml => model::yaml::to_string(&proxies.value()),
         Form::Json => output::json(&proxies.value()),

@@ -4,40 +4,42 @@ use model::Kind;
 use serde_json::Value;
 
 use crate::{
-    cli::flags::Flags,
-    commands::{get::text, inspect::view, item_route, pages},
+    cli::verbs::{Dataplane, Policy},
+    csv::List,
     failure::Failure,
     output::{self, Form, table::Table, visible},
+    routes,
     session::Session,
+    views::{self, cells::text, pages},
 };
 
 /// Shows what is known of one proxy.
-pub(super) fn dataplane(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
-    let route = item_route(Kind::DATAPLANE, flags.text("mesh"), &flags.argument(0));
-    let rest = match flags.text("type") {
-        "policies" => return matched(session, &format!("{route}/_policies"), flags),
-        "config-dump" => format!("xds?include_eds={}", flags.is_on("include-eds")),
+pub(super) fn dataplane(session: &Session<'_>, form: &str, flags: &Dataplane) -> Result<(), Failure> {
+    let route = routes::item(Kind::DATAPLANE, &flags.mesh, flags.proxy.name());
+    let rest = match flags.what.as_str() {
+        "policies" => return matched(session, &format!("{route}/_policies"), form),
+        "config-dump" => format!("xds?include_eds={}", flags.include_eds),
         "stats" => "stats".to_owned(),
         "clusters" => "clusters".to_owned(),
         "config" => {
-            let include = flags.list("include");
+            let include = List::joined(&flags.include);
             if let Some(other) = include.iter().find(|part| *part != "diff") {
                 return Err(Failure::Refused(format!("invalid --include value {other:?} (supported: diff)")));
             }
-            format!("_config?shadow={}&include={}", flags.is_on("shadow"), include.join(","))
+            format!("_config?shadow={}&include={}", flags.shadow, include.join(","))
         }
         _ => return Err(Failure::refused("invalid inspection type")),
     };
     let answer = session
-        .ask(view(&format!("{route}/{rest}")))
+        .ask(views::ask(&format!("{route}/{rest}")))
         .and_then(|answer| Ok(answer.accept(&[200])?))
         .map_err(|trouble| trouble.alone())?;
     session.printer().data(&visible::text(&answer.body))
 }
 
-fn matched(session: &Session<'_>, route: &str, flags: &Flags) -> Result<(), Failure> {
-    let form = Form::of(flags)?;
-    let answer = session.read(view(route)).map_err(|trouble| trouble.alone())?;
+fn matched(session: &Session<'_>, route: &str, form: &str) -> Result<(), Failure> {
+    let form = Form::of(form)?;
+    let answer = session.read(views::ask(route)).map_err(|trouble| trouble.alone())?;
     session.printer().data(&match form {
         Form::Yaml => model::yaml::to_string(&answer),
         Form::Json => output::json(&answer),
@@ -54,13 +56,11 @@ fn matched(session: &Session<'_>, route: &str, flags: &Flags) -> Result<(), Fail
 }
 
 /// Shows the proxies that a policy selects.
-pub(super) fn affected(session: &Session<'_>, policy: &str, flags: &Flags) -> Result<(), Failure> {
-    let form = Form::of(flags)?;
-    let Some(kind) = Kind::all().find(|kind| kind.singular.contains(&policy)) else {
-        return Err(Failure::Refused(format!("unknown command {policy:?} for \"kumactl inspect\"")));
-    };
-    let route = format!("{}/dataplanes", item_route(kind, flags.text("mesh"), &flags.argument(0)));
-    let proxies = pages::all(session, &route, view).map_err(|trouble| trouble.alone())?;
+pub(super) fn affected(session: &Session<'_>, form: &str, policy: &Policy) -> Result<(), Failure> {
+    let form = Form::of(form)?;
+    let Policy { kind, flags } = policy;
+    let route = format!("{}/dataplanes", routes::item(*kind, &flags.mesh, flags.resource.name()));
+    let proxies = pages::all(session, &route, views::ask).map_err(|trouble| trouble.alone())?;
     session.printer().data(&match form {
         Form::Yaml => model::yaml::to_string(&proxies.value()),
         Form::Json => output::json(&proxies.value()),

@@ -4,11 +4,15 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
-    cli::flags::Flags,
-    commands::{get::text, inspect::view, pages},
     failure::Failure,
     output::{self, Form, age, table::Table},
     session::Session,
+    views::{
+        self,
+        cells::text,
+        pages,
+        subscriptions::{is_open, subscriptions, sum},
+    },
 };
 
 const HEAD: [&str; 8] = [
@@ -23,9 +27,9 @@ const HEAD: [&str; 8] = [
 ];
 
 /// Shows all zones.
-pub(super) fn run(session: &Session<'_>, flags: &Flags) -> Result<(), Failure> {
-    let form = Form::of(flags)?;
-    let zones = pages::all(session, "/zones/_overview", view).map_err(|trouble| trouble.alone())?;
+pub(super) fn run(session: &Session<'_>, form: &str) -> Result<(), Failure> {
+    let form = Form::of(form)?;
+    let zones = pages::all(session, "/zones/_overview", views::ask).map_err(|trouble| trouble.alone())?;
     match form {
         Form::Yaml => session.printer().data(&model::yaml::to_string(&zones.value())),
         Form::Json => session.printer().data(&output::json(&zones.value())),
@@ -71,27 +75,6 @@ fn row(overview: &Value, now: Timestamp) -> Result<Vec<String>, String> {
         text(last, "/version/kumaCp/version"),
         backend,
     ])
-}
-
-/// Returns the subscriptions in this place.
-pub(super) fn subscriptions<'a>(overview: &'a Value, pointer: &str) -> &'a [Value] {
-    overview.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-/// Returns whether a subscription was opened and not closed.
-pub(super) fn is_open(subscription: &Value) -> bool {
-    age::time(subscription.get("connectTime")).is_some() && age::time(subscription.get("disconnectTime")).is_none()
-}
-
-/// Adds up a counter; large numbers come as texts.
-pub(super) fn sum(subscriptions: &[Value], pointer: &str) -> u64 {
-    let counts = subscriptions.iter().filter_map(|subscription| count(subscription.pointer(pointer)?));
-    counts.fold(0, u64::saturating_add)
-}
-
-/// Reads a number that may come as a text.
-pub(super) fn count(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
 #[cfg(test)]

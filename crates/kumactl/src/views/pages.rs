@@ -10,13 +10,13 @@ use crate::{
 
 /// One page of a list.
 #[derive(Debug, Default)]
-pub(super) struct Page {
+pub(crate) struct Page {
     /// What is on it.
-    pub(super) items: Vec<Value>,
+    pub(crate) items: Vec<Value>,
     /// How many there are on all pages.
-    pub(super) total: Value,
+    pub(crate) total: Value,
     /// The address of the next page, or null.
-    pub(super) next: Value,
+    pub(crate) next: Value,
 }
 
 impl Page {
@@ -30,25 +30,25 @@ impl Page {
     }
 
     /// Returns the offset of the next page, if there is one.
-    pub(super) fn next_offset(&self) -> Option<String> {
+    pub(crate) fn next_offset(&self) -> Option<String> {
         let url = Url::parse(self.next.as_str()?).ok()?;
         url.query_pairs().find(|(name, _)| name == "offset").map(|(_, offset)| offset.into_owned())
     }
 
     /// Returns the page as it is shown to programs.
-    pub(super) fn value(self) -> Value {
+    pub(crate) fn value(self) -> Value {
         json!({"total": self.total, "items": self.items, "next": self.next})
     }
 }
 
 /// Reads one page of resources.
-pub(super) fn one(session: &Session<'_>, route: &str) -> Result<Page, Trouble> {
+pub(crate) fn one(session: &Session<'_>, route: &str) -> Result<Page, Trouble> {
     session.read(Ask::resource(Method::Get, route)).map(Page::of)
 }
 
 /// Reads all pages, each request made by `ask`. Only the offset is taken from the address of the next page: it names
 /// the server as others see it.
-pub(super) fn all(session: &Session<'_>, route: &str, ask: fn(&str) -> Ask<'_>) -> Result<Page, Trouble> {
+pub(crate) fn all(session: &Session<'_>, route: &str, ask: fn(&str) -> Ask<'_>) -> Result<Page, Trouble> {
     let mut whole = session.read(ask(route)).map(Page::of)?;
     let mut reached = 0;
     while let Some(offset) = whole.next_offset() {

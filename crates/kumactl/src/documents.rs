@@ -5,22 +5,21 @@ mod source;
 use model::{Kind, document};
 use serde_json::{Map, Value};
 
-use crate::{cli::flags::Flags, failure::Failure, session::Session};
+use crate::{failure::Failure, session::Session};
 
 /// A document and where it stands.
 #[derive(Debug)]
-pub(super) struct Given {
+pub(crate) struct Given {
     /// `resource[0]`, behind the file's name if there are several files.
-    pub(super) place: String,
+    pub(crate) place: String,
     /// The text.
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
 /// Reads all files. An empty one is told: it is hardly what was meant.
-pub(super) fn read(session: &Session<'_>, flags: &Flags, verb: &str) -> Result<Vec<Given>, Failure> {
-    let files = flags.all("file");
+pub(crate) fn read(session: &Session<'_>, files: &[String], verb: &str) -> Result<Vec<Given>, Failure> {
     let mut given = Vec::new();
-    for file in &files {
+    for file in files {
         let text = source::read(file, session.proxies())?;
         if text.is_empty() {
             let which = if files.len() > 1 { format!(" in {file}") } else { String::new() };
@@ -35,7 +34,7 @@ pub(super) fn read(session: &Session<'_>, flags: &Flags, verb: &str) -> Result<V
 
 /// Returns the members of a document as they were written, or what is wrong with all of it. Nothing, if it is no YAML
 /// at all: others word that.
-pub(super) fn members(text: &str) -> Result<Option<Map<String, Value>>, String> {
+pub(crate) fn members(text: &str) -> Result<Option<Map<String, Value>>, String> {
     let strict = serde_saphyr::options! {
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error,
         leading_zero_numbers_as_strings: true,
