@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use model::{Key, Kind, Labels, Resource, defaults};
+use model::{Key, Kind, Labels, Resource, defaults, secret};
 use prost::Message as _;
 use store::{Batch, Outcome, Precondition, Query, ResourceStore, StoreError, Stored, Write};
 use thiserror::Error;
@@ -203,7 +203,7 @@ impl Missing<'_> {
             secrets.add_authority(authority, self.now)?;
         }
         for (name, data, expect) in secrets.into_new() {
-            let resource = self.resource(Key::global(Kind::GLOBAL_SECRET, name), Labels::new(), secret_spec(&data));
+            let resource = self.resource(Key::global(Kind::GLOBAL_SECRET, name), Labels::new(), secret::encode(&data));
             self.writes.push(Write::Put { resource, expect });
         }
         Ok(())
@@ -224,7 +224,7 @@ impl Missing<'_> {
         if self.has(&key).await? {
             return Ok(());
         }
-        let signing_key = secret_spec(secrets::make_key().await?.reveal().as_bytes());
+        let signing_key = secret::encode(secrets::make_key().await?.reveal().as_bytes());
         let mesh = self.resource(key, Labels::new(), Bytes::new());
         self.writes.extend(mesh_batch(mesh, side, signing_key, policies).writes);
         Ok(())
@@ -297,11 +297,6 @@ impl Missing<'_> {
         let status = key.kind.empty_status.map(|status| Bytes::from_static(status.as_bytes()));
         Resource { key, labels, spec, status, owner: None, created: self.now, modified: self.now }
     }
-}
-
-/// The spec of a secret that holds `data`.
-fn secret_spec(data: &[u8]) -> Bytes {
-    wire::kuma::system::v1alpha1::Secret { data: Some(data.to_vec()) }.encode_to_vec().into()
 }
 
 #[cfg(test)]

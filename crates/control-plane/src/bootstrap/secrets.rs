@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use prost::Message as _;
+use model::secret;
 use store::{Precondition, Stored};
 use tokens::{Family, IssueError, KeyRing, PemKey, Rejection, SecretEntry};
 use tracing::warn;
@@ -39,11 +39,9 @@ impl Secrets {
     pub(super) fn of(stored: &[Stored]) -> Self {
         let there = stored.iter().map(|Stored { resource, version }| {
             // What cannot be read is there all the same, and is not written over.
-            let data =
-                wire::kuma::system::v1alpha1::Secret::decode(resource.spec.clone()).ok().and_then(|secret| secret.data);
             Entry {
                 name: resource.key.name.clone(),
-                data: Zeroizing::new(data.unwrap_or_default()),
+                data: secret::decode(&resource.spec).unwrap_or_default(),
                 expect: Precondition::Version(*version),
             }
         });

@@ -3,13 +3,12 @@
 //! A name with a serial decides which key signs. The peer stores anything under such a name, and then cannot sign;
 //! and two names with one serial (`-2`, `-0002`) make it a matter of luck which of them verifies.
 
-use model::{Key, Kind};
+use model::{Key, Kind, secret};
 use store::{Importance, Query};
 use tokens::{Family, KeyProblem};
 use tokio::sync::MutexGuard;
 
 use super::{Operation, Resources, WriteError};
-use crate::keys::secret_data;
 
 const NO_DATA: &str = "must not be empty: base64 of what the secret holds; to empty a list or to take a key away, \
                        delete the secret";
@@ -31,7 +30,7 @@ impl Resources {
             return Ok(());
         }
         // A secret under another member (`value`, `date`) has none: taken in silence, it would take all revocations back.
-        let Some(data) = secret_data(spec).filter(|data| !data.is_empty()) else {
+        let Some(data) = secret::decode(spec).filter(|data| !data.is_empty()) else {
             return Err(WriteError::one(Operation::Check, "data", NO_DATA.to_owned()));
         };
         let is_list = tokens::is_revocation_list(&key.mesh, &key.name);

@@ -1,8 +1,8 @@
 //! What a new mesh comes with: its policies and the key that signs its data plane tokens.
 
 use bytes::Bytes;
-use model::{Key, Kind, Labels, Resource, defaults, labels, proto};
-use serde_json::{Map, Value};
+use model::{Key, Kind, Labels, Resource, defaults, labels, proto, secret};
+use serde_json::Value;
 use store::{Batch, Precondition, Write};
 
 use super::{MeshDefaults, Side, WriteError};
@@ -41,15 +41,7 @@ pub fn mesh_batch(mesh: Resource, side: &Side, private_key: Bytes, policies: Mes
 
 /// Makes a signing key: the spec of a Secret. Takes tens of milliseconds; not for async code.
 pub fn signing_key() -> Result<Bytes, WriteError> {
-    let pem = tokens::generate_signing_key();
-    secret_spec(pem.reveal().as_bytes()).ok_or(WriteError::NoKey)
-}
-
-/// The spec of a secret that holds `data`.
-pub(super) fn secret_spec(data: &[u8]) -> Option<Bytes> {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
-    let fields = Map::from_iter([("data".to_owned(), Value::from(STANDARD.encode(data)))]);
-    proto::spec_from_json(Kind::SECRET, &fields).ok()
+    Ok(secret::encode(tokens::generate_signing_key().reveal().as_bytes()))
 }
 
 fn skipped(spec: &[u8]) -> Vec<String> {

@@ -1,10 +1,11 @@
 //! `kumactl inspect dataplanes`.
 
 use jiff::Timestamp;
+use model::insight;
 use serde_json::Value;
 use url::form_urlencoded;
 
-use super::zones::{count, is_open, subscriptions, sum};
+use super::zones::{count, subscriptions, sum};
 use crate::{
     cli::flags::Flags,
     client,
@@ -100,7 +101,7 @@ fn row(overview: &Value, now: Timestamp) -> Vec<String> {
 
 /// A proxy with an inbound that is not ready is degraded, with none that is, offline.
 fn status(dataplane: &Value, subscriptions: &[Value]) -> &'static str {
-    if !subscriptions.iter().any(is_open) {
+    if !insight::online(subscriptions) {
         return "Offline";
     }
     let inbounds = dataplane.pointer("/networking/inbound").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);

@@ -1,6 +1,7 @@
 //! `kumactl inspect zones`: all of them, page after page.
 
 use jiff::Timestamp;
+use model::insight;
 use serde_json::Value;
 
 use crate::{
@@ -52,7 +53,7 @@ fn row(overview: &Value, now: Timestamp) -> Result<Vec<String>, String> {
     let subscriptions = subscriptions(overview, "/zoneInsight/subscriptions");
     let last = subscriptions.last().unwrap_or(&Value::Null);
     let is_enabled = overview.pointer("/zone/enabled").and_then(Value::as_bool) != Some(false);
-    let status = if is_enabled && subscriptions.iter().any(is_open) { "Online" } else { "Offline" };
+    let status = if is_enabled && insight::online(subscriptions) { "Online" } else { "Offline" };
     let backend = match last.get("config").and_then(Value::as_str).filter(|config| !config.is_empty()) {
         None => String::new(),
         Some(config) => {
@@ -76,11 +77,6 @@ fn row(overview: &Value, now: Timestamp) -> Result<Vec<String>, String> {
 /// Returns the subscriptions in this place.
 pub(super) fn subscriptions<'a>(overview: &'a Value, pointer: &str) -> &'a [Value] {
     overview.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-/// Returns whether a subscription was opened and not closed.
-pub(super) fn is_open(subscription: &Value) -> bool {
-    age::time(subscription.get("connectTime")).is_some() && age::time(subscription.get("disconnectTime")).is_none()
 }
 
 /// Adds up a counter; large numbers come as texts.
