@@ -22,7 +22,10 @@ use tokens::Family;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::resources::{MeshDefaults, Side, mesh_batch, missing_authorities};
+use crate::{
+    issuing::{KeyNotMade, new_signing_key},
+    resources::{MeshDefaults, Side, mesh_batch, missing_authorities},
+};
 use secrets::Secrets;
 
 /// The name of the mesh that a fresh control plane has.
@@ -72,8 +75,8 @@ pub enum BootstrapError {
         source: rcgen::Error,
     },
     /// A key could not be made.
-    #[error("cannot make a signing key")]
-    Key,
+    #[error(transparent)]
+    Key(#[from] KeyNotMade),
 }
 
 /// Makes what a fresh global control plane has; returns what was missing.
@@ -224,9 +227,9 @@ impl Missing<'_> {
         if self.has(&key).await? {
             return Ok(());
         }
-        let signing_key = secret::encode(secrets::make_key().await?.reveal().as_bytes());
+        let signing_key = new_signing_key().await?;
         let mesh = self.resource(key, Labels::new(), Bytes::new());
-        self.writes.extend(mesh_batch(mesh, side, signing_key, policies).writes);
+        self.writes.extend(mesh_batch(mesh, side, &signing_key, policies).writes);
         Ok(())
     }
 

@@ -27,7 +27,7 @@ use crate::clock::Clock;
 
 pub use authority::missing_authorities;
 pub use error::{Operation, ReadOnly, WriteError};
-pub use mesh::{mesh_batch, signing_key};
+pub use mesh::mesh_batch;
 pub use put::{Put, Written};
 
 /// Which control plane this is.

@@ -1,12 +1,11 @@
 //! The global secrets of a control plane: which are there, and making those that are missing.
-#![expect(clippy::disallowed_methods, reason = "work that blocks, and whoever asked for it waits for it")]
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use model::secret;
 use store::{Precondition, Stored};
-use tokens::{Family, IssueError, KeyRing, PemKey, Rejection, SecretEntry};
+use tokens::{Family, IssueError, KeyRing, Rejection, SecretEntry};
 use tracing::warn;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -15,11 +14,11 @@ use super::{
     BootstrapError,
     authority::{self, Authority},
 };
+use crate::issuing::{TEN_YEARS, new_signing_key};
 
 pub(super) const ADMIN_TOKEN: &str = "admin-user-token";
 /// User and group of the one who may do everything.
 const ADMIN: &str = "mesh-system:admin";
-const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// One secret, its data decoded.
 struct Entry {
@@ -54,8 +53,8 @@ impl Secrets {
         if self.there.iter().any(is_one) {
             return Ok(());
         }
-        let key = make_key().await?;
-        self.add(first_name(family), key.reveal().as_bytes());
+        let key = new_signing_key().await?;
+        self.add(tokens::signing_key_name(family, 1), key.reveal().as_bytes());
         Ok(())
     }
 
@@ -120,13 +119,4 @@ fn is_dead(stored: &[u8], ring: &KeyRing, now: Timestamp) -> bool {
         );
     }
     dead
-}
-
-fn first_name(family: &Family) -> String {
-    tokens::signing_key_name(family, 1)
-}
-
-/// Makes a key, which takes tens of milliseconds, beside the executor.
-pub(super) async fn make_key() -> Result<PemKey, BootstrapError> {
-    tokio::task::spawn_blocking(tokens::generate_signing_key).await.map_err(|_panicked| BootstrapError::Key)
 }

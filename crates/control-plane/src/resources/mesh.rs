@@ -4,13 +4,14 @@ use bytes::Bytes;
 use model::{Key, Kind, Labels, Resource, defaults, labels, proto, secret};
 use serde_json::Value;
 use store::{Batch, Precondition, Write};
+use tokens::{Family, PemKey};
 
-use super::{MeshDefaults, Side, WriteError};
+use super::{MeshDefaults, Side};
 
 /// Returns everything that is written with a new mesh, in one batch.
 ///
-/// `private_key` is what [`signing_key`] returned: the spec of the Secret `dataplane-token-signing-key-<mesh>-1`.
-pub fn mesh_batch(mesh: Resource, side: &Side, private_key: Bytes, policies: MeshDefaults) -> Batch {
+/// `key` becomes the first one that signs its data plane tokens.
+pub fn mesh_batch(mesh: Resource, side: &Side, key: &PemKey, policies: MeshDefaults) -> Batch {
     let name = mesh.key.name.clone();
     let (owner, now) = (mesh.key.clone(), mesh.modified);
     let skip = match policies {
@@ -34,14 +35,9 @@ pub fn mesh_batch(mesh: Resource, side: &Side, private_key: Bytes, policies: Mes
     for (kind, own_name, own_labels, spec) in defaults::mesh_policies(&name, &skip) {
         writes.push(owned(kind, own_name, of_this_side(own_labels, side), spec));
     }
-    let key_name = format!("dataplane-token-signing-key-{name}-1");
-    writes.push(owned(Kind::SECRET, key_name, Labels::new(), private_key));
+    let key_name = tokens::signing_key_name(&Family::Dataplane { mesh: name.clone() }, 1);
+    writes.push(owned(Kind::SECRET, key_name, Labels::new(), secret::encode(key.reveal().as_bytes())));
     Batch::of(writes)
-}
-
-/// Makes a signing key: the spec of a Secret. Takes tens of milliseconds; not for async code.
-pub fn signing_key() -> Result<Bytes, WriteError> {
-    Ok(secret::encode(tokens::generate_signing_key().reveal().as_bytes()))
 }
 
 fn skipped(spec: &[u8]) -> Vec<String> {

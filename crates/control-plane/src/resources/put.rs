@@ -1,5 +1,4 @@
 //! Creating and changing one resource (contract: rest 1.9).
-#![expect(clippy::disallowed_methods, reason = "work that blocks, and whoever asked for it waits for it")]
 
 use bytes::Bytes;
 use model::{Key, Kind, Resource, Scope, defaults, document, labels as known, validate};
@@ -7,7 +6,11 @@ use store::{Batch, Precondition, Stored, Write};
 use tracing::info;
 
 use super::{Operation, Resources, Side, WriteError, key_of, keys, labels, mesh};
-use crate::{access::Permit, observe::shown};
+use crate::{
+    access::Permit,
+    issuing::{KeyNotMade, new_signing_key},
+    observe::shown,
+};
 
 /// What a PUT did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,8 +112,8 @@ impl Resources {
         let failed = |source| WriteError::Store { operation: Operation::Create, source };
         if kind == Kind::MESH {
             let authorities = self.authorities(&resource).await?;
-            let private_key = signing_key_off_thread().await?;
-            let mut batch = mesh::mesh_batch(resource, &self.rules.side, private_key, self.rules.mesh_defaults);
+            let key = new_signing_key().await.map_err(|KeyNotMade| WriteError::NoKey)?;
+            let mut batch = mesh::mesh_batch(resource, &self.rules.side, &key, self.rules.mesh_defaults);
             batch.writes.extend(authorities);
             self.store.apply(batch).await.map_err(failed)?;
         } else {
@@ -163,9 +166,4 @@ impl Resources {
             .map(drop)
             .map_err(|error| WriteError::Workload { reason: format!("{rule}: {error}") })
     }
-}
-
-/// Makes the signing key of a mesh where it does not hold up other requests: it takes tens of milliseconds.
-async fn signing_key_off_thread() -> Result<Bytes, WriteError> {
-    tokio::task::spawn_blocking(mesh::signing_key).await.unwrap_or(Err(WriteError::NoKey))
 }
