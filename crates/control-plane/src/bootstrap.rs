@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use model::{Key, Kind, Labels, Resource, defaults, secret};
+use model::{Key, Kind, Labels, Resource, defaults, reserved::ADMIN_TOKEN, secret};
 use prost::Message as _;
 use store::{Batch, Outcome, Precondition, Query, ResourceStore, StoreError, Stored, Write};
 use thiserror::Error;
@@ -116,7 +116,7 @@ async fn run(
                 let renewed = keys
                     .iter()
                     .zip(&applied.outcomes)
-                    .any(|(key, outcome)| key.name == secrets::ADMIN_TOKEN && *outcome == Outcome::Updated);
+                    .any(|(key, outcome)| key.name == ADMIN_TOKEN && *outcome == Outcome::Updated);
                 let created =
                     keys.into_iter().zip(applied.outcomes).filter(|(_, outcome)| *outcome == Outcome::Created);
                 let created: Vec<Key> = created.map(|(key, _)| key).collect();
@@ -144,7 +144,7 @@ fn tell(created: &[Key]) {
     for key in created {
         info!(kind = key.kind.name, name = %key.name, mesh = %key.mesh, "made for this control plane");
     }
-    if created.iter().any(|key| key.name == secrets::ADMIN_TOKEN) {
+    if created.iter().any(|key| key.name == ADMIN_TOKEN) {
         info!(
             "the admin's token is in the global secret `admin-user-token`: read it on this machine from /global-secrets/admin-user-token of the API server"
         );

@@ -11,7 +11,7 @@ use anyhow::anyhow;
 use model::{Key, Kind, secret};
 use store::{Change, Freshness, Kinds, Mirror, Picture, ResourceStore, WatchEnded};
 use thiserror::Error;
-use tokens::{KeyRing, SecretEntry};
+use tokens::{KeyRing, SecretEntry, SecretName};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -168,7 +168,7 @@ fn matters(change: &Change) -> bool {
 
 /// Whether the secret is one that tokens are verified with.
 fn verifies(key: &Key) -> bool {
-    key.name.contains("-signing-key") || key.name.contains("-revocations") || key.name.contains("-signing-public-key")
+    SecretName::parse(&key.mesh, &key.name).is_some()
 }
 
 #[cfg(test)]

@@ -38,10 +38,7 @@ pub use issue::{
     sign_offline_control_plane, validity,
 };
 pub use key::{KeyProblem, check_key};
-pub use name::{
-    Family, KeyId, is_revocation_list, key_name, looks_like_revocation_list, public_key_name, serial_conflict,
-    signing_key_name,
-};
+pub use name::{Family, Half, KeyId, KeyName, SecretName, looks_like_revocation_list, signing_key_name};
 pub use rejection::Rejection;
 pub use ring::{KeyRing, KeyState, RingProblem, SecretEntry};
 pub use verified::{IssuedAs, VerifiedDataplane, VerifiedUser, VerifiedZone};

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::{
     key::{Key, KeyProblem},
-    name::{Family, KeyId, Role, role},
+    name::{Family, Half, KeyId, SecretName},
     revocation::Revocations,
 };
 
@@ -127,20 +127,23 @@ impl KeyRing {
         found: &mut BTreeMap<KeyId, Vec<Candidate>>,
         problems: &mut Vec<RingProblem>,
     ) {
-        let Some(role) = role(secret.mesh, secret.name) else { return };
+        let Some(says) = SecretName::parse(secret.mesh, secret.name) else { return };
         let (mesh, name) = (secret.mesh.to_owned(), secret.name.to_owned());
-        if let Role::Revocations(family) = role {
-            if !self.revocations.entry(family.clone()).or_default().add(secret.name, secret.data) {
-                problems.push(RingProblem::UnreadableRevocations { family, mesh, name });
+        let key_name = match says {
+            SecretName::Key(key_name) => key_name,
+            SecretName::Revocations(family) => {
+                if !self.revocations.entry(family.clone()).or_default().add(secret.name, secret.data) {
+                    problems.push(RingProblem::UnreadableRevocations { family, mesh, name });
+                }
+                return;
             }
-            return;
-        }
-        let key = Key::parse(&role, secret.data.unwrap_or_default());
+        };
+        let key = Key::parse(&key_name, secret.data.unwrap_or_default());
         if let Err(problem) = &key {
             problems.push(RingProblem::BadKey { mesh, name: name.clone(), problem: problem.clone() });
         }
-        let is_public = matches!(role, Role::Public(_));
-        if let Some(id) = role.key() {
+        let is_public = key_name.half == Half::Public;
+        if let Some(id) = key_name.id() {
             found.entry(id).or_default().push(Candidate { name, is_public, key });
         }
     }
@@ -243,7 +246,7 @@ impl fmt::Debug for KeyRing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generate_signing_key;
+    use crate::{KeyName, generate_signing_key};
 
     fn build(names: &[(&str, &str)]) -> (KeyRing, Vec<RingProblem>) {
         let key = generate_signing_key();
@@ -306,7 +309,8 @@ mod tests {
         let (joined, problems) = ring(&public(&other));
         assert_eq!(problems, []);
         assert_eq!(joined.keys().map(|(_, state)| state).collect::<Vec<_>>(), [KeyState::Verifies]);
-        let theirs = Key::parse(&Role::Public(id.clone()), public(&other).as_bytes()).unwrap();
+        let name = KeyName { family: Family::Zone, half: Half::Public, serial: Some(1) };
+        let theirs = Key::parse(&name, public(&other).as_bytes()).unwrap();
         assert!(joined.key(&id).ok().unwrap().fingerprint().unwrap().is(theirs.fingerprint().unwrap()));
         assert!(joined.signing_key(&Family::Zone).is_err(), "others would not verify it");
         assert_eq!(ring("no key").1.len(), 2, "what cannot be read is no key");

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use model::secret;
+use model::{reserved::ADMIN_TOKEN, secret};
 use store::{Precondition, Stored};
-use tokens::{Family, IssueError, KeyRing, Rejection, SecretEntry};
+use tokens::{Family, Half, IssueError, KeyName, KeyRing, Rejection, SecretEntry};
 use tracing::warn;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -16,7 +16,6 @@ use super::{
 };
 use crate::issuing::{TEN_YEARS, new_signing_key};
 
-pub(super) const ADMIN_TOKEN: &str = "admin-user-token";
 /// User and group of the one who may do everything.
 const ADMIN: &str = "mesh-system:admin";
 
@@ -49,7 +48,10 @@ impl Secrets {
 
     /// Makes the first key of a family that has none.
     pub(super) async fn add_key(&mut self, family: &Family) -> Result<(), BootstrapError> {
-        let is_one = |entry: &Entry| tokens::key_name(&entry.name).is_some_and(|(of, _)| of == *family);
+        let is_one = |entry: &Entry| {
+            KeyName::parse("", &entry.name)
+                .is_some_and(|key| key.family == *family && key.half == Half::Private && key.serial.is_some())
+        };
         if self.there.iter().any(is_one) {
             return Ok(());
         }

@@ -5,7 +5,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use store::{Version, memory::MemoryStore};
 use tokens::{KeyRing, SecretEntry};
 
-use super::{secrets::ADMIN_TOKEN, *};
+use super::*;
 
 fn now() -> Timestamp {
     "2026-10-02T10:00:00Z".parse().unwrap()
@@ -143,7 +143,7 @@ async fn keys_are_what_kumactl_prints() {
         let key = data(&store, name).await;
         assert!(key.starts_with(b"-----BEGIN RSA PRIVATE KEY-----\n"), "{name}");
         assert!(key.ends_with(b"-----END RSA PRIVATE KEY-----\n"), "{name}");
-        tokens::check_key(name, &key).unwrap();
+        tokens::check_key("", name, &key).unwrap();
     }
 }
 

@@ -125,11 +125,9 @@ fn any_secret_is_a_key_or_a_problem() {
             for problem in &problems {
                 assert!(!problem.to_string().is_empty());
             }
-            // The mesh of a dataplane's key is in its name, and so is only looked at there.
-            let other = name.starts_with("dataplane-token-");
             // What somebody writes as a list is looked at more closely than what is stored.
-            let (checked, is_list) = (tokens::check_key(name, data).is_ok(), name.ends_with("-revocations"));
-            assert!(!mesh.is_empty() || other || checked == problems.is_empty() || (!checked && is_list), "{name}");
+            let (checked, is_list) = (tokens::check_key(mesh, name, data).is_ok(), name.contains("-revocations"));
+            assert!(checked == problems.is_empty() || (!checked && is_list), "{mesh}/{name}");
             assert!(verify(&forge(HS256, &payload(""), &By::Hmac(data)), &ring).is_err(), "it names no serial");
         }
         if let Ok(half) = tokens::public_half(data) {

@@ -104,9 +104,9 @@ proptest! {
     fn any_name_and_data_make_a_ring(name in "(control-plane|zone-token|user-token)-(signing-key|revocations)-?[0-9a-z-]{0,22}", data: Vec<u8>) {
         let entry = tokens::SecretEntry { mesh: "", name: &name, data: Some(&data) };
         let (ring, problems) = tokens::KeyRing::build(1, &[entry]);
-        let checked = tokens::check_key(&name, &data);
+        let checked = tokens::check_key("", &name, &data);
         prop_assert_eq!(checked.is_ok(), problems.is_empty());
-        prop_assert!(ring.newest(&Family::Zone).is_none() || tokens::key_name(&name).is_some());
+        prop_assert!(ring.newest(&Family::Zone).is_none() || tokens::KeyName::parse("", &name).is_some());
     }
 }
 
