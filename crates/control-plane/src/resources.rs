@@ -21,7 +21,6 @@ use std::sync::Arc;
 
 use model::{Key, Kind, Scope, Writable};
 use store::ResourceStore;
-use tokio::sync::Mutex;
 
 use crate::clock::Clock;
 
@@ -81,14 +80,12 @@ pub struct Resources {
     store: Arc<dyn ResourceStore>,
     clock: Clock,
     rules: Arc<Rules>,
-    /// Held while a signing key is written, so that two keys with one serial cannot pass each other.
-    key_writes: Arc<Mutex<()>>,
 }
 
 impl Resources {
     /// Returns the write path to a store.
     pub fn new(store: Arc<dyn ResourceStore>, clock: Clock, rules: Rules) -> Self {
-        Self { store, clock, rules: Arc::new(rules), key_writes: Arc::default() }
+        Self { store, clock, rules: Arc::new(rules) }
     }
 
     /// Returns why nobody may write resources of a kind here, if so (contract: rest 1.8).

@@ -77,7 +77,7 @@ impl KeyName {
 
     /// Returns all names of this key up to a length in bytes: they differ in the zeros in front of the serial. Of secrets
     /// with two of them none is a key.
-    pub fn spellings(&self, longest: usize) -> impl Iterator<Item = String> {
+    pub fn spellings(&self, longest: usize) -> impl Iterator<Item = String> + use<> {
         let front = match (&self.family, self.half) {
             (Family::ControlPlane, _) => CONTROL_PLANE_KEY.to_owned(),
             (Family::Zone, Half::Private) => ZONE_KEY.to_owned(),

@@ -4,11 +4,13 @@
 //! and two names with one serial (`-2`, `-0002`) make it a matter of luck which of them verifies.
 
 use model::{Key, Kind, secret};
-use store::{Importance, Query};
+use store::{Importance, Query, StoreError, Write};
 use tokens::{Half, KeyName, KeyProblem, SecretName};
-use tokio::sync::MutexGuard;
 
 use super::{Operation, Resources, WriteError};
+
+/// How long the name of a resource may be, in bytes.
+const LONGEST_NAME: usize = 253;
 
 const NO_DATA: &str = "must not be empty: base64 of what the secret holds; to empty a list or to take a key away, \
                        delete the secret";
@@ -18,11 +20,6 @@ const NO_LIST: &str = "no list of revoked tokens is read under this name here: t
                        dataplane-token-revocations-<mesh>, and are GlobalSecrets (the last one may be a Secret of its mesh)";
 
 impl Resources {
-    /// Waits for other writes of signing keys to end, if this is one.
-    pub(super) async fn alone_with_keys(&self, key: &Key) -> Option<MutexGuard<'_, ()>> {
-        if signing_key(key).is_some() { Some(self.key_writes.lock().await) } else { None }
-    }
-
     /// Refuses a secret without data, a signing key that cannot be used, one whose serial another key has, and a list of
     /// revoked ids that names none or holds what can be none.
     pub(super) async fn check_secret(&self, key: &Key, spec: &[u8]) -> Result<(), WriteError> {
@@ -62,6 +59,23 @@ pub(super) fn importance(key: &Key) -> Importance {
     if is_list(key) || signing_key(key).is_some() { Importance::Safety } else { Importance::Usual }
 }
 
+/// The conditions under which a secret is written: none of the other names of its signing key is there.
+///
+/// Whoever looked for one before and found none may not be the only one who did, here or on another control plane with the
+/// same store. Of two that write at once, one is refused by the store.
+pub(super) fn conditions(key: &Key) -> impl Iterator<Item = Write> {
+    let names = signing_key(key).into_iter().flat_map(|name| name.spellings(LONGEST_NAME));
+    names.filter(|name| *name != key.name).map(|name| Write::absence_of(Key { name, ..key.clone() }))
+}
+
+/// Says why the store refused to write a secret, if it did for the sake of these conditions.
+pub(super) fn refused(operation: Operation, key: &Key, source: StoreError) -> WriteError {
+    match (signing_key(key), source) {
+        (Some(name), StoreError::AlreadyExists { key: other }) if other != *key => same_serial(&name, &other),
+        (_, source) => WriteError::Store { operation, source },
+    }
+}
+
 fn same_serial(name: &KeyName, other: &Key) -> WriteError {
     let serial = name.serial.unwrap_or_default();
     let reason = format!("the serial {serial} is that of {:?} already", other.name);
@@ -83,23 +97,4 @@ fn signing_key(key: &Key) -> Option<KeyName> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_keys_count_where_keys_are_looked_for() {
-        let check = |key: Key, expected: bool| assert_eq!(signing_key(&key).is_some(), expected, "{key}");
-        let global = |name: &str| Key::global(Kind::GLOBAL_SECRET, name);
-        for name in ["control-plane-signing-key-0001", "zone-token-signing-key", "user-token-signing-key-x"] {
-            check(global(name), true);
-        }
-        check(global("user-token-revocations"), false);
-        check(global("zone-token-signing-public-key-1"), false);
-        check(global("dataplane-token-signing-key-default-1"), false);
-        let secret = |name: &str| Key::in_mesh(Kind::SECRET, "default", name);
-        check(secret("dataplane-token-signing-key-default-1"), true);
-        check(secret("dataplane-token-signing-key-default"), true);
-        check(secret("dataplane-token-signing-key-other-1"), false);
-        check(secret("user-token-signing-key-1"), false);
-    }
-}
+mod tests;

@@ -96,7 +96,6 @@ impl Resources {
     }
 
     async fn create(&self, key: Key, labels: model::Labels, spec: Bytes) -> Result<(), WriteError> {
-        let _alone = self.alone_with_keys(&key).await;
         self.check_secret(&key, &spec).await?;
         let now = self.clock.now();
         let kind = key.kind;
@@ -117,9 +116,11 @@ impl Resources {
             batch.writes.extend(authorities);
             self.store.apply(batch).await.map_err(failed)?;
         } else {
-            let importance = keys::importance(&resource.key);
-            let writes = vec![Write::Put { resource, expect: Precondition::Absent }];
-            self.store.apply(Batch { writes, importance }).await.map_err(failed)?;
+            let key = resource.key.clone();
+            let mut writes = vec![Write::Put { resource, expect: Precondition::Absent }];
+            writes.extend(keys::conditions(&key));
+            let batch = Batch { writes, importance: keys::importance(&key) };
+            self.store.apply(batch).await.map_err(|source| keys::refused(Operation::Create, &key, source))?;
         }
         Ok(())
     }
@@ -136,7 +137,6 @@ impl Resources {
         if !violations.is_empty() {
             return Err(WriteError::Invalid { operation: Operation::Update, violations });
         }
-        let _alone = self.alone_with_keys(key).await;
         self.check_secret(key, &spec).await?;
         let resource = Resource {
             key: key.clone(),
@@ -147,11 +147,12 @@ impl Resources {
             created: old.created,
             modified: self.clock.now(),
         };
-        let failed = |source| WriteError::Store { operation: Operation::Update, source };
         let authorities = self.authorities(&resource).await?;
         let mut writes = vec![Write::Put { resource, expect: Precondition::Version(stored.version) }];
         writes.extend(authorities);
-        self.store.apply(Batch { writes, importance: keys::importance(key) }).await.map_err(failed)?;
+        writes.extend(keys::conditions(key));
+        let batch = Batch { writes, importance: keys::importance(key) };
+        self.store.apply(batch).await.map_err(|source| keys::refused(Operation::Update, key, source))?;
         Ok(())
     }
 
