@@ -22,6 +22,7 @@ mod jws;
 mod key;
 mod name;
 mod pem;
+mod phase;
 mod rejection;
 mod revocation;
 mod ring;
@@ -39,7 +40,8 @@ pub use issue::{
 };
 pub use key::{KeyProblem, check_key};
 pub use name::{Family, Half, KeyId, KeyName, SecretName, looks_like_revocation_list, signing_key_name};
+pub use phase::{Phase, Phases};
 pub use rejection::Rejection;
-pub use ring::{KeyRing, KeyState, RingProblem, SecretEntry};
+pub use ring::{KeyRing, RingProblem, SecretEntry};
 pub use verified::{IssuedAs, VerifiedDataplane, VerifiedUser, VerifiedZone};
 pub use verify::{Accept, Want, verify, verify_dataplane, verify_user};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::ZoneName;
 use proptest::prelude::*;
-use tokens::{Accept, Family, Scope, Want};
+use tokens::{Accept, Family, IssueError, Scope, Want};
 use uuid::Uuid;
 
 use crate::fixture::*;
@@ -106,7 +106,10 @@ proptest! {
         let (ring, problems) = tokens::KeyRing::build(1, &[entry]);
         let checked = tokens::check_key("", &name, &data);
         prop_assert_eq!(checked.is_ok(), problems.is_empty());
-        prop_assert!(ring.newest(&Family::Zone).is_none() || tokens::KeyName::parse("", &name).is_some());
+        let issued = tokens::issue_zone(&ring, &west(), None, HOUR, now(), jti());
+        let is_there = !matches!(issued, Err(IssueError::NoKey { .. }));
+        let is_named = tokens::KeyName::parse("", &name).and_then(|name| name.id()).is_some_and(|id| id.family == Family::Zone);
+        prop_assert_eq!(is_there, is_named);
     }
 }
 
