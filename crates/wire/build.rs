@@ -1,4 +1,4 @@
-//! Generates the gRPC and protobuf code from `proto/` with protox: no `protoc` is needed.
+//! Generates the messages from `proto/` with protox: no `protoc` is needed.
 
 use std::path::Path;
 
@@ -17,6 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "kuma/mesh/v1alpha1/zone_proxies.proto",
     ];
     let descriptors = protox::compile(files, [&proto])?;
-    tonic_prost_build::configure().build_transport(false).bytes(".").btree_map(".").compile_fds(descriptors)?;
+    // Messages alone: services are told apart by path, on both ends, where connections are.
+    prost_build::Config::new().bytes(["."]).btree_map(["."]).compile_fds(descriptors)?;
     Ok(())
 }

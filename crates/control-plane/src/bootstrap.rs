@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use model::{Key, Kind, Labels, Resource, defaults};
+use model::{Key, Kind, Labels, Resource, defaults, reserved::ADMIN_TOKEN, secret};
 use prost::Message as _;
 use store::{Batch, Outcome, Precondition, Query, ResourceStore, StoreError, Stored, Write};
 use thiserror::Error;
@@ -22,7 +22,10 @@ use tokens::Family;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::resources::{MeshDefaults, Side, mesh_batch, missing_authorities};
+use crate::{
+    issuing::{KeyNotMade, new_signing_key},
+    resources::{MeshDefaults, Side, mesh_batch, missing_authorities},
+};
 use secrets::Secrets;
 
 /// The name of the mesh that a fresh control plane has.
@@ -72,8 +75,8 @@ pub enum BootstrapError {
         source: rcgen::Error,
     },
     /// A key could not be made.
-    #[error("cannot make a signing key")]
-    Key,
+    #[error(transparent)]
+    Key(#[from] KeyNotMade),
 }
 
 /// Makes what a fresh global control plane has; returns what was missing.
@@ -113,7 +116,7 @@ async fn run(
                 let renewed = keys
                     .iter()
                     .zip(&applied.outcomes)
-                    .any(|(key, outcome)| key.name == secrets::ADMIN_TOKEN && *outcome == Outcome::Updated);
+                    .any(|(key, outcome)| key.name == ADMIN_TOKEN && *outcome == Outcome::Updated);
                 let created =
                     keys.into_iter().zip(applied.outcomes).filter(|(_, outcome)| *outcome == Outcome::Created);
                 let created: Vec<Key> = created.map(|(key, _)| key).collect();
@@ -141,7 +144,7 @@ fn tell(created: &[Key]) {
     for key in created {
         info!(kind = key.kind.name, name = %key.name, mesh = %key.mesh, "made for this control plane");
     }
-    if created.iter().any(|key| key.name == secrets::ADMIN_TOKEN) {
+    if created.iter().any(|key| key.name == ADMIN_TOKEN) {
         info!(
             "the admin's token is in the global secret `admin-user-token`: read it on this machine from /global-secrets/admin-user-token of the API server"
         );
@@ -203,7 +206,7 @@ impl Missing<'_> {
             secrets.add_authority(authority, self.now)?;
         }
         for (name, data, expect) in secrets.into_new() {
-            let resource = self.resource(Key::global(Kind::GLOBAL_SECRET, name), Labels::new(), secret_spec(&data));
+            let resource = self.resource(Key::global(Kind::GLOBAL_SECRET, name), Labels::new(), secret::encode(&data));
             self.writes.push(Write::Put { resource, expect });
         }
         Ok(())
@@ -224,9 +227,9 @@ impl Missing<'_> {
         if self.has(&key).await? {
             return Ok(());
         }
-        let signing_key = secret_spec(secrets::make_key().await?.reveal().as_bytes());
+        let signing_key = new_signing_key().await?;
         let mesh = self.resource(key, Labels::new(), Bytes::new());
-        self.writes.extend(mesh_batch(mesh, side, signing_key, policies).writes);
+        self.writes.extend(mesh_batch(mesh, side, &signing_key, policies).writes);
         Ok(())
     }
 
@@ -297,11 +300,6 @@ impl Missing<'_> {
         let status = key.kind.empty_status.map(|status| Bytes::from_static(status.as_bytes()));
         Resource { key, labels, spec, status, owner: None, created: self.now, modified: self.now }
     }
-}
-
-/// The spec of a secret that holds `data`.
-fn secret_spec(data: &[u8]) -> Bytes {
-    wire::kuma::system::v1alpha1::Secret { data: Some(data.to_vec()) }.encode_to_vec().into()
 }
 
 #[cfg(test)]

@@ -8,18 +8,15 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::anyhow;
-use model::{Key, Kind, SpecForm};
-use prost::Message as _;
+use model::{Key, Kind, secret};
 use store::{Change, Freshness, Kinds, Mirror, Picture, ResourceStore, WatchEnded};
 use thiserror::Error;
-use tokens::{KeyRing, SecretEntry};
+use tokens::{KeyRing, SecretEntry, SecretName};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
 use tracing::{error, info, warn};
-use wire::kuma::system::v1alpha1::Secret;
-use zeroize::Zeroizing;
 
 use crate::tasks::{OnError, Tasks};
 
@@ -144,7 +141,7 @@ impl Age {
 /// The ring of the secrets that the `tokens` crate reads, by their store key.
 fn build(generation: u64, secrets: &Picture) -> KeyRing {
     let decoded: Vec<_> =
-        secrets.stored().map(|secret| (&secret.resource.key, secret_data(&secret.resource.spec))).collect();
+        secrets.stored().map(|stored| (&stored.resource.key, secret::decode(&stored.resource.spec))).collect();
     let entries: Vec<_> = decoded
         .iter()
         .map(|(key, data)| SecretEntry {
@@ -171,14 +168,7 @@ fn matters(change: &Change) -> bool {
 
 /// Whether the secret is one that tokens are verified with.
 fn verifies(key: &Key) -> bool {
-    key.name.contains("-signing-key") || key.name.contains("-revocations") || key.name.contains("-signing-public-key")
-}
-
-/// The data of a Secret or GlobalSecret spec; `None` if it has none or is no message: what is not there must not be read
-/// as an empty list or an empty key.
-pub fn secret_data(spec: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    debug_assert!(matches!(Kind::SECRET.spec, SpecForm::Proto(_)), "secrets travel in protobuf");
-    Secret::decode(spec).ok().and_then(|secret| secret.data).map(Zeroizing::new)
+    SecretName::parse(&key.mesh, &key.name).is_some()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 mod files;
+pub mod issuing;
 mod kds;
 pub mod keys;
 mod limits;

@@ -21,13 +21,12 @@ use std::sync::Arc;
 
 use model::{Key, Kind, Scope, Writable};
 use store::ResourceStore;
-use tokio::sync::Mutex;
 
 use crate::clock::Clock;
 
 pub use authority::missing_authorities;
 pub use error::{Operation, ReadOnly, WriteError};
-pub use mesh::{mesh_batch, signing_key};
+pub use mesh::mesh_batch;
 pub use put::{Put, Written};
 
 /// Which control plane this is.
@@ -81,14 +80,12 @@ pub struct Resources {
     store: Arc<dyn ResourceStore>,
     clock: Clock,
     rules: Arc<Rules>,
-    /// Held while a signing key is written, so that two keys with one serial cannot pass each other.
-    key_writes: Arc<Mutex<()>>,
 }
 
 impl Resources {
     /// Returns the write path to a store.
     pub fn new(store: Arc<dyn ResourceStore>, clock: Clock, rules: Rules) -> Self {
-        Self { store, clock, rules: Arc::new(rules), key_writes: Arc::default() }
+        Self { store, clock, rules: Arc::new(rules) }
     }
 
     /// Returns why nobody may write resources of a kind here, if so (contract: rest 1.8).

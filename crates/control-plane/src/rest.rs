@@ -24,4 +24,6 @@ mod settings;
 
 pub use admin::{AdminAnswer, AdminError, AdminRequest, EnvoyAdmin, NoZones};
 pub use api::{Api, Handles};
-pub use settings::{Issuers, Settings};
+pub use settings::Settings;
+
+pub use crate::issuing::Issuers;

@@ -1,7 +1,29 @@
 //! Names of global secrets that mean something to control planes (decision 16; contract: rest 1.13).
 //!
 //! What has such a name is key material, a revocation list or a certificate authority. None of it is a user's secret,
-//! and none of it travels to zones by the rule for users' secrets.
+//! and none of it travels to zones by the rule for users' secrets. Here are the words alone; how names of keys are made of
+//! them is known to the crate `tokens`.
+
+/// The names of keys that sign control plane tokens, without their serial.
+pub const CONTROL_PLANE_KEY: &str = "control-plane-signing-key";
+/// The names of keys that sign zone tokens, without their serial.
+pub const ZONE_KEY: &str = "zone-token-signing-key";
+/// The names under which zones keep the public halves of these, without their serial.
+pub const ZONE_PUBLIC_KEY: &str = "zone-token-signing-public-key";
+/// The names of keys that sign user tokens, without their serial.
+pub const USER_KEY: &str = "user-token-signing-key";
+/// The names of keys that sign dataplane tokens, without mesh and serial.
+pub const DATAPLANE_KEY: &str = "dataplane-token-signing-key-";
+/// The name of the list of revoked control plane tokens.
+pub const CONTROL_PLANE_REVOCATIONS: &str = "control-plane-token-revocations";
+/// The name of the list of revoked zone tokens.
+pub const ZONE_REVOCATIONS: &str = "zone-token-revocations";
+/// The name of the list of revoked user tokens.
+pub const USER_REVOCATIONS: &str = "user-token-revocations";
+/// The names of lists of revoked dataplane tokens, without the mesh.
+pub const DATAPLANE_REVOCATIONS: &str = "dataplane-token-revocations-";
+/// The name of the token of the administrator that a control plane makes for itself.
+pub const ADMIN_TOKEN: &str = "admin-user-token";
 
 /// A family of names.
 enum Names {
@@ -19,9 +41,9 @@ const RESERVED: [Names; 10] = [
     Names::Starts("control-plane-"),
     Names::Has("-signing-key"),
     Names::Has("-signing-public-key"),
-    Names::Is("admin-user-token"),
-    Names::Is("user-token-revocations"),
-    Names::Is("zone-token-revocations"),
+    Names::Is(ADMIN_TOKEN),
+    Names::Is(USER_REVOCATIONS),
+    Names::Is(ZONE_REVOCATIONS),
     Names::Starts("dataplane-token-revocations"),
     Names::Is("inter-cp-ca"),
     Names::Is("envoy-admin-ca"),

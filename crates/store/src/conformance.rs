@@ -147,6 +147,7 @@ cases! { ($)
     put_replaces_all_of_a_resource,
     put_without_condition_creates_and_updates,
     delete_checks_its_condition,
+    absence_is_a_condition_of_a_batch needs Batches,
     delete_of_a_missing_resource_without_condition_is_fine,
     versions_grow_with_each_batch needs Versions,
     versions_do_not_go_back_when_the_newest_is_deleted needs Versions,

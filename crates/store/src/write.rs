@@ -49,6 +49,14 @@ pub enum Write {
     },
 }
 
+impl Write {
+    /// A condition alone: the batch is refused with [`StoreError::AlreadyExists`](crate::StoreError) if this resource is
+    /// there, and leaves it alone.
+    pub fn absence_of(key: Key) -> Self {
+        Self::Delete { key, expect: Precondition::Absent }
+    }
+}
+
 /// Writes that happen together, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
@@ -90,7 +98,7 @@ pub enum Outcome {
     Updated,
     /// The resource is gone; so is what it owned.
     Deleted,
-    /// A delete without condition found nothing.
+    /// A delete without condition, or one of what must not be there, found nothing.
     Missing,
 }
 

@@ -1,7 +1,10 @@
 //! What a resource becomes on its way (contract: kds 7.2 to 7.4).
 
 use bytes::Bytes;
-use model::{Kind, Labels, Resource, labels};
+use model::{
+    Kind, Labels, Resource, labels,
+    reserved::{ZONE_KEY, ZONE_PUBLIC_KEY},
+};
 use serde_json::Value;
 
 use crate::{
@@ -33,9 +36,9 @@ pub fn to_zone(resource: &Resource, hashed: bool, skip_prefixes: &[String]) -> O
     let mut labels = without(&resource.labels, skip_prefixes);
     labels.insert(labels::ORIGIN.to_owned(), labels::ORIGIN_GLOBAL.to_owned());
     let mut name = resource.key.name.clone();
-    if kind == Kind::GLOBAL_SECRET && name.starts_with("zone-token-signing-key") {
+    if kind == Kind::GLOBAL_SECRET && name.starts_with(ZONE_KEY) {
         labels.entry(labels::DISPLAY_NAME.to_owned()).or_insert_with(|| name.clone());
-        name = name.replacen("zone-token-signing-key", "zone-token-signing-public-key", 1);
+        name = name.replacen(ZONE_KEY, ZONE_PUBLIC_KEY, 1);
     }
     if hashed && kind.hashed {
         name = rename(&resource.key.mesh, name, &mut labels);

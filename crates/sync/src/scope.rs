@@ -2,7 +2,7 @@
 //!
 //! A new kind, or a new family of secrets, stays here until a rule lets it out.
 
-use model::{Kind, Resource, labels};
+use model::{Kind, Resource, labels, reserved};
 
 use crate::role::{Role, policy_role};
 
@@ -39,11 +39,11 @@ pub fn from_global(resource: &Resource, zone_enabled: &dyn Fn(&str) -> bool) -> 
 
 /// Of the system's own secrets only what zones verify with may leave; of the others those in no reserved family.
 fn global_secret(name: &str) -> Passage {
-    let serial = name.strip_prefix("zone-token-signing-key");
+    let serial = name.strip_prefix(reserved::ZONE_KEY);
     if serial.is_some_and(|rest| rest.is_empty() || rest.strip_prefix('-').is_some_and(is_number)) {
         return Passage::PublicHalf;
     }
-    if name == "zone-token-revocations" || !model::reserved::is_reserved_global_secret(name) {
+    if name == reserved::ZONE_REVOCATIONS || !reserved::is_reserved_global_secret(name) {
         return Passage::Pass;
     }
     Passage::Block

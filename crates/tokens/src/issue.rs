@@ -1,6 +1,6 @@
 //! Issues tokens: with the newest key of a ring, or offline with the key in a file.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use model::ZoneName;
@@ -151,19 +151,6 @@ pub fn issue_user(
     issue(ring, &Claims::User { name, groups }, valid_for, now, jti)
 }
 
-/// Issues a dataplane token that binds to a name (if it is not empty), a mesh and tags.
-pub fn issue_dataplane(
-    ring: &KeyRing,
-    mesh: &str,
-    name: &str,
-    tags: &BTreeMap<String, Vec<String>>,
-    valid_for: Duration,
-    now: Timestamp,
-    jti: Uuid,
-) -> Result<Token, IssueError> {
-    issue(ring, &Claims::Dataplane { name, mesh, tags, proxy_type: "", workload: "" }, valid_for, now, jti)
-}
-
 /// Issues a token with these claims: RS256, with the newest key of its family.
 pub fn issue(
     ring: &KeyRing,
@@ -194,19 +181,6 @@ pub fn sign_offline(
 ) -> Result<Zeroizing<String>, IssueError> {
     let private = RsaPrivate::from_pem(pem).map_err(|problem| IssueError::BadKeyFile { problem })?;
     rs256_token(&private, kid, claims, valid_for, now, jti).map(|(text, _)| text)
-}
-
-/// Signs a control plane token with the bytes of a file, which are those of the secret of this serial.
-pub fn sign_offline_control_plane(
-    key: &[u8],
-    serial: u64,
-    zone: &ZoneName,
-    valid_for: Option<Duration>,
-    now: Timestamp,
-    jti: Uuid,
-) -> Result<Zeroizing<String>, IssueError> {
-    let hmac = HmacKey::parse(key).map_err(|problem| IssueError::BadKeyFile { problem })?;
-    control_plane_token(&hmac, serial, zone, valid_for, now, jti).map(|(text, _)| text)
 }
 
 fn newest<'a>(ring: &'a KeyRing, family: &Family) -> Result<(&'a KeyId, &'a Key), IssueError> {

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::{
     der,
-    name::{Role, role_of_name, signing_key_name},
+    name::{Family, Half, KeyName, SecretName, signing_key_name},
     pem, revocation, secrecy,
 };
 
@@ -88,12 +88,13 @@ pub enum KeyProblem {
     },
 }
 
-/// Says whether `data` can be used under a reserved name; other names hold what they like.
-pub fn check_key(name: &str, data: &[u8]) -> Result<(), KeyProblem> {
-    match role_of_name(name) {
+/// Says whether `data` can be used in a secret of this mesh (empty: a global secret) and name; what is neither a key nor
+/// a list by its name holds what it likes.
+pub fn check_key(mesh: &str, name: &str, data: &[u8]) -> Result<(), KeyProblem> {
+    match SecretName::parse(mesh, name) {
         None => Ok(()),
-        Some(Role::Revocations(_)) => revocation::check(data),
-        Some(role) => Key::parse(&role, data).map(|_| ()),
+        Some(SecretName::Revocations(_)) => revocation::check(data),
+        Some(SecretName::Key(name)) => Key::parse(&name, data).map(|_| ()),
     }
 }
 
@@ -245,22 +246,23 @@ pub(crate) enum Key {
 }
 
 impl Key {
-    /// Reads the key that a secret of this role must hold.
-    pub(crate) fn parse(role: &Role, data: &[u8]) -> Result<Self, KeyProblem> {
-        match role {
-            Role::Signing(id) if id.family == crate::Family::ControlPlane => {
+    /// Reads the key that a secret of this name must hold.
+    pub(crate) fn parse(name: &KeyName, data: &[u8]) -> Result<Self, KeyProblem> {
+        if name.serial.is_none() {
+            return Err(KeyProblem::NoSerial { example: signing_key_name(&name.family, 2) });
+        }
+        match (name.half, &name.family) {
+            (Half::Private, Family::ControlPlane) => {
                 let hmac = Box::new(HmacKey::parse(data)?);
                 let public = RsaPrivate::from_pem(data).and_then(|private| private.public()).ok();
                 Ok(Self::ControlPlane { hmac, public })
             }
-            Role::Signing(_) => {
+            (Half::Private, Family::Zone | Family::User | Family::Dataplane { .. }) => {
                 let private = RsaPrivate::parse(data)?;
                 let public = private.public()?;
                 Ok(Self::Private { private, public })
             }
-            Role::Public(_) => RsaPublic::parse(data).map(Self::Public),
-            Role::NoSerial(family) => Err(KeyProblem::NoSerial { example: signing_key_name(family, 2) }),
-            Role::Revocations(_) => Err(KeyProblem::NotPrivate),
+            (Half::Public, _) => RsaPublic::parse(data).map(Self::Public),
         }
     }
 
@@ -292,7 +294,8 @@ mod tests {
     use crate::{generate_signing_key, public_half};
 
     fn check(name: &str, data: &[u8], expected: Result<(), KeyProblem>) {
-        assert_eq!((name, check_key(name, data)), (name, expected));
+        let mesh = if name.starts_with("dataplane") { "default" } else { "" };
+        assert_eq!((name, check_key(mesh, name, data)), (name, expected));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Signs and verifies tokens. Pure: bytes, keys and a time in, an answer out.
 //!
 //! ```text
-//! secrets ──► KeyRing ──► verify ──► VerifiedZone | VerifiedUser | VerifiedDataplane, or a Rejection
+//! secrets ──► KeyRing ──► verify ──► VerifiedZone | VerifiedUser, or a Rejection
 //!                 │
 //!                 └─────► issue  ──► Token, or an IssueError
 //! ```
@@ -22,6 +22,7 @@ mod jws;
 mod key;
 mod name;
 mod pem;
+mod phase;
 mod rejection;
 mod revocation;
 mod ring;
@@ -33,16 +34,11 @@ mod verify;
 pub use bearer::bearer;
 pub use claims::{Claims, Scope, UnknownScope};
 pub use generate::{PemKey, generate_signing_key, public_half};
-pub use issue::{
-    IssueError, Token, issue, issue_control_plane, issue_dataplane, issue_user, issue_zone, sign_offline,
-    sign_offline_control_plane, validity,
-};
+pub use issue::{IssueError, Token, issue, issue_control_plane, issue_user, issue_zone, sign_offline, validity};
 pub use key::{KeyProblem, check_key};
-pub use name::{
-    Family, KeyId, is_revocation_list, key_name, looks_like_revocation_list, public_key_name, serial_conflict,
-    signing_key_name,
-};
+pub use name::{Family, Half, KeyId, KeyName, SecretName, looks_like_revocation_list, signing_key_name};
+pub use phase::{Phase, Phases};
 pub use rejection::Rejection;
-pub use ring::{KeyRing, KeyState, RingProblem, SecretEntry};
-pub use verified::{IssuedAs, VerifiedDataplane, VerifiedUser, VerifiedZone};
-pub use verify::{Accept, Want, verify, verify_dataplane, verify_user};
+pub use ring::{KeyRing, RingProblem, SecretEntry};
+pub use verified::{IssuedAs, VerifiedUser, VerifiedZone};
+pub use verify::{Accept, Want, verify, verify_user};

@@ -2,6 +2,9 @@
 //!
 //! A ring is built anew from all secrets whenever one of them changes, and never changes afterwards. Keys are parsed
 //! here once, not with each token. It holds no bytes of a secret, only the keys of the provider made of them.
+//!
+//! All keys verify. Of those of a family that are in the phase to sign ([`Phase::Signing`], which all are unless somebody
+//! says otherwise) the one with the highest serial signs.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -9,7 +12,8 @@ use thiserror::Error;
 
 use crate::{
     key::{Key, KeyProblem},
-    name::{Family, KeyId, Role, role},
+    name::{Family, Half, KeyId, SecretName},
+    phase::{Phase, Phases},
     revocation::Revocations,
 };
 
@@ -58,17 +62,6 @@ pub enum RingProblem {
     },
 }
 
-/// What a key of a ring can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyState {
-    /// Signs and verifies.
-    Signs,
-    /// Verifies; only the public half is here.
-    Verifies,
-    /// Does nothing: it is no key, or its serial is shared.
-    Broken,
-}
-
 /// All keys that verify now, plus revocations.
 pub struct KeyRing {
     generation: u64,
@@ -84,6 +77,7 @@ struct Candidate {
 }
 
 struct Slot {
+    phase: Phase,
     /// The secrets; more than one if the private key is not the one that verifies.
     names: Vec<String>,
     key: Result<Key, KeyProblem>,
@@ -98,8 +92,16 @@ pub(crate) enum NoKey {
 }
 
 impl KeyRing {
-    /// Builds a ring of all secrets that exist; those with other names are passed over.
+    /// Builds a ring of all secrets that exist, all keys in the phase to sign; secrets with other names are passed over.
     pub fn build(generation: u64, secrets: &[SecretEntry<'_>]) -> (Self, Vec<RingProblem>) {
+        Self::build_in_phases(generation, secrets, &Phases::default())
+    }
+
+    /// Builds a ring of all secrets that exist; those with other names are passed over.
+    ///
+    /// Phases say which key signs, never which verify: a token that was good stays so in whatever phase its key comes. A
+    /// phase of a key that does not exist counts for nothing. Where no key is in the phase to sign, nothing is signed.
+    pub fn build_in_phases(generation: u64, secrets: &[SecretEntry<'_>], phases: &Phases) -> (Self, Vec<RingProblem>) {
         let mut ring = Self { generation, slots: BTreeMap::new(), revocations: BTreeMap::new() };
         let mut problems = Vec::new();
         let mut found = BTreeMap::new();
@@ -107,7 +109,7 @@ impl KeyRing {
             ring.add(secret, &mut found, &mut problems);
         }
         for (id, candidates) in found {
-            let slot = Slot::of(candidates);
+            let slot = Slot::of(candidates, phases.of(&id));
             if let Err(KeyProblem::SharedSerial { names }) = &slot.key {
                 problems.push(RingProblem::SharedSerial { id: id.clone(), names: names.clone() });
             }
@@ -127,20 +129,23 @@ impl KeyRing {
         found: &mut BTreeMap<KeyId, Vec<Candidate>>,
         problems: &mut Vec<RingProblem>,
     ) {
-        let Some(role) = role(secret.mesh, secret.name) else { return };
+        let Some(says) = SecretName::parse(secret.mesh, secret.name) else { return };
         let (mesh, name) = (secret.mesh.to_owned(), secret.name.to_owned());
-        if let Role::Revocations(family) = role {
-            if !self.revocations.entry(family.clone()).or_default().add(secret.name, secret.data) {
-                problems.push(RingProblem::UnreadableRevocations { family, mesh, name });
+        let key_name = match says {
+            SecretName::Key(key_name) => key_name,
+            SecretName::Revocations(family) => {
+                if !self.revocations.entry(family.clone()).or_default().add(secret.name, secret.data) {
+                    problems.push(RingProblem::UnreadableRevocations { family, mesh, name });
+                }
+                return;
             }
-            return;
-        }
-        let key = Key::parse(&role, secret.data.unwrap_or_default());
+        };
+        let key = Key::parse(&key_name, secret.data.unwrap_or_default());
         if let Err(problem) = &key {
             problems.push(RingProblem::BadKey { mesh, name: name.clone(), problem: problem.clone() });
         }
-        let is_public = matches!(role, Role::Public(_));
-        if let Some(id) = role.key() {
+        let is_public = key_name.half == Half::Public;
+        if let Some(id) = key_name.id() {
             found.entry(id).or_default().push(Candidate { name, is_public, key });
         }
     }
@@ -148,23 +153,6 @@ impl KeyRing {
     /// The number of the state of the secrets that this ring was built from.
     pub fn generation(&self) -> u64 {
         self.generation
-    }
-
-    /// All keys and what they can do, in order of family and serial.
-    pub fn keys(&self) -> impl Iterator<Item = (&KeyId, KeyState)> {
-        self.slots.iter().map(|(id, slot)| {
-            let state = match &slot.key {
-                Ok(Key::ControlPlane { .. } | Key::Private { .. }) => KeyState::Signs,
-                Ok(Key::Public(_)) => KeyState::Verifies,
-                Err(_) => KeyState::Broken,
-            };
-            (id, state)
-        })
-    }
-
-    /// The highest serial of a family whose private key is, or should be, here: the one that signs.
-    pub fn newest(&self, family: &Family) -> Option<u64> {
-        self.signing(family).map(|(id, _)| id.serial)
     }
 
     /// Returns the key, or why there is none.
@@ -182,9 +170,10 @@ impl KeyRing {
         }
     }
 
+    /// The highest serial in the phase to sign whose private key is, or should be, here.
     fn signing(&self, family: &Family) -> Option<(&KeyId, &Slot)> {
         let id = |serial| KeyId { family: family.clone(), serial };
-        let slots = self.slots.range(id(0)..=id(u64::MAX));
+        let slots = self.slots.range(id(0)..=id(u64::MAX)).filter(|(_, slot)| slot.phase == Phase::Signing);
         slots.rev().find(|(_, slot)| slot.names.len() > 1 || !matches!(slot.key, Ok(Key::Public(_))))
     }
 
@@ -200,7 +189,7 @@ impl Slot {
     /// A private key beside a public one is no conflict. Either they are the halves of one key; or this control plane made
     /// the private one before it joined a global, whose public key came later: tokens are that one's from then on, and
     /// nothing is signed with a serial that others know otherwise.
-    fn of(mut candidates: Vec<Candidate>) -> Self {
+    fn of(mut candidates: Vec<Candidate>, phase: Phase) -> Self {
         candidates.sort_by(|left, right| (left.is_public, &left.name).cmp(&(right.is_public, &right.name)));
         let names: Vec<String> = candidates.iter().map(|candidate| candidate.name.clone()).collect();
         let shared = || KeyProblem::SharedSerial { names: names.clone() };
@@ -212,7 +201,7 @@ impl Slot {
                         let prints = private.fingerprint().zip(public.fingerprint());
                         let halves = prints.is_some_and(|(left, right)| left.is(right));
                         if halves {
-                            return Self { names: names.into_iter().take(1).collect(), key: Ok(private) };
+                            return Self { phase, names: names.into_iter().take(1).collect(), key: Ok(private) };
                         }
                         Ok(public)
                     }
@@ -221,7 +210,7 @@ impl Slot {
             }
             _ => Err(shared()),
         };
-        Self { names, key }
+        Self { phase, names, key }
     }
 
     fn usable(&self) -> Result<&Key, NoKey> {
@@ -241,96 +230,4 @@ impl fmt::Debug for KeyRing {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::generate_signing_key;
-
-    fn build(names: &[(&str, &str)]) -> (KeyRing, Vec<RingProblem>) {
-        let key = generate_signing_key();
-        let secrets: Vec<SecretEntry<'_>> =
-            names.iter().map(|(mesh, name)| SecretEntry { mesh, name, data: Some(key.reveal().as_bytes()) }).collect();
-        KeyRing::build(7, &secrets)
-    }
-
-    #[test]
-    fn highest_number_signs() {
-        let (ring, problems) = build(&[
-            ("", "zone-token-signing-key-1"),
-            ("", "zone-token-signing-key-2"),
-            ("", "zone-token-signing-key-10"),
-            ("", "zone-token-signing-key-foo"),
-            ("", "zone-token-signing-key"),
-        ]);
-        assert_eq!(ring.newest(&Family::Zone), Some(10));
-        assert_eq!(ring.generation(), 7);
-        assert_eq!(problems.len(), 1);
-        assert!(problems[0].to_string().starts_with(r#"secret "zone-token-signing-key-foo" cannot be used: name of"#));
-        let serials: Vec<u64> = ring.keys().map(|(id, _)| id.serial).collect();
-        assert_eq!(serials, [0, 1, 2, 10]);
-    }
-
-    #[test]
-    fn shared_serial_stops_the_key() {
-        let (ring, problems) = build(&[
-            ("", "zone-token-signing-key-2"),
-            ("", "zone-token-signing-key-0002"),
-            ("", "zone-token-signing-key-1"),
-        ]);
-        let id = KeyId { family: Family::Zone, serial: 2 };
-        let names = vec!["zone-token-signing-key-0002".to_owned(), "zone-token-signing-key-2".to_owned()];
-        assert_eq!(problems, [RingProblem::SharedSerial { id: id.clone(), names }]);
-        assert!(ring.key(&id).is_err());
-        assert!(ring.signing_key(&Family::Zone).is_err(), "an older key must not sign instead");
-        assert!(ring.key(&KeyId { serial: 1, ..id }).is_ok());
-    }
-
-    #[test]
-    fn a_public_key_beside_a_private_one_is_no_conflict() {
-        let (own, other) = (generate_signing_key(), generate_signing_key());
-        let public = |key: &crate::PemKey| crate::public_half(key.reveal().as_bytes()).unwrap();
-        let ring = |public: &str| {
-            let entry = |name, data| SecretEntry { mesh: "", name, data: Some(data) };
-            KeyRing::build(
-                1,
-                &[
-                    entry("zone-token-signing-public-key-1", public.as_bytes()),
-                    entry("zone-token-signing-key-1", own.reveal().as_bytes()),
-                ],
-            )
-        };
-        let id = KeyId { family: Family::Zone, serial: 1 };
-        let (halves, problems) = ring(&public(&own));
-        assert_eq!(problems, []);
-        assert_eq!(halves.keys().map(|(_, state)| state).collect::<Vec<_>>(), [KeyState::Signs]);
-        assert!(halves.signing_key(&Family::Zone).is_ok());
-        let (joined, problems) = ring(&public(&other));
-        assert_eq!(problems, []);
-        assert_eq!(joined.keys().map(|(_, state)| state).collect::<Vec<_>>(), [KeyState::Verifies]);
-        let theirs = Key::parse(&Role::Public(id.clone()), public(&other).as_bytes()).unwrap();
-        assert!(joined.key(&id).ok().unwrap().fingerprint().unwrap().is(theirs.fingerprint().unwrap()));
-        assert!(joined.signing_key(&Family::Zone).is_err(), "others would not verify it");
-        assert_eq!(ring("no key").1.len(), 2, "what cannot be read is no key");
-    }
-
-    #[test]
-    fn secrets_of_a_mesh_are_keys_of_that_mesh_only() {
-        let (ring, problems) = build(&[
-            ("default", "zone-token-signing-key-1"),
-            ("default", "user-token-signing-key-1"),
-            ("default", "control-plane-signing-key-1"),
-            ("default", "dataplane-token-signing-key-other-1"),
-            ("default", "dataplane-token-signing-key-default-1"),
-            ("", "dataplane-token-signing-key-default-2"),
-        ]);
-        assert_eq!(problems, []);
-        let ids: Vec<KeyId> = ring.keys().map(|(id, _)| id.clone()).collect();
-        assert_eq!(ids, [KeyId { family: Family::Dataplane { mesh: "default".into() }, serial: 1 }]);
-    }
-
-    #[test]
-    fn debug_shows_no_key() {
-        let (ring, _) = build(&[("", "control-plane-signing-key-1")]);
-        let text = format!("{ring:?}");
-        assert_eq!(text, r#"KeyRing { generation: 7, keys: ["control-plane-signing-key-0001"], .. }"#);
-    }
-}
+mod tests;

@@ -176,28 +176,6 @@ impl VerifiedUser {
     }
 }
 
-/// A dataplane that has shown a token of its mesh.
-#[derive(Clone)]
-pub struct VerifiedDataplane {
-    pub(crate) name: String,
-    pub(crate) mesh: String,
-    pub(crate) proof: Proof,
-}
-
-proven!(VerifiedDataplane);
-
-impl VerifiedDataplane {
-    /// The name of the dataplane, or nothing if the token is for any.
-    pub fn name(&self) -> Option<&str> {
-        Some(self.name.as_str()).filter(|name| !name.is_empty())
-    }
-
-    /// Its mesh.
-    pub fn mesh(&self) -> &str {
-        &self.mesh
-    }
-}
-
 macro_rules! shown {
     ($name:ident, $($field:ident),+) => {
         impl std::fmt::Debug for $name {
@@ -212,4 +190,3 @@ macro_rules! shown {
 
 shown!(VerifiedZone, zone, scope);
 shown!(VerifiedUser, name, groups);
-shown!(VerifiedDataplane, name, mesh);

@@ -15,7 +15,7 @@ use crate::{
     jws::{self, Unverified},
     name::{Family, KeyId, parse_serial, wanted_secret},
     ring::NoKey,
-    verified::{Algorithm, Proof, SignedBy, VerifiedDataplane, VerifiedUser, VerifiedZone},
+    verified::{Algorithm, Proof, SignedBy, VerifiedUser, VerifiedZone},
 };
 
 /// Which tokens let a zone in.
@@ -47,7 +47,6 @@ const BAD_ZONE: &str = "could not parse token: token has invalid claims: Zone mu
 const BAD_SCOPE: &str = "could not parse token: token has invalid claims: Scope must be a list of strings";
 const BAD_NAME: &str = "could not parse token: token has invalid claims: Name must be a string that is not empty";
 const BAD_GROUPS: &str = "could not parse token: token has invalid claims: Groups must be a list of strings";
-const BAD_MESH: &str = "could not parse token: token has invalid claims: Mesh must be the mesh of the signing key";
 
 /// Verifies the token of a zone.
 pub fn verify(raw: &str, ring: &KeyRing, now: Timestamp, want: &Want<'_>) -> Result<VerifiedZone, Rejection> {
@@ -81,23 +80,6 @@ pub fn verify_user(raw: &str, ring: &KeyRing, now: Timestamp, leeway: Duration) 
     }
     let groups = claims::texts(&token.claims, "Groups", BAD_GROUPS)?.unwrap_or_default();
     Ok(VerifiedUser { name: name.to_owned(), groups, proof })
-}
-
-/// Verifies the token of a dataplane of a mesh. What else binds it is left to the caller.
-pub fn verify_dataplane(
-    raw: &str,
-    ring: &KeyRing,
-    now: Timestamp,
-    mesh: &str,
-    leeway: Duration,
-) -> Result<VerifiedDataplane, Rejection> {
-    let family = Family::Dataplane { mesh: mesh.to_owned() };
-    let (token, proof) = verify_with_kid(raw, ring, now, leeway, family)?;
-    if claims::text(&token.claims, "Mesh", BAD_MESH)? != mesh {
-        return Err(Rejection::Malformed { text: BAD_MESH });
-    }
-    let name = token.claims.get("Name").and_then(serde_json::Value::as_str).unwrap_or_default();
-    Ok(VerifiedDataplane { name: name.to_owned(), mesh: mesh.to_owned(), proof })
 }
 
 fn verify_with_kid<'a>(

@@ -24,6 +24,12 @@ impl Caller {
         Self { name: "mesh-system:anonymous".to_owned(), groups: vec![UNAUTHENTICATED.to_owned()] }
     }
 
+    /// Somebody who proved this name, for tests.
+    #[cfg(test)]
+    pub(crate) fn proved(name: &str) -> Self {
+        Self { name: name.to_owned(), groups: vec![AUTHENTICATED.to_owned()] }
+    }
+
     pub(super) fn admin() -> Self {
         Self { name: ADMIN.to_owned(), groups: vec![ADMIN.to_owned(), AUTHENTICATED.to_owned()] }
     }

@@ -1,12 +1,11 @@
 //! The global secrets of a control plane: which are there, and making those that are missing.
-#![expect(clippy::disallowed_methods, reason = "work that blocks, and whoever asked for it waits for it")]
 
 use std::time::Duration;
 
 use jiff::Timestamp;
-use prost::Message as _;
+use model::{reserved::ADMIN_TOKEN, secret};
 use store::{Precondition, Stored};
-use tokens::{Family, IssueError, KeyRing, PemKey, Rejection, SecretEntry};
+use tokens::{Family, Half, IssueError, KeyName, KeyRing, Rejection, SecretEntry};
 use tracing::warn;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -15,11 +14,10 @@ use super::{
     BootstrapError,
     authority::{self, Authority},
 };
+use crate::issuing::{TEN_YEARS, new_signing_key};
 
-pub(super) const ADMIN_TOKEN: &str = "admin-user-token";
 /// User and group of the one who may do everything.
 const ADMIN: &str = "mesh-system:admin";
-const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// One secret, its data decoded.
 struct Entry {
@@ -39,11 +37,9 @@ impl Secrets {
     pub(super) fn of(stored: &[Stored]) -> Self {
         let there = stored.iter().map(|Stored { resource, version }| {
             // What cannot be read is there all the same, and is not written over.
-            let data =
-                wire::kuma::system::v1alpha1::Secret::decode(resource.spec.clone()).ok().and_then(|secret| secret.data);
             Entry {
                 name: resource.key.name.clone(),
-                data: Zeroizing::new(data.unwrap_or_default()),
+                data: secret::decode(&resource.spec).unwrap_or_default(),
                 expect: Precondition::Version(*version),
             }
         });
@@ -52,12 +48,15 @@ impl Secrets {
 
     /// Makes the first key of a family that has none.
     pub(super) async fn add_key(&mut self, family: &Family) -> Result<(), BootstrapError> {
-        let is_one = |entry: &Entry| tokens::key_name(&entry.name).is_some_and(|(of, _)| of == *family);
+        let is_one = |entry: &Entry| {
+            KeyName::parse("", &entry.name)
+                .is_some_and(|key| key.family == *family && key.half == Half::Private && key.serial.is_some())
+        };
         if self.there.iter().any(is_one) {
             return Ok(());
         }
-        let key = make_key().await?;
-        self.add(first_name(family), key.reveal().as_bytes());
+        let key = new_signing_key().await?;
+        self.add(tokens::signing_key_name(family, 1), key.reveal().as_bytes());
         Ok(())
     }
 
@@ -122,13 +121,4 @@ fn is_dead(stored: &[u8], ring: &KeyRing, now: Timestamp) -> bool {
         );
     }
     dead
-}
-
-fn first_name(family: &Family) -> String {
-    tokens::signing_key_name(family, 1)
-}
-
-/// Makes a key, which takes tens of milliseconds, beside the executor.
-pub(super) async fn make_key() -> Result<PemKey, BootstrapError> {
-    tokio::task::spawn_blocking(tokens::generate_signing_key).await.map_err(|_panicked| BootstrapError::Key)
 }

@@ -5,7 +5,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use store::{Version, memory::MemoryStore};
 use tokens::{KeyRing, SecretEntry};
 
-use super::{secrets::ADMIN_TOKEN, *};
+use super::*;
 
 fn now() -> Timestamp {
     "2026-10-02T10:00:00Z".parse().unwrap()
@@ -30,7 +30,7 @@ async fn resource(store: &Arc<dyn ResourceStore>, key: Key) -> Arc<Resource> {
 
 async fn data(store: &Arc<dyn ResourceStore>, name: &str) -> Vec<u8> {
     let stored = resource(store, Key::global(Kind::GLOBAL_SECRET, name)).await;
-    wire::kuma::system::v1alpha1::Secret::decode(stored.spec.clone()).unwrap().data.unwrap()
+    secret::decode(&stored.spec).unwrap().to_vec()
 }
 
 async fn delete(store: &Arc<dyn ResourceStore>, name: &str) {
@@ -39,7 +39,7 @@ async fn delete(store: &Arc<dyn ResourceStore>, name: &str) {
 
 async fn put_secret(store: &Arc<dyn ResourceStore>, name: &str, data: &[u8]) {
     let mut writes = Missing { store, now: now(), writes: Vec::new() };
-    writes.put(Key::global(Kind::GLOBAL_SECRET, name), Labels::new(), secret_spec(data));
+    writes.put(Key::global(Kind::GLOBAL_SECRET, name), Labels::new(), secret::encode(data));
     store.apply(Batch::of(writes.writes)).await.unwrap();
 }
 
@@ -143,7 +143,7 @@ async fn keys_are_what_kumactl_prints() {
         let key = data(&store, name).await;
         assert!(key.starts_with(b"-----BEGIN RSA PRIVATE KEY-----\n"), "{name}");
         assert!(key.ends_with(b"-----END RSA PRIVATE KEY-----\n"), "{name}");
-        tokens::check_key(name, &key).unwrap();
+        tokens::check_key("", name, &key).unwrap();
     }
 }
 

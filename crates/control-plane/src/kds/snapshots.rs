@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::anyhow;
-use model::{Key, Kind, Resource, labels};
+use model::{Key, Kind, Resource, labels, secret};
 use store::{Change, Kinds, Mirror, Picture, ResourceStore, WatchEnded};
 use sync::{Entry, Outgoing, Passage, Snapshot, WireName};
 use tokio::{sync::watch, time::Instant};
@@ -17,7 +17,6 @@ use tracing::{error, warn};
 
 use crate::{
     kds::messages::{convert, patch},
-    keys::secret_data,
     observe::kds_metrics::{GenerationReason, KdsMetrics},
     tasks::{OnError, Tasks},
 };
@@ -348,13 +347,8 @@ impl Builder {
 
     /// Zones verify and never sign: they get the public half of a key. One unusable key is left out and blocks nobody.
     fn with_public_half(&self, resource: &Resource, mapped: Outgoing) -> Option<Outgoing> {
-        use prost::Message as _;
-        use wire::kuma::system::v1alpha1::Secret;
-        match tokens::public_half(&secret_data(&resource.spec).unwrap_or_default()) {
-            Ok(pem) => {
-                let spec = Secret { data: Some(pem.into_bytes()) }.encode_to_vec().into();
-                Some(Outgoing { spec, ..mapped })
-            }
+        match tokens::public_half(&secret::decode(&resource.spec).unwrap_or_default()) {
+            Ok(pem) => Some(Outgoing { spec: secret::encode(pem.as_bytes()), ..mapped }),
             Err(problem) => {
                 self.metrics.generation_failed();
                 error!(secret = resource.key.name, problem = %problem, "a signing key is unusable; zones do not get its public half");

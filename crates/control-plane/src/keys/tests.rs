@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 use model::{Labels, Resource, ZoneName};
+use prost::Message as _;
 use store::{Event, Precondition, Stored, Version, testing::Database};
 use tokens::{Accept, Want};
+use wire::kuma::system::v1alpha1::Secret;
 
 use super::*;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use jiff::Timestamp;
-use model::{Key, Kind, Labels, Resource, document::Violation, proto};
+use model::{Key, Kind, Labels, Resource, document::Violation, proto, secret};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256,
     RsaKeySize, SanType, date_time_ymd,
@@ -22,7 +22,7 @@ use tracing::error;
 use x509_parser::asn1_rs::{FromDer as _, Integer, OctetString, Sequence};
 use zeroize::Zeroizing;
 
-use super::{Operation, Resources, Side, WriteError, mesh::secret_spec};
+use super::{Operation, Resources, Side, WriteError};
 
 /// A key takes up to a second; a document may not ask for any number of them.
 const MOST_BACKENDS: usize = 8;
@@ -66,9 +66,8 @@ impl Authority {
         };
         let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, size).map_err(|cause| not_made(&cause))?;
         let certificate = self.certificate(&key, now).map_err(|cause| not_made(&cause))?;
-        let spec = |data: &str| secret_spec(data.as_bytes()).ok_or(WriteError::NoKey);
         let key_pem = pkcs1_pem(&Zeroizing::new(key.serialize_der())).ok_or(WriteError::NoKey)?;
-        Ok((spec(&certificate)?, spec(&key_pem)?))
+        Ok((secret::encode(certificate.as_bytes()), secret::encode(key_pem.as_bytes())))
     }
 
     fn certificate(&self, key: &KeyPair, now: Timestamp) -> Result<String, rcgen::Error> {

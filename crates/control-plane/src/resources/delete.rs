@@ -2,8 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use model::{Key, Kind, Scope, proto};
-use serde_json::Value;
+use model::{Key, Kind, Scope, insight};
 use store::{Batch, Importance, Precondition, Query, StoreError, Stored, Write};
 use tracing::info;
 
@@ -57,7 +56,7 @@ impl Resources {
         let refused = |field: &str, reason: &str| Err(WriteError::one(Operation::Delete, field, reason));
         if key.kind == Kind::ZONE {
             let insight = self.store.get(&Key::global(Kind::ZONE_INSIGHT, &key.name)).await.map_err(failed)?;
-            if insight.is_some_and(|insight| is_online(Kind::ZONE_INSIGHT, &insight.resource.spec)) {
+            if insight.is_some_and(|stored| insight::is_online(Kind::ZONE_INSIGHT, &stored.resource.spec)) {
                 let reason = "unable to delete Zone, Zone CP is still connected, please shut it down first";
                 return refused("zone", reason);
             }
@@ -128,14 +127,4 @@ impl Resources {
 
 fn failed(source: StoreError) -> WriteError {
     WriteError::Store { operation: Operation::Delete, source }
-}
-
-/// Returns whether an insight tells of a connection that is open: begun and not ended.
-pub(crate) fn is_online(kind: Kind, insight: &[u8]) -> bool {
-    let fields = proto::spec_to_json(kind, insight).unwrap_or_default();
-    let open = |subscription: &Value| {
-        let has = |name: &str| subscription.get(name).is_some_and(|time| !time.is_null());
-        has("connectTime") && !has("disconnectTime")
-    };
-    fields.get("subscriptions").and_then(Value::as_array).into_iter().flatten().any(open)
 }

@@ -3,13 +3,14 @@
 //! A name with a serial decides which key signs. The peer stores anything under such a name, and then cannot sign;
 //! and two names with one serial (`-2`, `-0002`) make it a matter of luck which of them verifies.
 
-use model::{Key, Kind};
-use store::{Importance, Query};
-use tokens::{Family, KeyProblem};
-use tokio::sync::MutexGuard;
+use model::{Key, Kind, secret};
+use store::{Importance, Query, StoreError, Write};
+use tokens::{Half, KeyName, KeyProblem, SecretName};
 
 use super::{Operation, Resources, WriteError};
-use crate::keys::secret_data;
+
+/// How long the name of a resource may be, in bytes.
+const LONGEST_NAME: usize = 253;
 
 const NO_DATA: &str = "must not be empty: base64 of what the secret holds; to empty a list or to take a key away, \
                        delete the secret";
@@ -19,93 +20,81 @@ const NO_LIST: &str = "no list of revoked tokens is read under this name here: t
                        dataplane-token-revocations-<mesh>, and are GlobalSecrets (the last one may be a Secret of its mesh)";
 
 impl Resources {
-    /// Waits for other writes of signing keys to end, if this is one.
-    pub(super) async fn alone_with_keys(&self, key: &Key) -> Option<MutexGuard<'_, ()>> {
-        if is_key_name(key) { Some(self.key_writes.lock().await) } else { None }
-    }
-
     /// Refuses a secret without data, a signing key that cannot be used, one whose serial another key has, and a list of
     /// revoked ids that names none or holds what can be none.
     pub(super) async fn check_secret(&self, key: &Key, spec: &[u8]) -> Result<(), WriteError> {
-        if key.kind != Kind::SECRET && key.kind != Kind::GLOBAL_SECRET {
+        if !is_secret(key) {
             return Ok(());
         }
         // A secret under another member (`value`, `date`) has none: taken in silence, it would take all revocations back.
-        let Some(data) = secret_data(spec).filter(|data| !data.is_empty()) else {
+        let Some(data) = secret::decode(spec).filter(|data| !data.is_empty()) else {
             return Err(WriteError::one(Operation::Check, "data", NO_DATA.to_owned()));
         };
-        let is_list = tokens::is_revocation_list(&key.mesh, &key.name);
+        let is_list = is_list(key);
         if !is_list && tokens::looks_like_revocation_list(&key.name) {
             return Err(WriteError::one(Operation::Check, "name", NO_LIST.to_owned()));
         }
-        if !is_list && !is_key_name(key) {
+        let name = signing_key(key);
+        if !is_list && name.is_none() {
             return Ok(());
         }
-        if let Err(problem) = tokens::check_key(&key.name, &data) {
+        if let Err(problem) = tokens::check_key(&key.mesh, &key.name, &data) {
             let field = if matches!(problem, KeyProblem::NoSerial { .. }) { "name" } else { "data" };
             return Err(WriteError::one(Operation::Check, field, problem.to_string()));
         }
-        let Some(id) = tokens::key_name(&key.name) else { return Ok(()) };
+        let Some(name) = name else { return Ok(()) };
         let query = if key.kind == Kind::SECRET { Query::in_mesh(key.kind, &key.mesh) } else { Query::all(key.kind) };
         let others = self.store.list(&query).await;
         let others = others.map_err(|source| WriteError::Store { operation: Operation::Find, source })?;
         let mut others = others.items.iter().map(|stored| &stored.resource.key);
-        match others.find(|other| other.name != key.name && tokens::key_name(&other.name).as_ref() == Some(&id)) {
+        match others.find(|other| other.name != key.name && signing_key(other).as_ref() == Some(&name)) {
             None => Ok(()),
-            Some(other) => {
-                let reason = format!("the serial {} is that of {:?} already", id.1, other.name);
-                Err(WriteError::one(Operation::Check, "name", reason))
-            }
+            Some(other) => Err(same_serial(&name, other)),
         }
     }
 }
 
 /// Keys and lists of revoked ids are written on a full disk, too: whoever filled it must not keep what they have.
 pub(super) fn importance(key: &Key) -> Importance {
-    let is_secret = key.kind == Kind::SECRET || key.kind == Kind::GLOBAL_SECRET;
-    if (is_secret && tokens::is_revocation_list(&key.mesh, &key.name)) || is_key_name(key) {
-        Importance::Safety
-    } else {
-        Importance::Usual
+    if is_list(key) || signing_key(key).is_some() { Importance::Safety } else { Importance::Usual }
+}
+
+/// The conditions under which a secret is written: none of the other names of its signing key is there.
+///
+/// Whoever looked for one before and found none may not be the only one who did, here or on another control plane with the
+/// same store. Of two that write at once, one is refused by the store.
+pub(super) fn conditions(key: &Key) -> impl Iterator<Item = Write> {
+    let names = signing_key(key).into_iter().flat_map(|name| name.spellings(LONGEST_NAME));
+    names.filter(|name| *name != key.name).map(|name| Write::absence_of(Key { name, ..key.clone() }))
+}
+
+/// Says why the store refused to write a secret, if it did for the sake of these conditions.
+pub(super) fn refused(operation: Operation, key: &Key, source: StoreError) -> WriteError {
+    match (signing_key(key), source) {
+        (Some(name), StoreError::AlreadyExists { key: other }) if other != *key => same_serial(&name, &other),
+        (_, source) => WriteError::Store { operation, source },
     }
 }
 
-/// Returns whether the name of a secret says that it is a signing key, in the place where such keys are looked for.
-fn is_key_name(key: &Key) -> bool {
-    if key.kind == Kind::GLOBAL_SECRET {
-        return [Family::ControlPlane, Family::Zone, Family::User].iter().any(|family| begins_with(key, family));
-    }
-    key.kind == Kind::SECRET
-        && match tokens::key_name(&key.name) {
-            Some((Family::Dataplane { mesh }, _)) => mesh == key.mesh,
-            Some(_) => false,
-            // No serial: a key of this mesh all the same, and a bad one.
-            None => begins_with(key, &Family::Dataplane { mesh: key.mesh.clone() }),
-        }
+fn same_serial(name: &KeyName, other: &Key) -> WriteError {
+    let serial = name.serial.unwrap_or_default();
+    let reason = format!("the serial {serial} is that of {:?} already", other.name);
+    WriteError::one(Operation::Check, "name", reason)
 }
 
-fn begins_with(key: &Key, family: &Family) -> bool {
-    key.name.strip_prefix(&family.prefix()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+fn is_secret(key: &Key) -> bool {
+    key.kind == Kind::SECRET || key.kind == Kind::GLOBAL_SECRET
+}
+
+/// Returns whether ids of revoked tokens are read from this resource.
+fn is_list(key: &Key) -> bool {
+    is_secret(key) && matches!(SecretName::parse(&key.mesh, &key.name), Some(SecretName::Revocations(_)))
+}
+
+/// Returns what the name of a secret says, if it says that a signing key is in it and such keys are looked for there.
+fn signing_key(key: &Key) -> Option<KeyName> {
+    KeyName::parse(&key.mesh, &key.name).filter(|name| is_secret(key) && name.half == Half::Private)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_keys_count_where_keys_are_looked_for() {
-        let check = |key: Key, expected: bool| assert_eq!(is_key_name(&key), expected, "{key}");
-        let global = |name: &str| Key::global(Kind::GLOBAL_SECRET, name);
-        for name in ["control-plane-signing-key-0001", "zone-token-signing-key", "user-token-signing-key-x"] {
-            check(global(name), true);
-        }
-        check(global("user-token-revocations"), false);
-        check(global("zone-token-signing-public-key-1"), false);
-        check(global("dataplane-token-signing-key-default-1"), false);
-        let secret = |name: &str| Key::in_mesh(Kind::SECRET, "default", name);
-        check(secret("dataplane-token-signing-key-default-1"), true);
-        check(secret("dataplane-token-signing-key-default"), true);
-        check(secret("dataplane-token-signing-key-other-1"), false);
-        check(secret("user-token-signing-key-1"), false);
-    }
-}
+mod tests;

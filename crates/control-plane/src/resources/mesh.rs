@@ -1,16 +1,17 @@
 //! What a new mesh comes with: its policies and the key that signs its data plane tokens.
 
 use bytes::Bytes;
-use model::{Key, Kind, Labels, Resource, defaults, labels, proto};
-use serde_json::{Map, Value};
+use model::{Key, Kind, Labels, Resource, defaults, labels, proto, secret};
+use serde_json::Value;
 use store::{Batch, Precondition, Write};
+use tokens::{Family, PemKey};
 
-use super::{MeshDefaults, Side, WriteError};
+use super::{MeshDefaults, Side};
 
 /// Returns everything that is written with a new mesh, in one batch.
 ///
-/// `private_key` is what [`signing_key`] returned: the spec of the Secret `dataplane-token-signing-key-<mesh>-1`.
-pub fn mesh_batch(mesh: Resource, side: &Side, private_key: Bytes, policies: MeshDefaults) -> Batch {
+/// `key` becomes the first one that signs its data plane tokens.
+pub fn mesh_batch(mesh: Resource, side: &Side, key: &PemKey, policies: MeshDefaults) -> Batch {
     let name = mesh.key.name.clone();
     let (owner, now) = (mesh.key.clone(), mesh.modified);
     let skip = match policies {
@@ -34,22 +35,9 @@ pub fn mesh_batch(mesh: Resource, side: &Side, private_key: Bytes, policies: Mes
     for (kind, own_name, own_labels, spec) in defaults::mesh_policies(&name, &skip) {
         writes.push(owned(kind, own_name, of_this_side(own_labels, side), spec));
     }
-    let key_name = format!("dataplane-token-signing-key-{name}-1");
-    writes.push(owned(Kind::SECRET, key_name, Labels::new(), private_key));
+    let key_name = tokens::signing_key_name(&Family::Dataplane { mesh: name.clone() }, 1);
+    writes.push(owned(Kind::SECRET, key_name, Labels::new(), secret::encode(key.reveal().as_bytes())));
     Batch::of(writes)
-}
-
-/// Makes a signing key: the spec of a Secret. Takes tens of milliseconds; not for async code.
-pub fn signing_key() -> Result<Bytes, WriteError> {
-    let pem = tokens::generate_signing_key();
-    secret_spec(pem.reveal().as_bytes()).ok_or(WriteError::NoKey)
-}
-
-/// The spec of a secret that holds `data`.
-pub(super) fn secret_spec(data: &[u8]) -> Option<Bytes> {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
-    let fields = Map::from_iter([("data".to_owned(), Value::from(STANDARD.encode(data)))]);
-    proto::spec_from_json(Kind::SECRET, &fields).ok()
 }
 
 fn skipped(spec: &[u8]) -> Vec<String> {

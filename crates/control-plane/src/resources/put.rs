@@ -1,5 +1,4 @@
 //! Creating and changing one resource (contract: rest 1.9).
-#![expect(clippy::disallowed_methods, reason = "work that blocks, and whoever asked for it waits for it")]
 
 use bytes::Bytes;
 use model::{Key, Kind, Resource, Scope, defaults, document, labels as known, validate};
@@ -7,7 +6,11 @@ use store::{Batch, Precondition, Stored, Write};
 use tracing::info;
 
 use super::{Operation, Resources, Side, WriteError, key_of, keys, labels, mesh};
-use crate::{access::Permit, observe::shown};
+use crate::{
+    access::Permit,
+    issuing::{KeyNotMade, new_signing_key},
+    observe::shown,
+};
 
 /// What a PUT did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +96,6 @@ impl Resources {
     }
 
     async fn create(&self, key: Key, labels: model::Labels, spec: Bytes) -> Result<(), WriteError> {
-        let _alone = self.alone_with_keys(&key).await;
         self.check_secret(&key, &spec).await?;
         let now = self.clock.now();
         let kind = key.kind;
@@ -109,14 +111,16 @@ impl Resources {
         let failed = |source| WriteError::Store { operation: Operation::Create, source };
         if kind == Kind::MESH {
             let authorities = self.authorities(&resource).await?;
-            let private_key = signing_key_off_thread().await?;
-            let mut batch = mesh::mesh_batch(resource, &self.rules.side, private_key, self.rules.mesh_defaults);
+            let key = new_signing_key().await.map_err(|KeyNotMade| WriteError::NoKey)?;
+            let mut batch = mesh::mesh_batch(resource, &self.rules.side, &key, self.rules.mesh_defaults);
             batch.writes.extend(authorities);
             self.store.apply(batch).await.map_err(failed)?;
         } else {
-            let importance = keys::importance(&resource.key);
-            let writes = vec![Write::Put { resource, expect: Precondition::Absent }];
-            self.store.apply(Batch { writes, importance }).await.map_err(failed)?;
+            let key = resource.key.clone();
+            let mut writes = vec![Write::Put { resource, expect: Precondition::Absent }];
+            writes.extend(keys::conditions(&key));
+            let batch = Batch { writes, importance: keys::importance(&key) };
+            self.store.apply(batch).await.map_err(|source| keys::refused(Operation::Create, &key, source))?;
         }
         Ok(())
     }
@@ -133,7 +137,6 @@ impl Resources {
         if !violations.is_empty() {
             return Err(WriteError::Invalid { operation: Operation::Update, violations });
         }
-        let _alone = self.alone_with_keys(key).await;
         self.check_secret(key, &spec).await?;
         let resource = Resource {
             key: key.clone(),
@@ -144,11 +147,12 @@ impl Resources {
             created: old.created,
             modified: self.clock.now(),
         };
-        let failed = |source| WriteError::Store { operation: Operation::Update, source };
         let authorities = self.authorities(&resource).await?;
         let mut writes = vec![Write::Put { resource, expect: Precondition::Version(stored.version) }];
         writes.extend(authorities);
-        self.store.apply(Batch { writes, importance: keys::importance(key) }).await.map_err(failed)?;
+        writes.extend(keys::conditions(key));
+        let batch = Batch { writes, importance: keys::importance(key) };
+        self.store.apply(batch).await.map_err(|source| keys::refused(Operation::Update, key, source))?;
         Ok(())
     }
 
@@ -163,9 +167,4 @@ impl Resources {
             .map(drop)
             .map_err(|error| WriteError::Workload { reason: format!("{rule}: {error}") })
     }
-}
-
-/// Makes the signing key of a mesh where it does not hold up other requests: it takes tens of milliseconds.
-async fn signing_key_off_thread() -> Result<Bytes, WriteError> {
-    tokio::task::spawn_blocking(mesh::signing_key).await.unwrap_or(Err(WriteError::NoKey))
 }

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use model::{Key, Resource};
 use store::{Page, Query, ResourceStore, Stored};
-use tokens::KeyRing;
 use tracing::{Instrument as _, info, info_span};
 
 use super::{
@@ -25,6 +24,7 @@ use super::{
 use crate::{
     access::{Access, Authenticator, Caller, Peer, Permit, Rule, TokenKind, Transport, TwoHosts, Unproved, host_of},
     clock::Clock,
+    issuing::Issuer,
     keys::Keys,
     limits::Proof,
     observe::{readiness::Readiness, shown},
@@ -74,7 +74,7 @@ struct Inner {
 pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) resources: Resources,
-    keys: Keys,
+    pub(crate) issuer: Issuer,
     admin: Arc<dyn EnvoyAdmin>,
     pub(crate) settings: Settings,
     pub(crate) readiness: Readiness,
@@ -108,12 +108,6 @@ impl Call<'_> {
     pub(crate) async fn list(&self, query: &Query, title: &'static str) -> Result<Page, ApiError> {
         self.permit.read(query.kind)?;
         self.store.list(query).await.map_err(|source| ApiError::Store { title, source })
-    }
-
-    /// The keys that sign tokens, if the caller may issue such a token for the zone that it names.
-    pub(crate) fn keys_to_issue(&self, token: TokenKind, zone: &str) -> Result<Arc<KeyRing>, ApiError> {
-        self.permit.issue(token, zone)?;
-        Ok(self.handles.keys.ring())
     }
 
     /// Asks a zone for a proxy of it, if the caller may look into proxies this way.
@@ -152,7 +146,8 @@ impl Api {
             );
         }
         let authenticator = Authenticator::new(settings.localhost_is_admin, keys.clone());
-        let parts = Parts { clock, resources, keys, admin, settings, readiness };
+        let issuer = Issuer::new(keys, clock.clone(), settings.issuers);
+        let parts = Parts { clock, resources, issuer, admin, settings, readiness };
         let (routes, room, answers, audit) = (Routes::all(), Room::new(), Answers::new(), Audit::new());
         Self(Arc::new(Inner { store, access, parts, authenticator, routes, room, answers, audit }))
     }
@@ -346,13 +341,3 @@ impl Api {
 
 const NO_GUI: &str = "<!doctype html>\n<html><head><title>GUI disabled</title></head><body><p>This control plane has no \
                       web interface. Use kumactl or the REST API.</p></body></html>\n";
-
-/// Whether tokens of a kind are issued.
-pub(crate) fn issues(settings: &Settings, kind: TokenKind) -> bool {
-    match kind {
-        TokenKind::Dataplane => settings.issuers.dataplane,
-        TokenKind::Zone => settings.issuers.zone,
-        TokenKind::User => settings.issuers.user,
-        TokenKind::ControlPlane => settings.issuers.control_plane,
-    }
-}

@@ -1,7 +1,7 @@
 //! The log lines about requests that are refused, and about faults of our own that requests meet.
 //!
 //! Whoever proved nothing decides neither how many lines there are nor how long they get. What was done, and what a
-//! caller who may write tried to, is logged where it is done: in `resources` and by the token handler.
+//! caller who may write tried to, is logged where it is done: in `resources` and `issuing`.
 
 use std::net::SocketAddr;
 

@@ -13,6 +13,7 @@ use tokens::IssueError;
 use super::{admin::AdminError, answer};
 use crate::{
     access::Denied,
+    issuing::NotIssued,
     keys::KeysBehind,
     observe::shown,
     resources::{Operation, ReadOnly, WriteError},
@@ -81,9 +82,20 @@ impl From<AdminError> for ApiError {
     }
 }
 
-impl From<IssueError> for ApiError {
-    fn from(error: IssueError) -> Self {
-        Self::Issue(error)
+/// A validity that ends beyond all calendars is the caller's fault; a missing or broken key is not.
+impl From<NotIssued> for ApiError {
+    fn from(error: NotIssued) -> Self {
+        match error {
+            NotIssued::Denied(denied) => Self::Denied(denied),
+            NotIssued::Off => Self::IssuerOff,
+            NotIssued::Failed(
+                problem @ (IssueError::BadValidity { .. } | IssueError::NoName | IssueError::TooLong),
+            ) => {
+                let violations = vec![Violation::new("validFor", problem.to_string())];
+                Self::Invalid { title: TOKEN_REQUEST, violations }
+            }
+            NotIssued::Failed(problem) => Self::Issue(problem),
+        }
     }
 }
 
@@ -93,6 +105,8 @@ impl From<KriError> for ApiError {
     }
 }
 
+/// Title of what is wrong with a request for a token.
+pub(crate) const TOKEN_REQUEST: &str = "Invalid request";
 /// Title of what a caller reads when the reason is not theirs to know.
 const INTERNAL: &str = "Internal Server Error";
 const NOT_VALID: &str = "Resource is not valid";

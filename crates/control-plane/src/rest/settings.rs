@@ -2,24 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-/// Which kinds of tokens are issued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Issuers {
-    /// `dpServer.authn.dpProxy.dpToken.enableIssuer`.
-    pub dataplane: bool,
-    /// `dpServer.authn.zoneProxy.zoneToken.enableIssuer`.
-    pub zone: bool,
-    /// `apiServer.authn.tokens.enableIssuer`.
-    pub user: bool,
-    /// `kmesh.multizone.global.kds.auth.cpToken.enableIssuer`.
-    pub control_plane: bool,
-}
-
-impl Default for Issuers {
-    fn default() -> Self {
-        Self { dataplane: true, zone: true, user: true, control_plane: true }
-    }
-}
+use crate::issuing::Issuers;
 
 /// The settings of the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -88,7 +88,7 @@ impl Global {
     async fn admin_token(&self) -> String {
         let key = Key::global(Kind::GLOBAL_SECRET, "admin-user-token");
         let stored = self.store.get(&key).await.unwrap().unwrap();
-        let data = control_plane::keys::secret_data(&stored.resource.spec).unwrap();
+        let data = model::secret::decode(&stored.resource.spec).unwrap();
         String::from_utf8(data.to_vec()).unwrap()
     }
 }

@@ -122,6 +122,21 @@ pub async fn put_without_condition_creates_and_updates(subject: &mut Subject) {
     assert_eq!(apply(subject.store(), vec![put(plain(&key))]).await.outcomes, [Outcome::Updated]);
 }
 
+/// A batch can say what must not be there, and nobody hears of it.
+pub async fn absence_is_a_condition_of_a_batch(subject: &mut Subject) {
+    let (key, other) = (mesh("new"), mesh("other"));
+    let batch = || vec![put(plain(&key)), Write::absence_of(other.clone())];
+    subject.store().put(plain(&other), Precondition::Any).await.unwrap();
+    let refused = Err(StoreError::AlreadyExists { key: other.clone() });
+    assert_eq!(try_apply(subject.store(), batch()).await, refused);
+    subject.step();
+    assert!(is_there(subject.store(), &other).await && !is_there(subject.store(), &key).await);
+    subject.store().delete(&other, Precondition::Present).await.unwrap();
+    assert_eq!(apply(subject.store(), batch()).await.outcomes, [Outcome::Created, Outcome::Missing]);
+    subject.step();
+    assert!(is_there(subject.store(), &key).await);
+}
+
 /// Deletes have the conditions of puts.
 pub async fn delete_checks_its_condition(subject: &mut Subject) {
     let key = mesh("default");

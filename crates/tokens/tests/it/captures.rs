@@ -106,7 +106,7 @@ fn secrets_of_peers_are_keys_by_their_names() {
                 let (name, data) = (text(&item, "name"), text(&item, "data"));
                 let Ok(data) = STANDARD.decode(&data) else { continue };
                 if name.contains("signing-") && data.starts_with(b"-----BEGIN") {
-                    assert_eq!(tokens::check_key(&name, &data), Ok(()), "{name}");
+                    assert_eq!(tokens::check_key(&text(&item, "mesh"), &name, &data), Ok(()), "{name}");
                     checked += 1;
                 }
             }

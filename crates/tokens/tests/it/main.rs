@@ -13,6 +13,8 @@ mod issuing;
 #[cfg(test)]
 mod malformed;
 #[cfg(test)]
+mod phases;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod revocation;

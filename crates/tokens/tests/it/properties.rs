@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::ZoneName;
 use proptest::prelude::*;
-use tokens::{Accept, Family, Scope, Want};
+use tokens::{Accept, Family, IssueError, Scope, Want};
 use uuid::Uuid;
 
 use crate::fixture::*;
@@ -104,9 +104,12 @@ proptest! {
     fn any_name_and_data_make_a_ring(name in "(control-plane|zone-token|user-token)-(signing-key|revocations)-?[0-9a-z-]{0,22}", data: Vec<u8>) {
         let entry = tokens::SecretEntry { mesh: "", name: &name, data: Some(&data) };
         let (ring, problems) = tokens::KeyRing::build(1, &[entry]);
-        let checked = tokens::check_key(&name, &data);
+        let checked = tokens::check_key("", &name, &data);
         prop_assert_eq!(checked.is_ok(), problems.is_empty());
-        prop_assert!(ring.newest(&Family::Zone).is_none() || tokens::key_name(&name).is_some());
+        let issued = tokens::issue_zone(&ring, &west(), None, HOUR, now(), jti());
+        let is_there = !matches!(issued, Err(IssueError::NoKey { .. }));
+        let is_named = tokens::KeyName::parse("", &name).and_then(|name| name.id()).is_some_and(|id| id.family == Family::Zone);
+        prop_assert_eq!(is_there, is_named);
     }
 }
 

@@ -1,7 +1,5 @@
 //! Revoked tokens, and lists that cannot be read.
 
-use std::collections::BTreeMap;
-
 use tokens::{KeyRing, Rejection, RingProblem, Scope, SecretEntry};
 
 use crate::fixture::*;
@@ -73,40 +71,4 @@ fn unreadable_list_refuses_its_whole_family() {
     assert_eq!(verify(&without_id, &ring).unwrap_err(), expected);
     let control_plane = tokens::issue_control_plane(&ring, &west(), None, now(), jti()).unwrap();
     assert!(verify(control_plane.reveal(), &ring).is_ok(), "other families go on");
-}
-
-#[test]
-fn dataplane_tokens_are_revoked_in_the_mesh_and_globally() {
-    let id = jti().to_string();
-    let key = SecretEntry { mesh: "m", name: "dataplane-token-signing-key-m-1", data: Some(pem(3).as_bytes()) };
-    let (plain, problems) = KeyRing::build(1, &[key]);
-    assert_eq!(problems, []);
-    let token = tokens::issue_dataplane(&plain, "m", "dp-1", &BTreeMap::new(), HOUR, now(), jti()).unwrap();
-    let check = |list: Option<(&str, &str)>, expected: Result<(), Rejection>| {
-        let mut entries = vec![key];
-        entries.extend(list.map(|(mesh, name)| SecretEntry { mesh, name, data: Some(id.as_bytes()) }));
-        let (ring, _) = KeyRing::build(1, &entries);
-        let verdict = tokens::verify_dataplane(token.reveal(), &ring, now(), "m", LEEWAY);
-        assert_eq!(verdict.map(|_| ()), expected, "{list:?}");
-    };
-    check(None, Ok(()));
-    check(Some(("m", "dataplane-token-revocations-m")), Err(Rejection::Revoked));
-    check(Some(("", "dataplane-token-revocations-m")), Err(Rejection::Revoked));
-    check(Some(("other", "dataplane-token-revocations-m")), Ok(()));
-    check(Some(("", "dataplane-token-revocations-other")), Ok(()));
-    check(Some(("m", "zone-token-revocations")), Ok(()));
-}
-
-#[test]
-fn dataplane_tokens_count_in_their_mesh() {
-    let secret = |mesh, name| SecretEntry { mesh, name, data: Some(pem(3).as_bytes()) };
-    // One key under two meshes, as someone may have copied it.
-    let keys = [secret("m", "dataplane-token-signing-key-m-1"), secret("n", "dataplane-token-signing-key-n-1")];
-    let (ring, problems) = KeyRing::build(1, &keys);
-    assert_eq!(problems, []);
-    let token = tokens::issue_dataplane(&ring, "m", "dp-1", &BTreeMap::new(), HOUR, now(), jti()).unwrap();
-    let verdict = |mesh| tokens::verify_dataplane(token.reveal(), &ring, now(), mesh, LEEWAY);
-    assert_eq!((verdict("m").unwrap().name(), verdict("m").unwrap().mesh()), (Some("dp-1"), "m"));
-    assert_eq!(verdict("n").unwrap_err().reason(), "malformed");
-    assert_eq!(verdict("o").unwrap_err().reason(), "unknown-key");
 }

@@ -9,6 +9,7 @@ const LOGGERS: &[(&str, &str)] = &[
     ("control_plane::app", "kuma-cp.run"),
     ("control_plane::app::open_store", "store"),
     ("control_plane::app::serve", "api-server"),
+    ("control_plane::issuing", "api-server"),
     ("control_plane::kds", "kds"),
     ("control_plane::kds::global", "kds.global"),
     ("control_plane::kds::global::listener", "kds"),

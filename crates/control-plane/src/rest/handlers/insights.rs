@@ -7,15 +7,12 @@ use std::collections::BTreeMap;
 
 use axum::response::Response;
 use http::StatusCode;
-use model::{Key, Kind, Resource, Scope, document, proto};
+use model::{Key, Kind, Resource, Scope, document, insight::is_online, proto};
 use serde_json::{Map, Value, json};
 use store::Query;
 
 use super::{Call, items, lists};
-use crate::{
-    resources::delete::is_online,
-    rest::{answer, error::ApiError, routes::Matched},
-};
+use crate::rest::{answer, error::ApiError, routes::Matched};
 
 const TITLE: &str = "Could not retrieve GlobalInsight";
 

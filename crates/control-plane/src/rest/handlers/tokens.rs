@@ -1,61 +1,40 @@
-//! Issuing tokens (contract: rest 1.14; decisions 4 to 6).
+//! Orders of tokens as requests (contract: rest 1.14; decisions 4 to 6). They are filled in `issuing`.
 //!
-//! Stricter than the peer: a zone must be a name, a scope one of three, a validity longer than nothing. What is
-//! logged of a token is its id and its key, never the token.
+//! Stricter than the peer: a zone must be a name, a scope one of three, a validity longer than nothing.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use axum::response::Response;
 use http::StatusCode;
-use jiff::SignedDuration;
 use model::{ZoneName, document::Violation, duration};
 use serde::{Deserialize, de::DeserializeOwned};
-use tokens::{Claims, IssueError, Scope, Token};
-use tracing::info;
-use uuid::Uuid;
+use tokens::Scope;
 
 use super::Call;
 use crate::{
     access::TokenKind,
-    observe::shown,
-    rest::{answer, api::issues, error::ApiError},
+    issuing::{Order, TEN_YEARS},
+    rest::{
+        answer,
+        error::{ApiError, TOKEN_REQUEST},
+    },
 };
-
-const TITLE: &str = "Invalid request";
-/// How long tokens of proxies and zones are good if the request does not say.
-const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// `POST /tokens/…`
 pub(super) async fn issue(call: &Call<'_>, kind: TokenKind) -> Result<Response, ApiError> {
-    let token = match kind {
+    let order = match kind {
         TokenKind::Dataplane => dataplane(call),
         TokenKind::Zone => zone(call),
         TokenKind::ControlPlane => control_plane(call),
         TokenKind::User => user(call),
     };
-    let (token, what) = token?;
-    let (kid, expires) = (token.key().to_string(), token.expires_at());
-    let expires = expires.map_or_else(|| "never".to_owned(), |expires| expires.to_string());
-    let id = token.id().unwrap_or("none");
-    let caller = call.permit.caller().to_string();
-    info!(
-        caller = %shown::name(&caller), token = ?kind, zone = what.zone, scope = what.scope,
-        name = &*shown::name(&what.name), token_id = id, key = kid, expires, "token issued"
-    );
+    let token = call.handles.issuer.issue(&call.permit, &order?)?;
     Ok(answer::with_type(StatusCode::OK, "text/plain", token.reveal().to_owned()))
 }
 
 /// The zone that the body of a request names, if it is one.
 pub(crate) fn zone_named(body: &[u8]) -> String {
     read::<ZoneRequest>(body).ok().and_then(|request| request.zone).unwrap_or_default()
-}
-
-/// Whom a token is for.
-#[derive(Default)]
-struct Subject {
-    zone: String,
-    scope: String,
-    name: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -70,9 +49,8 @@ struct DataplaneRequest {
     valid_for: Option<String>,
 }
 
-fn dataplane(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
-    let ring = call.keys_to_issue(TokenKind::Dataplane, "")?;
-    enabled(call, TokenKind::Dataplane)?;
+fn dataplane(call: &Call<'_>) -> Result<Order, ApiError> {
+    may_issue(call, TokenKind::Dataplane, "")?;
     let request: DataplaneRequest = read(&call.body)?;
     let mut wrong = Vec::new();
     let mesh = request.mesh.unwrap_or_default();
@@ -91,12 +69,14 @@ fn dataplane(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
         values
     };
     let tags = request.tags.unwrap_or_default().into_iter().map(|(key, values)| (key, sorted(values)));
-    let (name, tags, workload) =
-        (request.name.unwrap_or_default(), tags.collect(), request.workload.unwrap_or_default());
-    let claims =
-        Claims::Dataplane { name: &name, mesh: &mesh, tags: &tags, proxy_type: &proxy_type, workload: &workload };
-    let token = tokens::issue(&ring, &claims, valid_for, call.handles.clock.now(), Uuid::new_v4());
-    Ok((token.map_err(no_token)?, Subject { name, ..Subject::default() }))
+    Ok(Order::Dataplane {
+        mesh,
+        name: request.name.unwrap_or_default(),
+        tags: tags.collect(),
+        proxy_type,
+        workload: request.workload.unwrap_or_default(),
+        valid_for,
+    })
 }
 
 #[derive(Default, Deserialize)]
@@ -107,42 +87,31 @@ struct ZoneRequest {
     valid_for: Option<String>,
 }
 
-fn zone(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
+fn zone(call: &Call<'_>) -> Result<Order, ApiError> {
     let request: Result<ZoneRequest, ApiError> = read(&call.body);
     let named = request.as_ref().ok().and_then(|request| request.zone.as_deref()).unwrap_or_default();
-    let ring = call.keys_to_issue(TokenKind::Zone, named)?;
-    enabled(call, TokenKind::Zone)?;
+    may_issue(call, TokenKind::Zone, named)?;
     let request = request?;
     let mut wrong = Vec::new();
     let zone = zone_name(request.zone.as_deref(), &mut wrong);
     let scope = request.scope.map(|scope| scopes(&scope, &mut wrong));
     let valid_for = validity(request.valid_for.as_deref(), &mut wrong).unwrap_or(TEN_YEARS);
     refuse(wrong)?;
-    // With this scope it lets a control plane in, as a control plane token does.
-    if scope.iter().flatten().any(|scope| *scope == Scope::Cp) {
-        enabled(call, TokenKind::ControlPlane)?;
-    }
     let zone = zone.ok_or(ApiError::Unreadable)?;
-    let now = call.handles.clock.now();
-    let token = tokens::issue_zone(&ring, &zone, scope.as_deref(), valid_for, now, Uuid::new_v4());
-    let scope = scope.unwrap_or_default().into_iter().map(Scope::as_str).collect::<Vec<_>>().join(",");
-    Ok((token.map_err(no_token)?, Subject { zone: zone.to_string(), scope, ..Subject::default() }))
+    Ok(Order::Zone { zone, scope, valid_for })
 }
 
-fn control_plane(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
+fn control_plane(call: &Call<'_>) -> Result<Order, ApiError> {
     let request: Result<ZoneRequest, ApiError> = read(&call.body);
     let named = request.as_ref().ok().and_then(|request| request.zone.as_deref()).unwrap_or_default();
-    let ring = call.keys_to_issue(TokenKind::ControlPlane, named)?;
-    enabled(call, TokenKind::ControlPlane)?;
+    may_issue(call, TokenKind::ControlPlane, named)?;
     let request = request?;
     let mut wrong = Vec::new();
     let zone = zone_name(request.zone.as_deref(), &mut wrong);
     let valid_for = validity(request.valid_for.as_deref(), &mut wrong);
     refuse(wrong)?;
     let zone = zone.ok_or(ApiError::Unreadable)?;
-    let token = tokens::issue_control_plane(&ring, &zone, valid_for, call.handles.clock.now(), Uuid::new_v4());
-    let subject = Subject { zone: zone.to_string(), scope: "cp".to_owned(), ..Subject::default() };
-    Ok((token.map_err(no_token)?, subject))
+    Ok(Order::ControlPlane { zone, valid_for })
 }
 
 #[derive(Default, Deserialize)]
@@ -153,9 +122,8 @@ struct UserRequest {
     valid_for: Option<String>,
 }
 
-fn user(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
-    let ring = call.keys_to_issue(TokenKind::User, "")?;
-    enabled(call, TokenKind::User)?;
+fn user(call: &Call<'_>) -> Result<Order, ApiError> {
+    may_issue(call, TokenKind::User, "")?;
     let request: UserRequest = read(&call.body)?;
     let mut wrong = Vec::new();
     let name = request.name.unwrap_or_default();
@@ -182,13 +150,12 @@ fn user(call: &Call<'_>) -> Result<(Token, Subject), ApiError> {
     };
     refuse(wrong)?;
     let valid_for = valid_for.ok_or(ApiError::Unreadable)?;
-    let now = call.handles.clock.now();
-    let token = tokens::issue_user(&ring, &name, request.groups.as_deref(), valid_for, now, Uuid::new_v4());
-    Ok((token.map_err(no_token)?, Subject { name, ..Subject::default() }))
+    Ok(Order::User { name, groups: request.groups, valid_for })
 }
 
-fn enabled(call: &Call<'_>, kind: TokenKind) -> Result<(), ApiError> {
-    if issues(&call.handles.settings, kind) { Ok(()) } else { Err(ApiError::IssuerOff) }
+/// Asks before the request is looked at: who may not have a token is not told what is wrong with it.
+fn may_issue(call: &Call<'_>, kind: TokenKind, zone: &str) -> Result<(), ApiError> {
+    Ok(call.handles.issuer.may_issue(&call.permit, kind, zone)?)
 }
 
 /// Reads a request; `null` is an empty one.
@@ -198,7 +165,7 @@ fn read<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, ApiError> {
 }
 
 fn refuse(violations: Vec<Violation>) -> Result<(), ApiError> {
-    if violations.is_empty() { Ok(()) } else { Err(ApiError::Invalid { title: TITLE, violations }) }
+    if violations.is_empty() { Ok(()) } else { Err(ApiError::Invalid { title: TOKEN_REQUEST, violations }) }
 }
 
 fn zone_name(zone: Option<&str>, wrong: &mut Vec<Violation>) -> Option<ZoneName> {
@@ -229,24 +196,12 @@ fn scopes(names: &[String], wrong: &mut Vec<Violation>) -> Vec<Scope> {
 fn validity(text: Option<&str>, wrong: &mut Vec<Violation>) -> Option<Duration> {
     let text = text.filter(|text| !text.is_empty())?;
     let reason = match duration::parse(text) {
-        Ok(given) if given >= SignedDuration::from_secs(1) => match Duration::try_from(given) {
+        Ok(given) => match tokens::validity(given) {
             Ok(given) => return Some(given),
-            Err(_) => "must be positive".to_owned(),
+            Err(_too_short) => "must be at least one second".to_owned(),
         },
-        Ok(_) => "must be at least one second".to_owned(),
         Err(error) => format!("is invalid: {error}"),
     };
     wrong.push(Violation::new("validFor", reason));
     None
-}
-
-/// A validity that ends beyond all calendars is the caller's fault; a missing or broken key is not.
-fn no_token(error: IssueError) -> ApiError {
-    match error {
-        IssueError::BadValidity { .. } | IssueError::NoName | IssueError::TooLong => {
-            let violations = vec![Violation::new("validFor", error.to_string())];
-            ApiError::Invalid { title: TITLE, violations }
-        }
-        _ => ApiError::Issue(error),
-    }
 }

@@ -153,7 +153,7 @@ pub(super) fn last_ping(insight: &ZoneInsight) -> Option<Timestamp> {
 
 /// Online: some subscription was opened and not closed (contract: kds 8.1).
 pub(super) fn online(insight: &ZoneInsight) -> bool {
-    insight.subscriptions.iter().any(|one| one.connect_time.is_some() && one.disconnect_time.is_none())
+    model::insight::online(&insight.subscriptions)
 }
 
 fn find<'a>(insight: &'a mut ZoneInsight, id: &str) -> Option<&'a mut KdsSubscription> {

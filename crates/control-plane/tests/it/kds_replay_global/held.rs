@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use control_plane::resources::{MeshDefaults, Side, mesh_batch, signing_key};
+use control_plane::resources::{MeshDefaults, Side, mesh_batch};
 use jiff::Timestamp;
 use model::{Key, Kind, Resource, Scope, labels};
 use prost::Message as _;
@@ -104,7 +104,7 @@ impl Held {
         let mesh = stored(Kind::MESH, &mesh).expect("a mesh of the global");
         self.told.insert((mesh.key.clone(), true), String::new());
         let mut writes =
-            mesh_batch(mesh, &Side::Global, signing_key().expect("a key"), MeshDefaults::AsTheMeshSays).writes;
+            mesh_batch(mesh, &Side::Global, &tokens::generate_signing_key(), MeshDefaults::AsTheMeshSays).writes;
         let mut kinds = BTreeSet::new();
         for write in &writes {
             if let Write::Put { resource, .. } = write {

@@ -138,8 +138,8 @@ impl World {
                 created: now,
                 modified: now,
             };
-            let key = resources::signing_key().expect("key");
-            let batch = resources::mesh_batch(default, side, key, MeshDefaults::AsTheMeshSays);
+            let key = tokens::generate_signing_key();
+            let batch = resources::mesh_batch(default, side, &key, MeshDefaults::AsTheMeshSays);
             self.store.apply(batch).await.expect("mesh");
         }
         self.refresh().await;

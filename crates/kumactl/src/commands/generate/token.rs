@@ -128,10 +128,7 @@ fn zone_name(what: &str, zone: &str) -> Result<ZoneName, Failure> {
 
 /// Returns the validity; a token that is dead when it is made helps nobody.
 fn positive(what: &str, valid_for: SignedDuration) -> Result<Duration, Failure> {
-    if valid_for < SignedDuration::from_secs(1) {
-        return Err(bad_validity(what));
-    }
-    Duration::try_from(valid_for).map_err(|_error| bad_validity(what))
+    tokens::validity(valid_for).map_err(|_too_short| bad_validity(what))
 }
 
 fn bad_validity(what: &str) -> Failure {

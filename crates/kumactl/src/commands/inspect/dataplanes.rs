@@ -1,6 +1,7 @@
 //! `kumactl inspect dataplanes`.
 
 use jiff::Timestamp;
+use model::insight;
 use serde_json::Value;
 use url::form_urlencoded;
 
@@ -15,7 +16,7 @@ use crate::{
         self,
         cells::{count, tags, text},
         pages,
-        subscriptions::{is_open, subscriptions, sum},
+        subscriptions::{subscriptions, sum},
     },
 };
 
@@ -101,7 +102,7 @@ fn row(overview: &Value, now: Timestamp) -> Vec<String> {
 
 /// A proxy with an inbound that is not ready is degraded, with none that is, offline.
 fn status(dataplane: &Value, subscriptions: &[Value]) -> &'static str {
-    if !subscriptions.iter().any(is_open) {
+    if !insight::online(subscriptions) {
         return "Offline";
     }
     let inbounds = dataplane.pointer("/networking/inbound").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);

@@ -1,6 +1,7 @@
 //! `kumactl inspect zones`: all of them, page after page.
 
 use jiff::Timestamp;
+use model::insight;
 use serde_json::Value;
 
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
         self,
         cells::text,
         pages,
-        subscriptions::{is_open, subscriptions, sum},
+        subscriptions::{subscriptions, sum},
     },
 };
 
@@ -56,7 +57,7 @@ fn row(overview: &Value, now: Timestamp) -> Result<Vec<String>, String> {
     let subscriptions = subscriptions(overview, "/zoneInsight/subscriptions");
     let last = subscriptions.last().unwrap_or(&Value::Null);
     let is_enabled = overview.pointer("/zone/enabled").and_then(Value::as_bool) != Some(false);
-    let status = if is_enabled && subscriptions.iter().any(is_open) { "Online" } else { "Offline" };
+    let status = if is_enabled && insight::online(subscriptions) { "Online" } else { "Offline" };
     let backend = match last.get("config").and_then(Value::as_str).filter(|config| !config.is_empty()) {
         None => String::new(),
         Some(config) => {

@@ -1,0 +1,15 @@
+//! Making keys that sign.
+#![expect(clippy::disallowed_methods, reason = "work that blocks, and whoever asked for it waits for it")]
+
+use thiserror::Error;
+use tokens::PemKey;
+
+/// A key was not made: the thread that makes it came to an end before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("cannot make a signing key")]
+pub struct KeyNotMade;
+
+/// Makes a signing key beside the executor, which it would hold up for tens of milliseconds.
+pub async fn new_signing_key() -> Result<PemKey, KeyNotMade> {
+    tokio::task::spawn_blocking(tokens::generate_signing_key).await.map_err(|_panicked| KeyNotMade)
+}

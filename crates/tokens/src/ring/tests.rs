@@ -1,0 +1,123 @@
+//! Which key signs, which verify, and what is no key.
+
+use super::*;
+use crate::{KeyName, generate_signing_key};
+
+fn build(names: &[(&str, &str)]) -> (KeyRing, Vec<RingProblem>) {
+    let key = generate_signing_key();
+    let secrets: Vec<SecretEntry<'_>> =
+        names.iter().map(|(mesh, name)| SecretEntry { mesh, name, data: Some(key.reveal().as_bytes()) }).collect();
+    KeyRing::build(7, &secrets)
+}
+
+#[test]
+fn highest_number_signs() {
+    let (ring, problems) = build(&[
+        ("", "zone-token-signing-key-1"),
+        ("", "zone-token-signing-key-2"),
+        ("", "zone-token-signing-key-10"),
+        ("", "zone-token-signing-key-foo"),
+        ("", "zone-token-signing-key"),
+    ]);
+    assert_eq!(ring.signing(&Family::Zone).map(|(id, _)| id.serial), Some(10));
+    assert_eq!(ring.generation(), 7);
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].to_string().starts_with(r#"secret "zone-token-signing-key-foo" cannot be used: name of"#));
+    let serials: Vec<u64> = ring.slots.keys().map(|id| id.serial).collect();
+    assert_eq!(serials, [0, 1, 2, 10]);
+}
+
+#[test]
+fn shared_serial_stops_the_key() {
+    let (ring, problems) = build(&[
+        ("", "zone-token-signing-key-2"),
+        ("", "zone-token-signing-key-0002"),
+        ("", "zone-token-signing-key-1"),
+    ]);
+    let id = KeyId { family: Family::Zone, serial: 2 };
+    let names = vec!["zone-token-signing-key-0002".to_owned(), "zone-token-signing-key-2".to_owned()];
+    assert_eq!(problems, [RingProblem::SharedSerial { id: id.clone(), names }]);
+    assert!(ring.key(&id).is_err());
+    assert!(ring.signing_key(&Family::Zone).is_err(), "an older key must not sign instead");
+    assert!(ring.key(&KeyId { serial: 1, ..id }).is_ok());
+}
+
+#[test]
+fn a_public_key_beside_a_private_one_is_no_conflict() {
+    let (own, other) = (generate_signing_key(), generate_signing_key());
+    let public = |key: &crate::PemKey| crate::public_half(key.reveal().as_bytes()).unwrap();
+    let ring = |public: &str| {
+        let entry = |name, data| SecretEntry { mesh: "", name, data: Some(data) };
+        KeyRing::build(
+            1,
+            &[
+                entry("zone-token-signing-public-key-1", public.as_bytes()),
+                entry("zone-token-signing-key-1", own.reveal().as_bytes()),
+            ],
+        )
+    };
+    let id = KeyId { family: Family::Zone, serial: 1 };
+    let (halves, problems) = ring(&public(&own));
+    assert_eq!(problems, []);
+    assert!(matches!(halves.key(&id), Ok(Key::Private { .. })));
+    assert!(halves.signing_key(&Family::Zone).is_ok());
+    let (joined, problems) = ring(&public(&other));
+    assert_eq!(problems, []);
+    assert!(matches!(joined.key(&id), Ok(Key::Public(_))));
+    let name = KeyName { family: Family::Zone, half: Half::Public, serial: Some(1) };
+    let theirs = Key::parse(&name, public(&other).as_bytes()).unwrap();
+    assert!(joined.key(&id).ok().unwrap().fingerprint().unwrap().is(theirs.fingerprint().unwrap()));
+    assert!(joined.signing_key(&Family::Zone).is_err(), "others would not verify it");
+    assert_eq!(ring("no key").1.len(), 2, "what cannot be read is no key");
+}
+
+#[test]
+fn secrets_of_a_mesh_are_keys_of_that_mesh_only() {
+    let (ring, problems) = build(&[
+        ("default", "zone-token-signing-key-1"),
+        ("default", "user-token-signing-key-1"),
+        ("default", "control-plane-signing-key-1"),
+        ("default", "dataplane-token-signing-key-other-1"),
+        ("default", "dataplane-token-signing-key-default-1"),
+        ("", "dataplane-token-signing-key-default-2"),
+    ]);
+    assert_eq!(problems, []);
+    let ids: Vec<KeyId> = ring.slots.keys().cloned().collect();
+    assert_eq!(ids, [KeyId { family: Family::Dataplane { mesh: "default".into() }, serial: 1 }]);
+}
+
+#[test]
+fn debug_shows_no_key() {
+    let (ring, _) = build(&[("", "control-plane-signing-key-1")]);
+    let text = format!("{ring:?}");
+    assert_eq!(text, r#"KeyRing { generation: 7, keys: ["control-plane-signing-key-0001"], .. }"#);
+}
+
+#[test]
+fn lists_of_dataplane_tokens_are_read_in_the_mesh_and_globally() {
+    let m = Family::Dataplane { mesh: "m".to_owned() };
+    let check = |mesh, name, expected| {
+        let (ring, _) = KeyRing::build(1, &[SecretEntry { mesh, name, data: Some(b"an-id") }]);
+        assert_eq!(ring.revocations(&m).is_some(), expected, "{mesh}/{name}");
+    };
+    check("m", "dataplane-token-revocations-m", true);
+    check("", "dataplane-token-revocations-m", true);
+    check("other", "dataplane-token-revocations-m", false);
+    check("", "dataplane-token-revocations-other", false);
+    check("m", "zone-token-revocations", false);
+}
+
+#[test]
+fn a_broken_key_stops_signing_in_the_phase_to_sign_alone() {
+    let key = generate_signing_key();
+    let secrets = [("zone-token-signing-key-1", key.reveal()), ("zone-token-signing-key-2", "no key")]
+        .map(|(name, data)| SecretEntry { mesh: "", name, data: Some(data.as_bytes()) });
+    let second = KeyId { family: Family::Zone, serial: 2 };
+    let signs_with = |phase: Phase| {
+        let phases = Phases::from_iter([(second.clone(), phase)]);
+        let (ring, _) = KeyRing::build_in_phases(1, &secrets, &phases);
+        ring.signing_key(&Family::Zone).map(|(id, _)| id.serial).ok()
+    };
+    assert_eq!(signs_with(Phase::Signing), None);
+    assert_eq!((signs_with(Phase::Staged), signs_with(Phase::Retiring)), (Some(1), Some(1)));
+}
