@@ -3,6 +3,7 @@
 //! Nothing in here does IO or asks the time; values are parsed once at the edge and are valid afterwards.
 
 mod base64;
+pub mod causes;
 pub mod defaults;
 pub mod document;
 pub mod duration;

@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf};
 
+use model::causes;
 use rustls_pki_types::pem;
 use thiserror::Error;
 
@@ -107,13 +108,6 @@ pub enum TlsError {
 impl TlsError {
     /// Returns the whole chain of causes in one line, for a log field.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        causes::on_one_line(self)
     }
 }

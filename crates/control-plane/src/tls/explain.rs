@@ -3,6 +3,7 @@
 use std::{error::Error, io, path::Path};
 
 use jiff::Timestamp;
+use model::causes;
 use rustls::{CertificateError, pki_types::UnixTime};
 use thiserror::Error;
 use trust::CaAsServer;
@@ -105,7 +106,7 @@ impl HandshakeProblem {
             Some(rustls::Error::InvalidMessage(_)) => Self::NotTls { host },
             Some(other) => Self::Other { host, detail: other.to_string() },
             None if was_closed(error) => Self::Closed { host },
-            None => Self::Other { host, detail: chain(error) },
+            None => Self::Other { host, detail: causes::on_one_line(error) },
         }
     }
 
@@ -153,15 +154,4 @@ fn was_closed(error: &(dyn Error + 'static)) -> bool {
     trust::cause(error, |one| one.downcast_ref::<io::Error>().map(io::Error::kind)).is_some_and(|kind| {
         matches!(kind, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
     })
-}
-
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

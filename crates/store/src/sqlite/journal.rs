@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
+use model::causes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
-
 use tracing::warn;
 
 use super::{
@@ -124,7 +124,7 @@ impl JournalFile {
         let nowhere = Connection::open_in_memory().map_err(|cause| error::while_running(&cause))?;
         drop(mem::replace(&mut self.connection, nowhere));
         let (journal, index) = Self::open(&self.path, Missing::Refuse)
-            .map_err(|cause| StoreError::Unavailable { detail: chain(&cause) })?;
+            .map_err(|cause| StoreError::Unavailable { detail: causes::on_one_line(&cause) })?;
         self.connection = journal.connection;
         self.data_version = journal.data_version;
         #[cfg(test)]
@@ -233,18 +233,6 @@ pub(super) fn failed(path: &Path, cause: rusqlite::Error) -> OpenError {
         return OpenError::Corrupt { path: path.to_owned(), detail: cause.to_string() };
     }
     OpenError::Sqlite { path: path.to_owned(), cause }
-}
-
-/// Writes an error with its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

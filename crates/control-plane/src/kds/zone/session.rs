@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use hyper::client::conn::http2::SendRequest;
-use model::ZoneName;
+use model::{ZoneName, causes};
 use store::ResourceStore;
 use sync::Features;
 use tokio::{
@@ -216,13 +216,7 @@ async fn ready(grpc: &mut Grpc<Channel>) -> Result<(), Status> {
 
 /// The error and its causes in one line.
 fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
+    let text = causes::on_one_line(error);
     // The TLS library ends some texts with a link into its manual for programmers.
     match text.split_once(": https://docs.rs/") {
         Some((plain, _link)) => plain.to_owned(),
