@@ -27,22 +27,19 @@ mod self_signed;
 mod tests;
 mod trust;
 
-pub use client_auth::ClientCerts;
-pub use error::TlsError;
-pub use explain::HandshakeProblem;
-pub use files::FileChanges;
-pub use identity::ServerIdentity;
-pub use protocols::Protocols;
-pub use reloaded::Reload;
-pub use self_signed::{PairFiles, SELF_SIGNED_FILES, self_signed};
-pub use trust::{ClientTrust, InsecureTrust};
+pub(crate) use client_auth::ClientCerts;
+pub(crate) use error::TlsError;
+pub(crate) use identity::ServerIdentity;
+pub(crate) use protocols::Protocols;
+pub(crate) use self_signed::{PairFiles, SELF_SIGNED_FILES, self_signed};
+pub(crate) use trust::{ClientTrust, InsecureTrust};
 
 // The crate, not the module of that name, whose own name is that of its logger.
-pub use ::trust::provider;
+pub(crate) use ::trust::provider;
 
 /// Which application protocol is offered in the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Alpn {
+pub(crate) enum Alpn {
     /// HTTP/2, which gRPC clients demand.
     H2,
     /// No offer; the REST listener speaks HTTP/1.1 alone.

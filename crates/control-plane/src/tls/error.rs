@@ -8,7 +8,7 @@ use thiserror::Error;
 
 /// Why certificates, keys or settings of TLS cannot be used.
 #[derive(Debug, Error)]
-pub enum TlsError {
+pub(crate) enum TlsError {
     /// A file cannot be read.
     #[error("cannot read `{}`", path.display())]
     Read {
@@ -107,7 +107,7 @@ pub enum TlsError {
 
 impl TlsError {
     /// Returns the whole chain of causes in one line, for a log field.
-    pub fn chain(&self) -> String {
+    pub(crate) fn chain(&self) -> String {
         causes::on_one_line(self)
     }
 }
