@@ -22,8 +22,8 @@ use crate::{
     observe::shown,
 };
 
-pub use order::{Order, TEN_YEARS};
-pub use signing_key::{KeyNotMade, new_signing_key};
+pub(crate) use order::{Order, TEN_YEARS};
+pub(crate) use signing_key::{KeyNotMade, new_signing_key};
 
 /// Which kinds of tokens are issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Issuers {
 
 /// Why no token was issued.
 #[derive(Clone, Debug, PartialEq, Error)]
-pub enum NotIssued {
+pub(crate) enum NotIssued {
     /// The caller may not.
     #[error(transparent)]
     Denied(#[from] Denied),
@@ -71,7 +71,7 @@ pub enum NotIssued {
 
 /// Issues tokens for callers. Cheap to clone.
 #[derive(Clone)]
-pub struct Issuer {
+pub(crate) struct Issuer {
     keys: Keys,
     clock: Clock,
     issuers: Issuers,
@@ -79,20 +79,20 @@ pub struct Issuer {
 
 impl Issuer {
     /// Returns what issues with the key that signs at the time.
-    pub fn new(keys: Keys, clock: Clock, issuers: Issuers) -> Self {
+    pub(crate) fn new(keys: Keys, clock: Clock, issuers: Issuers) -> Self {
         Self { keys, clock, issuers }
     }
 
     /// Returns whether a caller may have a token of a kind for the zone that zone and control plane tokens name.
     ///
     /// For a request that is not read yet: [`Issuer::issue`] asks again for what is ordered.
-    pub fn may_issue(&self, permit: &Permit, kind: TokenKind, zone: &str) -> Result<(), NotIssued> {
+    pub(crate) fn may_issue(&self, permit: &Permit, kind: TokenKind, zone: &str) -> Result<(), NotIssued> {
         permit.issue(kind, zone)?;
         if self.issuers.has(kind) { Ok(()) } else { Err(NotIssued::Off) }
     }
 
     /// Issues a token for a caller.
-    pub fn issue(&self, permit: &Permit, order: &Order) -> Result<Token, NotIssued> {
+    pub(crate) fn issue(&self, permit: &Permit, order: &Order) -> Result<Token, NotIssued> {
         let kind = order.kind();
         self.may_issue(permit, kind, order.zone())?;
         // With this scope it lets a control plane in, as a control plane token does.

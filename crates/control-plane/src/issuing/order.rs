@@ -10,11 +10,11 @@ use uuid::Uuid;
 use crate::access::TokenKind;
 
 /// How long tokens of proxies and zones are good if nobody says otherwise.
-pub const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+pub(crate) const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// A token that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Order {
+pub(crate) enum Order {
     /// For a data plane proxy; what is empty binds it to nothing.
     Dataplane {
         /// The mesh.
@@ -59,7 +59,7 @@ pub enum Order {
 
 impl Order {
     /// Which kind of token it is.
-    pub fn kind(&self) -> TokenKind {
+    pub(crate) fn kind(&self) -> TokenKind {
         match self {
             Self::Dataplane { .. } => TokenKind::Dataplane,
             Self::Zone { .. } => TokenKind::Zone,

@@ -10,6 +10,6 @@ use tokens::PemKey;
 pub struct KeyNotMade;
 
 /// Makes a signing key beside the executor, which it would hold up for tens of milliseconds.
-pub async fn new_signing_key() -> Result<PemKey, KeyNotMade> {
+pub(crate) async fn new_signing_key() -> Result<PemKey, KeyNotMade> {
     tokio::task::spawn_blocking(tokens::generate_signing_key).await.map_err(|_panicked| KeyNotMade)
 }
