@@ -22,6 +22,8 @@ mod full_disk;
 #[cfg(test)]
 mod global_takes_in;
 #[cfg(test)]
+mod inside;
+#[cfg(test)]
 mod kds_replay_global;
 #[cfg(test)]
 mod kds_replay_zone;
