@@ -33,7 +33,10 @@ pub(crate) fn plain_program() -> World {
 }
 
 pub(crate) async fn peer(world: &World) -> Peer {
-    Peer::over(TcpStream::connect(world.global.address("kds")).await.unwrap()).await
+    let stream = TcpStream::connect(world.global.address("kds")).await.unwrap();
+    // As every real peer has it: the end of a window does not wait for an acknowledgement that is held back for 40 ms.
+    stream.set_nodelay(true).unwrap();
+    Peer::over(stream).await
 }
 
 pub(crate) fn open(peer: &Peer, path: &str, zone: &str, token: &str) -> Call {
