@@ -49,6 +49,8 @@ impl Server {
     pub async fn connection(&self) -> Connection {
         let accepted = tokio::time::timeout(LIMIT, self.listener.accept()).await;
         let (tcp, _peer) = accepted.expect("a connection within the limit").expect("a connection");
+        // As every real global has it.
+        tcp.set_nodelay(true).expect("a connection that stands");
         Connection::over(tcp)
     }
 }

@@ -1,40 +1,79 @@
-//! Runs the built programs: `kuma-cp` with its log captured line by line, `kumactl` with its output.
+//! Runs `kuma-cp` with its log captured line by line, as a program or inside the test, and `kumactl` with its output.
+
+mod inside;
+mod log;
 
 use std::{
     collections::BTreeMap,
     io::{BufRead as _, BufReader, Write as _},
     net::SocketAddr,
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::{Arc, Condvar, Mutex},
+    sync::Arc,
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
+pub use self::inside::{Begin, Inside, Lines};
+use self::log::Log;
+
 /// Nothing that a test waits for takes longer.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
-/// A running `kuma-cp`. Ends with the test.
+/// A running control plane. Ends with the test.
 pub struct ControlPlane {
-    exe: PathBuf,
+    kind: Kind,
     settings: BTreeMap<String, String>,
-    arguments: Vec<String>,
-    child: Child,
+    run: Run,
     log: Arc<Log>,
-    reader: Option<JoinHandle<()>>,
-    /// What earlier processes of it logged.
+    /// What it logged before it was started again.
     earlier: String,
 }
 
-#[derive(Default)]
-struct Log {
-    lines: Mutex<Vec<String>>,
-    more: Condvar,
+/// How it is started.
+enum Kind {
+    Program { exe: PathBuf, arguments: Vec<String> },
+    Inside(Begin),
+}
+
+/// What runs.
+enum Run {
+    Process {
+        child: Child,
+        reader: Option<JoinHandle<()>>,
+    },
+    Inside(Box<dyn Inside>),
+    /// It was told to end, inside the test.
+    Ended,
+}
+
+impl Kind {
+    fn start(&self, settings: &BTreeMap<String, String>) -> (Run, Arc<Log>) {
+        let log = Arc::new(Log::default());
+        let run = match self {
+            Self::Program { exe, arguments } => spawn(exe, settings, arguments, &log),
+            Self::Inside(begin) => Run::Inside(begin(settings, Lines::of(&log))),
+        };
+        (run, log)
+    }
 }
 
 impl ControlPlane {
-    /// Starts a control plane with nothing in its environment but `settings`. All ports are chosen by the system.
+    /// Starts the program with nothing in its environment but `settings`. All ports are chosen by the system.
     pub fn start(exe: &str, settings: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let arguments = if arguments.is_empty() { &["run"] } else { arguments };
+        let arguments = arguments.iter().map(|text| (*text).to_owned()).collect();
+        Self::of(Kind::Program { exe: exe.into(), arguments }, settings)
+    }
+
+    /// Starts a control plane in threads of this process, with the same settings: much cheaper, and all that only a
+    /// process has (memory, signals, a crash, a command line) cannot be asked of it.
+    pub fn inside(begin: Begin, settings: &[(&str, &str)]) -> Self {
+        Self::of(Kind::Inside(begin), settings)
+    }
+
+    fn of(kind: Kind, settings: &[(&str, &str)]) -> Self {
         let mut all: BTreeMap<String, String> = [
             ("KUMA_ENVIRONMENT", "universal"),
             ("KUMA_API_SERVER_HTTP_PORT", "0"),
@@ -47,18 +86,16 @@ impl ControlPlane {
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into();
         all.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        let arguments = if arguments.is_empty() {
-            vec!["run".to_owned()]
-        } else {
-            arguments.iter().map(|text| (*text).to_owned()).collect()
-        };
-        let (child, log, reader) = spawn(Path::new(exe), &all, &arguments);
-        Self { exe: exe.into(), settings: all, arguments, child, log, reader: Some(reader), earlier: String::new() }
+        let (run, log) = kind.start(&all);
+        Self { kind, settings: all, run, log, earlier: String::new() }
     }
 
     /// The id of the process.
     pub fn id(&self) -> u32 {
-        self.child.id()
+        match &self.run {
+            Run::Process { child, .. } => child.id(),
+            Run::Inside(_) | Run::Ended => panic!("{NO_PROCESS}"),
+        }
     }
 
     /// The memory that the process has now, in KiB.
@@ -102,11 +139,8 @@ impl ControlPlane {
 
     /// Starts again after [`ControlPlane::terminate`] or [`ControlPlane::kill`].
     pub fn again(&mut self) {
-        let (child, log, reader) = spawn(&self.exe, &self.settings, &self.arguments);
         self.earlier.push_str(&self.text());
-        self.log = log;
-        self.child = child;
-        self.reader = Some(reader);
+        (self.run, self.log) = self.kind.start(&self.settings);
     }
 
     /// Fixes the ports to what they are now.
@@ -123,37 +157,35 @@ impl ControlPlane {
         }
     }
 
-    /// Sends SIGTERM and waits for the end.
+    /// Tells it to drain and stop, a program with SIGTERM, and waits for the end.
     pub fn terminate(&mut self) -> ExitStatus {
-        let killed = Command::new("kill").arg(self.child.id().to_string()).status().expect("run kill");
-        assert!(killed.success(), "kill failed");
-        let start = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().expect("wait for the program") {
-                return status;
+        match &mut self.run {
+            Run::Process { child, .. } => {
+                let killed = Command::new("kill").arg(child.id().to_string()).status().expect("run kill");
+                assert!(killed.success(), "kill failed");
+                ended_in_time(child, &self.log)
             }
-            assert!(start.elapsed() < LIMIT, "the program does not end:\n{}", self.text());
-            std::thread::sleep(Duration::from_millis(5));
+            Run::Inside(inside) => {
+                let success = inside.stop();
+                self.run = Run::Ended;
+                ExitStatus::from_raw(if success { 0 } else { 1 << 8 })
+            }
+            Run::Ended => panic!("it was stopped already"),
         }
     }
 
     /// Ends the process with SIGKILL.
     pub fn kill(&mut self) {
-        let _already_dead = self.child.kill();
-        let _status = self.child.wait().expect("wait for the program");
+        let Run::Process { child, .. } = &mut self.run else { panic!("{NO_PROCESS}") };
+        let _already_dead = child.kill();
+        let _status = child.wait().expect("wait for the program");
     }
 
     /// Waits until the process ended by itself; returns its status and its whole log.
     pub fn ended(mut self) -> (ExitStatus, String) {
-        let start = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().expect("wait for the program") {
-                break status;
-            }
-            assert!(start.elapsed() < LIMIT, "the program goes on:\n{}", self.text());
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        if let Some(reader) = self.reader.take() {
+        let Run::Process { child, reader } = &mut self.run else { panic!("{NO_PROCESS}") };
+        let status = ended_in_time(child, &self.log);
+        if let Some(reader) = reader.take() {
             reader.join().expect("read the log");
         }
         (status, self.text())
@@ -166,7 +198,7 @@ impl ControlPlane {
 
     /// How many lines were logged so far: a mark for [`ControlPlane::line_after`].
     pub fn mark(&self) -> usize {
-        self.log.lines.lock().unwrap().len()
+        self.log.count()
     }
 
     /// Waits for a log line after `mark` that holds all of `parts`; returns it.
@@ -176,28 +208,17 @@ impl ControlPlane {
 
     /// As [`ControlPlane::line_after`], for what has a reason to take longer than anything else; the caller says which.
     pub fn line_within(&self, limit: Duration, mark: usize, parts: &[&str]) -> String {
-        let start = Instant::now();
-        let mut lines = self.log.lines.lock().unwrap();
-        loop {
-            let found = lines.iter().skip(mark).find(|line| parts.iter().all(|part| line.contains(part)));
-            if let Some(line) = found {
-                return line.clone();
-            }
-            let left = limit.checked_sub(start.elapsed()).unwrap_or_else(|| {
-                panic!("no line with {parts:?} after line {mark} in:\n{}", lines.join("\n"));
-            });
-            lines = self.log.more.wait_timeout(lines, left.min(Duration::from_millis(200))).unwrap().0;
-        }
+        self.log.wait_for(limit, mark, parts)
     }
 
     /// Whether a line after `mark` holds all of `parts` now.
     pub fn logged_after(&self, mark: usize, parts: &[&str]) -> bool {
-        self.log.lines.lock().unwrap().iter().skip(mark).any(|line| parts.iter().all(|part| line.contains(part)))
+        self.log.find(mark, parts).is_some()
     }
 
     /// The whole log so far.
     pub fn text(&self) -> String {
-        self.log.lines.lock().unwrap().join("\n")
+        self.log.text()
     }
 
     /// Waits until the program listens for `what` (http, https, kds, diagnostics); returns the address.
@@ -207,11 +228,7 @@ impl ControlPlane {
     }
 
     fn listening(&self, what: &str) -> Option<SocketAddr> {
-        let lines = self.log.lines.lock().unwrap();
-        lines
-            .iter()
-            .find(|line| line.contains("listening") && line.contains(&format!("\"{what}\"")))
-            .and_then(|line| address_in(line))
+        address_in(&self.log.find(0, &["listening", &format!("\"{what}\"")])?)
     }
 }
 
@@ -221,8 +238,23 @@ impl Drop for ControlPlane {
             no_secret_in(&self.earlier);
             no_secret_in(&self.text());
         }
-        let _already_dead = self.child.kill();
-        let _status = self.child.wait();
+        if let Run::Process { child, .. } = &mut self.run {
+            let _already_dead = child.kill();
+            let _status = child.wait();
+        }
+    }
+}
+
+const NO_PROCESS: &str = "this control plane runs inside the test: take a whole program";
+
+fn ended_in_time(child: &mut Child, log: &Log) -> ExitStatus {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("wait for the program") {
+            return status;
+        }
+        assert!(start.elapsed() < LIMIT, "the program does not end:\n{}", log.text());
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -239,7 +271,7 @@ fn address_in(line: &str) -> Option<SocketAddr> {
     rest.split_once('"')?.0.parse().ok()
 }
 
-fn spawn(exe: &Path, settings: &BTreeMap<String, String>, arguments: &[String]) -> (Child, Arc<Log>, JoinHandle<()>) {
+fn spawn(exe: &Path, settings: &BTreeMap<String, String>, arguments: &[String], log: &Arc<Log>) -> Run {
     let mut child = Command::new(exe)
         .args(arguments)
         .env_clear()
@@ -250,16 +282,14 @@ fn spawn(exe: &Path, settings: &BTreeMap<String, String>, arguments: &[String]) 
         .spawn()
         .unwrap_or_else(|error| panic!("start {}: {error}", exe.display()));
     let stderr = child.stderr.take().expect("stderr is piped");
-    let log = Arc::new(Log::default());
-    let filling = Arc::clone(&log);
+    let filling = Arc::clone(log);
     let reader = std::thread::spawn(move || {
         for line in BufReader::new(stderr).lines() {
             let Ok(line) = line else { break };
-            filling.lines.lock().unwrap().push(line);
-            filling.more.notify_all();
+            filling.push(line);
         }
     });
-    (child, log, reader)
+    Run::Process { child, reader: Some(reader) }
 }
 
 /// Runs `kumactl` with a home of its own.

@@ -10,8 +10,9 @@ mod file;
 mod levels;
 mod loggers;
 
-use std::{io::Write as _, path::PathBuf, sync::Mutex};
+use std::{io::Write, path::PathBuf, sync::Mutex};
 
+use tracing::Dispatch;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use self::console::Sink;
@@ -54,6 +55,14 @@ impl Log {
         let layer = console::layer(log.clone(), Clock::system(), sink);
         tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer))?;
         Ok(log)
+    }
+
+    /// Makes the log of one of many control planes in a process, and what writes to it: the default dispatcher of the
+    /// threads that run this control plane. Lines of other threads, as the writer of a file store, do not come here.
+    pub fn of_threads(sink: impl Write + Send + 'static, verbosity: Verbosity) -> (Self, Dispatch) {
+        let log = Self { levels: Levels::new(verbosity), lines: LogLines::default() };
+        let layer = console::layer(log.clone(), Clock::system(), Sink::Given(Mutex::new(Box::new(sink))));
+        (log, Dispatch::new(tracing_subscriber::registry().with(layer)))
     }
 
     /// Returns a log that nobody reads, for control planes inside tests.

@@ -47,7 +47,7 @@ const SCENARIOS: [(&str, Scenario); 9] = [
 #[test]
 fn zones_behind_a_bad_network_converge_and_a_healthy_one_notices_nothing() {
     let seed = seed(SEED);
-    let world = World::new(&[]);
+    let world = World::of_programs(&[]);
     let healthy = world.connected_zone("healthy");
     let mut writer = Writer::of_global(world.http(), seed);
     trial::plant_canaries(&mut writer);
@@ -170,7 +170,7 @@ fn zone_restart(trial: &mut Trial<'_>, restart: fn(&mut ControlPlane)) {
 #[test]
 fn a_global_that_restarts_under_load_converges() {
     let seed = seed(SEED);
-    let mut world = World::new(&[]);
+    let mut world = World::of_programs(&[]);
     let zones = ["west", "east"].map(|name| (name, world.connected_zone(name)));
     let mut writer = Writer::of_global(world.http(), seed);
     trial::plant_canaries(&mut writer);

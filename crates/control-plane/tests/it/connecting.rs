@@ -11,7 +11,7 @@ use wire::{
 
 use crate::{
     broken_peers::{DOWN, UP, open, peer},
-    played_zone::{Played, json, names, open_world, open_world_with, proto, run, seen, sent},
+    played_zone::{Played, json, names, open_program, open_world, open_world_with, proto, run, seen, sent},
     world::{World, wait_for, wait_gone},
 };
 
@@ -290,7 +290,7 @@ fn what_a_zone_reported_stays_when_it_is_gone() {
 
 #[test]
 fn a_crash_leaves_no_open_subscription() {
-    let mut world = open_world();
+    let mut world = open_program();
     run(async {
         let mut down = Played::new("west").down(&world).await;
         down.first("Mesh").await;

@@ -41,7 +41,7 @@ fn a_policy_reaches_every_zone_and_goes_again() {
 
 #[test]
 fn what_was_answered_survives_a_crash_of_global() {
-    let mut world = World::new(&[]);
+    let mut world = World::of_programs(&[]);
     let west = world.connected_zone("west");
     let keys = || client::get(world.http(), "/global-secrets");
     let before = keys();

@@ -96,7 +96,7 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        let world = World::new(&[FLUSH]);
+        let world = World::of_programs(&[FLUSH]);
         let folder = tempfile::tempdir().unwrap();
         let exe = std::path::Path::new(KUMA_CP).with_file_name("kumactl");
         let player = Player::new(exe, folder.path());
@@ -195,7 +195,7 @@ impl Stage {
 
     /// A zone of a global that has nothing else.
     fn federate(&mut self) {
-        self.world = World::new(&[FLUSH]);
+        self.world = World::of_programs(&[FLUSH]);
         self.point_at_global();
         let zone = start_zone_1(&self.world);
         wait_for(zone.address("http"), "/meshes/default");

@@ -20,7 +20,7 @@ use self::{
     zone::{FEATURES_OF_2_14, GoodZone, first_with, kinds},
 };
 use crate::{
-    broken_peers::{DOWN, UP, open, peer, plain_world, run},
+    broken_peers::{DOWN, UP, open, peer, plain_program, run},
     world::World,
 };
 
@@ -54,7 +54,7 @@ fn stays_within(world: &World, mib: u64, what: &str, happens: impl FnOnce()) {
 
 #[test]
 fn a_zone_that_never_acknowledges_gets_one_response_a_kind_and_holds_nobody_up() {
-    let world = plain_world();
+    let world = plain_program();
     let good = GoodZone::start(&world, "good");
     changes_reach(&good, &world, 50);
     let token = world.token("silent");
@@ -86,7 +86,7 @@ fn a_zone_that_never_acknowledges_gets_one_response_a_kind_and_holds_nobody_up()
 
 #[test]
 fn zones_that_read_a_byte_a_second_hold_nobody_up() {
-    let world = plain_world();
+    let world = plain_program();
     let good = GoodZone::start(&world, "good");
     changes_reach(&good, &world, 50);
     let tokens = [0, 1, 2, 3].map(|number| world.token(&format!("slow-{number}")));
@@ -112,7 +112,7 @@ fn zones_that_read_a_byte_a_second_hold_nobody_up() {
 
 #[test]
 fn a_message_that_inflates_beyond_the_limit_ends_its_stream_only() {
-    let world = plain_world();
+    let world = plain_program();
     let good = GoodZone::start(&world, "good");
     let token = world.token("bomber");
     let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
@@ -154,7 +154,7 @@ fn a_message_that_inflates_beyond_the_limit_ends_its_stream_only() {
 
 #[test]
 fn a_message_full_of_empty_parts_does_not_fill_the_memory() {
-    let world = plain_world();
+    let world = plain_program();
     let good = GoodZone::start(&world, "good");
     let token = world.token("hollow");
     // Tag and length 0: two bytes on the wire, up to a hundred in memory. 10 MiB of them are half a GiB.

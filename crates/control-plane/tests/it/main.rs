@@ -18,9 +18,13 @@ mod export_and_apply;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod file_lengths;
+#[cfg(test)]
 mod full_disk;
 #[cfg(test)]
 mod global_takes_in;
+#[cfg(test)]
+mod inside;
 #[cfg(test)]
 mod kds_replay_global;
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Globals of 2.9 to 2.14, and broken ones, against our zone (contract: kds 11.2, 11.3, 13). Long because these are many
-//! small scenes with one stage.
+//! Globals of 2.9 to 2.14, and broken ones, against our zone (contract: kds 11.2, 11.3, 13). Longer than usual because
+//! these are many small scenes with one stage, and documents name them by this file.
 
 use std::collections::BTreeSet;
 

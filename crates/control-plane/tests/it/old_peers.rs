@@ -1,4 +1,5 @@
 //! Zones of 2.9 to 2.14 against our global: what they say of themselves, how they name and answer (contract: kds 11.1).
+//! Longer than usual because these are many small scenes with one stage, and documents name them by this file.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

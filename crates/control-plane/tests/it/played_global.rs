@@ -20,8 +20,9 @@ use wire::envoy::{
 use crate::{
     broken_peers::{DOWN, UP},
     connecting::ADMIN,
+    inside,
     played_zone::{proto, sent},
-    world::{KUMA_CP, text},
+    world::text,
 };
 
 pub(crate) const PING: &str = "/kuma.mesh.v1alpha1.GlobalKDSService/HealthCheck";
@@ -48,7 +49,7 @@ impl Played {
             ("KUMA_GENERAL_RESILIENT_COMPONENT_MAX_BACKOFF", "500ms"),
         ];
         all.extend_from_slice(settings);
-        let zone = ControlPlane::start(KUMA_CP, &all, &[]);
+        let zone = ControlPlane::inside(inside::begin, &all);
         Self { server, zone, _folder: folder }
     }
 

@@ -25,9 +25,16 @@ pub(crate) fn open_world() -> World {
 }
 
 pub(crate) fn open_world_with(settings: &[(&str, &str)]) -> World {
-    let open = [("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "none"), ("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "false")];
-    World::new(&[&open[..], settings].concat())
+    World::new(&[OPEN, settings].concat())
 }
+
+/// The same as a program, which can crash.
+pub(crate) fn open_program() -> World {
+    World::of_programs(OPEN)
+}
+
+const OPEN: &[(&str, &str)] =
+    &[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "none"), ("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "false")];
 
 /// These tests ask over REST while their streams stand, so the streams run in threads of their own.
 pub(crate) fn run(test: impl Future<Output = ()>) {

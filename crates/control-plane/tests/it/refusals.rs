@@ -63,7 +63,7 @@ fn another_authority_or_host_name_is_refused_and_gets_no_token() {
 
 #[test]
 fn a_token_never_goes_over_plain_text() {
-    let world = World::new(&[]);
+    let world = World::of_programs(&[]);
     let token = world.token_file("west");
     let zone = world.zone(
         "west",

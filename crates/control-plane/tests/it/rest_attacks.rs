@@ -66,7 +66,7 @@ fn who(address: SocketAddr, head: &str) -> String {
 
 #[test]
 fn who_may_not_write_holds_no_memory_and_no_connection() {
-    let world = World::new(&[]);
+    let world = World::of_programs(&[]);
     let address = world.http();
     let before = world.global.peak_kib();
     // Each promises 32 MiB and sends a megabyte of it.
@@ -150,7 +150,7 @@ fn what_a_proxy_leaves_behind_makes_nobody_an_administrator() {
 
 #[test]
 fn readers_who_do_not_read_share_a_bounded_memory() {
-    let world = World::new(&[]);
+    let world = World::of_programs(&[]);
     let address = world.http();
     let format = "x".repeat(2 * 1024 * 1024);
     for number in 0..12 {

@@ -9,7 +9,7 @@ const DOWN: &str = "/kuma.mesh.v1alpha1.KDSSyncService/GlobalToZoneSync";
 
 #[test]
 fn a_stopping_global_tells_its_zones_and_ends_with_success() {
-    let mut world = World::new(&[("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "false")]);
+    let mut world = World::of_programs(&[("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "false")]);
     let token = world.token("west");
     let address = world.global.address("kds");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -32,7 +32,7 @@ fn a_stopping_global_tells_its_zones_and_ends_with_success() {
 
 #[test]
 fn a_zone_comes_back_by_itself_after_a_restart_of_global() {
-    let mut world = World::new(&[]);
+    let mut world = World::of_programs(&[]);
     let west = world.connected_zone("west");
     let mark = west.mark();
     world.global.restart();
@@ -43,7 +43,7 @@ fn a_zone_comes_back_by_itself_after_a_restart_of_global() {
 
 #[test]
 fn a_second_process_on_one_work_directory_names_the_first() {
-    let world = World::new(&[]);
+    let world = World::of_programs(&[]);
     let work = text(&world.path("global"));
     let second = ControlPlane::start(KUMA_CP, &[("KUMA_MODE", "global"), ("KUMA_GENERAL_WORK_DIR", &work)], &[]);
     let (status, log) = second.ended();

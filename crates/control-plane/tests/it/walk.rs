@@ -6,7 +6,7 @@ use crate::world::{KUMA_CP, World, decode};
 
 #[test]
 fn the_documented_walk_works_as_it_is_written() {
-    let mut world = World::new(&[("KMESH_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "cpToken")]);
+    let mut world = World::of_programs(&[("KMESH_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "cpToken")]);
 
     // Check the signing key.
     let secrets = world.kumactl.ok(&["get", "global-secrets"], "");

@@ -1,4 +1,6 @@
-//! A global and its zones as real processes on loopback, with kumactl beside them.
+//! A global and its zones on loopback, inside the test or as programs, with kumactl beside them.
+
+mod first_start;
 
 use std::{
     net::SocketAddr,
@@ -13,43 +15,59 @@ use testkit::{
     program::{ControlPlane, Kumactl, eventually},
 };
 
+use crate::inside;
+
 pub(crate) const KUMA_CP: &str = env!("CARGO_BIN_EXE_kuma-cp");
 
 /// A store with a million resources, tried by hand, takes longer to read than anything else that a test waits for.
 const READ_WITHIN: Duration = Duration::from_secs(300);
 
 /// A folder for everything, a running global, and kumactl pointed at it.
+///
+/// Control planes run inside the test ([`World::new`]), but where what is tried is a property of a process: memory, open
+/// files, crash, signal, exit, lines of the store's own thread. Those tests take [`World::of_programs`].
 pub(crate) struct World {
+    programs: bool,
     pub(crate) folder: TempDir,
     pub(crate) global: ControlPlane,
     pub(crate) kumactl: Kumactl,
 }
 
 impl World {
-    /// Starts a global with these settings beside the usual ones.
+    /// Starts a global inside the test with these settings beside the usual ones. It finds what a first start made.
     pub(crate) fn new(settings: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        first_start::copy_to(&folder.path().join("global"));
+        Self::started(folder, settings, None)
+    }
+
+    /// Starts a global as a program in an empty folder; its zones are programs, too.
+    pub(crate) fn of_programs(settings: &[(&str, &str)]) -> Self {
         Self::in_folder(tempfile::tempdir().unwrap(), settings)
     }
 
-    /// Starts a global in a folder that may hold a store already, in `global/global.db`.
+    /// Starts the program in a folder that may hold a store already, in `global/global.db`.
     pub(crate) fn in_folder(folder: TempDir, settings: &[(&str, &str)]) -> Self {
-        Self::started(folder, settings, KUMA_CP, &[])
+        Self::started(folder, settings, Some((KUMA_CP, &[])))
     }
 
-    /// Starts a global that may have so many files open, and no more.
+    /// Starts a program that may have so many files open, and no more.
     pub(crate) fn with_files(files: u32, settings: &[(&str, &str)]) -> Self {
         let limited = format!("ulimit -n {files}; exec '{KUMA_CP}' run");
-        Self::started(tempfile::tempdir().unwrap(), settings, "/bin/sh", &["-c", &limited])
+        Self::started(tempfile::tempdir().unwrap(), settings, Some(("/bin/sh", &["-c", &limited])))
     }
 
-    fn started(folder: TempDir, settings: &[(&str, &str)], exe: &str, arguments: &[&str]) -> Self {
+    fn started(folder: TempDir, settings: &[(&str, &str)], program: Option<(&str, &[&str])>) -> Self {
         let work = folder.path().join("global");
         let mut all = vec![("KUMA_MODE", "global"), ("KUMA_GENERAL_WORK_DIR", work.to_str().unwrap())];
         all.extend_from_slice(settings);
-        let global = ControlPlane::start(exe, &all, arguments);
+        let global = match program {
+            Some((exe, arguments)) => ControlPlane::start(exe, &all, arguments),
+            None => ControlPlane::inside(inside::begin, &all),
+        };
         global.line_within(READ_WITHIN, 0, &["listening", "\"http\""]);
         let kumactl = Kumactl::beside(KUMA_CP, folder.path());
-        let world = Self { folder, global, kumactl };
+        let world = Self { programs: program.is_some(), folder, global, kumactl };
         let address = format!("http://{}", world.http());
         world
             .kumactl
@@ -117,7 +135,7 @@ impl World {
             ("KUMA_GENERAL_RESILIENT_COMPONENT_MAX_BACKOFF", "500ms"),
         ];
         all.extend_from_slice(settings);
-        ControlPlane::start(KUMA_CP, &all, &[])
+        if self.programs { ControlPlane::start(KUMA_CP, &all, &[]) } else { ControlPlane::inside(inside::begin, &all) }
     }
 
     /// Starts a zone with a fresh token in a file and waits until it is Online.

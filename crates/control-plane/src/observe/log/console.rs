@@ -1,7 +1,7 @@
 //! The layer that writes lines. Others can stand beside it: what it does not show, it hides from itself alone.
 
 use std::{
-    io::Write as _,
+    io::Write,
     sync::{Mutex, PoisonError},
 };
 
@@ -30,6 +30,8 @@ pub(super) enum Sink {
     Stderr,
     /// A file that is rotated.
     File(Mutex<file::Rotated>),
+    /// Whatever who made the log gave, a line at a time.
+    Given(Mutex<Box<dyn Write + Send>>),
 }
 
 /// Returns the layer, with its filter.
@@ -105,6 +107,10 @@ where
                 let _broken_pipe = std::io::stderr().lock().write_all(line.as_bytes());
             }
             Sink::File(file) => file.lock().unwrap_or_else(PoisonError::into_inner).write(&line),
+            Sink::Given(given) => {
+                let mut given = given.lock().unwrap_or_else(PoisonError::into_inner);
+                let _broken_pipe = given.write_all(line.as_bytes());
+            }
         }
     }
 }

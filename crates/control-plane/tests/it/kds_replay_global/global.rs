@@ -67,6 +67,8 @@ impl Global {
     /// A connection to the KDS port.
     pub(crate) async fn connect(&self) -> Peer {
         let tcp = TcpStream::connect(self.kds()).await.unwrap();
+        // As every real zone has it.
+        tcp.set_nodelay(true).unwrap();
         match self.way {
             Way::Recorded => Peer::over(tcp).await,
             Way::Authenticated => {

@@ -129,7 +129,7 @@ fn a_kind_that_does_not_fit_is_not_sent_and_the_others_are() {
 
 #[test]
 fn a_zone_may_report_many_resources_in_one_message() {
-    let world = World::new(PLAIN);
+    let world = World::of_programs(PLAIN);
     let good = GoodZone::start(&world, "good");
     let token = world.token("large");
     let proxy = json!({"networking": {"address": "10.0.0.1", "inbound": [{"port": 80}]}});
