@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     access::{Denied, Permit, TokenKind},
     clock::Clock,
-    keys::Keys,
+    keys::{Keys, KeysBehind},
     observe::shown,
 };
 
@@ -64,6 +64,9 @@ pub(crate) enum NotIssued {
     /// Tokens of this kind are not issued here.
     #[error("issuing tokens using the control plane is disabled.")]
     Off,
+    /// It is not known here whether the key that would sign is still good.
+    #[error(transparent)]
+    KeysBehind(#[from] KeysBehind),
     /// There is no key for it, or no token can say what was ordered.
     #[error(transparent)]
     Failed(#[from] IssueError),
@@ -99,7 +102,7 @@ impl Issuer {
         if order.lets_control_planes_in() && !self.issuers.has(TokenKind::ControlPlane) {
             return Err(NotIssued::Off);
         }
-        let token = order.sign(&self.keys.ring(), self.clock.now(), Uuid::new_v4())?;
+        let token = order.sign(&*self.keys.to_admit()?, self.clock.now(), Uuid::new_v4())?;
         let (key, expires) = (token.key().to_string(), token.expires_at());
         let expires = expires.map_or_else(|| "never".to_owned(), |expires| expires.to_string());
         let caller = permit.caller().to_string();

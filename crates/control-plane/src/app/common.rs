@@ -260,7 +260,6 @@ pub(super) fn listening(what: &str, listener: &TcpListener) -> anyhow::Result<So
     Ok(address)
 }
 
-/// The name of this machine, as far as it says.
 /// Returns the certificate that this control plane made for itself, and makes it where there is none.
 async fn own_certificate(folder: &Path, store: &dyn ResourceStore, now: Timestamp) -> anyhow::Result<PairFiles> {
     let was_there = SELF_SIGNED_FILES.iter().all(|name| folder.join(name).exists());
@@ -276,6 +275,7 @@ async fn own_certificate(folder: &Path, store: &dyn ResourceStore, now: Timestam
     Ok(files)
 }
 
+/// The name of this machine, as far as it says.
 fn hostname() -> String {
     let read = files::read_text(Path::new("/proc/sys/kernel/hostname"), files::TOKEN)
         .or_else(|_none| files::read_text(Path::new("/etc/hostname"), files::TOKEN))

@@ -97,3 +97,15 @@ async fn an_issuer_that_is_off_issues_nothing_that_does_the_same() {
     assert!(off(&control_plane()) && off(&zone(&[Scope::Cp])));
     assert!(!off(&zone(&[Scope::Ingress])) && !off(&user()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_signed_with_a_key_that_may_be_gone() {
+    let store = store::testing::Database::new().instance();
+    let shared: Arc<dyn store::ResourceStore> = Arc::new(store.clone());
+    let keys = Keys::start(&shared, &crate::tasks::Tasks::new()).await.unwrap();
+    let issuer = Issuer::new(keys, Clock::starting_at(Timestamp::UNIX_EPOCH), Issuers::default());
+    assert!(matches!(issuer.issue(&of_admin(), &control_plane()), Err(NotIssued::Failed(_))), "there is no key");
+    store.fall_behind();
+    tokio::time::sleep(crate::keys::LONGEST_BEHIND).await;
+    assert!(matches!(issuer.issue(&of_admin(), &control_plane()), Err(NotIssued::KeysBehind(_))));
+}

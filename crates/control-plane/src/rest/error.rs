@@ -88,6 +88,7 @@ impl From<NotIssued> for ApiError {
         match error {
             NotIssued::Denied(denied) => Self::Denied(denied),
             NotIssued::Off => Self::IssuerOff,
+            NotIssued::KeysBehind(behind) => Self::KeysBehind(behind),
             NotIssued::Failed(
                 problem @ (IssueError::BadValidity { .. } | IssueError::NoName | IssueError::TooLong),
             ) => {
