@@ -27,18 +27,16 @@ mod self_signed;
 mod tests;
 mod trust;
 
-pub use client_auth::ClientCerts;
+pub(crate) use client_auth::ClientCerts;
 pub use error::TlsError;
-pub use explain::HandshakeProblem;
-pub use files::FileChanges;
-pub use identity::ServerIdentity;
-pub use protocols::Protocols;
-pub use reloaded::Reload;
-pub use self_signed::{PairFiles, SELF_SIGNED_FILES, self_signed};
-pub use trust::{ClientTrust, InsecureTrust};
+pub(crate) use identity::ServerIdentity;
+pub(crate) use protocols::Protocols;
+pub(crate) use self_signed::{PairFiles, SELF_SIGNED_FILES, self_signed};
+pub use trust::ClientTrust;
+pub(crate) use trust::InsecureTrust;
 
 // The crate, not the module of that name, whose own name is that of its logger.
-pub use ::trust::provider;
+pub(crate) use ::trust::provider;
 
 /// Which application protocol is offered in the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -26,7 +26,7 @@ use crate::tasks::Tasks;
 
 /// What a listener asks of its clients.
 #[derive(Clone, Debug)]
-pub enum ClientCerts {
+pub(crate) enum ClientCerts {
     /// Nothing.
     Ignore,
     /// A certificate that one of these CAs signed.
@@ -35,7 +35,7 @@ pub enum ClientCerts {
 
 impl ClientCerts {
     /// Demands certificates signed by a CA of `file`, which is read again when it changes.
-    pub fn require(file: impl Into<PathBuf>, tasks: &Tasks) -> Result<Self, TlsError> {
+    pub(crate) fn require(file: impl Into<PathBuf>, tasks: &Tasks) -> Result<Self, TlsError> {
         let roots = Reloaded::load(CaFile(file.into()))?;
         roots.watch(tasks);
         Ok(Self::Require(Arc::new(ClientRoots(roots))))
@@ -43,7 +43,7 @@ impl ClientCerts {
 }
 
 /// The CAs whose clients are let in.
-pub struct ClientRoots(Arc<Reloaded<CaFile>>);
+pub(crate) struct ClientRoots(Arc<Reloaded<CaFile>>);
 
 struct CaFile(PathBuf);
 

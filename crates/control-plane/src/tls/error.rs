@@ -107,7 +107,7 @@ pub enum TlsError {
 
 impl TlsError {
     /// Returns the whole chain of causes in one line, for a log field.
-    pub fn chain(&self) -> String {
+    pub(crate) fn chain(&self) -> String {
         causes::on_one_line(self)
     }
 }

@@ -10,7 +10,7 @@ use trust::CaAsServer;
 
 /// Why a handshake failed. The texts say what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum HandshakeProblem {
+pub(crate) enum HandshakeProblem {
     /// Nobody we believe signed the certificate.
     #[error(
         "x509: certificate of `{host}` is signed by an unknown authority: put the CA that signed it, or the \

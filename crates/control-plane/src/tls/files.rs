@@ -19,7 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const SETTLE: Duration = Duration::from_millis(200);
 
 /// Resolves whenever some files may have changed.
-pub struct FileChanges {
+pub(crate) struct FileChanges {
     files: Vec<PathBuf>,
     seen: Vec<Option<Stamp>>,
     looks: Interval,
@@ -54,7 +54,7 @@ impl Stamp {
 
 impl FileChanges {
     /// Watches `files`; looks again at least as often as `at_least` says.
-    pub fn of<P: AsRef<Path>>(files: &[P], at_least: Duration) -> Self {
+    pub(crate) fn of<P: AsRef<Path>>(files: &[P], at_least: Duration) -> Self {
         let files: Vec<PathBuf> = files.iter().map(|file| file.as_ref().to_path_buf()).collect();
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -63,7 +63,7 @@ impl FileChanges {
     }
 
     /// Waits until it is worth looking again. Cancel safe.
-    pub async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         while !self.changed {
             self.looks.tick().await;
             if self.last.elapsed() >= self.at_least {

@@ -13,37 +13,39 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
 use super::{
-    Alpn, ClientCerts, PairFiles, Protocols, Reload, TlsError, pem, provider,
+    Alpn, ClientCerts, PairFiles, Protocols, TlsError, pem, provider,
     reloaded::{Reloaded, Source},
 };
 use crate::tasks::Tasks;
 
 /// The certificate and key of a listener. Handshakes take what is current; connections that are up stay up.
-pub struct ServerIdentity(Arc<Reloaded<PairFiles>>);
+pub(crate) struct ServerIdentity(Arc<Reloaded<PairFiles>>);
 
 impl ServerIdentity {
     /// Reads the pair; certificate and key must belong together.
-    pub fn load(files: &PairFiles) -> Result<Arc<Self>, TlsError> {
+    pub(crate) fn load(files: &PairFiles) -> Result<Arc<Self>, TlsError> {
         Ok(Arc::new(Self(Reloaded::load(files.clone())?)))
     }
 
     /// Starts the task that reads the pair again when its files change.
-    pub fn watch(&self, tasks: &Tasks) {
+    pub(crate) fn watch(&self, tasks: &Tasks) {
         self.0.watch(tasks);
     }
 
-    /// Reads the pair again now; logs what that did.
-    pub fn reload(&self) -> Reload {
+    /// Reads the pair again now.
+    #[cfg(test)]
+    pub(super) fn reload(&self) -> super::reloaded::Reload {
         self.0.reload()
     }
 
     /// Returns when the certificate in use ends.
-    pub fn expires_at(&self) -> Option<Timestamp> {
+    #[cfg(test)]
+    pub(super) fn expires_at(&self) -> Option<Timestamp> {
         expires_at(&self.0.current())
     }
 
     /// Returns the configuration of a listener that shows this identity, now and after reloads.
-    pub fn server_config(
+    pub(crate) fn server_config(
         self: &Arc<Self>,
         alpn: Alpn,
         protocols: &Protocols,

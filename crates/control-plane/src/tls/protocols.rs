@@ -12,7 +12,7 @@ use super::TlsError;
 
 /// TLS versions and cipher suites.
 #[derive(Clone, Debug)]
-pub struct Protocols {
+pub(crate) struct Protocols {
     versions: Vec<&'static SupportedProtocolVersion>,
     /// Suites of TLS 1.2 that are left; all when absent. Suites of TLS 1.3 are not configurable, as with Go's TLS.
     suites: Option<Vec<CipherSuite>>,
@@ -26,7 +26,7 @@ impl Default for Protocols {
 
 impl Protocols {
     /// Parses version names (`TLSv1_2`, `TLSv1_3`; empty means no limit) and suite names (none means all).
-    pub fn parse(min: &str, max: &str, suites: &[String]) -> Result<Self, TlsError> {
+    pub(crate) fn parse(min: &str, max: &str, suites: &[String]) -> Result<Self, TlsError> {
         let lowest = if min.is_empty() { &TLS12 } else { version(min)? };
         let highest = if max.is_empty() { &TLS13 } else { version(max)? };
         let mut versions: Vec<_> = [&TLS12, &TLS13]

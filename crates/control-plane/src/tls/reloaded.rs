@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::{FileChanges, TlsError, pem};
+use super::{TlsError, files::FileChanges, pem};
 use crate::tasks::{OnError, Tasks};
 
 /// Files are read again this often even if they look unchanged.
@@ -55,13 +55,13 @@ enum Seen {
 
 /// What reading the files again did.
 #[derive(Debug)]
-pub enum Reload {
+pub(crate) enum Reload {
     /// The files say what they said when they were read last.
     Same,
     /// New handshakes use the new content.
     Replaced,
     /// The new content is no good; the old one stays in force.
-    Kept(TlsError),
+    Kept,
 }
 
 impl<S: Source> Reloaded<S> {
@@ -115,7 +115,7 @@ impl<S: Source> Reloaded<S> {
             }
             Err(error) => {
                 self.source.tell_kept(&error);
-                Reload::Kept(error)
+                Reload::Kept
             }
         }
     }

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::{TlsError, machine};
 
 /// The files of the certificate that a control plane makes for itself, in its work folder.
-pub const SELF_SIGNED_FILES: [&str; 2] = [CERT_FILE, KEY_FILE];
+pub(crate) const SELF_SIGNED_FILES: [&str; 2] = [CERT_FILE, KEY_FILE];
 const CERT_FILE: &str = "kuma-cp.crt";
 const COMMON_NAME: &str = "kuma-cp";
 const KEY_FILE: &str = "kuma-cp.key";
@@ -29,17 +29,17 @@ const TEN_YEARS: u64 = 10 * 365 * 24 * 60 * 60;
 
 /// Where a certificate and its key lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PairFiles {
+pub(crate) struct PairFiles {
     /// The certificate, PEM, with what signed it below.
-    pub cert: PathBuf,
+    pub(crate) cert: PathBuf,
     /// Its private key, PEM.
-    pub key: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 /// Returns the pair `kuma-cp.crt` and `kuma-cp.key` of the work directory; makes it if one of the two is missing or empty.
 ///
 /// The certificate names this machine, `localhost`, all addresses and `also`.
-pub fn self_signed(dir: &Path, also: &[String], now: Timestamp) -> Result<PairFiles, TlsError> {
+pub(crate) fn self_signed(dir: &Path, also: &[String], now: Timestamp) -> Result<PairFiles, TlsError> {
     crate::files::check_folder(dir).map_err(|source| TlsError::Read { path: dir.to_path_buf(), source })?;
     let files = PairFiles { cert: dir.join(CERT_FILE), key: dir.join(KEY_FILE) };
     if is_filled(&files.cert)? && is_filled(&files.key)? {

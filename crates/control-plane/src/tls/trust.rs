@@ -19,7 +19,9 @@ use trust::{Anybody, Roots, Verifier};
 use zeroize::Zeroizing;
 
 use super::{
-    Alpn, HandshakeProblem, Reload, TlsError, pem, provider,
+    Alpn, TlsError,
+    explain::HandshakeProblem,
+    pem, provider,
     reloaded::{Reloaded, Source},
 };
 use crate::{clock::Clock, tasks::Tasks};
@@ -46,7 +48,7 @@ impl ClientTrust {
     }
 
     /// Believes whom this machine believes. Read once: a new system CA needs a restart.
-    pub fn system(clock: Clock) -> Result<Arc<Self>, TlsError> {
+    pub(crate) fn system(clock: Clock) -> Result<Arc<Self>, TlsError> {
         let found = rustls_native_certs::load_native_certs();
         let roots = Roots::of_system(found.certs).map_err(|_empty| TlsError::NoSystemRoots)?;
         if roots.is_empty() {
@@ -56,17 +58,18 @@ impl ClientTrust {
     }
 
     /// Starts the task that reads the root file again when it changes.
-    pub fn watch(&self, tasks: &Tasks) {
+    pub(crate) fn watch(&self, tasks: &Tasks) {
         if let Believed::File(file) = &self.believed {
             file.watch(tasks);
         }
     }
 
-    /// Reads the root file again now; logs what that did.
-    pub fn reload(&self) -> Reload {
+    /// Reads the root file again now.
+    #[cfg(test)]
+    pub(super) fn reload(&self) -> super::reloaded::Reload {
         match &self.believed {
             Believed::File(file) => file.reload(),
-            Believed::System(_) => Reload::Same,
+            Believed::System(_) => super::reloaded::Reload::Same,
         }
     }
 
@@ -77,7 +80,7 @@ impl ClientTrust {
     }
 
     /// Tells why a handshake with `host` failed, and what an operator can do about it.
-    pub fn explain(&self, host: &str, error: &(dyn Error + 'static)) -> HandshakeProblem {
+    pub(crate) fn explain(&self, host: &str, error: &(dyn Error + 'static)) -> HandshakeProblem {
         HandshakeProblem::of(host, self.believed.file(), error)
     }
 }
@@ -137,15 +140,15 @@ impl fmt::Debug for ClientTrust {
 ///
 /// A type of its own, so that it cannot be used by mistake. Whoever dials with it logs a warning each time.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct InsecureTrust;
+pub(crate) struct InsecureTrust;
 
 impl InsecureTrust {
     /// What to warn with at each connect.
-    pub const WARNING: &'static str =
+    pub(crate) const WARNING: &'static str =
         "insecure: the certificate of the global control plane is not verified (tlsSkipVerify)";
 
     /// Returns the configuration for dialling without verification.
-    pub fn client_config(self, alpn: Alpn, clock: Clock) -> Result<Arc<ClientConfig>, TlsError> {
+    pub(crate) fn client_config(self, alpn: Alpn, clock: Clock) -> Result<Arc<ClientConfig>, TlsError> {
         config(alpn, Arc::new(Anybody::new()), clock)
     }
 }
