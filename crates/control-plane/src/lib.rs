@@ -16,5 +16,5 @@ pub mod observe;
 pub mod resources;
 pub mod rest;
 mod tasks;
-mod tls;
+pub mod tls;
 pub mod zones;

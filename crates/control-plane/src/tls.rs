@@ -28,18 +28,19 @@ mod tests;
 mod trust;
 
 pub(crate) use client_auth::ClientCerts;
-pub(crate) use error::TlsError;
+pub use error::TlsError;
 pub(crate) use identity::ServerIdentity;
 pub(crate) use protocols::Protocols;
 pub(crate) use self_signed::{PairFiles, SELF_SIGNED_FILES, self_signed};
-pub(crate) use trust::{ClientTrust, InsecureTrust};
+pub use trust::ClientTrust;
+pub(crate) use trust::InsecureTrust;
 
 // The crate, not the module of that name, whose own name is that of its logger.
 pub(crate) use ::trust::provider;
 
 /// Which application protocol is offered in the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Alpn {
+pub enum Alpn {
     /// HTTP/2, which gRPC clients demand.
     H2,
     /// No offer; the REST listener speaks HTTP/1.1 alone.
