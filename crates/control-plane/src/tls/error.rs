@@ -8,7 +8,7 @@ use thiserror::Error;
 
 /// Why certificates, keys or settings of TLS cannot be used.
 #[derive(Debug, Error)]
-pub(crate) enum TlsError {
+pub enum TlsError {
     /// A file cannot be read.
     #[error("cannot read `{}`", path.display())]
     Read {

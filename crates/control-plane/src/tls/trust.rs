@@ -27,7 +27,7 @@ use super::{
 use crate::{clock::Clock, tasks::Tasks};
 
 /// Whom we believe when we dial. Handshakes ask what is current.
-pub(crate) struct ClientTrust {
+pub struct ClientTrust {
     believed: Believed,
     clock: Clock,
 }
@@ -42,7 +42,7 @@ struct RootFile(PathBuf);
 
 impl ClientTrust {
     /// Believes the certificates of a PEM file: servers that show one of them, and servers that one of them signed.
-    pub(crate) fn from_file(file: impl Into<PathBuf>, clock: Clock) -> Result<Arc<Self>, TlsError> {
+    pub fn from_file(file: impl Into<PathBuf>, clock: Clock) -> Result<Arc<Self>, TlsError> {
         let believed = Believed::File(Reloaded::load(RootFile(file.into()))?);
         Ok(Arc::new(Self { believed, clock }))
     }
@@ -74,7 +74,7 @@ impl ClientTrust {
     }
 
     /// Returns the configuration for dialling; it follows reloads.
-    pub(crate) fn client_config(&self, alpn: Alpn) -> Result<Arc<ClientConfig>, TlsError> {
+    pub fn client_config(&self, alpn: Alpn) -> Result<Arc<ClientConfig>, TlsError> {
         let believed = self.believed.clone();
         config(alpn, Arc::new(Verifier::new(move || believed.now())), self.clock.clone())
     }
