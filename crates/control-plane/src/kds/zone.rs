@@ -16,6 +16,7 @@ mod reports;
 mod sanitise;
 mod session;
 mod silence;
+mod streams;
 mod token;
 mod tunnel;
 

@@ -10,7 +10,7 @@ use prost::Message;
 use wire::{envoy::config::core::v3::Node, google};
 
 use crate::{
-    kds::messages::{convert::Malformed, node},
+    kds::messages::{malformed::Malformed, node},
     zones::insight::Peer,
 };
 
