@@ -32,7 +32,7 @@ use super::{dial::Dialer, own_meshes::OwnMeshes, reports::Reports, token::Token}
 use crate::{
     about,
     clock::Clock,
-    kds::{frames::codec::Frames, messages::convert, rpc::Rpc, snapshots::Snapshots},
+    kds::{frames::codec::FrameCodec, messages::convert, rpc::Rpc, snapshots::Snapshots},
     zones::insight::Peer,
 };
 
@@ -55,7 +55,7 @@ pub(super) struct Session {
     pub(super) clock: Clock,
     pub(super) snapshots: Snapshots,
     /// How long global may take to answer a response, and how long a stream of a real one may be silent.
-    pub(super) patience: Duration,
+    pub(super) msg_send_timeout: Duration,
     /// Whether no other connection of this zone is taking in at the same time: only then is what is here what an own
     /// global has to be told.
     pub(super) alone: bool,
@@ -151,7 +151,7 @@ impl Session {
             .accept_compressed(tonic::codec::CompressionEncoding::Gzip);
         ready(&mut grpc).await?;
         let request = self.request(ReceiverStream::new(outbound))?;
-        let opened = grpc.streaming(request, PathAndQuery::from_static(rpc.path()), Frames::<T>::default()).await?;
+        let opened = grpc.streaming(request, PathAndQuery::from_static(rpc.path()), FrameCodec::<T>::default()).await?;
         info!(target: "kds.zone", path = rpc.path(), "stream opened");
         Ok(opened.into_inner())
     }
