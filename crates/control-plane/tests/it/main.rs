@@ -18,6 +18,8 @@ mod export_and_apply;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod floors;
+#[cfg(test)]
 mod full_disk;
 #[cfg(test)]
 mod global_takes_in;
