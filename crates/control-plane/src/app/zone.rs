@@ -98,7 +98,7 @@ async fn connection(common: &Common) -> anyhow::Result<Option<Options>> {
             config.zone.delete_own_meshes,
             config.store == StoreType::Sqlite,
         )),
-        patience: config.zone.msg_send_timeout,
+        msg_send_timeout: config.zone.msg_send_timeout,
         reports: Reports {
             insights: common.insights().await?,
             metrics: common.metrics.register(KdsMetrics::register),

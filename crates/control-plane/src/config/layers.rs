@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     settings::{Effect, FORMER, Form, ONLY_IN_2X, SETTINGS, Setting},
-    values::{Source, Values},
+    values::{Source, Values, clip},
 };
 
 /// In these sections of a file an unknown key is a mistake that must not pass.
@@ -308,10 +308,4 @@ fn text_of(setting: &Setting, value: &Value) -> Result<String, String> {
         (Value::Number(number), _) => Ok(number.to_string()),
         (Value::Null, _) => Ok(String::new()),
     }
-}
-
-/// Values are shown shortened: they end in error texts.
-pub(super) fn clip(text: &str) -> String {
-    const LONGEST: usize = 200;
-    if text.chars().count() <= LONGEST { text.to_owned() } else { text.chars().take(LONGEST).chain(['…']).collect() }
 }

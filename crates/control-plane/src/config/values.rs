@@ -72,7 +72,7 @@ impl Values {
             }
         };
         if let Some(allowed) = allowed {
-            return Err(format!("{source}: {} is `{}`: {allowed}", setting.path, super::layers::clip(text)));
+            return Err(format!("{source}: {} is `{}`: {allowed}", setting.path, clip(text)));
         }
         self.all.insert(setting.path, (text.to_owned(), source));
         Ok(())
@@ -165,4 +165,10 @@ fn insert(document: &mut Map<String, Value>, path: &str, value: Value) {
             }
         }
     }
+}
+
+/// Values are shown shortened: they end in error texts.
+pub(super) fn clip(text: &str) -> String {
+    const LONGEST: usize = 200;
+    if text.chars().count() <= LONGEST { text.to_owned() } else { text.chars().take(LONGEST).chain(['…']).collect() }
 }

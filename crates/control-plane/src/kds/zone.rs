@@ -16,6 +16,7 @@ mod reports;
 mod sanitise;
 mod session;
 mod silence;
+mod streams;
 mod token;
 mod tunnel;
 
@@ -64,7 +65,7 @@ pub(crate) struct Options {
     /// Labels with these prefixes are not sent.
     pub skip_prefixes: Vec<String>,
     /// How long global may take to answer a response, and how long a stream of a real one may be silent.
-    pub patience: Duration,
+    pub msg_send_timeout: Duration,
     /// Where a proxy has its admin interface if its Dataplane names no port.
     pub default_admin_port: u16,
     /// What the zone had before it joined.
@@ -85,7 +86,7 @@ enum Beside {
 }
 
 /// A connection, and what is known of it.
-struct Connection {
+struct RunningSession {
     running: Pin<Box<dyn Future<Output = Ended> + Send>>,
     token: Option<Token>,
     /// See `Session`.
@@ -95,7 +96,7 @@ struct Connection {
     /// Global accepted it.
     up: bool,
     /// When it has to be.
-    patience: Instant,
+    accept_by: Instant,
 }
 
 /// Keeps the connection until the program stops.
@@ -162,7 +163,7 @@ impl Keeper {
         }
     }
 
-    fn start(&self, token: Option<Token>, beside: Beside) -> Connection {
+    fn start(&self, token: Option<Token>, beside: Beside) -> RunningSession {
         let (accepted, predecessor_gone) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let session = Session {
             zone: self.options.zone.clone(),
@@ -173,7 +174,7 @@ impl Keeper {
             store: Arc::clone(&self.store),
             clock: self.clock.clone(),
             snapshots: self.snapshots.clone(),
-            patience: self.options.patience,
+            msg_send_timeout: self.options.msg_send_timeout,
             alone: beside == Beside::Nothing,
             reports: self.options.reports.clone(),
             default_admin_port: self.options.default_admin_port,
@@ -182,11 +183,18 @@ impl Keeper {
             predecessor_gone: Arc::clone(&predecessor_gone),
         };
         let running = Box::pin(session.run());
-        Connection { running, token, accepted, predecessor_gone, up: false, patience: Instant::now() + ACCEPTED_WITHIN }
+        RunningSession {
+            running,
+            token,
+            accepted,
+            predecessor_gone,
+            up: false,
+            accept_by: Instant::now() + ACCEPTED_WITHIN,
+        }
     }
 
     /// Holds a connection until it ends, moving to newer tokens as they come. Returns the token it stood on last.
-    async fn hold(&self, mut current: Connection) -> (Ended, Option<Token>) {
+    async fn hold(&self, mut current: RunningSession) -> (Ended, Option<Token>) {
         // The newest token that was tried: one that was refused is not tried again until the file changes.
         let mut tried = current.token.clone();
         loop {
@@ -195,7 +203,7 @@ impl Keeper {
                 biased;
                 ended = current.running.as_mut() => return (ended, current.token),
                 () = current.accepted.notified(), if !current.up => self.up(&mut current),
-                () = tokio::time::sleep_until(current.patience), if !current.up => return (Ended::Silent, current.token),
+                () = tokio::time::sleep_until(current.accept_by), if !current.up => return (Ended::Silent, current.token),
                 () = self.options.token.changed_from(tried.as_ref()) => {
                     let Ok(newer) = self.options.token.read().await else { continue };
                     tried.clone_from(&newer);
@@ -208,7 +216,7 @@ impl Keeper {
     }
 
     /// Waits until one of two connections is the better one, and drops the other.
-    async fn choose(&self, mut old: Connection, mut candidate: Connection) -> Connection {
+    async fn choose(&self, mut old: RunningSession, mut candidate: RunningSession) -> RunningSession {
         loop {
             tokio::select! {
                 // Biased: as above; and a connection that ended was not accepted, whatever came before.
@@ -216,7 +224,7 @@ impl Keeper {
                 ended = old.running.as_mut() => {
                     // The old connection is gone anyway: all hope is on the new one.
                     info!(reason = %clip(&ended.to_string()), "the connection with the old token ended");
-                    candidate.patience = Instant::now() + ACCEPTED_WITHIN;
+                    candidate.accept_by = Instant::now() + ACCEPTED_WITHIN;
                     candidate.predecessor_gone.notify_one();
                     self.link.set(ended.state());
                     return candidate;
@@ -233,7 +241,7 @@ impl Keeper {
                     info!(zone = %self.options.zone, "the new token was accepted, the old connection is dropped");
                     return candidate;
                 }
-                () = tokio::time::sleep_until(candidate.patience) => {
+                () = tokio::time::sleep_until(candidate.accept_by) => {
                     warn!("the connection with the new token is not served, keeping the one with the old token");
                     return old;
                 }
@@ -241,7 +249,7 @@ impl Keeper {
         }
     }
 
-    fn up(&self, connection: &mut Connection) {
+    fn up(&self, connection: &mut RunningSession) {
         connection.up = true;
         self.link.set(LinkState::Connected { since: self.clock.now() });
         info!(zone = %self.options.zone, global = %self.options.dialer.target(), "connected to the global control plane");

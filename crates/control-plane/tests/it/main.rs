@@ -20,6 +20,8 @@ mod faults;
 #[cfg(test)]
 mod file_lengths;
 #[cfg(test)]
+mod floors;
+#[cfg(test)]
 mod full_disk;
 #[cfg(test)]
 mod global_takes_in;

@@ -14,9 +14,9 @@ use crate::kds::frames::weight;
 /// Sends finished frames, so that one encoding serves every stream; decodes `T`.
 ///
 /// The buffers start small: an idle stream should cost little.
-pub(crate) struct Frames<T>(PhantomData<T>);
+pub(crate) struct FrameCodec<T>(PhantomData<T>);
 
-impl<T> Default for Frames<T> {
+impl<T> Default for FrameCodec<T> {
     fn default() -> Self {
         Self(PhantomData)
     }
@@ -26,7 +26,7 @@ fn buffers() -> BufferSettings {
     BufferSettings::new(1024, 32 * 1024)
 }
 
-impl<T: Message + Default + Send + 'static> Codec for Frames<T> {
+impl<T: Message + Default + Send + 'static> Codec for FrameCodec<T> {
     type Encode = Bytes;
     type Decode = T;
     type Encoder = Finished;

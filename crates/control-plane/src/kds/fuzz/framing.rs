@@ -16,7 +16,7 @@ use tonic::{
 use wire::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 
 use super::{answer, decoded, first_request, recorded_requests, response};
-use crate::kds::{frames::codec::Frames, messages::convert};
+use crate::kds::{frames::codec::FrameCodec, messages::convert};
 
 /// The largest message that is taken, compressed or not.
 const LIMIT: usize = 16 * 1024;
@@ -53,7 +53,7 @@ fn read(
 ) -> (Vec<DeltaDiscoveryRequest>, Option<Status>) {
     let chunks: Vec<_> =
         body.chunks(chunk).map(|some| Ok::<_, Status>(Frame::data(Bytes::copy_from_slice(some)))).collect();
-    let decoder = Frames::<DeltaDiscoveryRequest>::default().decoder();
+    let decoder = FrameCodec::<DeltaDiscoveryRequest>::default().decoder();
     let mut inbound = Streaming::new_request(decoder, StreamBody::new(stream::iter(chunks)), encoding, Some(LIMIT));
     let mut messages = Vec::new();
     loop {

@@ -55,7 +55,7 @@ pub(crate) async fn serve(
         shared: &shared,
         guard: &mut guard,
         subscription: &subscription,
-        provider: None,
+        supply: None,
         described: false,
         unanswered,
     };
@@ -76,13 +76,13 @@ struct Stream<'a> {
     guard: &'a mut StreamGuard,
     subscription: &'a str,
     /// Known after the first request: its features decide what the zone sees.
-    provider: Option<Provider>,
+    supply: Option<Supply>,
     /// The zone said what it is.
     described: bool,
     unanswered: Unanswered,
 }
 
-struct Provider {
+struct Supply {
     sender: Sender,
     world: watch::Receiver<Arc<World>>,
     kinds: usize,
@@ -110,7 +110,7 @@ impl Stream<'_> {
                     Err(status) if matches!(status.code(), Code::Cancelled | Code::Unknown) => return None,
                     Err(status) => return Some(convert::inbound_status(status)),
                 },
-                () = changed(&mut self.provider) => {}
+                () = changed(&mut self.supply) => {}
                 () = self.unanswered.overdue() => self.report_overdue(),
             }
             if let Err(status) = self.send(frames) {
@@ -129,21 +129,21 @@ impl Stream<'_> {
             self.described = true;
             self.describe(peer);
         }
-        if self.provider.is_none() {
-            self.provider = Some(self.provider(&peer.unwrap_or_default()).await?);
+        if self.supply.is_none() {
+            self.supply = Some(self.supply(&peer.unwrap_or_default()).await?);
         }
-        let Some(provider) = &mut self.provider else { return Ok(()) };
+        let Some(supply) = &mut self.supply else { return Ok(()) };
         let reaction =
-            provider.sender.on_request(request).map_err(|broken| Status::invalid_argument(broken.to_string()))?;
+            supply.sender.on_request(request).map_err(|broken| Status::invalid_argument(broken.to_string()))?;
         match &reaction {
             Reaction::Acknowledged { kind, .. } | Reaction::Rejected { kind, .. } => self.answered(kind),
             Reaction::Subscribed { .. } | Reaction::Repeated { .. } => {}
         }
-        let Some(provider) = &mut self.provider else { return Ok(()) };
+        let Some(supply) = &mut self.supply else { return Ok(()) };
         match reaction {
             Reaction::Subscribed { .. } => {
-                provider.kinds += 1;
-                if provider.kinds > KINDS {
+                supply.kinds += 1;
+                if supply.kinds > KINDS {
                     return Err(Status::resource_exhausted(format!("more than {KINDS} types on one stream")));
                 }
             }
@@ -177,7 +177,7 @@ impl Stream<'_> {
     }
 
     /// Makes the provider for a zone with these features.
-    async fn provider(&self, peer: &Peer) -> Result<Provider, Status> {
+    async fn supply(&self, peer: &Peer) -> Result<Supply, Status> {
         let version = peer.version.version.as_str();
         let features = Features::from_names(peer.features.iter().map(String::as_str)) | Features::of_version(version);
         let snapshots = self.shared.snapshots(features).await?;
@@ -190,13 +190,13 @@ impl Stream<'_> {
         }
         let hashed = features.contains(Features::HASH_SUFFIX);
         let client = self.context.metrics.client(&peer.version.version);
-        Ok(Provider { sender, world, kinds: 0, hashed, _client: client })
+        Ok(Supply { sender, world, kinds: 0, hashed, _client: client })
     }
 
     /// Sends what the sender wants to send now. The error is the status to end with; `None` if the peer is gone.
     fn send(&mut self, frames: &mut Frames) -> Result<(), Option<Status>> {
         let zone = self.guard.caller().zone().clone();
-        let Some(provider) = &mut self.provider else { return Ok(()) };
+        let Some(supply) = &mut self.supply else { return Ok(()) };
         let limit = self.context.settings.max_msg_size;
         loop {
             // Room for the frame first: a peer that does not read must not make the sender forget a response.
@@ -208,8 +208,8 @@ impl Stream<'_> {
                     return Err(Some(Status::resource_exhausted("the zone does not read its responses")));
                 }
             };
-            let Some(response) = provider.sender.next_within(limit) else { break };
-            let frame = self.shared.frame(&response, provider.hashed);
+            let Some(response) = supply.sender.next_within(limit) else { break };
+            let frame = self.shared.frame(&response, supply.hashed);
             self.context.metrics.sent(&response.kind, frame.len());
             self.context.insights.sent(&zone, self.subscription, &response.kind);
             self.unanswered.sent(&response.kind, Instant::now());
@@ -222,7 +222,7 @@ impl Stream<'_> {
             );
             room.send(frame);
         }
-        for unreadable in provider.sender.take_unreadable() {
+        for unreadable in supply.sender.take_unreadable() {
             self.context.insights.unreadable(&zone, &unreadable);
             let Unreadable { kind, since, not_sent, in_part, .. } = &unreadable;
             if unreadable.is_over() {
@@ -238,7 +238,7 @@ impl Stream<'_> {
                 );
             }
         }
-        for notice in provider.sender.take_size_notices() {
+        for notice in supply.sender.take_size_notices() {
             self.context.insights.sized(&zone, &notice, limit);
             match notice {
                 SizeNotice::TooLarge { kind, resource, bytes } => {
@@ -288,13 +288,13 @@ impl Stream<'_> {
 }
 
 /// Resolves when the provider has new snapshots, and gives them to the sender. Cancel safe.
-async fn changed(provider: &mut Option<Provider>) {
-    let Some(provider) = provider else { return std::future::pending().await };
-    if provider.world.changed().await.is_err() {
+async fn changed(supply: &mut Option<Supply>) {
+    let Some(supply) = supply else { return std::future::pending().await };
+    if supply.world.changed().await.is_err() {
         return std::future::pending().await;
     }
-    let world = Arc::clone(&provider.world.borrow_and_update());
+    let world = Arc::clone(&supply.world.borrow_and_update());
     for snapshot in world.snapshots() {
-        provider.sender.on_snapshot(Arc::clone(snapshot));
+        supply.sender.on_snapshot(Arc::clone(snapshot));
     }
 }

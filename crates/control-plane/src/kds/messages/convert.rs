@@ -8,7 +8,6 @@ use prost::Message as _;
 use prost_types::Any;
 use sha2::{Digest as _, Sha256};
 use sync::{DeltaRequest, DeltaResponse, Entry, Incoming, Outgoing, Received, Side, WireName};
-use thiserror::Error;
 use tokens::Rejection;
 use tonic::Status;
 use wire::{
@@ -21,7 +20,10 @@ use wire::{
 };
 
 use crate::{
-    kds::messages::request::{From, Request},
+    kds::messages::{
+        malformed::Malformed,
+        request::{Request, Sender},
+    },
     keys::KeysBehind,
     zones::registry::CloseReason,
 };
@@ -33,41 +35,6 @@ const TYPE_PREFIX: &str = "type.googleapis.com/";
 const MORE: &str = "more";
 /// A global that names a shorter pause would keep its zones busy with pings.
 pub(crate) const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
-
-/// What a peer sent that cannot be understood: the stream ends with this text.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub(crate) enum Malformed {
-    /// A request or ACK without `node`.
-    #[error("the request has no `node`")]
-    NoNode,
-    /// The node is no node.
-    #[error("the `node` of the request cannot be decoded: {what}")]
-    Node {
-        /// What is wrong.
-        what: String,
-    },
-    /// `node.id` is not the zone that the token and `client-id` name.
-    #[error("`node.id` is \"{found}\", but the connection belongs to zone \"{expected}\"")]
-    OtherNode {
-        /// What the request says.
-        found: String,
-        /// The zone of the connection.
-        expected: String,
-    },
-    /// No type.
-    #[error("type URL is required")]
-    NoType,
-    /// A resource that is no `KumaResource`.
-    #[error("resource {index} of type {kind}: {what}")]
-    Resource {
-        /// The kind of the response.
-        kind: String,
-        /// Which resource of it.
-        index: usize,
-        /// What is wrong.
-        what: String,
-    },
-}
 
 /// Encodes one resource: once, for all zones. The payload is the finished `resources` field of a response.
 pub(crate) fn entry(kind: Kind, outgoing: Outgoing) -> Entry {
@@ -151,8 +118,8 @@ pub(crate) fn request_frame(request: DeltaRequest, node: Node) -> Bytes {
 }
 
 /// Reads a request of the peer of `zone`; who it is from is returned for what it says of itself.
-pub(crate) fn request(message: Request, zone: &str) -> Result<(DeltaRequest, From), Malformed> {
-    let from = From::read(message.node.ok_or(Malformed::NoNode)?)?;
+pub(crate) fn request(message: Request, zone: &str) -> Result<(DeltaRequest, Sender), Malformed> {
+    let from = Sender::read(message.node.ok_or(Malformed::NoNode)?)?;
     if from.id != zone {
         return Err(Malformed::OtherNode { found: clip(&from.id), expected: zone.to_owned() });
     }

@@ -10,7 +10,7 @@ use prost::Message;
 use wire::{envoy::config::core::v3::Node, google};
 
 use crate::{
-    kds::messages::{convert::Malformed, node},
+    kds::messages::{malformed::Malformed, node},
     zones::insight::Peer,
 };
 
@@ -40,13 +40,13 @@ struct Id {
 
 /// The node of a request, with an id that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct From {
+pub(crate) struct Sender {
     /// `node.id`.
     pub(crate) id: String,
     encoded: Bytes,
 }
 
-impl From {
+impl Sender {
     /// Reads the id.
     pub(crate) fn read(encoded: Bytes) -> Result<Self, Malformed> {
         let Id { id } = Id::decode(encoded.clone()).map_err(|broken| Malformed::Node { what: broken.to_string() })?;
@@ -78,7 +78,7 @@ mod tests {
             error_detail: Some(google::rpc::Status { message: "bad".to_owned(), ..Default::default() }),
         };
         let request = Request::decode(generated.encode_to_vec().as_slice()).unwrap();
-        assert_eq!(From::read(request.node.clone().unwrap()).unwrap().id, "west");
+        assert_eq!(Sender::read(request.node.clone().unwrap()).unwrap().id, "west");
         assert_eq!(request.type_url, generated.type_url);
         assert_eq!(request.resource_names_subscribe, generated.resource_names_subscribe);
         assert_eq!(request.initial_resource_versions, generated.initial_resource_versions);
@@ -89,17 +89,17 @@ mod tests {
     #[test]
     fn a_peer_is_read_when_it_is_wanted() {
         let us = Peer { instance: "host-1a2b".to_owned(), config: "{}".to_owned(), ..Peer::default() };
-        let said = From::read(node::first("west", &us).encode_to_vec().into()).unwrap();
+        let said = Sender::read(node::first("west", &us).encode_to_vec().into()).unwrap();
         assert_eq!((said.id.as_str(), said.peer()), ("west", Ok(Some(us))));
-        let silent = From::read(node::later("west").encode_to_vec().into()).unwrap();
+        let silent = Sender::read(node::later("west").encode_to_vec().into()).unwrap();
         assert_eq!(silent.peer(), Ok(None));
     }
 
     #[test]
     fn a_broken_node_is_malformed() {
-        assert!(matches!(From::read(Bytes::from_static(b"\xff")), Err(Malformed::Node { .. })));
+        assert!(matches!(Sender::read(Bytes::from_static(b"\xff")), Err(Malformed::Node { .. })));
         // An id, and metadata that is none: seen when it is read.
-        let broken = From::read(Bytes::from_static(b"\x0a\x04west\x1a\x01\xff")).unwrap();
+        let broken = Sender::read(Bytes::from_static(b"\x0a\x04west\x1a\x01\xff")).unwrap();
         assert!(matches!(broken.peer(), Err(Malformed::Node { .. })));
     }
 }

@@ -66,7 +66,7 @@ impl Session {
         // A real global opens the stream with its first response, so a lost watch can hold up even that.
         let mut opening = Box::pin(self.open::<DeltaDiscoveryResponse>(channel, Rpc::GlobalToZoneSync, outbound));
         let mut inbound = None;
-        let mut silence = Silence::new(self.patience, global);
+        let mut silence = Silence::new(self.msg_send_timeout, global);
         loop {
             let message = tokio::select! {
                 stream = &mut opening, if inbound.is_none() => match stream {

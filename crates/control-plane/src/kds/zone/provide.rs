@@ -35,7 +35,7 @@ impl Session {
             Err(status) => return status,
         };
         let mut world = self.snapshots.subscribe();
-        let mut unanswered = Unanswered::new(self.patience);
+        let mut unanswered = Unanswered::new(self.msg_send_timeout);
         // Made with the first request, which tells who asks.
         let mut asked: Option<(Sender, Mirror)> = None;
         loop {

@@ -1,4 +1,4 @@
-//! One connection of the zone: six RPCs over one HTTP/2 connection. The first one that ends, ends all.
+//! One connection of the zone: what all its RPCs need, how one is opened, and the ping.
 
 use std::{
     future::Future,
@@ -28,11 +28,11 @@ use tonic::{
 use tracing::info;
 use wire::kuma::mesh::v1alpha1::{ZoneHealthCheckRequest, ZoneHealthCheckResponse};
 
-use super::{admin, dial::Dialer, ended::Ended, own_meshes::OwnMeshes, reports::Reports, token::Token};
+use super::{dial::Dialer, own_meshes::OwnMeshes, reports::Reports, token::Token};
 use crate::{
     about,
     clock::Clock,
-    kds::{frames::codec::Frames, messages::convert, rpc::Rpc, snapshots::Snapshots},
+    kds::{frames::codec::FrameCodec, messages::convert, rpc::Rpc, snapshots::Snapshots},
     zones::insight::Peer,
 };
 
@@ -43,9 +43,6 @@ const PING_DEADLINE: Duration = Duration::from_secs(15);
 
 /// A ping may be answered before a token is looked at on the streams: it counts when none of them was refused by then.
 const SETTLED: Duration = Duration::from_secs(5);
-
-/// How long the reason for the end of a connection may come after the end.
-const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// Everything one connection needs.
 pub(super) struct Session {
@@ -58,7 +55,7 @@ pub(super) struct Session {
     pub(super) clock: Clock,
     pub(super) snapshots: Snapshots,
     /// How long global may take to answer a response, and how long a stream of a real one may be silent.
-    pub(super) patience: Duration,
+    pub(super) msg_send_timeout: Duration,
     /// Whether no other connection of this zone is taking in at the same time: only then is what is here what an own
     /// global has to be told.
     pub(super) alone: bool,
@@ -76,47 +73,6 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Runs until the connection ends.
-    pub(super) async fn run(self) -> Ended {
-        let connected = match self.dialer.dial().await {
-            Ok(connected) => connected,
-            Err(error) => return Ended::Dial(error),
-        };
-        let start = Instant::now();
-        let channel = Channel(connected.requests);
-        let (learn, learned) = oneshot::channel();
-        // Globals up to 2.13 make the Zone on GlobalToZoneSync only: that stream is opened first (contract: kds 8.1).
-        let opened = Notify::new();
-        let rpc = |method: &'static str| move |status: Status| Ended::Rpc { method, status, lasted: start.elapsed() };
-        // Biased: what stands first is polled first, and so is sent first.
-        let streams = async {
-            tokio::select! {
-                biased;
-                status = self.ping(channel.clone(), learn) => rpc(Rpc::HealthCheck.method())(status),
-                status = self.consume(channel.clone(), learned, &opened) => match self.own_meshes.take_refusal() {
-                    Some(refusal) => Ended::Refused(refusal),
-                    None => rpc(Rpc::GlobalToZoneSync.method())(status),
-                },
-                status = async { opened.notified().await; self.provide(channel.clone()).await } => rpc(Rpc::ZoneToGlobalSync.method())(status),
-                status = admin::serve(&self, channel.clone()) => rpc("GlobalKDSService")(status),
-            }
-        };
-        tokio::pin!(streams);
-        let lost = tokio::select! {
-            biased;
-            lost = connected.driver => lost,
-            ended = &mut streams => return ended,
-        };
-        // The reason may have come together with the end: a token that was revoked ends its streams and its connection.
-        match tokio::time::timeout(LAST_WORDS, streams).await {
-            Ok(ended) if ended.is_refusal() => ended,
-            Ok(_) | Err(_) => Ended::Lost {
-                cause: lost.err().map_or_else(|| "closed by the other side".to_owned(), |error| chain(&error)),
-                lasted: start.elapsed(),
-            },
-        }
-    }
-
     /// The headers of every RPC (contract: kds 3.1). The token goes nowhere but into this one header.
     pub(super) fn request<T>(&self, message: T) -> Result<Request<T>, Status> {
         let mut request = Request::new(message);
@@ -141,7 +97,7 @@ impl Session {
 
     /// Pings at once and then at the interval that global names. Never ends while global answers. The first answer tells
     /// what global can do beside what every global can.
-    async fn ping(&self, channel: Channel, learn: oneshot::Sender<Features>) -> Status {
+    pub(super) async fn ping(&self, channel: Channel, learn: oneshot::Sender<Features>) -> Status {
         let mut learn = Some(learn);
         let mut grpc = Grpc::with_origin(channel, self.dialer.origin());
         let mut interval = PING;
@@ -195,7 +151,7 @@ impl Session {
             .accept_compressed(tonic::codec::CompressionEncoding::Gzip);
         ready(&mut grpc).await?;
         let request = self.request(ReceiverStream::new(outbound))?;
-        let opened = grpc.streaming(request, PathAndQuery::from_static(rpc.path()), Frames::<T>::default()).await?;
+        let opened = grpc.streaming(request, PathAndQuery::from_static(rpc.path()), FrameCodec::<T>::default()).await?;
         info!(path = rpc.path(), "stream opened");
         Ok(opened.into_inner())
     }
@@ -215,7 +171,7 @@ async fn ready(grpc: &mut Grpc<Channel>) -> Result<(), Status> {
 }
 
 /// The error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let text = causes::on_one_line(error);
     // The TLS library ends some texts with a link into its manual for programmers.
     match text.split_once(": https://docs.rs/") {
@@ -226,7 +182,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// The requesting half of the HTTP/2 connection as tonic wants it.
 #[derive(Clone)]
-pub(super) struct Channel(SendRequest<Body>);
+pub(super) struct Channel(pub(super) SendRequest<Body>);
 
 impl tower::Service<http::Request<Body>> for Channel {
     type Response = http::Response<Body>;
