@@ -1,6 +1,10 @@
 //! A control plane as it is after its first start, in memory.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -26,6 +30,8 @@ pub(crate) struct World {
     clock: Clock,
     api: Api,
     ring: watch::Sender<Arc<KeyRing>>,
+    /// The secrets that the ring was built from.
+    secrets: Mutex<Vec<(Key, Option<Vec<u8>>)>>,
     https: bool,
 }
 
@@ -87,7 +93,7 @@ impl World {
                 instance_id: "cp-host-1a2b".to_owned(),
             },
         });
-        let world = Self { store, clock, api, ring, https: false };
+        let world = Self { store, clock, api, ring, secrets: Mutex::default(), https: false };
         world.bootstrap(&side, !issuers_off, !has("skipMeshCreation")).await;
         world
     }
@@ -173,7 +179,7 @@ impl World {
         page.items.into_iter().map(|stored| stored.resource).collect()
     }
 
-    /// Rebuilds the ring, as its owner does when the store tells of secrets.
+    /// Rebuilds the ring if secrets changed, as its owner does when the store tells of them: each build parses every key.
     pub(crate) async fn refresh(&self) {
         let mut entries = Vec::new();
         for kind in [Kind::SECRET, Kind::GLOBAL_SECRET] {
@@ -183,7 +189,12 @@ impl World {
                 entries.push((found.key.clone(), data.map(|data| STANDARD.decode(data).expect("base64"))));
             }
         }
-        let entries: Vec<SecretEntry<'_>> = entries
+        let mut known = self.secrets.lock().expect("no test panicked here");
+        if *known == entries {
+            return;
+        }
+        *known = entries;
+        let entries: Vec<SecretEntry<'_>> = known
             .iter()
             .map(|(key, data)| SecretEntry { mesh: &key.mesh, name: &key.name, data: data.as_deref() })
             .collect();
