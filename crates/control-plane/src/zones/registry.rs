@@ -8,63 +8,27 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
 use model::ZoneName;
-use tokens::{KeyRing, Rejection};
+use tokens::KeyRing;
 use tokio::sync::watch;
 
 mod connections;
+mod guard;
+mod reason;
 mod sessions;
 
-pub use self::connections::{ConnectionGuard, ConnectionId, Standing};
-use self::{
-    connections::Connections,
-    sessions::{Session, Sessions},
+use self::{connections::Connections, sessions::Sessions};
+pub use self::{
+    connections::{ConnectionGuard, ConnectionId, Standing},
+    guard::StreamGuard,
+    reason::{CloseReason, Closed},
 };
 use crate::zones::caller::ZoneCaller;
-
-/// Why a live stream is ended by the global control plane.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CloseReason {
-    /// The token it stands on is good no more: key deleted, token revoked or expired.
-    Refused(Rejection),
-    /// Another instance of the zone connected later.
-    Replaced {
-        /// The instance that took over.
-        by: String,
-    },
-    /// The control plane is shutting down.
-    Draining,
-    /// The zone was deleted.
-    ZoneDeleted,
-    /// The token has more streams open than any real zone.
-    TooManyStreams,
-    /// The token is used on more connections than any real zone has.
-    TooManyConnections,
-    /// The zone has not pinged for longer than the health check allows.
-    Silent,
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(rejection) => rejection.fmt(f),
-            Self::Replaced { by } => write!(f, "another instance of this zone connected: `{by}`"),
-            Self::Draining => f.write_str("stream unavailable: the global control plane is stopping"),
-            Self::ZoneDeleted => f.write_str("the zone was deleted"),
-            Self::Silent => f.write_str("stream canceled - zone hc failed: no health check came in time"),
-            Self::TooManyStreams => write!(f, "this token has {} streams open already", sessions::STREAMS),
-            Self::TooManyConnections => {
-                write!(f, "this token is in use on {} connections already", sessions::CONNECTIONS)
-            }
-        }
-    }
-}
 
 /// Names one admitted stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,17 +49,6 @@ pub struct Arrival {
     pub unary: bool,
     /// The zone says that it pings: its silence means something.
     pub pings: bool,
-}
-
-/// A stream that a sweep closed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Closed {
-    /// The zone.
-    pub zone: ZoneName,
-    /// The method.
-    pub method: &'static str,
-    /// Why.
-    pub reason: CloseReason,
 }
 
 /// All live streams of the KDS port. Cheap to clone.
@@ -367,55 +320,6 @@ fn expiry(caller: &ZoneCaller) -> Option<Timestamp> {
     match caller {
         ZoneCaller::Verified(verified) => verified.expires_at(),
         ZoneCaller::Unverified(_) => None,
-    }
-}
-
-/// An admitted stream: leaves the registry when dropped.
-pub struct StreamGuard {
-    id: StreamId,
-    registry: Registry,
-    caller: Arc<ZoneCaller>,
-    /// The session it counts for.
-    session: Session,
-    /// It is one call and no stream.
-    unary: bool,
-    closed: watch::Receiver<Option<CloseReason>>,
-    opens_session: bool,
-}
-
-impl StreamGuard {
-    /// The name of the stream.
-    pub fn id(&self) -> StreamId {
-        self.id
-    }
-
-    /// Who it belongs to.
-    pub fn caller(&self) -> &ZoneCaller {
-        &self.caller
-    }
-
-    /// Whether this is the first stream of its session.
-    pub fn opens_session(&self) -> bool {
-        self.opens_session
-    }
-
-    /// Resolves with the reason when the stream has to end. Cancel safe.
-    pub async fn closed(&mut self) -> CloseReason {
-        match self.closed.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or(CloseReason::Draining),
-            Err(_) => CloseReason::Draining,
-        }
-    }
-}
-
-impl Drop for StreamGuard {
-    fn drop(&mut self) {
-        let mut state = self.registry.lock();
-        state.remove(self.id);
-        state.sessions.leave(&self.session, self.unary);
-        if !self.unary {
-            state.changed.send_modify(|count| *count += 1);
-        }
     }
 }
 
