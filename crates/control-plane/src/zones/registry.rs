@@ -2,7 +2,7 @@
 //!
 //! One lock admits streams and sweeps them when keys change. The registry remembers the newest key ring it has swept
 //! with: a stream that was verified with an older ring is verified again when it is admitted, so nothing slips through
-//! between the check and the entry. Closing is per stream and carries its reason; a session is the streams that share
+//! between the check and the entry. A newer token of the same zone is taken under that lock too. Closing is per stream and carries its reason; a session is the streams that share
 //! zone and token, however many TCP connections a proxy spreads them over. Quotas are a session's: who holds a token
 //! that is about to be revoked cannot use up what the zone's next token needs.
 
@@ -14,15 +14,19 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use model::ZoneName;
-use tokens::KeyRing;
+use tokens::{KeyRing, VerifiedZone};
 use tokio::sync::watch;
 
 mod connections;
 mod guard;
 mod reason;
+mod renewal;
 mod sessions;
 
-use self::{connections::Connections, sessions::Sessions};
+use self::{
+    connections::Connections,
+    sessions::{Session, Sessions},
+};
 pub use self::{
     connections::{ConnectionGuard, ConnectionId, Standing},
     guard::StreamGuard,
@@ -49,6 +53,15 @@ pub struct Arrival {
     pub unary: bool,
     /// The zone says that it pings: its silence means something.
     pub pings: bool,
+}
+
+/// A stream that is open.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// On what it stands now: the zone, and which token signed with which key.
+    pub caller: Arc<ZoneCaller>,
+    /// The method.
+    pub method: &'static str,
 }
 
 /// All live streams of the KDS port. Cheap to clone.
@@ -78,7 +91,12 @@ struct State {
 }
 
 struct Live {
+    /// On what it stands now.
     caller: Arc<ZoneCaller>,
+    /// The session it counts for.
+    session: Session,
+    /// It is one call and no stream.
+    unary: bool,
     connection: ConnectionId,
     method: &'static str,
     /// When it came, if its zone pings.
@@ -111,10 +129,8 @@ impl Registry {
         if state.draining {
             return Err(CloseReason::Draining);
         }
-        if let ZoneCaller::Verified(verified) = &arrival.caller
-            && arrival.ring_generation < state.ring.generation()
-        {
-            verified.still_good(&state.ring, now, self.leeway).map_err(CloseReason::Refused)?;
+        if let ZoneCaller::Verified(verified) = &arrival.caller {
+            self.still_good(&state, verified, arrival.ring_generation, now)?;
         }
         let caller = Arc::new(arrival.caller);
         let session = state.sessions.enter(&caller, arrival.unary)?;
@@ -122,11 +138,14 @@ impl Registry {
             state.sessions.leave(&session, arrival.unary);
             return Err(reason);
         }
+        let opens_session = !arrival.unary && state.sessions.streams(&session) == 1;
         state.next += 1;
         let id = StreamId(state.next);
         let (close, closed) = watch::channel(None);
         let live = Live {
             caller: Arc::clone(&caller),
+            session,
+            unary: arrival.unary,
             connection: arrival.connection,
             method: arrival.method,
             pings_since: (arrival.pings && !arrival.unary).then_some(now),
@@ -141,9 +160,22 @@ impl Registry {
         if !arrival.unary {
             state.changed.send_modify(|count| *count += 1);
         }
-        let opens_session = !arrival.unary && state.sessions.streams(&session) == 1;
         drop(state);
-        Ok(StreamGuard { id, registry: self.clone(), caller, session, unary: arrival.unary, closed, opens_session })
+        Ok(StreamGuard { id, registry: self.clone(), caller, unary: arrival.unary, closed, opens_session })
+    }
+
+    /// Verifies again what an older ring than the newest one swept with has verified.
+    fn still_good(
+        &self,
+        state: &State,
+        verified: &VerifiedZone,
+        ring_generation: u64,
+        now: Timestamp,
+    ) -> Result<(), CloseReason> {
+        if ring_generation >= state.ring.generation() {
+            return Ok(());
+        }
+        verified.still_good(&state.ring, now, self.leeway).map_err(CloseReason::Refused)
     }
 
     /// Sweeps with a ring: every stream whose verdict no longer holds is closed with the reason, and a connection that
@@ -238,14 +270,14 @@ impl Registry {
         self.lock().changed.subscribe()
     }
 
-    /// The streams that are open now and not told to close: zone and method.
-    pub fn open(&self) -> Vec<(ZoneName, &'static str)> {
+    /// The streams that are open now and not told to close.
+    pub fn open(&self) -> Vec<Open> {
         let state = self.lock();
         state
             .streams
             .values()
             .filter(|live| live.close.borrow().is_none())
-            .map(|live| (live.caller.zone().clone(), live.method))
+            .map(|live| Open { caller: Arc::clone(&live.caller), method: live.method })
             .collect()
     }
 
@@ -287,6 +319,7 @@ impl State {
 
     fn remove(&mut self, id: StreamId) {
         let Some(live) = self.streams.remove(&id) else { return };
+        self.sessions.leave(&live.session, live.unary);
         let zone = live.caller.zone();
         if let Some(expiry) = expiry(&live.caller) {
             self.expiries.remove(&(expiry, id));

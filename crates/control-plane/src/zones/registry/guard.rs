@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{CloseReason, Registry, StreamId, sessions::Session};
+use super::{CloseReason, Registry, StreamId};
 use crate::zones::caller::ZoneCaller;
 
 /// An admitted stream: leaves the registry when dropped.
@@ -12,8 +12,6 @@ pub struct StreamGuard {
     pub(super) id: StreamId,
     pub(super) registry: Registry,
     pub(super) caller: Arc<ZoneCaller>,
-    /// The session it counts for.
-    pub(super) session: Session,
     /// It is one call and no stream.
     pub(super) unary: bool,
     pub(super) closed: watch::Receiver<Option<CloseReason>>,
@@ -26,7 +24,7 @@ impl StreamGuard {
         self.id
     }
 
-    /// Who it belongs to.
+    /// Who came. The zone stays; the token is the one of that time, also when a newer proof was taken since.
     pub fn caller(&self) -> &ZoneCaller {
         &self.caller
     }
@@ -49,7 +47,6 @@ impl Drop for StreamGuard {
     fn drop(&mut self) {
         let mut state = self.registry.lock();
         state.remove(self.id);
-        state.sessions.leave(&self.session, self.unary);
         if !self.unary {
             state.changed.send_modify(|count| *count += 1);
         }

@@ -28,6 +28,11 @@ enum Step {
     Enter {
         verdict: usize,
     },
+    /// A verdict of a token renews a stream in place of letting one in.
+    Renew {
+        stream: usize,
+        verdict: usize,
+    },
     Leave {
         stream: usize,
     },
@@ -49,6 +54,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (0..3usize, 1..2000u64).prop_map(|(zone, valid_for)| Step::Issue { zone, valid_for }),
         4 => any::<(usize, usize, bool)>().prop_map(|(token, connection, unary)| Step::Verify { token, connection, unary }),
         4 => any::<usize>().prop_map(|verdict| Step::Enter { verdict }),
+        3 => any::<(usize, usize)>().prop_map(|(stream, verdict)| Step::Renew { stream, verdict }),
         1 => any::<usize>().prop_map(|stream| Step::Leave { stream }),
         1 => Just(Step::AddKey),
         1 => any::<usize>().prop_map(|nth| Step::DeleteKey { nth }),
@@ -61,6 +67,31 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 fn pick<T>(items: &[T], index: usize) -> Option<&T> {
     if items.is_empty() { None } else { items.get(index % items.len()) }
+}
+
+/// A stream that was admitted, and the newest token that was shown for it.
+struct Stream {
+    token: Issued,
+    connection: ConnectionId,
+    guard: StreamGuard,
+}
+
+impl Stream {
+    fn is_open(&self) -> bool {
+        self.guard.closed.borrow().is_none()
+    }
+
+    /// Its zone, key and token.
+    fn proof(&self) -> (String, u64, String) {
+        (self.token.zone.to_owned(), self.token.serial, self.token.id.clone())
+    }
+}
+
+/// Who uses which key, as the registry tells it.
+fn keys_in_use(registry: &Registry) -> BTreeSet<(String, u64, String)> {
+    let tokens =
+        registry.open().into_iter().filter_map(|open| Some((open.caller.zone().clone(), open.caller.token()?)));
+    tokens.map(|(zone, token)| (zone.as_str().to_owned(), token.key.serial, token.id.unwrap())).collect()
 }
 
 proptest! {
@@ -78,7 +109,9 @@ proptest! {
         let mut published = operator.ring();
         let mut tokens: Vec<Issued> = Vec::new();
         let mut verdicts: Vec<(Issued, Arrival)> = Vec::new();
-        let mut streams: Vec<(Issued, StreamGuard)> = Vec::new();
+        let mut streams: Vec<Stream> = Vec::new();
+        // What the registry can know: the operator at the last sweep.
+        let mut swept = operator.clone();
         let mut next_key = 2;
         let connections: Vec<_> = (0..3).map(|_| registry.connect()).collect();
         // The tokens that were shown on each connection.
@@ -108,7 +141,29 @@ proptest! {
                     let connection = arrival.connection;
                     if let Ok(guard) = registry.admit(arrival, operator.now) {
                         shown.entry(connection).or_default().push(token.clone());
-                        streams.push((token, guard));
+                        streams.push(Stream { token, connection, guard });
+                    }
+                }
+                Step::Renew { stream, verdict } => {
+                    if verdicts.is_empty() || streams.is_empty() { continue }
+                    let (newer, arrival) = verdicts.remove(verdict % verdicts.len());
+                    let at = stream % streams.len();
+                    let (token, connection) = (streams[at].token.clone(), streams[at].connection);
+                    swept.now = operator.now;
+                    let in_time = streams[at].is_open() && swept.in_time(&token);
+                    let good = arrival.ring_generation == published.generation() || swept.good(&newer);
+                    let ZoneCaller::Verified(proof) = arrival.caller else { continue };
+                    let renewed = streams[at].guard.renew(proof, arrival.ring_generation, operator.now);
+                    prop_assert_eq!(renewed.is_ok(), in_time && good && newer.zone == token.zone, "{:?}", renewed);
+                    if renewed.is_ok() {
+                        for other in streams.iter_mut().filter(|other| other.is_open()) {
+                            if other.connection == connection && other.token.id == token.id {
+                                other.token = newer.clone();
+                            }
+                        }
+                        let proofs = shown.entry(connection).or_default();
+                        proofs.retain(|proof| proof.id != token.id);
+                        proofs.push(newer);
                     }
                 }
                 Step::Leave { stream } => {
@@ -137,11 +192,14 @@ proptest! {
                 Step::Pass { seconds } => operator.now += SignedDuration::from_secs(seconds),
                 Step::Sweep => {
                     published = operator.ring();
+                    swept = operator.clone();
+                    let were_open: Vec<_> = streams.iter().map(Stream::is_open).collect();
                     registry.sweep(&published, operator.now);
-                    for (token, guard) in &streams {
-                        let open = guard.closed.borrow().is_none();
-                        prop_assert_eq!(open, operator.good(token) && open, "an open stream stands on a good token");
+                    for (stream, was_open) in streams.iter().zip(were_open) {
+                        let stays = was_open && operator.good(&stream.token);
+                        prop_assert_eq!(stream.is_open(), stays, "a stream stays while its newest token is good");
                     }
+                    prop_assert_eq!(keys_in_use(&registry), streams.iter().filter(|stream| stream.is_open()).map(Stream::proof).collect());
                     for connection in &connections {
                         let proofs = shown.entry(connection.id()).or_default();
                         let had = !proofs.is_empty();
@@ -158,17 +216,15 @@ proptest! {
                             shown.entry(connection).or_default().push(token.clone());
                             let alive = operator.keys.contains_key(&token.serial) && !operator.revoked.contains(&token.id);
                             prop_assert!(alive, "admitted on a key that was swept away");
-                            streams.push((token, guard));
+                            streams.push(Stream { token, connection, guard });
                         }
                     }
                 }
             }
         }
         registry.sweep(&operator.ring(), operator.now);
-        for (token, guard) in &streams {
-            if guard.closed.borrow().is_none() {
-                prop_assert!(operator.good(token));
-            }
+        for stream in streams.iter().filter(|stream| stream.is_open()) {
+            prop_assert!(operator.good(&stream.token));
         }
         drop(streams);
         prop_assert!(registry.open().is_empty(), "streams that ended leave nothing behind");

@@ -174,3 +174,83 @@ fn a_zone_that_pings_no_more_loses_its_streams_and_one_that_never_did_keeps_them
     assert_eq!(closed[0].reason, CloseReason::Silent);
     drop((pinging, quiet, fresh));
 }
+
+/// What comes with a token over a connection.
+fn arrival(operator: &Operator, token: &Issued, connection: &ConnectionGuard) -> Arrival {
+    let want = Want { zone: token.zone, accept: Accept::CpToken, leeway: LEEWAY };
+    let verified = tokens::verify(&token.raw, &operator.ring(), operator.now, &want).unwrap();
+    let unverified = unverified(token.zone, connection.id().0);
+    Arrival { caller: ZoneCaller::Verified(verified), ring_generation: operator.generation, ..unverified }
+}
+
+fn verified(arrival: Arrival) -> VerifiedZone {
+    match arrival.caller {
+        ZoneCaller::Verified(verified) => verified,
+        ZoneCaller::Unverified(zone) => panic!("{zone} proved nothing"),
+    }
+}
+
+#[test]
+fn a_renewal_keeps_the_streams_of_its_connection_and_saves_nobody_elsewhere() {
+    let now = Timestamp::from_second(1_700_000_000).unwrap();
+    let mut operator =
+        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now };
+    let registry = Registry::new(operator.ring(), LEEWAY);
+    let (old, newer) = (operator.issue("west", 1000).unwrap(), operator.issue("west", 2000).unwrap());
+    let (here, elsewhere) = (registry.connect(), registry.connect());
+    let admit = |token, connection| registry.admit(arrival(&operator, token, connection), now).unwrap();
+    let (mut down, mut up, mut thief) = (admit(&old, &here), admit(&old, &here), admit(&old, &elsewhere));
+    down.renew(verified(arrival(&operator, &newer, &here)), 1, now).unwrap();
+    assert_eq!(*registry.earliest_expiry().borrow(), Some(old.expires), "of the thief");
+    let late = admit(&newer, &here);
+    assert!(!late.opens_session(), "the session goes on");
+    operator.revoked.insert(old.id.clone());
+    operator.generation += 1;
+    assert_eq!(registry.sweep(&operator.ring(), now).len(), 1);
+    assert!(matches!(thief.closed().now_or_never(), Some(CloseReason::Refused(_))));
+    assert!(down.closed().now_or_never().is_none() && up.closed().now_or_never().is_none());
+    assert_eq!((here.standing(), elsewhere.standing()), (Standing::Proven, Standing::Withdrawn));
+    assert_eq!(*registry.earliest_expiry().borrow(), Some(newer.expires));
+    // What was renewed is closed with the token that it was renewed with.
+    operator.revoked.insert(newer.id);
+    operator.generation += 1;
+    assert_eq!(registry.sweep(&operator.ring(), now).len(), 3);
+    assert_eq!(here.standing(), Standing::Withdrawn);
+}
+
+#[test]
+fn a_renewal_that_comes_too_late_or_for_another_zone_changes_nothing() {
+    let now = Timestamp::from_second(1_700_000_000).unwrap();
+    let operator =
+        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now };
+    let registry = Registry::new(operator.ring(), LEEWAY);
+    let here = registry.connect();
+    let (old, newer) = (operator.issue("west", 10).unwrap(), operator.issue("west", 1000).unwrap());
+    let other = operator.issue("east", 1000).unwrap();
+    let stream = registry.admit(arrival(&operator, &old, &here), now).unwrap();
+    let renew = |token, now| stream.renew(verified(arrival(&operator, token, &here)), 1, now);
+    assert!(matches!(renew(&other, now), Err(CloseReason::Refused(tokens::Rejection::WrongZone { .. }))));
+    let end = old.expires + SignedDuration::try_from(LEEWAY).unwrap();
+    assert!(matches!(renew(&newer, end), Err(CloseReason::Refused(tokens::Rejection::Expired { .. }))));
+    assert_eq!(registry.sweep(&operator.ring(), end).len(), 1, "it still stands on the old token");
+    assert!(renew(&newer, now).is_err(), "it was told to close");
+    assert_eq!(here.standing(), Standing::Withdrawn);
+}
+
+#[test]
+fn a_renewal_has_the_room_of_the_session_that_it_becomes() {
+    let now = Timestamp::from_second(1_700_000_000).unwrap();
+    let operator =
+        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now };
+    let registry = Registry::new(operator.ring(), LEEWAY);
+    let (here, elsewhere) = (registry.connect(), registry.connect());
+    let (old, newer) = (operator.issue("west", 1000).unwrap(), operator.issue("west", 1000).unwrap());
+    let admit = |token, connection| registry.admit(arrival(&operator, token, connection), now).unwrap();
+    let stream = admit(&old, &here);
+    let mut full: Vec<_> = (0..sessions::STREAMS).map(|_| admit(&newer, &elsewhere)).collect();
+    let renew = || stream.renew(verified(arrival(&operator, &newer, &here)), 1, now);
+    assert_eq!(renew(), Err(CloseReason::TooManyStreams));
+    full.pop();
+    assert_eq!(renew(), Ok(()));
+    assert!(registry.admit(arrival(&operator, &newer, &here), now).is_err(), "it counts for the new session");
+}

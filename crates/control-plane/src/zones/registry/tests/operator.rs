@@ -27,6 +27,7 @@ pub(super) struct Issued {
 }
 
 /// The secrets as an operator changes them.
+#[derive(Clone)]
 pub(super) struct Operator {
     pub(super) keys: BTreeMap<u64, Vec<u8>>,
     pub(super) revoked: BTreeSet<String>,
@@ -62,9 +63,11 @@ impl Operator {
     }
 
     pub(super) fn good(&self, token: &Issued) -> bool {
-        self.keys.contains_key(&token.serial)
-            && !self.revoked.contains(&token.id)
-            && self.now < token.expires + SignedDuration::try_from(LEEWAY).unwrap()
+        self.keys.contains_key(&token.serial) && !self.revoked.contains(&token.id) && self.in_time(token)
+    }
+
+    pub(super) fn in_time(&self, token: &Issued) -> bool {
+        self.now < token.expires + SignedDuration::try_from(LEEWAY).unwrap()
     }
 
     pub(super) fn issue(&self, zone_name: &'static str, valid_for: u64) -> Option<Issued> {
