@@ -333,11 +333,11 @@ impl KdsMetrics {
     }
 
     /// Sets the gauges to what is open now. Zones that left keep their label with 0 only as long as they are in `zones`.
-    pub(crate) fn open(&self, open: &[(model::ZoneName, &'static str)]) {
+    pub(crate) fn open<'a>(&self, open: impl ExactSizeIterator<Item = (&'a model::ZoneName, &'static str)>) {
         self.0.streams.set(i64::try_from(open.len()).unwrap_or(i64::MAX));
         self.0.connections.clear();
         for (zone, method) in open {
-            if *method == "GlobalToZoneSync" {
+            if method == "GlobalToZoneSync" {
                 self.0.connections.get_or_create(&ZoneName { zone_name: zone.as_str().to_owned() }).inc();
             }
         }

@@ -1,7 +1,7 @@
 //! The proof that a caller is the zone it says it is.
 
 use model::ZoneName;
-use tokens::VerifiedZone;
+use tokens::{KeyId, VerifiedZone};
 
 /// Who called. Every handler of the KDS port takes one, so none can run without the authentication before it.
 #[derive(Clone, Debug)]
@@ -21,13 +21,22 @@ impl ZoneCaller {
         }
     }
 
-    /// Tells one token from another without showing it; empty without authentication.
-    pub(crate) fn token_identity(&self) -> String {
+    /// Which token it is; nothing without authentication.
+    pub fn token(&self) -> Option<TokenIdentity> {
         match self {
             Self::Verified(verified) => {
-                format!("{:?}/{}", verified.key(), verified.token_id().unwrap_or("-"))
+                Some(TokenIdentity { key: verified.key().clone(), id: verified.token_id().map(str::to_owned) })
             }
-            Self::Unverified(_) => String::new(),
+            Self::Unverified(_) => None,
         }
     }
+}
+
+/// Tells one token from another without showing it. Tokens without an id that the same key signed are one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TokenIdentity {
+    /// The key that signed it.
+    pub key: KeyId,
+    /// Its own id.
+    pub id: Option<String>,
 }

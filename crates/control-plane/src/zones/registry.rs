@@ -2,69 +2,37 @@
 //!
 //! One lock admits streams and sweeps them when keys change. The registry remembers the newest key ring it has swept
 //! with: a stream that was verified with an older ring is verified again when it is admitted, so nothing slips through
-//! between the check and the entry. Closing is per stream and carries its reason; a session is the streams that share
+//! between the check and the entry. A newer token of the same zone is taken under that lock too. Closing is per stream and carries its reason; a session is the streams that share
 //! zone and token, however many TCP connections a proxy spreads them over. Quotas are a session's: who holds a token
 //! that is about to be revoked cannot use up what the zone's next token needs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
 use model::ZoneName;
-use tokens::{KeyRing, Rejection};
+use tokens::{KeyRing, VerifiedZone};
 use tokio::sync::watch;
 
 mod connections;
+mod guard;
+mod reason;
+mod renewal;
 mod sessions;
 
-pub use self::connections::{ConnectionGuard, ConnectionId, Standing};
 use self::{
     connections::Connections,
     sessions::{Session, Sessions},
 };
+pub use self::{
+    connections::{ConnectionGuard, ConnectionId, Standing},
+    guard::StreamGuard,
+    reason::{CloseReason, Closed},
+};
 use crate::zones::caller::ZoneCaller;
-
-/// Why a live stream is ended by the global control plane.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CloseReason {
-    /// The token it stands on is good no more: key deleted, token revoked or expired.
-    Refused(Rejection),
-    /// Another instance of the zone connected later.
-    Replaced {
-        /// The instance that took over.
-        by: String,
-    },
-    /// The control plane is shutting down.
-    Draining,
-    /// The zone was deleted.
-    ZoneDeleted,
-    /// The token has more streams open than any real zone.
-    TooManyStreams,
-    /// The token is used on more connections than any real zone has.
-    TooManyConnections,
-    /// The zone has not pinged for longer than the health check allows.
-    Silent,
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(rejection) => rejection.fmt(f),
-            Self::Replaced { by } => write!(f, "another instance of this zone connected: `{by}`"),
-            Self::Draining => f.write_str("stream unavailable: the global control plane is stopping"),
-            Self::ZoneDeleted => f.write_str("the zone was deleted"),
-            Self::Silent => f.write_str("stream canceled - zone hc failed: no health check came in time"),
-            Self::TooManyStreams => write!(f, "this token has {} streams open already", sessions::STREAMS),
-            Self::TooManyConnections => {
-                write!(f, "this token is in use on {} connections already", sessions::CONNECTIONS)
-            }
-        }
-    }
-}
 
 /// Names one admitted stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,15 +55,13 @@ pub struct Arrival {
     pub pings: bool,
 }
 
-/// A stream that a sweep closed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Closed {
-    /// The zone.
-    pub zone: ZoneName,
+/// A stream that is open.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// On what it stands now: the zone, and which token signed with which key.
+    pub caller: Arc<ZoneCaller>,
     /// The method.
     pub method: &'static str,
-    /// Why.
-    pub reason: CloseReason,
 }
 
 /// All live streams of the KDS port. Cheap to clone.
@@ -125,7 +91,12 @@ struct State {
 }
 
 struct Live {
+    /// On what it stands now.
     caller: Arc<ZoneCaller>,
+    /// The session it counts for.
+    session: Session,
+    /// It is one call and no stream.
+    unary: bool,
     connection: ConnectionId,
     method: &'static str,
     /// When it came, if its zone pings.
@@ -158,10 +129,8 @@ impl Registry {
         if state.draining {
             return Err(CloseReason::Draining);
         }
-        if let ZoneCaller::Verified(verified) = &arrival.caller
-            && arrival.ring_generation < state.ring.generation()
-        {
-            verified.still_good(&state.ring, now, self.leeway).map_err(CloseReason::Refused)?;
+        if let ZoneCaller::Verified(verified) = &arrival.caller {
+            self.still_good(&state, verified, arrival.ring_generation, now)?;
         }
         let caller = Arc::new(arrival.caller);
         let session = state.sessions.enter(&caller, arrival.unary)?;
@@ -169,11 +138,14 @@ impl Registry {
             state.sessions.leave(&session, arrival.unary);
             return Err(reason);
         }
+        let opens_session = !arrival.unary && state.sessions.streams(&session) == 1;
         state.next += 1;
         let id = StreamId(state.next);
         let (close, closed) = watch::channel(None);
         let live = Live {
             caller: Arc::clone(&caller),
+            session,
+            unary: arrival.unary,
             connection: arrival.connection,
             method: arrival.method,
             pings_since: (arrival.pings && !arrival.unary).then_some(now),
@@ -188,9 +160,22 @@ impl Registry {
         if !arrival.unary {
             state.changed.send_modify(|count| *count += 1);
         }
-        let opens_session = !arrival.unary && state.sessions.streams(&session) == 1;
         drop(state);
-        Ok(StreamGuard { id, registry: self.clone(), caller, session, unary: arrival.unary, closed, opens_session })
+        Ok(StreamGuard { id, registry: self.clone(), caller, unary: arrival.unary, closed, opens_session })
+    }
+
+    /// Verifies again what an older ring than the newest one swept with has verified.
+    fn still_good(
+        &self,
+        state: &State,
+        verified: &VerifiedZone,
+        ring_generation: u64,
+        now: Timestamp,
+    ) -> Result<(), CloseReason> {
+        if ring_generation >= state.ring.generation() {
+            return Ok(());
+        }
+        verified.still_good(&state.ring, now, self.leeway).map_err(CloseReason::Refused)
     }
 
     /// Sweeps with a ring: every stream whose verdict no longer holds is closed with the reason, and a connection that
@@ -285,14 +270,14 @@ impl Registry {
         self.lock().changed.subscribe()
     }
 
-    /// The streams that are open now and not told to close: zone and method.
-    pub fn open(&self) -> Vec<(ZoneName, &'static str)> {
+    /// The streams that are open now and not told to close.
+    pub fn open(&self) -> Vec<Open> {
         let state = self.lock();
         state
             .streams
             .values()
             .filter(|live| live.close.borrow().is_none())
-            .map(|live| (live.caller.zone().clone(), live.method))
+            .map(|live| Open { caller: Arc::clone(&live.caller), method: live.method })
             .collect()
     }
 
@@ -334,6 +319,7 @@ impl State {
 
     fn remove(&mut self, id: StreamId) {
         let Some(live) = self.streams.remove(&id) else { return };
+        self.sessions.leave(&live.session, live.unary);
         let zone = live.caller.zone();
         if let Some(expiry) = expiry(&live.caller) {
             self.expiries.remove(&(expiry, id));
@@ -367,55 +353,6 @@ fn expiry(caller: &ZoneCaller) -> Option<Timestamp> {
     match caller {
         ZoneCaller::Verified(verified) => verified.expires_at(),
         ZoneCaller::Unverified(_) => None,
-    }
-}
-
-/// An admitted stream: leaves the registry when dropped.
-pub struct StreamGuard {
-    id: StreamId,
-    registry: Registry,
-    caller: Arc<ZoneCaller>,
-    /// The session it counts for.
-    session: Session,
-    /// It is one call and no stream.
-    unary: bool,
-    closed: watch::Receiver<Option<CloseReason>>,
-    opens_session: bool,
-}
-
-impl StreamGuard {
-    /// The name of the stream.
-    pub fn id(&self) -> StreamId {
-        self.id
-    }
-
-    /// Who it belongs to.
-    pub fn caller(&self) -> &ZoneCaller {
-        &self.caller
-    }
-
-    /// Whether this is the first stream of its session.
-    pub fn opens_session(&self) -> bool {
-        self.opens_session
-    }
-
-    /// Resolves with the reason when the stream has to end. Cancel safe.
-    pub async fn closed(&mut self) -> CloseReason {
-        match self.closed.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or(CloseReason::Draining),
-            Err(_) => CloseReason::Draining,
-        }
-    }
-}
-
-impl Drop for StreamGuard {
-    fn drop(&mut self) {
-        let mut state = self.registry.lock();
-        state.remove(self.id);
-        state.sessions.leave(&self.session, self.unary);
-        if !self.unary {
-            state.changed.send_modify(|count| *count += 1);
-        }
     }
 }
 

@@ -108,7 +108,8 @@ pub async fn deleted_zones(
 pub async fn gauges(registry: Registry, metrics: KdsMetrics, tasks: Tasks) -> anyhow::Result<()> {
     let mut changes = registry.changes();
     loop {
-        metrics.open(&registry.open());
+        let open = registry.open();
+        metrics.open(open.iter().map(|open| (open.caller.zone(), open.method)));
         tokio::select! {
             () = tasks.stopping() => return Ok(()),
             changed = changes.changed() => if changed.is_err() { return Ok(()) },

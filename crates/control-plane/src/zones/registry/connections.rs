@@ -88,6 +88,35 @@ impl State {
         Ok(())
     }
 
+    /// Notes that a newer token stands on a connection in place of the one before, if it may be used on one more.
+    pub(super) fn prove_anew(
+        &mut self,
+        connection: ConnectionId,
+        before: &Session,
+        session: &Session,
+        caller: &Arc<ZoneCaller>,
+    ) -> Result<(), CloseReason> {
+        let Some(known) = self.connections.known.get_mut(&connection) else { return Ok(()) };
+        if !known.proofs.contains_key(session) {
+            self.sessions.connect(session)?;
+        }
+        for replaced in BTreeSet::from([before, session]) {
+            let Some(caller) = known.proofs.remove(replaced) else { continue };
+            if replaced != session {
+                self.sessions.disconnect(replaced);
+            }
+            if let Some(expiry) = expiry(&caller) {
+                self.connections.expiries.remove(&(expiry, connection, Arc::clone(replaced)));
+            }
+        }
+        known.proofs.insert(Arc::clone(session), Arc::clone(caller));
+        known.standing.send_replace(Standing::Proven);
+        if let Some(expiry) = expiry(caller) {
+            self.connections.expiries.insert((expiry, connection, Arc::clone(session)));
+        }
+        Ok(())
+    }
+
     /// Takes back the proofs that are no longer good.
     pub(super) fn withdraw_where(&mut self, is_bad: impl Fn(&ZoneCaller) -> bool) {
         for (id, known) in &mut self.connections.known {

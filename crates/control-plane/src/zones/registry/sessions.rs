@@ -5,15 +5,15 @@ use std::{collections::BTreeMap, sync::Arc};
 use model::ZoneName;
 
 use super::CloseReason;
-use crate::zones::caller::ZoneCaller;
+use crate::zones::caller::{TokenIdentity, ZoneCaller};
 
 /// Streams and calls of one token at once: six are usual, twice that when a connection is renewed.
 pub(super) const STREAMS: usize = 64;
 /// Connections of one token at once: one is usual, and one more is there while it is renewed.
 pub(super) const CONNECTIONS: usize = 16;
 
-/// Zone and identity of the token; shared, because each stream keeps it.
-pub(super) type Session = Arc<(ZoneName, String)>;
+/// Zone and token; shared, because each stream keeps it.
+pub(super) type Session = Arc<(ZoneName, Option<TokenIdentity>)>;
 
 #[derive(Default)]
 struct Held {
@@ -29,14 +29,28 @@ pub(super) struct Sessions(BTreeMap<Session, Held>);
 impl Sessions {
     /// Counts a stream, or a unary call, for the session of its caller, if there is room for it.
     pub(super) fn enter(&mut self, caller: &ZoneCaller, unary: bool) -> Result<Session, CloseReason> {
-        let session = Arc::new((caller.zone().clone(), caller.token_identity()));
-        let session = self.0.get_key_value(&session).map_or(session, |(known, _)| Arc::clone(known));
-        let held = self.0.entry(Arc::clone(&session)).or_default();
-        if held.streams + held.calls >= STREAMS {
-            return Err(CloseReason::TooManyStreams);
-        }
-        *held.of(unary) += 1;
+        let session = self.of(caller);
+        self.room(&session, 1)?;
+        *self.0.entry(Arc::clone(&session)).or_default().of(unary) += 1;
         Ok(session)
+    }
+
+    /// Returns the session that a caller belongs to; it holds nothing yet if nobody of it is here.
+    pub(super) fn of(&self, caller: &ZoneCaller) -> Session {
+        let session = Arc::new((caller.zone().clone(), caller.token()));
+        self.0.get_key_value(&session).map_or(session, |(known, _)| Arc::clone(known))
+    }
+
+    /// Says whether a session may have so many more streams and calls.
+    pub(super) fn room(&self, session: &Session, more: usize) -> Result<(), CloseReason> {
+        let held = self.0.get(session).map_or(0, |held| held.streams + held.calls);
+        if held + more > STREAMS { Err(CloseReason::TooManyStreams) } else { Ok(()) }
+    }
+
+    /// Counts a stream, or a unary call, for another session than before.
+    pub(super) fn pass(&mut self, from: &Session, to: &Session, unary: bool) {
+        *self.0.entry(Arc::clone(to)).or_default().of(unary) += 1;
+        self.leave(from, unary);
     }
 
     /// Takes back what [`Sessions::enter`] counted.

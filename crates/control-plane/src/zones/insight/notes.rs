@@ -1,0 +1,169 @@
+//! What happens to zones, noted in memory.
+
+use jiff::Timestamp;
+use model::{Key, Kind, ZoneName};
+use sync::{SizeNotice, Unreadable};
+use wire::kuma::system::v1alpha1::ZoneInsight;
+
+use super::{Insights, Live, Peer, RejectedBy, StreamName, Written, record, trouble};
+
+impl Insights {
+    /// Notes that a stream of a zone is open.
+    pub fn stream_opened(&self, zone: &ZoneName, stream: StreamName) {
+        let now = self.shared.clock.now();
+        let instance = self.shared.options.instance.clone();
+        self.change(zone, Written::Now, |insight| record::stream_opened(insight, stream, &instance, now));
+    }
+
+    /// Opens a subscription: one for each GlobalToZoneSync stream. Returns its id.
+    pub fn subscribe(&self, zone: &ZoneName, token_provided: bool) -> String {
+        let id = uuid::Uuid::new_v4().to_string();
+        let (now, options) = (self.shared.clock.now(), &self.shared.options);
+        self.change_live(zone, Written::Now, |live| {
+            record::subscribe(&mut live.insight, &id, &options.instance, token_provided, now);
+            live.keep_last(options);
+            trouble::start_anew(&mut live.insight);
+            live.open.push(id.clone());
+        });
+        id
+    }
+
+    /// Opens a subscription in the insight that a zone keeps of itself: one for each ZoneToGlobalSync stream (contract:
+    /// kds 8.1, "zone side mirror"). Returns its id.
+    pub fn subscribe_at_zone(&self, zone: &ZoneName, global: &Peer, us: &Peer) -> String {
+        let id = uuid::Uuid::new_v4().to_string();
+        let (now, options) = (self.shared.clock.now(), &self.shared.options);
+        let described = Peer { instance: us.instance.clone(), config: String::new(), ..global.clone() };
+        self.change_live(zone, Written::Now, |live| {
+            record::subscribe(&mut live.insight, &id, &global.instance, false, now);
+            record::described(&mut live.insight, &id, &described);
+            live.keep_last(options);
+            live.open.push(id.clone());
+        });
+        id
+    }
+
+    /// Notes what the zone said of itself in a first request.
+    pub fn described(&self, zone: &ZoneName, subscription: &str, peer: &Peer) {
+        self.change(zone, Written::Now, |insight| record::described(insight, subscription, peer));
+    }
+
+    /// Counts a response that was sent.
+    pub fn sent(&self, zone: &ZoneName, subscription: &str, kind: &str) {
+        let now = self.shared.clock.now();
+        self.change(zone, Written::Later, |insight| {
+            record::count(insight, subscription, kind, now, |stats| stats.responses_sent += 1)
+        });
+    }
+
+    /// Counts a response that was acknowledged.
+    pub fn acknowledged(&self, zone: &ZoneName, subscription: &str, kind: &str) {
+        let now = self.shared.clock.now();
+        self.change(zone, Written::Later, |insight| {
+            record::count(insight, subscription, kind, now, |stats| stats.responses_acknowledged += 1);
+        });
+    }
+
+    /// Counts a response that the zone rejected, and keeps its reason.
+    pub fn rejected(&self, zone: &ZoneName, subscription: &str, kind: &str, reason: &str) {
+        let now = self.shared.clock.now();
+        self.change(zone, Written::Soon, |insight| {
+            record::count(insight, subscription, kind, now, |stats| stats.responses_rejected += 1);
+            trouble::rejected(insight, kind, RejectedBy::Zone, reason, now);
+        });
+    }
+
+    /// Counts, in the insight that a zone keeps of itself, a response that global rejected, and keeps its reason.
+    pub fn rejected_by_global(&self, zone: &ZoneName, subscription: &str, kind: &str, reason: &str) {
+        let now = self.shared.clock.now();
+        self.change(zone, Written::Soon, |insight| {
+            record::count(insight, subscription, kind, now, |stats| stats.responses_rejected += 1);
+            trouble::rejected(insight, kind, RejectedBy::Global, reason, now);
+        });
+    }
+
+    /// Keeps why something that the zone provided was rejected here.
+    pub fn rejected_here(&self, zone: &ZoneName, kind: &str, reason: &str) {
+        let now = self.shared.clock.now();
+        self.change(zone, Written::Soon, |insight| trouble::rejected(insight, kind, RejectedBy::Global, reason, now));
+    }
+
+    /// Notes what fits into a message no more, or again.
+    pub fn sized(&self, zone: &ZoneName, notice: &SizeNotice, limit: usize) {
+        let now = self.shared.clock.now();
+        self.change(zone, Written::Soon, |insight| match notice {
+            SizeNotice::TooLarge { kind, resource, bytes } => {
+                let resource = resource.as_ref().map(ToString::to_string).unwrap_or_default();
+                trouble::too_large(insight, kind, &resource, *bytes, limit, now);
+            }
+            SizeNotice::Fits { kind } => trouble::fits(insight, kind),
+        });
+    }
+
+    /// Notes what the zone's version cannot read of a type, or that it reads all of it.
+    pub fn unreadable(&self, zone: &ZoneName, unreadable: &Unreadable) {
+        let now = self.shared.clock.now();
+        self.change(zone, Written::Soon, |insight| trouble::unreadable(insight, unreadable, now));
+    }
+
+    /// Notes that a response waits for its answer since then, or that it has one.
+    pub fn unacknowledged(&self, zone: &ZoneName, kind: &str, since: Option<Timestamp>) {
+        self.change(zone, Written::Soon, |insight| trouble::unacknowledged(insight, kind, since));
+    }
+
+    /// Keeps the last refusal of somebody who says to be this zone, if there is such a zone: text that nobody verified
+    /// makes nothing new.
+    pub async fn refused(&self, zone: &ZoneName, reason: &str, detail: &str) {
+        let known = self.lock().contains_key(zone);
+        if !known && !matches!(self.shared.store.get(&Key::global(Kind::ZONE, zone.as_str())).await, Ok(Some(_))) {
+            return;
+        }
+        let now = self.shared.clock.now();
+        // Not at once: who floods the port must not decide how much is written.
+        self.change(zone, Written::Later, |insight| trouble::refused(insight, reason, detail, now));
+    }
+
+    /// Ends a subscription. If an older stream of the zone is still open, its subscription is open again: a new
+    /// connection that died must not make a connected zone look away.
+    pub fn unsubscribe(&self, zone: &ZoneName, subscription: &str) {
+        let now = self.shared.clock.now();
+        self.change_live(zone, Written::Now, |live| {
+            record::unsubscribe(&mut live.insight, subscription, now);
+            live.open.retain(|open| open != subscription);
+            if let Some(open) = live.open.last()
+                && !record::online(&live.insight)
+            {
+                record::reopen(&mut live.insight, open);
+            }
+        });
+    }
+
+    /// Notes a ping.
+    pub fn pinged(&self, zone: &ZoneName) {
+        let now = self.shared.clock.now();
+        let mut zones = self.lock();
+        // A ping alone creates no zone, and so no insight of one.
+        if let Some(live) = zones.get_mut(zone) {
+            record::pinged(&mut live.insight, now);
+            live.dirty = true;
+        }
+    }
+
+    fn change(&self, zone: &ZoneName, written: Written, change: impl FnOnce(&mut ZoneInsight)) {
+        self.change_live(zone, written, |live| change(&mut live.insight));
+    }
+
+    fn change_live(&self, zone: &ZoneName, written: Written, change: impl FnOnce(&mut Live)) {
+        let mut zones = self.lock();
+        let live = zones.entry(zone.clone()).or_default();
+        change(live);
+        live.dirty = true;
+        live.urgent |= written != Written::Later;
+        drop(zones);
+        match written {
+            Written::Now => self.shared.urgent.notify_one(),
+            Written::Soon => self.shared.soon.notify_one(),
+            Written::Later => {}
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Why live streams end.
+
+use std::fmt;
+
+use model::ZoneName;
+use tokens::Rejection;
+
+use super::sessions;
+
+/// Why a live stream is ended by the global control plane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The token it stands on is good no more: key deleted, token revoked or expired.
+    Refused(Rejection),
+    /// Another instance of the zone connected later.
+    Replaced {
+        /// The instance that took over.
+        by: String,
+    },
+    /// The control plane is shutting down.
+    Draining,
+    /// The zone was deleted.
+    ZoneDeleted,
+    /// The token has more streams open than any real zone.
+    TooManyStreams,
+    /// The token is used on more connections than any real zone has.
+    TooManyConnections,
+    /// The zone has not pinged for longer than the health check allows.
+    Silent,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(rejection) => rejection.fmt(f),
+            Self::Replaced { by } => write!(f, "another instance of this zone connected: `{by}`"),
+            Self::Draining => f.write_str("stream unavailable: the global control plane is stopping"),
+            Self::ZoneDeleted => f.write_str("the zone was deleted"),
+            Self::Silent => f.write_str("stream canceled - zone hc failed: no health check came in time"),
+            Self::TooManyStreams => write!(f, "this token has {} streams open already", sessions::STREAMS),
+            Self::TooManyConnections => {
+                write!(f, "this token is in use on {} connections already", sessions::CONNECTIONS)
+            }
+        }
+    }
+}
+
+/// A stream that a sweep closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// The zone.
+    pub zone: ZoneName,
+    /// The method.
+    pub method: &'static str,
+    /// Why.
+    pub reason: CloseReason,
+}

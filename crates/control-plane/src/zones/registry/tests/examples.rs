@@ -1,0 +1,256 @@
+//! One rule each.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::FutureExt as _;
+use jiff::SignedDuration;
+use tokens::{Accept, Want};
+
+use super::{
+    operator::{Issued, LEEWAY, Operator, key_of_test, zone},
+    *,
+};
+
+#[test]
+fn the_next_token_of_a_zone_has_room_however_much_the_stolen_one_has_open() {
+    let start = Timestamp::from_second(1_700_000_000).unwrap();
+    let mut operator =
+        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
+    let registry = Registry::new(operator.ring(), LEEWAY);
+    let (stolen, next) = (operator.issue("west", 1000).unwrap(), operator.issue("west", 1000).unwrap());
+    let arrival = |token: &Issued, connection: &ConnectionGuard| {
+        let want = Want { zone: "west", accept: Accept::CpToken, leeway: LEEWAY };
+        let verified = tokens::verify(&token.raw, &operator.ring(), start, &want).unwrap();
+        let caller = ZoneCaller::Verified(verified);
+        let unverified = unverified("west", connection.id().0);
+        Arrival { caller, ring_generation: 1, unary: true, method: "HealthCheck", ..unverified }
+    };
+    let mut thief: Vec<_> = (0..=sessions::CONNECTIONS).map(|_| registry.connect()).collect();
+    let zone = registry.connect();
+    let calls: Vec<_> = (0..sessions::STREAMS)
+        .map(|number| registry.admit(arrival(&stolen, &thief[number % sessions::CONNECTIONS]), start).unwrap())
+        .collect();
+    assert_eq!(registry.admit(arrival(&stolen, &thief[0]), start).err(), Some(CloseReason::TooManyStreams));
+    let mut good = registry.admit(arrival(&next, &zone), start).unwrap();
+    let late = arrival(&stolen, &thief[sessions::CONNECTIONS]);
+    drop(calls);
+    assert_eq!(registry.admit(late, start).err(), Some(CloseReason::TooManyConnections));
+    // An idle connection stands on its token as a stream does.
+    let mut open = registry.admit(arrival(&stolen, &thief[0]), start).unwrap();
+    let changed = thief.remove(0);
+    operator.revoked.insert(stolen.id);
+    operator.generation += 1;
+    assert_eq!(registry.sweep(&operator.ring(), start).len(), 1);
+    assert!(matches!(open.closed().now_or_never(), Some(CloseReason::Refused(_))), "a unary call is told");
+    assert_eq!(good.closed().now_or_never(), None);
+    assert_eq!(changed.standing(), Standing::Withdrawn);
+    assert!(thief[..sessions::CONNECTIONS - 1].iter().all(|idle| idle.standing() == Standing::Withdrawn));
+    assert_eq!(zone.standing(), Standing::Proven);
+}
+
+fn unverified(name: &str, connection: u64) -> Arrival {
+    Arrival {
+        caller: ZoneCaller::Unverified(zone(name)),
+        ring_generation: 0,
+        connection: ConnectionId(connection),
+        method: "GlobalToZoneSync",
+        unary: false,
+        pings: false,
+    }
+}
+
+fn empty() -> Registry {
+    Registry::new(Arc::new(KeyRing::build(1, &[]).0), LEEWAY)
+}
+
+#[test]
+fn the_older_of_two_instances_is_ended() {
+    let registry = empty();
+    let now = Timestamp::UNIX_EPOCH;
+    let old = registry.admit(unverified("west", 1), now).unwrap();
+    let other = registry.admit(unverified("east", 1), now).unwrap();
+    let new = registry.admit(unverified("west", 2), now).unwrap();
+    assert!(registry.identify(old.id(), "host-1").is_empty());
+    let closed = registry.identify(new.id(), "host-2");
+    assert_eq!(closed.len(), 1);
+    assert_eq!(*old.closed.borrow(), Some(CloseReason::Replaced { by: "host-2".to_owned() }));
+    assert!(new.closed.borrow().is_none());
+    assert!(other.closed.borrow().is_none());
+}
+
+#[test]
+fn a_second_connection_of_the_same_instance_ends_nothing() {
+    let registry = empty();
+    let now = Timestamp::UNIX_EPOCH;
+    let old = registry.admit(unverified("west", 1), now).unwrap();
+    let new = registry.admit(unverified("west", 2), now).unwrap();
+    assert!(registry.identify(old.id(), "host-1").is_empty());
+    assert!(registry.identify(new.id(), "host-1").is_empty());
+    assert!(old.closed.borrow().is_none());
+}
+
+#[test]
+fn a_session_opens_once_however_many_streams_it_has() {
+    let registry = empty();
+    let now = Timestamp::UNIX_EPOCH;
+    let first = registry.admit(unverified("west", 1), now).unwrap();
+    let second = registry.admit(unverified("west", 2), now).unwrap();
+    assert!(first.opens_session());
+    assert!(!second.opens_session());
+    drop((first, second));
+    assert!(registry.admit(unverified("west", 3), now).unwrap().opens_session());
+}
+
+#[test]
+fn a_draining_registry_admits_nobody() {
+    let registry = empty();
+    let now = Timestamp::UNIX_EPOCH;
+    let stays = registry.admit(unverified("west", 1), now).unwrap();
+    assert_eq!(registry.drain(), [zone("west")]);
+    assert_eq!(registry.admit(unverified("east", 2), now).err(), Some(CloseReason::Draining));
+    assert!(stays.closed.borrow().is_none());
+}
+
+#[test]
+fn streams_of_the_older_instance_that_come_late_are_ended_too() {
+    let registry = empty();
+    let now = Timestamp::UNIX_EPOCH;
+    let first = registry.admit(unverified("west", 1), now).unwrap();
+    assert!(registry.identify(first.id(), "host-1").is_empty());
+    let late = registry.admit(unverified("west", 1), now).unwrap();
+    let newer = registry.admit(unverified("west", 2), now).unwrap();
+    assert_eq!(registry.identify(newer.id(), "host-2").len(), 2);
+    assert!(late.closed.borrow().is_some());
+}
+
+#[test]
+fn a_token_cannot_open_streams_and_calls_without_end() {
+    let registry = empty();
+    let now = Timestamp::UNIX_EPOCH;
+    let unary = |number| Arrival { unary: number % 2 == 0, ..unverified("west", 1) };
+    let streams: Vec<_> = (0..sessions::STREAMS).map(|number| registry.admit(unary(number), now).unwrap()).collect();
+    assert_eq!(registry.admit(unary(0), now).err(), Some(CloseReason::TooManyStreams));
+    assert_eq!(registry.admit(unverified("west", 1), now).err(), Some(CloseReason::TooManyStreams));
+    assert!(registry.admit(unverified("east", 1), now).is_ok());
+    drop(streams);
+    assert!(registry.admit(unverified("west", 1), now).is_ok());
+}
+
+#[test]
+fn the_sweeper_learns_of_the_earliest_expiry() {
+    let start = Timestamp::from_second(1_700_000_000).unwrap();
+    let operator =
+        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
+    let registry = Registry::new(operator.ring(), LEEWAY);
+    let earliest = registry.earliest_expiry();
+    let arrive = |seconds| {
+        let token = operator.issue("west", seconds).unwrap();
+        let want = Want { zone: "west", accept: Accept::CpToken, leeway: LEEWAY };
+        let verified = tokens::verify(&token.raw, &operator.ring(), start, &want).unwrap();
+        let arrival = Arrival { caller: ZoneCaller::Verified(verified), ..unverified("west", 1) };
+        (registry.admit(Arrival { ring_generation: 1, ..arrival }, start).unwrap(), token.expires)
+    };
+    let (late, late_expiry) = arrive(1000);
+    assert_eq!(*earliest.borrow(), Some(late_expiry));
+    let (soon, soon_expiry) = arrive(10);
+    assert_eq!(*earliest.borrow(), Some(soon_expiry));
+    drop(soon);
+    assert_eq!(*earliest.borrow(), Some(late_expiry));
+    drop(late);
+    assert_eq!(*earliest.borrow(), None);
+}
+
+#[test]
+fn a_zone_that_pings_no_more_loses_its_streams_and_one_that_never_did_keeps_them() {
+    let registry = empty();
+    let at = |second: i64| Timestamp::from_second(second).unwrap();
+    let pinging = registry.admit(Arrival { pings: true, ..unverified("west", 1) }, at(0)).unwrap();
+    let quiet = registry.admit(unverified("east", 2), at(0)).unwrap();
+    let fresh = registry.admit(Arrival { pings: true, ..unverified("north", 3) }, at(95)).unwrap();
+    let timeout = SignedDuration::from_secs(30);
+    assert!(registry.close_silent(at(100), timeout, |_| Some(at(80))).is_empty(), "pinged 20 s ago");
+    let closed = registry.close_silent(at(100), timeout, |_| Some(at(60)));
+    assert_eq!(closed.iter().map(|one| one.zone.as_str()).collect::<Vec<_>>(), ["west"]);
+    assert_eq!(closed[0].reason, CloseReason::Silent);
+    drop((pinging, quiet, fresh));
+}
+
+/// What comes with a token over a connection.
+fn arrival(operator: &Operator, token: &Issued, connection: &ConnectionGuard) -> Arrival {
+    let want = Want { zone: token.zone, accept: Accept::CpToken, leeway: LEEWAY };
+    let verified = tokens::verify(&token.raw, &operator.ring(), operator.now, &want).unwrap();
+    let unverified = unverified(token.zone, connection.id().0);
+    Arrival { caller: ZoneCaller::Verified(verified), ring_generation: operator.generation, ..unverified }
+}
+
+fn verified(arrival: Arrival) -> VerifiedZone {
+    match arrival.caller {
+        ZoneCaller::Verified(verified) => verified,
+        ZoneCaller::Unverified(zone) => panic!("{zone} proved nothing"),
+    }
+}
+
+#[test]
+fn a_renewal_keeps_the_streams_of_its_connection_and_saves_nobody_elsewhere() {
+    let now = Timestamp::from_second(1_700_000_000).unwrap();
+    let mut operator =
+        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now };
+    let registry = Registry::new(operator.ring(), LEEWAY);
+    let (old, newer) = (operator.issue("west", 1000).unwrap(), operator.issue("west", 2000).unwrap());
+    let (here, elsewhere) = (registry.connect(), registry.connect());
+    let admit = |token, connection| registry.admit(arrival(&operator, token, connection), now).unwrap();
+    let (mut down, mut up, mut thief) = (admit(&old, &here), admit(&old, &here), admit(&old, &elsewhere));
+    down.renew(verified(arrival(&operator, &newer, &here)), 1, now).unwrap();
+    assert_eq!(*registry.earliest_expiry().borrow(), Some(old.expires), "of the thief");
+    let late = admit(&newer, &here);
+    assert!(!late.opens_session(), "the session goes on");
+    operator.revoked.insert(old.id.clone());
+    operator.generation += 1;
+    assert_eq!(registry.sweep(&operator.ring(), now).len(), 1);
+    assert!(matches!(thief.closed().now_or_never(), Some(CloseReason::Refused(_))));
+    assert!(down.closed().now_or_never().is_none() && up.closed().now_or_never().is_none());
+    assert_eq!((here.standing(), elsewhere.standing()), (Standing::Proven, Standing::Withdrawn));
+    assert_eq!(*registry.earliest_expiry().borrow(), Some(newer.expires));
+    // What was renewed is closed with the token that it was renewed with.
+    operator.revoked.insert(newer.id);
+    operator.generation += 1;
+    assert_eq!(registry.sweep(&operator.ring(), now).len(), 3);
+    assert_eq!(here.standing(), Standing::Withdrawn);
+}
+
+#[test]
+fn a_renewal_that_comes_too_late_or_for_another_zone_changes_nothing() {
+    let now = Timestamp::from_second(1_700_000_000).unwrap();
+    let operator =
+        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now };
+    let registry = Registry::new(operator.ring(), LEEWAY);
+    let here = registry.connect();
+    let (old, newer) = (operator.issue("west", 10).unwrap(), operator.issue("west", 1000).unwrap());
+    let other = operator.issue("east", 1000).unwrap();
+    let stream = registry.admit(arrival(&operator, &old, &here), now).unwrap();
+    let renew = |token, now| stream.renew(verified(arrival(&operator, token, &here)), 1, now);
+    assert!(matches!(renew(&other, now), Err(CloseReason::Refused(tokens::Rejection::WrongZone { .. }))));
+    let end = old.expires + SignedDuration::try_from(LEEWAY).unwrap();
+    assert!(matches!(renew(&newer, end), Err(CloseReason::Refused(tokens::Rejection::Expired { .. }))));
+    assert_eq!(registry.sweep(&operator.ring(), end).len(), 1, "it still stands on the old token");
+    assert!(renew(&newer, now).is_err(), "it was told to close");
+    assert_eq!(here.standing(), Standing::Withdrawn);
+}
+
+#[test]
+fn a_renewal_has_the_room_of_the_session_that_it_becomes() {
+    let now = Timestamp::from_second(1_700_000_000).unwrap();
+    let operator =
+        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now };
+    let registry = Registry::new(operator.ring(), LEEWAY);
+    let (here, elsewhere) = (registry.connect(), registry.connect());
+    let (old, newer) = (operator.issue("west", 1000).unwrap(), operator.issue("west", 1000).unwrap());
+    let admit = |token, connection| registry.admit(arrival(&operator, token, connection), now).unwrap();
+    let stream = admit(&old, &here);
+    let mut full: Vec<_> = (0..sessions::STREAMS).map(|_| admit(&newer, &elsewhere)).collect();
+    let renew = || stream.renew(verified(arrival(&operator, &newer, &here)), 1, now);
+    assert_eq!(renew(), Err(CloseReason::TooManyStreams));
+    full.pop();
+    assert_eq!(renew(), Ok(()));
+    assert!(registry.admit(arrival(&operator, &newer, &here), now).is_err(), "it counts for the new session");
+}
