@@ -113,7 +113,13 @@ impl Global {
         let registry = self.running.registry().expect("a global");
         let mut changes = registry.changes();
         let settled = async {
-            while registry.open().iter().filter(|(of, one)| of.as_str() == zone && *one == method).count() != count {
+            while registry
+                .open()
+                .iter()
+                .filter(|open| open.caller.zone().as_str() == zone && open.method == method)
+                .count()
+                != count
+            {
                 changes.changed().await.expect("a registry");
             }
         };

@@ -1,6 +1,6 @@
 //! One rule each.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use futures::FutureExt as _;
 use jiff::SignedDuration;
@@ -204,7 +204,7 @@ fn a_renewal_keeps_the_streams_of_its_connection_and_saves_nobody_elsewhere() {
     assert_eq!(*registry.earliest_expiry().borrow(), Some(old.expires), "of the thief");
     let late = admit(&newer, &here);
     assert!(!late.opens_session(), "the session goes on");
-    operator.revoked.insert(old.id.clone());
+    operator.revoked.insert(old.id);
     operator.generation += 1;
     assert_eq!(registry.sweep(&operator.ring(), now).len(), 1);
     assert!(matches!(thief.closed().now_or_never(), Some(CloseReason::Refused(_))));
@@ -247,10 +247,10 @@ fn a_renewal_has_the_room_of_the_session_that_it_becomes() {
     let (old, newer) = (operator.issue("west", 1000).unwrap(), operator.issue("west", 1000).unwrap());
     let admit = |token, connection| registry.admit(arrival(&operator, token, connection), now).unwrap();
     let stream = admit(&old, &here);
-    let mut full: Vec<_> = (0..sessions::STREAMS).map(|_| admit(&newer, &elsewhere)).collect();
+    let mut full: VecDeque<_> = (0..sessions::STREAMS).map(|_| admit(&newer, &elsewhere)).collect();
     let renew = || stream.renew(verified(arrival(&operator, &newer, &here)), 1, now);
     assert_eq!(renew(), Err(CloseReason::TooManyStreams));
-    full.pop();
+    drop(full.pop_back());
     assert_eq!(renew(), Ok(()));
     assert!(registry.admit(arrival(&operator, &newer, &here), now).is_err(), "it counts for the new session");
 }
