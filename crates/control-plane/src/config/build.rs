@@ -1,4 +1,5 @@
 //! From the merged values to a [`Config`]: reads each one as what it is, and collects every problem before it gives up.
+//! Longer than usual because each section of the configuration has a reader here, all of one shape.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

@@ -1,4 +1,5 @@
 //! Every setting: its path in the file, its type, its environment variable, its default (contract: rest-and-cli, appendix A).
+//! Longer than usual because it is a table with a row for each.
 //!
 //! Settings without effect belong to parts this program does not have; they are accepted, so that a file of a real
 //! control plane can be used as it is, and named in one warning.

@@ -1,5 +1,5 @@
-//! Handshakes in memory: who is believed, who is not, and what is said about it. Longer than most files because one set
-//! of certificates serves all of them.
+//! Handshakes in memory: who is believed, who is not, and what is said about it. Longer than usual because one set of
+//! certificates serves all of them.
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 

@@ -11,18 +11,6 @@ const LINES: usize = 400;
 /// How the reason begins.
 const REASON: &str = "Longer than usual because";
 
-/// Files that do not say it themselves yet, with the reason.
-const REASONS: [(&str, &str); 8] = [
-    ("crates/control-plane/src/config/build.rs", "one reader for each section of the configuration, all of one shape"),
-    ("crates/control-plane/src/config/settings.rs", "a table, a row for each setting"),
-    ("crates/control-plane/src/kds/global/router.rs", "every RPC takes the same way, and its tests stand beside it"),
-    ("crates/control-plane/src/tls/tests.rs", "many small handshakes on one stage"),
-    ("crates/control-plane/src/zones/insight.rs", "one lock, and everything that happens under it"),
-    ("crates/control-plane/src/zones/registry.rs", "one lock, and everything that happens under it"),
-    ("crates/control-plane/src/zones/registry/tests.rs", "one oracle, and the events that it is asked about"),
-    ("crates/sync/src/sender/lane.rs", "one state machine"),
-];
-
 /// Every source file below a folder.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -54,9 +42,8 @@ fn a_long_file_says_why_it_is_not_two() {
         let text = fs::read_to_string(&file).unwrap();
         let lines = text.lines().count();
         let name = file.strip_prefix(&root).unwrap().to_str().unwrap();
-        let excused = REASONS.iter().any(|(excused, _)| *excused == name);
         assert!(
-            lines <= LINES || excused || says_why(&text),
+            lines <= LINES || says_why(&text),
             "{name} has {lines} lines: make two of it, or write into its first paragraph `{REASON} …`"
         );
     }

@@ -1,4 +1,5 @@
-//! One kind of a stream: what the consumer has of it, and what to say next.
+//! One kind of a stream: what the consumer has of it, and what to say next. Longer than usual because it is one machine:
+//! each step reads and writes the same few fields.
 
 mod difference;
 mod rare;
