@@ -30,7 +30,7 @@ impl Revocations {
         for id in ids(text) {
             // Our ids are UUIDs in lower case; tools that write them in upper case, or with something around them
             // (`urn:uuid:…`), mean the same token.
-            self.ids.extend(uuid_in(id));
+            self.ids.extend(uuids_in(id));
             self.ids.insert(id.to_owned());
         }
         true
@@ -75,12 +75,12 @@ fn ids(text: &str) -> impl Iterator<Item = &str> {
     entries(text).flat_map(|entry| std::iter::once(entry).chain(entry.split_whitespace()))
 }
 
-/// The first UUID that stands in a text, in lower case; one without dashes if that is the whole text.
-fn uuid_in(text: &str) -> Option<String> {
+/// The UUIDs that stand in a text, in lower case; one without dashes if that is the whole text.
+fn uuids_in(text: &str) -> Vec<String> {
     if text.len() == UUID - DASHES.len() && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         let mut uuid = text.to_ascii_lowercase();
         DASHES.iter().for_each(|at| uuid.insert(*at, '-'));
-        return Some(uuid);
+        return vec![uuid];
     }
     let is_uuid = |window: &[u8]| {
         window.iter().enumerate().all(
@@ -93,8 +93,8 @@ fn uuid_in(text: &str) -> Option<String> {
     // More letters or digits make it another id.
     let ends = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_none_or(|byte| !byte.is_ascii_alphanumeric());
     let stands_alone = |at: usize| ends(at.checked_sub(1)) && ends(Some(at + UUID));
-    let start = bytes.windows(UUID).enumerate().find(|(at, window)| is_uuid(window) && stands_alone(*at))?.0;
-    text.get(start..start + UUID).map(str::to_ascii_lowercase)
+    let found = bytes.windows(UUID).enumerate().filter(|(at, window)| is_uuid(window) && stands_alone(*at));
+    found.filter_map(|(at, _)| text.get(at..at + UUID)).map(str::to_ascii_lowercase).collect()
 }
 
 /// Why a word can be no id of a token, if it cannot: ids are UUIDs, or what other issuers make of letters and digits.
@@ -109,9 +109,11 @@ fn no_id(word: &str) -> Option<&'static str> {
     if core.is_empty() || !core.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/@+~".contains(&byte)) {
         return Some("it has characters that no id has; ids are separated by commas, without brackets or quotes");
     }
-    let is_hex = word.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
-    if is_hex && word.matches('-').count() >= DASHES.len() - 1 && uuid_in(word).is_none() {
+    if looks_cut(word) {
         return Some("it looks like a UUID and is none: something is missing, or too much");
+    }
+    if uuids_in(word).len() > 1 {
+        return Some("it holds several ids: ids are separated by commas");
     }
     let decoded = [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD].into_iter().find_map(|form| form.decode(core).ok());
     let is_text = |bytes: &[u8]| {
@@ -122,6 +124,16 @@ fn no_id(word: &str) -> Option<&'static str> {
         return Some("it is base64 of a text: `data` is base64 of the list once, not twice");
     }
     None
+}
+
+/// Whether a word is a UUID with something missing, too much, or other dashes: groups of hexadecimal digits, and the first
+/// of them has eight.
+fn looks_cut(word: &str) -> bool {
+    let groups: Vec<&str> = word.split(['-', '_', '.', ':']).collect();
+    let hex = |group: &&str| group.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'o' | b'O' | b'l'));
+    let of_eight = groups.first().is_some_and(|group| group.len() == 8);
+    let looks = groups.iter().all(hex) && (groups.len() > 3 || (groups.len() == 3 && of_eight));
+    looks && uuids_in(word).is_empty()
 }
 
 /// What is shown of a word: tokens and what hides texts may be secret.
@@ -211,7 +223,8 @@ mod tests {
     fn an_id_in_upper_case_or_with_something_around_it_revokes() {
         check(&ID.to_uppercase(), true);
         check(&ID.replace('-', ""), true);
-        for around in ["urn:uuid:ID", "jti:ID", "ID.", "a,jti:ID"] {
+        let two = "0a66e443-ef30-4916-afbd-a680d244fc16";
+        for around in ["urn:uuid:ID", "jti:ID", "ID.", "a,jti:ID", &format!("{two}/ID"), &format!("{two}+ID")] {
             check(&around.replace("ID", ID), true);
         }
     }
@@ -242,6 +255,7 @@ mod tests {
             "a1b2c3==",
             "ID ID",
             "dead-beef",
+            "20261128-42",
         ] {
             check_written(&good.replace("ID", ID), Ok(()));
         }
@@ -260,6 +274,12 @@ mod tests {
             ("x,5766e443-ef30-4916-afbd-a680d244fc1", 2, "looks like a UUID"),
             ("766e443-ef30-4916-afbd-a680d244fc16", 1, "looks like a UUID"),
             ("5766e443-ef30-4916-afbda680d244fc16", 1, "looks like a UUID"),
+            ("5766e443-ef30-4916", 1, "looks like a UUID"),
+            ("5766e443_ef30_4916_afbd_a680d244fc16", 1, "looks like a UUID"),
+            ("5766e443-ef30-4916-afbd-a68Od244fc16", 1, "looks like a UUID"),
+            ("5766e443-ef30-4916-\nafbd-a680d244fc16", 1, "looks like a UUID"),
+            ("ID/5766e443-ef30-4916-afbd-a680d244fc17", 1, "several ids"),
+            ("x,ID+5766e443-ef30-4916-afbd-a680d244fc17", 2, "several ids"),
         ] {
             check_written(&bad.replace("ID", ID), Err((place, problem)));
         }

@@ -17,6 +17,7 @@ use model::ZoneName;
 use tokens::{KeyRing, VerifiedZone};
 use tokio::sync::watch;
 
+mod bounds;
 mod connections;
 mod guard;
 mod reason;

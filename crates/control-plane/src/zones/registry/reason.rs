@@ -5,7 +5,7 @@ use std::fmt;
 use model::ZoneName;
 use tokens::Rejection;
 
-use super::sessions;
+use super::bounds;
 
 /// Why a live stream is ended by the global control plane.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,9 +37,9 @@ impl fmt::Display for CloseReason {
             Self::Draining => f.write_str("stream unavailable: the global control plane is stopping"),
             Self::ZoneDeleted => f.write_str("the zone was deleted"),
             Self::Silent => f.write_str("stream canceled - zone hc failed: no health check came in time"),
-            Self::TooManyStreams => write!(f, "this token has {} streams open already", sessions::STREAMS),
+            Self::TooManyStreams => write!(f, "this token has {} streams open already", bounds::STREAMS),
             Self::TooManyConnections => {
-                write!(f, "this token is in use on {} connections already", sessions::CONNECTIONS)
+                write!(f, "this token is in use on {} connections already", bounds::CONNECTIONS)
             }
         }
     }

@@ -4,13 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use model::ZoneName;
 
-use super::CloseReason;
+use super::{
+    CloseReason,
+    bounds::{CONNECTIONS, STREAMS},
+};
 use crate::zones::caller::{TokenIdentity, ZoneCaller};
-
-/// Streams and calls of one token at once: six are usual, twice that when a connection is renewed.
-pub(super) const STREAMS: usize = 64;
-/// Connections of one token at once: one is usual, and one more is there while it is renewed.
-pub(super) const CONNECTIONS: usize = 16;
 
 /// Zone and token; shared, because each stream keeps it.
 pub(super) type Session = Arc<(ZoneName, Option<TokenIdentity>)>;

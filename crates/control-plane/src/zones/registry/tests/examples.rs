@@ -25,14 +25,14 @@ fn the_next_token_of_a_zone_has_room_however_much_the_stolen_one_has_open() {
         let unverified = unverified("west", connection.id().0);
         Arrival { caller, ring_generation: 1, unary: true, method: "HealthCheck", ..unverified }
     };
-    let mut thief: Vec<_> = (0..=sessions::CONNECTIONS).map(|_| registry.connect()).collect();
+    let mut thief: Vec<_> = (0..=bounds::CONNECTIONS).map(|_| registry.connect()).collect();
     let zone = registry.connect();
-    let calls: Vec<_> = (0..sessions::STREAMS)
-        .map(|number| registry.admit(arrival(&stolen, &thief[number % sessions::CONNECTIONS]), start).unwrap())
+    let calls: Vec<_> = (0..bounds::STREAMS)
+        .map(|number| registry.admit(arrival(&stolen, &thief[number % bounds::CONNECTIONS]), start).unwrap())
         .collect();
     assert_eq!(registry.admit(arrival(&stolen, &thief[0]), start).err(), Some(CloseReason::TooManyStreams));
     let mut good = registry.admit(arrival(&next, &zone), start).unwrap();
-    let late = arrival(&stolen, &thief[sessions::CONNECTIONS]);
+    let late = arrival(&stolen, &thief[bounds::CONNECTIONS]);
     drop(calls);
     assert_eq!(registry.admit(late, start).err(), Some(CloseReason::TooManyConnections));
     // An idle connection stands on its token as a stream does.
@@ -44,7 +44,7 @@ fn the_next_token_of_a_zone_has_room_however_much_the_stolen_one_has_open() {
     assert!(matches!(open.closed().now_or_never(), Some(CloseReason::Refused(_))), "a unary call is told");
     assert_eq!(good.closed().now_or_never(), None);
     assert_eq!(changed.standing(), Standing::Withdrawn);
-    assert!(thief[..sessions::CONNECTIONS - 1].iter().all(|idle| idle.standing() == Standing::Withdrawn));
+    assert!(thief[..bounds::CONNECTIONS - 1].iter().all(|idle| idle.standing() == Standing::Withdrawn));
     assert_eq!(zone.standing(), Standing::Proven);
 }
 
@@ -128,7 +128,7 @@ fn a_token_cannot_open_streams_and_calls_without_end() {
     let registry = empty();
     let now = Timestamp::UNIX_EPOCH;
     let unary = |number| Arrival { unary: number % 2 == 0, ..unverified("west", 1) };
-    let streams: Vec<_> = (0..sessions::STREAMS).map(|number| registry.admit(unary(number), now).unwrap()).collect();
+    let streams: Vec<_> = (0..bounds::STREAMS).map(|number| registry.admit(unary(number), now).unwrap()).collect();
     assert_eq!(registry.admit(unary(0), now).err(), Some(CloseReason::TooManyStreams));
     assert_eq!(registry.admit(unverified("west", 1), now).err(), Some(CloseReason::TooManyStreams));
     assert!(registry.admit(unverified("east", 1), now).is_ok());
@@ -247,7 +247,7 @@ fn a_renewal_has_the_room_of_the_session_that_it_becomes() {
     let (old, newer) = (operator.issue("west", 1000).unwrap(), operator.issue("west", 1000).unwrap());
     let admit = |token, connection| registry.admit(arrival(&operator, token, connection), now).unwrap();
     let stream = admit(&old, &here);
-    let mut full: VecDeque<_> = (0..sessions::STREAMS).map(|_| admit(&newer, &elsewhere)).collect();
+    let mut full: VecDeque<_> = (0..bounds::STREAMS).map(|_| admit(&newer, &elsewhere)).collect();
     let renew = || stream.renew(verified(arrival(&operator, &newer, &here)), 1, now);
     assert_eq!(renew(), Err(CloseReason::TooManyStreams));
     drop(full.pop_back());
