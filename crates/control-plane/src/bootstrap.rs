@@ -1,5 +1,5 @@
 //! Makes what a fresh control plane has: signing keys, the admin's token, CAs, the id of the cluster, the default mesh,
-//! host name generators, and on a zone the zone itself (contracts: rest 2.4, 2.5, 3; kds 8.1).
+//! host name generators, and on a zone the zone itself (contract: rest 2.4, 2.5, 3; kds 8.1).
 //!
 //! Runs at every start, in one transaction, and only adds: what is there is never written again, but for an admin
 //! token that is dead because its key was replaced or deleted or its time is over. A signing key is

@@ -27,7 +27,7 @@ pub enum SpecForm {
     Proto(&'static str),
 }
 
-/// Which way a kind flows (contract: kds 6.1; the numbers are the peer's flags).
+/// Which way a kind flows; the numbers are the peer's flags (contract: kds 6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow(u8);
 

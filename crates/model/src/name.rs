@@ -22,7 +22,7 @@ pub enum NameError {
     NotALabel,
 }
 
-/// The name of a zone: an RFC 1035 label of at most 63 characters (contracts: kds 8.1, rest 1.10).
+/// The name of a zone: an RFC 1035 label of at most 63 characters (contract: kds 8.1, rest 1.10).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ZoneName(String);
 

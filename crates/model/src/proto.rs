@@ -1,4 +1,4 @@
-//! Protobuf specs and their JSON form (contracts: rest 1.5, protobuf).
+//! Protobuf specs and their JSON form (contract: rest 1.5, protobuf).
 //!
 //! Output is protobuf's JSON mapping: camelCase, defaults omitted, 64-bit integers as strings. Input also takes
 //! proto names and numbers in quotes, ignores fields it does not know, and refuses unknown enum values. Map keys are

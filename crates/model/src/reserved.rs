@@ -1,4 +1,4 @@
-//! Names of global secrets that mean something to control planes (decision 16; contract: rest 1.13).
+//! Names of global secrets that mean something to control planes (contract: rest 1.13; decisions 16).
 //!
 //! What has such a name is key material, a revocation list or a certificate authority. None of it is a user's secret,
 //! and none of it travels to zones by the rule for users' secrets. Here are the words alone; how names of keys are made of

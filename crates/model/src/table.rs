@@ -1,4 +1,4 @@
-//! The table of kinds (contracts: kds 6.1 and 11.4, rest-and-cli 3). Adding a kind is adding a row.
+//! The table of kinds (contract: kds 6.1 and 11.4, rest-and-cli 3). Adding a kind is adding a row.
 
 use crate::kind::{Flow, Policy, Row, Scope, SpecForm, Writable};
 

@@ -1,4 +1,4 @@
-//! The watch contract: a reader can build a full picture, keep it, and notice that it missed something.
+//! What a watch promises: a reader can build a full picture, keep it, and notice that it missed something.
 
 use futures::stream::BoxStream;
 use model::{Key, Kind};

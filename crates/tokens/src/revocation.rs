@@ -175,7 +175,7 @@ mod tests {
             "x\nID",
             "ID\r\n",
             "ID\n\n",
-            " ID", // the nine of the contract
+            " ID", // the nine ways of the peers (contract: tokens 2.6)
             "x ID",
             "x\tID",
             "ID,ID",

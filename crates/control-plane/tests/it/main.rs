@@ -12,6 +12,8 @@ mod c_a_key_is_deleted;
 #[cfg(test)]
 mod connecting;
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod d_a_policy_changes;
 #[cfg(test)]
 mod export_and_apply;

@@ -25,7 +25,7 @@ async fn fill_some(subject: &mut Subject) {
     subject.step();
 }
 
-/// By bytes, as the contracts sort.
+/// By bytes (contract: rest 1.6).
 pub async fn lists_are_sorted_by_mesh_and_name(subject: &mut Subject) {
     fill_some(subject).await;
     let all = ["a/A", "a/a", "a/a-b", "a/b", "a-b/z", "ab/c", "b/a"];

@@ -1,4 +1,4 @@
-//! One test a rule of contract kds 6.6 and 8.3.
+//! One test a rule (contract: kds 6.6 and 8.3).
 
 use model::Labels;
 

@@ -1,4 +1,4 @@
-//! Finds the one resource for which a consumer drops a whole batch (zones before 2.9.4; contract: kds 11.1), so that it
+//! Finds the one resource for which a consumer, a zone before 2.9.4, drops a whole batch (contract: kds 11.1), so that it
 //! keeps nothing else back.
 //!
 //! Of a later response halves are tried, until the bad resource stands alone. A first response cannot be halved: the

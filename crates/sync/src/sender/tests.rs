@@ -1,4 +1,4 @@
-//! One test a rule of contract kds 4.5 to 4.7 and of decisions 14 and 15.
+//! One test a rule (contract: kds 4.5 to 4.7; decisions 14 and 15).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -226,8 +226,8 @@ pub(crate) fn close_status(reason: &CloseReason) -> Status {
     }
 }
 
-/// The status that ends a stream whose peer sent what could not be received; too large has the code of the contract
-/// (kds 1.4), whichever library measured it.
+/// The status that ends a stream whose peer sent what could not be received; too large has the code of real peers
+/// (contract: kds 1.4), whichever library measured it.
 pub(crate) fn inbound_status(status: Status) -> Status {
     match status.code() {
         tonic::Code::OutOfRange => Status::resource_exhausted(status.message()),

@@ -1,4 +1,4 @@
-//! A real control plane as provider: the generic engine (contract: kds 4.5), with what makes it go silent (13.1).
+//! A real control plane as provider: the generic engine, with what makes it go silent (contract: kds 4.5 and 13.1).
 //!
 //! What a stream knows is its own; snapshot and watches belong to the node, that is to all streams of one zone. When one
 //! of these stops, both are gone for the others too, and those say nothing until they are asked again.

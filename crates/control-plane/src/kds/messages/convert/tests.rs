@@ -1,4 +1,4 @@
-//! One test a rule of contract kds 2.2, 4.3, 4.4 and 5: the form of what is sent, and what is refused.
+//! One test a rule: the form of what is sent, and what is refused (contract: kds 2.2, 4.3, 4.4 and 5).
 
 use model::labels;
 use sync::Features;
