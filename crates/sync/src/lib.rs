@@ -27,7 +27,7 @@ pub use feature::Features;
 pub use legacy::fields_of_2x;
 pub use mapping::{Outgoing, received_by_global, to_global, to_zone};
 pub use message::{DeltaRequest, DeltaResponse, Incoming, Received, Step};
-pub use naming::{hashed_name, is_name_of_another};
+pub use naming::{hashed_name, is_name_of_another, zones_of_the_same_hash};
 pub use receiver::{Outcome, Plan, ProtocolError, Receiver};
 pub use reconcile::{Change, Reconciled, Side, in_scope, reconcile};
 pub use release::Release;

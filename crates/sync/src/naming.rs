@@ -38,6 +38,13 @@ pub fn is_name_of_another(received: &Received, zone: &str) -> bool {
     hashed && *name != hashed_name(mesh, display, Some(zone), label(labels::NAMESPACE))
 }
 
+/// The zones whose names hash as `zone` with this namespace behind it: the hash knows no end of a part, so zone `a-1` with
+/// namespace `0` gives the names of zone `a-10`.
+pub fn zones_of_the_same_hash<'a>(zone: &'a str, namespace: &'a str) -> impl Iterator<Item = String> + 'a {
+    let ends = namespace.char_indices().map(|(at, char)| at + char.len_utf8());
+    ends.filter_map(move |end| Some(format!("{zone}{}", namespace.get(..end)?)))
+}
+
 /// Maps a hexadecimal digit to a letter that cannot make words.
 fn letter(digit: u8) -> char {
     let index = usize::from(digit) % ALPHABET.len();
@@ -89,5 +96,15 @@ mod tests {
     fn a_long_name_is_cut_between_characters() {
         let name = format!("{}ü", "a".repeat(235));
         assert!(hashed_name("", &name, None, None).starts_with(&"a".repeat(235)));
+    }
+
+    #[test]
+    fn a_namespace_may_stand_for_the_rest_of_another_zone() {
+        assert_eq!(
+            hashed_name("default", "payments", Some("zone-1"), Some("0")),
+            hashed_name("default", "payments", Some("zone-10"), None)
+        );
+        let zones: Vec<_> = zones_of_the_same_hash("zone-1", "0-a").collect();
+        assert_eq!(zones, ["zone-10", "zone-10-", "zone-10-a"]);
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct Applier {
 
 /// How often a batch is planned anew because somebody wrote meanwhile.
 const ATTEMPTS: u32 = 5;
+/// A namespace is a DNS label.
+const LONGEST_NAMESPACE: usize = 63;
 
 /// Room for the `node` of a first request, whose metadata holds the configuration.
 const LARGEST_NODE: usize = 512 * 1024;
@@ -77,7 +79,8 @@ impl Applier {
 
     async fn take_in(&self, plan: Plan) -> Result<Outcome, StoreError> {
         let mut rejected = Vec::new();
-        let plan = self.validated(plan, &mut rejected);
+        let foreign = self.foreign_namespaces(&plan).await?;
+        let plan = self.validated(plan, &foreign, &mut rejected);
         let plan = self.mapped(plan, &mut rejected);
         let side = self.side();
         let owner = match &self.origin {
@@ -185,11 +188,16 @@ impl Applier {
     }
 
     /// Sets aside what the type's own validator finds invalid. Names are checked as the peer gave them.
-    fn validated(&self, mut plan: Plan, rejected: &mut Vec<String>) -> Plan {
+    fn validated(&self, mut plan: Plan, foreign: &BTreeMap<String, String>, rejected: &mut Vec<String>) -> Plan {
         let kind = plan.kind;
         let (valid, invalid): (Vec<_>, Vec<Received>) = plan.resources.into_iter().partition(|received| {
             let name = &received.name;
             let mut violations = self.not_its_own(kind, received);
+            let namespace = received.labels.get(labels::NAMESPACE);
+            if let Some(zone) = namespace.and_then(|namespace| foreign.get(namespace)) {
+                let reason = format!("names of this namespace and this zone are those of zone `{zone}`");
+                violations.push(Violation::new("name", reason));
+            }
             violations.extend(model::validate::received(
                 kind,
                 &name.name,
@@ -206,6 +214,23 @@ impl Applier {
         plan.resources = valid;
         plan.invalid.extend(invalid.into_iter().map(|received| received.name));
         plan
+    }
+
+    /// Namespaces of a zone under which its names would be those of another zone that is known here, and of which.
+    async fn foreign_namespaces(&self, plan: &Plan) -> Result<BTreeMap<String, String>, StoreError> {
+        let mut foreign = BTreeMap::new();
+        let Origin::Zone { name: zone, prefix_names: false } = &self.origin else { return Ok(foreign) };
+        let namespaces: BTreeSet<&String> =
+            plan.resources.iter().filter_map(|received| received.labels.get(labels::NAMESPACE)).collect();
+        for namespace in namespaces {
+            for other in sync::zones_of_the_same_hash(zone, namespace).take(LONGEST_NAMESPACE) {
+                if self.store.get(&Key::global(Kind::ZONE, other.as_str())).await?.is_some() {
+                    foreign.insert(namespace.clone(), other);
+                    break;
+                }
+            }
+        }
+        Ok(foreign)
     }
 
     /// What a zone calls its resources: names and labels keep to what every zone's own REST API allows, and a name with a

@@ -254,3 +254,21 @@ async fn a_zone_takes_no_name_of_another_zone() {
     assert!(outcome.rejected[0].starts_with("name: its hash is not"), "{outcome:?}");
     assert_eq!(kept(&store).await, [sync::hashed_name("default", "payments", Some("west"), None)]);
 }
+
+#[tokio::test]
+async fn a_zone_takes_no_name_of_a_zone_whose_name_begins_with_its_own() {
+    let (store, applier) = of_west(10, usize::MAX).await;
+    let of_namespace = |namespace: &str| {
+        let name = sync::hashed_name("default", "payments", Some("west"), Some(namespace));
+        let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let labels = [label(labels::DISPLAY_NAME, "payments"), label(labels::NAMESPACE, namespace)].into();
+        Received { labels, ..reported(&format!("{name}.default"), "") }
+    };
+    let kept_before = applier.apply(report(vec![of_namespace("2")], &[])).await.unwrap();
+    assert_eq!(kept_before.rejected, [] as [&str; 0], "there is no zone `west2`");
+    let zone = Resource { labels: Labels::new(), ..policy(&Key::global(Kind::ZONE, "west2"), "") };
+    store.put(zone, Precondition::Absent).await.unwrap();
+    let outcome = applier.apply(report(vec![of_namespace("2"), of_namespace("3")], &[])).await.unwrap();
+    assert!(outcome.rejected[0].contains("those of zone `west2`"), "{outcome:?}");
+    assert_eq!(outcome.rejected.len(), 1, "{outcome:?}");
+}
