@@ -91,8 +91,17 @@ impl Builder<'_> {
                     "general.workDir",
                     "the environment names no HOME, so the folder for database and keys must be given",
                 );
+            } else if !home.starts_with('/') {
+                self.bad(
+                    "general.workDir",
+                    &format!(
+                        "HOME is `{home}`, which depends on the current folder: give the folder for database and keys"
+                    ),
+                );
             }
             self.values.replace("general.workDir", &format!("{home}/.kuma"));
+        } else if self.values.text("general.workDir").starts_with('~') {
+            self.bad("general.workDir", "nobody puts a home folder in the place of `~`: give the whole path");
         }
         let zone_name = self.zone_name();
         let global_address = self.global_address();

@@ -221,6 +221,12 @@ fn without_a_home_the_folder_must_be_given() {
     let refused = nowhere(&[]).unwrap_err().to_string();
     assert!(refused.contains("general.workDir") && refused.contains("HOME"), "{refused}");
     assert!(nowhere(&[("KUMA_GENERAL_WORK_DIR", "/srv/arctos")]).is_ok());
+    let at = |home: &str, environment: &[(&str, &str)]| Config::from_sources(None, &variables(environment), home);
+    for home in [".", "rel", "~"] {
+        assert!(at(home, &[]).unwrap_err().to_string().contains("depends on the current folder"), "{home}");
+        assert!(at(home, &[("KUMA_GENERAL_WORK_DIR", "/srv/arctos")]).is_ok());
+    }
+    assert!(at("/root", &[("KUMA_GENERAL_WORK_DIR", "~/x")]).unwrap_err().to_string().contains("whole path"));
 }
 
 #[test]

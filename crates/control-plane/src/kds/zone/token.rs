@@ -5,6 +5,7 @@ use std::{io, path::PathBuf, time::Duration};
 
 use subtle::ConstantTimeEq as _;
 use thiserror::Error;
+use tracing::warn;
 use zeroize::Zeroizing;
 
 use crate::files;
@@ -12,6 +13,9 @@ use crate::files;
 /// How often the file is compared. A read of a small file costs nothing, and works for files that are replaced through
 /// symbolic links, as Kubernetes does it, where change notices are unreliable.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// A file that is being written is no good for a moment; after so many looks it is told.
+const TOLD_AFTER: u32 = 10;
 
 /// A token. Never shown.
 #[derive(Clone)]
@@ -86,12 +90,18 @@ impl TokenSource {
     /// Resolves when there is a token other than `known`. Cancel safe.
     pub(super) async fn changed_from(&self, known: Option<&Token>) {
         let Self::File(_) = self else { return std::future::pending().await };
+        let mut unreadable = 0;
         loop {
             tokio::time::sleep(LOOK).await;
-            if let Ok(Some(token)) = self.read().await
-                && known != Some(&token)
-            {
-                return;
+            match self.read().await {
+                Ok(Some(token)) if known != Some(&token) => return,
+                Ok(_) => unreadable = 0,
+                Err(error) => {
+                    unreadable += 1;
+                    if unreadable == TOLD_AFTER {
+                        warn!(reason = %error, "the file of the token cannot be used; the token that was read before stays in use");
+                    }
+                }
             }
         }
     }
@@ -127,5 +137,34 @@ mod tests {
         std::fs::File::create(&path).unwrap().set_len(2 << 30).unwrap();
         let large = source.read().await.err().unwrap().to_string();
         assert!(large.ends_with("it is larger than 65536 bytes"), "{large}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_is_no_token_for_long_is_told_once() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+
+        use tracing_subscriber::layer::SubscriberExt as _;
+
+        static TOLD: AtomicU32 = AtomicU32::new(0);
+        struct Counts;
+        impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Counts {
+            fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+                if event.metadata().target() == module_path!().trim_end_matches("::tests") {
+                    TOLD.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        let _log = tracing::subscriber::set_default(tracing_subscriber::registry().with(Counts));
+        let folder = tempfile::tempdir().unwrap();
+        let source = TokenSource::File(folder.path().to_owned());
+        let told_after = |looks: u32| {
+            let source = source.clone();
+            async move {
+                let _still_waits = tokio::time::timeout(LOOK * looks, source.changed_from(None)).await;
+                TOLD.load(Ordering::Relaxed)
+            }
+        };
+        assert_eq!(told_after(TOLD_AFTER - 2).await, 0, "it may be written just now");
+        assert_eq!(told_after(TOLD_AFTER * 3).await, 1);
     }
 }
