@@ -137,16 +137,17 @@ impl Applier {
         }
     }
 
-    /// Lets the receiver say what is here of each kind already, so that the peer sends the difference only. A kind whose
+    /// Lets the receiver say what is here of each of these kinds already, so that the peer sends the difference only. A kind whose
     /// list would not fit into one request is asked for as a whole.
     pub(crate) async fn with_versions(
         &self,
         mut receiver: Receiver,
         max_message_size: usize,
+        of: impl Fn(Kind) -> bool + Send,
     ) -> Result<Receiver, StoreError> {
         // What an earlier connection still had on the way into the store is there after this.
         self.store.settled().await?;
-        for kind in receiver.kinds() {
+        for kind in receiver.kinds().into_iter().filter(|kind| of(*kind)) {
             let side = self.side();
             let items = self.store.list(&self.of_the_peer(kind)).await?.items;
             if let (Some(quotas), Origin::Zone { name, .. }) = (&self.quotas, &self.origin) {

@@ -6,7 +6,7 @@ use testkit::client;
 use crate::{
     played_global::{Played, default_mesh},
     played_zone::run,
-    world::wait_gone,
+    world::{World, wait_gone},
 };
 
 const ADDRESS: &str = "KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS";
@@ -38,4 +38,24 @@ fn a_zone_with_a_mesh_of_its_own_joins_only_when_told_to() {
         wait_gone(played.http(), "/meshes/shop");
         played.zone.line(&["deleted-on-joining-west-mesh-"]);
     });
+}
+
+#[test]
+fn a_zone_of_ours_loses_nothing_to_a_global_of_ours_either() {
+    let world = World::of_programs(&[]);
+    let mut west = world.connected_zone("west");
+    west.set(ADDRESS, "");
+    west.restart();
+    let mesh = json!({"type": "Mesh", "name": "shop"});
+    assert_eq!(client::ask(west.address("http"), "PUT", "/meshes/shop", Some(&mesh)).0, 201);
+    west.set(ADDRESS, &format!("grpcs://localhost:{}", world.global.address("kds").port()));
+    west.restart();
+    let line = west.line(&["ERROR", "does not join"]);
+    assert!(line.contains("shop"), "{line}");
+    assert_eq!(client::get(west.address("http"), "/meshes/shop")["name"], "shop");
+
+    west.set("KUMA_MULTIZONE_ZONE_KDS_DELETE_OWN_MESHES", "true");
+    west.restart();
+    wait_gone(west.address("http"), "/meshes/shop");
+    west.line(&["deleted-on-joining-west-mesh-"]);
 }

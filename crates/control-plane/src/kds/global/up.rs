@@ -68,7 +68,7 @@ async fn run(
     )
     .within(context.quotas.clone());
     if zone_can.contains(Features::INITIAL_VERSIONS) {
-        receiver = match applier.with_versions(receiver, context.settings.max_msg_size).await {
+        receiver = match applier.with_versions(receiver, context.settings.max_msg_size, |_every| true).await {
             Ok(receiver) => receiver,
             Err(error) => return Some(Status::unavailable(format!("cannot read what the zone reported: {error}"))),
         };

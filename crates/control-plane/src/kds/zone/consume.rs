@@ -50,7 +50,10 @@ impl Session {
         let (store, clock, metrics) = (self.store.clone(), self.clock.clone(), self.reports.metrics.clone());
         let applier = Applier::new(store, clock, Origin::Global, metrics);
         if self.alone && global.contains(Features::INITIAL_VERSIONS) {
-            receiver = match applier.with_versions(receiver, self.max_message_size).await {
+            receiver = match applier
+                .with_versions(receiver, self.max_message_size, |kind| self.own_meshes.has_joined(kind))
+                .await
+            {
                 Ok(receiver) => receiver,
                 Err(error) => return Status::unavailable(format!("cannot read what is here: {error}")),
             };

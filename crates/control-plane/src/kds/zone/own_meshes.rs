@@ -131,8 +131,14 @@ impl OwnMeshes {
         }
     }
 
+    /// Whether global decides about a kind already. Of another one nothing is said to be here: global would take what this
+    /// zone made for what it sent once, and delete it.
+    pub(super) fn has_joined(&self, kind: Kind) -> bool {
+        kind.flow.provided_by_zone() || lock(&self.joined).contains(kind.name)
+    }
+
     async fn judge(&self, store: &dyn ResourceStore, plan: &Plan, now: Timestamp) -> Result<(), Refusal> {
-        if !plan.initial || plan.kind.flow.provided_by_zone() || lock(&self.joined).contains(plan.kind.name) {
+        if self.has_joined(plan.kind) {
             return Ok(());
         }
         let goes = gone(store, plan).await.map_err(Refusal::Store)?;
@@ -180,7 +186,8 @@ struct Going {
     is_loss: bool,
 }
 
-/// What a first response deletes of what global never sent, with everything in the meshes among it.
+/// What a response deletes of what global never sent, with everything in the meshes among it: a first one what it does not
+/// name, another one what it says is gone.
 async fn gone(store: &dyn ResourceStore, plan: &Plan) -> Result<Vec<Going>, StoreError> {
     let invalid = plan.invalid.iter().chain(&plan.named_before);
     let stays: BTreeSet<&WireName> = plan.resources.iter().map(|received| &received.name).chain(invalid).collect();
@@ -188,7 +195,8 @@ async fn gone(store: &dyn ResourceStore, plan: &Plan) -> Result<Vec<Going>, Stor
     for stored in store.list(&Query::all(plan.kind)).await?.items {
         let resource = stored.resource;
         let name = WireName { mesh: resource.key.mesh.clone(), name: resource.key.name.clone() };
-        if stays.contains(&name) || !is_own(&resource) || !sync::in_scope(plan.kind, &resource, Side::Zone) {
+        let goes = if plan.initial { !stays.contains(&name) } else { plan.removed.contains(&name) };
+        if !goes || !is_own(&resource) || !sync::in_scope(plan.kind, &resource, Side::Zone) {
             continue;
         }
         let mesh = Arc::clone(&resource);

@@ -98,6 +98,8 @@ async fn a_zone_with_a_mesh_of_its_own_refuses_and_names_what_would_go() {
     let mut later = first("Mesh", &["default"]);
     later.initial = false;
     assert_eq!(refused(&own, &store, &later).await, None);
+    later.removed = vec![WireName::parse("shop.")];
+    assert!(refused(&own, &store, &later).await.is_some_and(|reason| reason.contains("shop")), "it says so itself");
 }
 
 #[tokio::test]
