@@ -36,7 +36,7 @@ use crate::{
     rest::{Api, EnvoyAdmin, Handles, Issuers, Settings},
     tasks::{OnError, Tasks},
     tls::{Alpn, ClientCerts, PairFiles, Protocols, SELF_SIGNED_FILES, ServerIdentity, self_signed},
-    zones::insight::{self, Insights, Peer},
+    zones::insight::{self, Insights, Others, Peer},
 };
 
 /// The parts that global and zone share.
@@ -109,12 +109,13 @@ impl Common {
     }
 
     /// The insights of the zones that this end knows: on a zone, of itself.
-    pub(super) async fn insights(&self) -> anyhow::Result<Insights> {
+    pub(super) async fn insights(&self, others: Others) -> anyhow::Result<Insights> {
         let options = insight::Options {
             flush_interval: self.config.global.zone_insight_flush_interval,
             subscription_limit: self.config.zone_subscription_limit,
             compact_finished: self.config.compact_finished_subscriptions,
             instance: self.instance.clone(),
+            others,
         };
         let started = Insights::start(&self.store, &self.clock, options, &self.tasks).await;
         started.context("read the insights of zones")

@@ -1,6 +1,6 @@
 //! The global control plane: store, keys, registry, KDS port, REST, diagnostics.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
@@ -41,7 +41,12 @@ use crate::{
     rest::{AdminError, AdminRequest, EnvoyAdmin},
     tasks::{OnError, Tasks},
     tls::Alpn,
-    zones::{health, insight::Insights, registry::Registry, sweeper},
+    zones::{
+        health,
+        insight::{Insights, Others},
+        registry::Registry,
+        sweeper,
+    },
 };
 
 pub(super) async fn start(
@@ -51,9 +56,11 @@ pub(super) async fn start(
     tasks: Tasks,
     store: Option<Arc<dyn ResourceStore>>,
 ) -> anyhow::Result<Running> {
-    let store = match store {
-        Some(store) => store,
-        None => open_store(&config, "global.db").await?,
+    let (store, others) = match store {
+        // A store that is handed in may be anybody's.
+        Some(store) => (store, Others::Alive { former: BTreeSet::new() }),
+        // Memory and a locked file are of one program at a time.
+        None => (open_store(&config, "global.db").await?, Others::Nobody),
     };
     let common = Common::start(config, clock, log, tasks, "Global", store).await?;
     let Common { config, clock, tasks, store, identity, .. } = &common;
@@ -68,7 +75,7 @@ pub(super) async fn start(
     common.serve_diagnostics(&keys, &mut addresses).await?;
     let registry = Registry::new(keys.ring(), config.global.auth.leeway);
     let metrics = common.metrics.register(KdsMetrics::register);
-    let insights = common.insights().await?;
+    let insights = common.insights(others).await?;
     let settings = Arc::clone(&config.global);
     let down = down::Shared::start(store, &settings, &metrics, tasks).await;
     let context = Arc::new(Context {

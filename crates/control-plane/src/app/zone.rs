@@ -20,6 +20,7 @@ use crate::{
     rest::NoZones,
     tasks::{OnError, Tasks},
     tls::{ClientTrust, InsecureTrust},
+    zones::insight::Others,
 };
 
 pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) -> anyhow::Result<Running> {
@@ -100,7 +101,7 @@ async fn connection(common: &Common) -> anyhow::Result<Option<Options>> {
         )),
         msg_send_timeout: config.zone.msg_send_timeout,
         reports: Reports {
-            insights: common.insights().await?,
+            insights: common.insights(Others::Nobody).await?,
             metrics: common.metrics.register(KdsMetrics::register),
             policies: Arc::new(LegacyPolicies::new(common.readiness.clone())),
             rejections: Arc::default(),

@@ -2,30 +2,36 @@
 //!
 //! Coming and going is written at once, so that a zone is Online the moment it is, and what follows in the same moment
 //! together; counters are written once an interval, however many messages there were.
+//!
+//! Several control planes may keep insights in one store. Each says what happens to its own subscriptions and ends no others,
+//! but those of which it knows that nobody lives who would ([`Others`]). It writes over what it has seen only; what
+//! another one wrote is merged with what is known here, so that the picture in memory is that of all ([`merge`]).
 
 mod configs;
 #[cfg(test)]
 mod fuzz;
+mod merge;
 mod notes;
 mod record;
 mod trouble;
 mod writing;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use model::{Kind, ZoneName};
 use prost::Message as _;
 pub use record::{Peer, StreamName};
-use store::{Query, ResourceStore, StoreError};
+use store::{Kinds, Query, ResourceStore, StoreError, Version};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 pub use trouble::RejectedBy;
-use wire::kuma::system::v1alpha1::ZoneInsight;
+use wire::kuma::system::v1alpha1::{KdsSubscription, ZoneInsight};
 
 use self::configs::Configs;
 use crate::{
@@ -53,8 +59,37 @@ pub struct Options {
     pub subscription_limit: usize,
     /// Whether finished subscriptions lose their configuration and counters by kind.
     pub compact_finished: bool,
-    /// This instance of the global control plane.
+    /// This instance of the global control plane: another name in each life.
     pub instance: String,
+    /// Who else keeps insights in the store.
+    pub others: Others,
+}
+
+/// Who else keeps insights in the store.
+#[derive(Clone, Debug)]
+pub enum Others {
+    /// Nobody: what is open and not of this life was left behind by one before.
+    Nobody,
+    /// Other instances, which end what is theirs. Only what these former lives of this instance left open is ended.
+    Alive {
+        /// Their names.
+        former: BTreeSet<String>,
+    },
+}
+
+impl Options {
+    /// Whether a subscription is over if we say so.
+    fn may_end(&self, subscription: &KdsSubscription) -> bool {
+        match &self.others {
+            Others::Nobody => true,
+            Others::Alive { former } => self.is_ours(subscription) || former.contains(&subscription.global_instance_id),
+        }
+    }
+
+    /// Whether this life opened it: on global the end that was called, on a zone the one that called.
+    fn is_ours(&self, subscription: &KdsSubscription) -> bool {
+        [&subscription.global_instance_id, &subscription.zone_instance_id].contains(&&self.instance)
+    }
 }
 
 /// A handle on the insights of all zones. Cheap to clone.
@@ -79,6 +114,14 @@ struct Live {
     insight: ZoneInsight,
     configs: Configs,
     created: Option<Timestamp>,
+    /// What was written or read last; shared with the store.
+    written: Bytes,
+    /// The version that was read or written last: only that one is written over.
+    version: Option<Version>,
+    /// A write is under way.
+    writing: bool,
+    /// The troubles differ from the store.
+    troubled: bool,
     /// Differs from the store.
     dirty: bool,
     /// Must not wait for the interval.
@@ -98,27 +141,38 @@ impl Live {
 }
 
 impl Insights {
-    /// Reads what is stored, ends the subscriptions that a crash left open, and keeps writing from then on.
+    /// Reads what is stored, ends the subscriptions that a crash left open, keeps writing from then on, and follows what
+    /// others write.
     pub async fn start(
         store: &Arc<dyn ResourceStore>,
         clock: &Clock,
         options: Options,
         tasks: &Tasks,
     ) -> Result<Self, StoreError> {
+        // Before the list: what is written after it is told.
+        let watch = store.watch(Kinds::Only(vec![Kind::ZONE_INSIGHT]));
         let mut zones = BTreeMap::new();
         for stored in store.list(&Query::all(Kind::ZONE_INSIGHT)).await?.items {
             let resource = &stored.resource;
             let Ok(zone) = ZoneName::parse(&resource.key.name) else { continue };
             let Ok(mut insight) = ZoneInsight::decode(resource.spec.clone()) else {
                 warn!(target: "zones", zone = %zone, "the stored insight of a zone cannot be read, starting a new one");
+                zones.insert(zone, Live { version: Some(stored.version), ..Live::default() });
                 continue;
             };
             let configs = Configs::take_from(&mut insight, &resource.spec);
-            let dirty = record::end_open_subscriptions(&mut insight, clock.now());
-            zones.insert(
-                zone,
-                Live { insight, configs, created: Some(resource.created), dirty, urgent: dirty, open: Vec::new() },
-            );
+            let dirty = record::end_open_subscriptions(&mut insight, clock.now(), |one| options.may_end(one));
+            let live = Live {
+                insight,
+                configs,
+                created: Some(resource.created),
+                written: resource.spec.clone(),
+                version: Some(stored.version),
+                dirty,
+                urgent: dirty,
+                ..Live::default()
+            };
+            zones.insert(zone, live);
         }
         let shared = Shared {
             options,
@@ -131,6 +185,7 @@ impl Insights {
         let insights = Self { shared: Arc::new(shared) };
         insights.shared.urgent.notify_one();
         tasks.spawn("zone-insights", OnError::StopProgram, insights.clone().run(tasks.clone()));
+        tasks.spawn("zone-insights-of-others", OnError::StopProgram, insights.clone().follow(watch, tasks.clone()));
         Ok(insights)
     }
 
@@ -166,3 +221,6 @@ impl Insights {
         self.shared.zones.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,6 +82,8 @@ mod store_behind;
 #[cfg(test)]
 mod troubles;
 #[cfg(test)]
+mod two_globals;
+#[cfg(test)]
 mod walk;
 #[cfg(test)]
 mod walls;

@@ -27,25 +27,29 @@ use wire::{
     kuma::mesh::v1alpha1::ZoneHealthCheckRequest,
 };
 
-const DOWN: &str = "/kuma.mesh.v1alpha1.KDSSyncService/GlobalToZoneSync";
+pub(crate) const DOWN: &str = "/kuma.mesh.v1alpha1.KDSSyncService/GlobalToZoneSync";
 const PING: &str = "/kuma.mesh.v1alpha1.GlobalKDSService/HealthCheck";
 const OK: u32 = 0;
 const UNAVAILABLE: u32 = 14;
-const UNAUTHENTICATED: u32 = 16;
+pub(crate) const UNAUTHENTICATED: u32 = 16;
 
-struct Global {
-    running: Running,
+pub(crate) struct Global {
+    pub(crate) running: Running,
     /// The store that it works with.
     store: Instance,
     /// The store of another control plane on the same database.
-    other: Instance,
+    pub(crate) other: Instance,
     _folder: TempDir,
 }
 
 impl Global {
     async fn start() -> Self {
+        Self::start_on(&Database::new()).await
+    }
+
+    /// One of several on a database.
+    pub(crate) async fn start_on(database: &Database) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::new();
         let (store, other) = (database.instance(), database.instance());
         let settings = [
             ("KUMA_MODE", "global"),
@@ -63,12 +67,12 @@ impl Global {
         Self { running: running.await.unwrap(), store, other, _folder: folder }
     }
 
-    async fn peer(&self) -> Peer {
+    pub(crate) async fn peer(&self) -> Peer {
         Peer::over(TcpStream::connect(loopback(self.running.addresses().kds)).await.unwrap()).await
     }
 
     /// The answer of the REST API to who shows this token.
-    fn rest(&self, method: &str, path: &str, token: &str, body: &str) -> (u16, String) {
+    pub(crate) fn rest(&self, method: &str, path: &str, token: &str, body: &str) -> (u16, String) {
         let url = format!("http://{}{path}", loopback(self.running.addresses().http));
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let request = http::Request::builder()
@@ -85,7 +89,7 @@ impl Global {
     }
 
     /// The token that the control plane made for its administrator.
-    async fn admin_token(&self) -> String {
+    pub(crate) async fn admin_token(&self) -> String {
         let key = Key::global(Kind::GLOBAL_SECRET, "admin-user-token");
         let stored = self.store.get(&key).await.unwrap().unwrap();
         let data = model::secret::decode(&stored.resource.spec).unwrap();
@@ -98,7 +102,7 @@ fn loopback(address: Option<SocketAddr>) -> SocketAddr {
 }
 
 /// Asks until there is an answer.
-async fn soon<T>(ask: impl AsyncFn() -> Option<T>) -> T {
+pub(crate) async fn soon<T>(ask: impl AsyncFn() -> Option<T>) -> T {
     let asking = async {
         loop {
             if let Some(answer) = ask().await {
@@ -109,11 +113,11 @@ async fn soon<T>(ask: impl AsyncFn() -> Option<T>) -> T {
     tokio::time::timeout(LIMIT, asking).await.expect("an answer within the limit")
 }
 
-fn open(peer: &Peer, path: &str, token: &str) -> Call {
+pub(crate) fn open(peer: &Peer, path: &str, token: &str) -> Call {
     peer.open(path, &[("client-id", "west"), ("authorization", token), ("features", "hash-suffix,zone-ping-health")])
 }
 
-fn subscribe(kind: &str) -> Vec<u8> {
+pub(crate) fn subscribe(kind: &str) -> Vec<u8> {
     DeltaDiscoveryRequest {
         node: Some(Node { id: "west".to_owned(), metadata: None }),
         type_url: kind.to_owned(),

@@ -56,6 +56,13 @@ impl Configs {
         self.0.get(subscription).map(|config| String::from_utf8_lossy(config).into_owned())
     }
 
+    /// Takes over those of others whose subscriptions are in none of these.
+    pub(super) fn add(&mut self, others: Self) {
+        for (subscription, config) in others.0 {
+            self.0.entry(subscription).or_insert(config);
+        }
+    }
+
     /// Forgets all of them.
     pub(super) fn clear(&mut self) {
         self.0.clear();

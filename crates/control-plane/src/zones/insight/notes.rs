@@ -20,9 +20,11 @@ impl Insights {
         let id = uuid::Uuid::new_v4().to_string();
         let (now, options) = (self.shared.clock.now(), &self.shared.options);
         self.change_live(zone, Written::Now, |live| {
+            record::end_open_subscriptions(&mut live.insight, now, |one| options.may_end(one));
             record::subscribe(&mut live.insight, &id, &options.instance, token_provided, now);
             live.keep_last(options);
             trouble::start_anew(&mut live.insight);
+            live.troubled = true;
             live.open.push(id.clone());
         });
         id
@@ -35,6 +37,7 @@ impl Insights {
         let (now, options) = (self.shared.clock.now(), &self.shared.options);
         let described = Peer { instance: us.instance.clone(), config: String::new(), ..global.clone() };
         self.change_live(zone, Written::Now, |live| {
+            record::end_open_subscriptions(&mut live.insight, now, |one| options.may_end(one));
             record::subscribe(&mut live.insight, &id, &global.instance, false, now);
             record::described(&mut live.insight, &id, &described);
             live.keep_last(options);
@@ -120,7 +123,10 @@ impl Insights {
         }
         let now = self.shared.clock.now();
         // Not at once: who floods the port must not decide how much is written.
-        self.change(zone, Written::Later, |insight| trouble::refused(insight, reason, detail, now));
+        self.change_live(zone, Written::Later, |live| {
+            trouble::refused(&mut live.insight, reason, detail, now);
+            live.troubled = true;
+        });
     }
 
     /// Ends a subscription. If an older stream of the zone is still open, its subscription is open again: a new
@@ -130,9 +136,8 @@ impl Insights {
         self.change_live(zone, Written::Now, |live| {
             record::unsubscribe(&mut live.insight, subscription, now);
             live.open.retain(|open| open != subscription);
-            if let Some(open) = live.open.last()
-                && !record::online(&live.insight)
-            {
+            // Open already, or ended by the one that ends now.
+            if let Some(open) = live.open.last() {
                 record::reopen(&mut live.insight, open);
             }
         });
@@ -159,6 +164,7 @@ impl Insights {
         change(live);
         live.dirty = true;
         live.urgent |= written != Written::Later;
+        live.troubled |= written == Written::Soon;
         drop(zones);
         match written {
             Written::Now => self.shared.urgent.notify_one(),

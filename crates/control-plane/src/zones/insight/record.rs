@@ -60,9 +60,8 @@ pub(super) fn stream_opened(insight: &mut ZoneInsight, stream: StreamName, insta
     }
 }
 
-/// Ends what is open and appends a new subscription (contract: kds 8.1, "append rule").
+/// Appends a new subscription; what may be ended of the others is ended before (contract: kds 8.1, "append rule").
 pub(super) fn subscribe(insight: &mut ZoneInsight, id: &str, instance: &str, token_provided: bool, now: Timestamp) {
-    end_open_subscriptions(insight, now);
     insight.subscriptions.push(KdsSubscription {
         id: id.to_owned(),
         global_instance_id: instance.to_owned(),
@@ -130,11 +129,15 @@ pub(super) fn reopen(insight: &mut ZoneInsight, id: &str) {
     }
 }
 
-/// Ends every open subscription; returns whether there was one.
-pub(super) fn end_open_subscriptions(insight: &mut ZoneInsight, now: Timestamp) -> bool {
+/// Ends the open subscriptions that may be ended; returns whether there was one.
+pub(super) fn end_open_subscriptions(
+    insight: &mut ZoneInsight,
+    now: Timestamp,
+    may_end: impl Fn(&KdsSubscription) -> bool,
+) -> bool {
     let mut ended = false;
     for subscription in &mut insight.subscriptions {
-        if subscription.disconnect_time.is_none() {
+        if subscription.disconnect_time.is_none() && may_end(subscription) {
             subscription.disconnect_time = time(now);
             ended = true;
         }
@@ -186,9 +189,11 @@ mod tests {
     }
 
     #[test]
-    fn a_new_subscription_ends_the_open_one() {
+    fn only_what_may_be_ended_is_ended() {
         let mut insight = ZoneInsight::default();
         subscribe(&mut insight, "a", "g", true, at(1));
+        assert!(!end_open_subscriptions(&mut insight, at(2), |one| one.global_instance_id == "another"));
+        assert!(end_open_subscriptions(&mut insight, at(2), |one| one.global_instance_id == "g"));
         subscribe(&mut insight, "b", "g", true, at(2));
         let ended: Vec<_> = insight.subscriptions.iter().map(|one| one.disconnect_time.is_some()).collect();
         assert_eq!(ended, [true, false]);

@@ -1,14 +1,21 @@
-//! Writes to the store what was noted: what is urgent at once, the rest once an interval.
+//! Writes to the store what was noted: what is urgent at once, the rest once an interval. Takes over what others wrote.
 
 use std::{collections::BTreeSet, time::Duration};
 
+use anyhow::anyhow;
 use futures::{StreamExt as _, stream};
 use model::{Key, Kind, Labels, Resource, ZoneName};
-use store::{Precondition, StoreError};
+use prost::Message as _;
+use store::{Event, Precondition, StoreError, Stored, Version, Watch};
 use tokio::time::Instant;
 use tracing::{debug, warn};
+use wire::kuma::system::v1alpha1::ZoneInsight;
 
-use super::Insights;
+use super::{
+    Insights, Live,
+    configs::Configs,
+    merge::{Known, merge},
+};
 use crate::tasks::Tasks;
 
 /// How long after something was written at once the next waits: a zone that connects opens five streams one after the
@@ -19,6 +26,9 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// Insights that are written at once.
 const FLUSHED_AT_ONCE: usize = 128;
+
+/// How often a write that others were before is tried at once.
+const ATTEMPTS: usize = 8;
 
 impl Insights {
     pub(super) async fn run(self, tasks: Tasks) -> anyhow::Result<()> {
@@ -59,39 +69,159 @@ impl Insights {
     }
 
     async fn flush_zone(&self, zone: ZoneName) {
-        let Some((resource, urgent)) = self.take(&zone) else { return };
-        match self.shared.store.put(resource, Precondition::Any).await {
-            Ok(_) => {}
-            // The zone is not there: deleted a moment ago, or about to be made. It is written with its next change.
-            Err(StoreError::NotFound { .. }) => debug!(target: "zones", zone = %zone, "no zone to keep an insight of"),
-            Err(error) => {
-                warn!(target: "zones", zone = %zone, error = %error, "cannot write the insight of a zone, will try again");
-                if let Some(live) = self.lock().get_mut(&zone) {
-                    live.dirty = true;
-                    // What became urgent meanwhile stays so.
-                    live.urgent |= urgent;
+        for _attempt in 0..ATTEMPTS {
+            let Some(Taken { resource, expect, urgent, troubled }) = self.take(&zone) else { return };
+            let key = resource.key.clone();
+            let error = match self.shared.store.put(resource, expect).await {
+                Ok(version) => {
+                    self.written(&zone, |live| live.version = live.version.max(Some(version)));
+                    return;
+                }
+                Err(error) => error,
+            };
+            let unwritten = |live: &mut Live| {
+                live.dirty = true;
+                // What became urgent meanwhile stays so.
+                live.urgent |= urgent;
+                live.troubled |= troubled;
+            };
+            match error {
+                // Somebody else wrote, or it is gone: what is stored now is merged, and written over.
+                StoreError::Conflict { .. } | StoreError::AlreadyExists { .. } => self.written(&zone, unwritten),
+                StoreError::NotFound { key: missing } if missing == key => self.written(&zone, unwritten),
+                // The zone is not there: deleted a moment ago, or about to be made. It is written with its next change.
+                StoreError::NotFound { .. } => {
+                    debug!(target: "zones", zone = %zone, "no zone to keep an insight of");
+                    return self.written(&zone, |_live| {});
+                }
+                error @ (StoreError::Corrupt { .. } | StoreError::Unavailable { .. }) => {
+                    warn!(target: "zones", zone = %zone, error = %error, "cannot write the insight of a zone, will try again");
+                    return self.written(&zone, unwritten);
+                }
+            }
+            match self.shared.store.get(&key).await {
+                Ok(Some(stored)) => self.take_over(&zone, &stored),
+                Ok(None) => self.written(&zone, |live| live.version = None),
+                Err(error) => {
+                    warn!(target: "zones", zone = %zone, error = %error, "cannot read the insight of a zone, will try again");
+                    return;
                 }
             }
         }
+        debug!(target: "zones", zone = %zone, "others keep writing the insight of a zone, will try again");
     }
 
-    /// Returns what is to be written, and whether that is urgent.
-    fn take(&self, zone: &ZoneName) -> Option<(Resource, bool)> {
+    /// Notes that a write is over, and what came of it.
+    fn written(&self, zone: &ZoneName, note: impl FnOnce(&mut Live)) {
+        if let Some(live) = self.lock().get_mut(zone) {
+            live.writing = false;
+            note(live);
+        }
+    }
+
+    /// Returns what is to be written.
+    fn take(&self, zone: &ZoneName) -> Option<Taken> {
         let now = self.shared.clock.now();
         let mut zones = self.lock();
         let live = zones.get_mut(zone)?;
-        live.dirty = false;
-        let urgent = std::mem::take(&mut live.urgent);
+        (live.dirty, live.writing) = (false, true);
         let created = *live.created.get_or_insert(now);
+        live.written = live.configs.encode(&mut live.insight);
         let resource = Resource {
             key: Key::global(Kind::ZONE_INSIGHT, zone.as_str()),
             labels: Labels::new(),
-            spec: live.configs.encode(&mut live.insight),
+            spec: live.written.clone(),
             status: None,
             owner: Some(Key::global(Kind::ZONE, zone.as_str())),
             created,
             modified: now,
         };
-        Some((resource, urgent))
+        Some(Taken {
+            resource,
+            expect: live.version.map_or(Precondition::Absent, Precondition::Version),
+            urgent: std::mem::take(&mut live.urgent),
+            troubled: std::mem::take(&mut live.troubled),
+        })
     }
+
+    /// Follows what others write until the program stops.
+    pub(super) async fn follow(self, mut watch: Watch, tasks: Tasks) -> anyhow::Result<()> {
+        loop {
+            let event = tokio::select! {
+                () = tasks.stopping() => return Ok(()),
+                event = watch.next() => event.ok_or_else(|| anyhow!("the store's watch of insights ended"))?,
+            };
+            match event {
+                Event::Init | Event::InitDone => {}
+                Event::InitApply(stored) | Event::Apply(stored) => {
+                    if let Ok(zone) = ZoneName::parse(&stored.resource.key.name) {
+                        self.take_over(&zone, &stored);
+                    }
+                }
+                Event::Delete { key, version } => {
+                    if let Ok(zone) = ZoneName::parse(&key.name) {
+                        self.deleted(&zone, version);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes over what is stored, if it is newer than what is known and not our own words.
+    fn take_over(&self, zone: &ZoneName, stored: &Stored) {
+        let options = &self.shared.options;
+        let mut zones = self.lock();
+        let live = zones.entry(zone.clone()).or_default();
+        if live.version.is_some_and(|known| stored.version <= known) {
+            return;
+        }
+        live.version = Some(stored.version);
+        let spec = &stored.resource.spec;
+        if *spec == live.written {
+            return;
+        }
+        let Ok(mut insight) = ZoneInsight::decode(spec.clone()) else {
+            warn!(target: "zones", zone = %zone, "the stored insight of a zone cannot be read, starting a new one");
+            return;
+        };
+        let mut configs = Configs::take_from(&mut insight, spec);
+        let unwritten = live.dirty || live.writing;
+        let known = Known {
+            is_ours: &|subscription| options.is_ours(subscription),
+            open: &live.open,
+            unwritten,
+            troubled: unwritten && (live.troubled || live.writing),
+        };
+        let denied = merge(&mut live.insight, insight, &known);
+        configs.add(std::mem::take(&mut live.configs));
+        live.configs = configs;
+        live.written = spec.clone();
+        live.created = Some(stored.resource.created);
+        live.dirty |= denied;
+        live.urgent |= denied;
+        drop(zones);
+        if denied {
+            self.shared.urgent.notify_one();
+        }
+    }
+
+    /// Notes that the stored insight is gone. One that nothing is known of besides goes here too.
+    fn deleted(&self, zone: &ZoneName, version: Version) {
+        let mut zones = self.lock();
+        let Some(live) = zones.get_mut(zone).filter(|live| live.version.is_none_or(|known| known < version)) else {
+            return;
+        };
+        live.version = None;
+        if live.open.is_empty() && !live.dirty && !live.writing {
+            zones.remove(zone);
+        }
+    }
+}
+
+/// What is to be written.
+struct Taken {
+    resource: Resource,
+    expect: Precondition,
+    urgent: bool,
+    troubled: bool,
 }

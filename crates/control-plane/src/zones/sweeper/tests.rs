@@ -31,6 +31,7 @@ impl Port {
             subscription_limit: 10,
             compact_finished: false,
             instance: "i".to_owned(),
+            others: insight::Others::Nobody,
         };
         let insights = Insights::start(store, &clock, options, &tasks).await.unwrap();
         let registry = Registry::new(Arc::new(KeyRing::empty()), Duration::ZERO);

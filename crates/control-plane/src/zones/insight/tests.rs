@@ -1,0 +1,191 @@
+//! Several control planes keep the insight of a zone in one store: what each says stays true, whoever writes, starts or dies.
+
+use model::{Key, Labels, Resource};
+use store::{
+    Precondition,
+    testing::{Database, Instance},
+};
+
+use super::*;
+
+/// The insights of one control plane.
+struct Global {
+    insights: Insights,
+    store: Instance,
+    tasks: Tasks,
+}
+
+impl Global {
+    async fn start(database: &Database, name: &str, former: &[&str]) -> Self {
+        let (store, tasks) = (database.instance(), Tasks::new());
+        let options = Options {
+            flush_interval: Duration::from_secs(10),
+            subscription_limit: 10,
+            compact_finished: false,
+            instance: name.to_owned(),
+            others: Others::Alive { former: former.iter().map(|name| (*name).to_owned()).collect() },
+        };
+        let shared: Arc<dyn ResourceStore> = Arc::new(store.clone());
+        let insights = Insights::start(&shared, &Clock::system(), options, &tasks).await.unwrap();
+        Self { insights, store, tasks }
+    }
+
+    /// It says nothing any more.
+    fn die(self) {
+        self.store.refuse_writes("it is dead");
+        self.tasks.stop();
+    }
+
+    /// Waits until the stored insight of the zone is so.
+    async fn stored(&self, is_so: impl Fn(&ZoneInsight) -> bool) -> ZoneInsight {
+        let mut watch = self.store.watch(Kinds::Only(vec![Kind::ZONE_INSIGHT]));
+        let waiting = async {
+            while let Some(event) = futures::StreamExt::next(&mut watch).await {
+                if let store::Event::InitApply(stored) | store::Event::Apply(stored) = event {
+                    let insight = ZoneInsight::decode(stored.resource.spec.clone()).unwrap();
+                    if is_so(&insight) {
+                        return insight;
+                    }
+                }
+            }
+            panic!("the watch ended")
+        };
+        tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it becomes so")
+    }
+
+    /// Waits until it knows what is stored.
+    async fn knows(&self, is_so: impl Fn(&Insights) -> bool) {
+        let knowing = async {
+            while !is_so(&self.insights) {
+                tokio::time::advance(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), knowing).await.expect("it hears of it");
+    }
+}
+
+fn west() -> ZoneName {
+    ZoneName::parse("west").unwrap()
+}
+
+/// A database with the zone.
+async fn database() -> Database {
+    let database = Database::new();
+    let zone = Resource {
+        key: Key::global(Kind::ZONE, "west"),
+        labels: Labels::new(),
+        spec: Bytes::new(),
+        status: None,
+        owner: None,
+        created: Timestamp::UNIX_EPOCH,
+        modified: Timestamp::UNIX_EPOCH,
+    };
+    database.instance().put(zone, Precondition::Absent).await.unwrap();
+    database
+}
+
+/// Instance and whether it is open, of each subscription.
+fn subscriptions(insight: &ZoneInsight) -> Vec<(&str, bool)> {
+    let subscriptions = insight.subscriptions.iter();
+    subscriptions.map(|one| (one.global_instance_id.as_str(), one.disconnect_time.is_none())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_starts_ends_what_its_own_former_life_left_and_nothing_of_others() {
+    let database = database().await;
+    let first = Global::start(&database, "a-1", &[]).await;
+    first.insights.subscribe(&west(), true);
+    first.stored(record::online).await;
+    let second = Global::start(&database, "b-1", &[]).await;
+    assert!(second.insights.online(&west()), "it is connected, if elsewhere");
+    second.insights.subscribe(&west(), true);
+    second.stored(|insight| subscriptions(insight) == [("a-1", true), ("b-1", true)]).await;
+    first.die();
+    let again = Global::start(&database, "a-2", &["a-1"]).await;
+    again.stored(|insight| subscriptions(insight) == [("a-1", false), ("b-1", true)]).await;
+    second.knows(|insights| insights.online(&west())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_zone_is_online_on_all_until_the_last_of_its_subscriptions_ends() {
+    let database = database().await;
+    let (first, second) = (Global::start(&database, "a", &[]).await, Global::start(&database, "b", &[]).await);
+    let here = first.insights.subscribe(&west(), true);
+    let there = second.insights.subscribe(&west(), true);
+    // Both write what they have not seen of each other.
+    first.stored(|insight| insight.subscriptions.len() == 2).await;
+    first.insights.unsubscribe(&west(), &here);
+    second.stored(|insight| subscriptions(insight).contains(&("a", false))).await;
+    first.knows(|insights| insights.online(&west())).await;
+    second.insights.unsubscribe(&west(), &there);
+    first.knows(|insights| !insights.online(&west())).await;
+    second.knows(|insights| !insights.online(&west())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_counters_and_configurations_of_one_survive_what_the_other_writes() {
+    let database = database().await;
+    let (first, second) = (Global::start(&database, "a", &[]).await, Global::start(&database, "b", &[]).await);
+    let here = first.insights.subscribe(&west(), true);
+    let peer = Peer { config: "{\"of\":\"west\"}".to_owned(), ..Peer::default() };
+    first.insights.described(&west(), &here, &peer);
+    first.insights.stream_opened(&west(), StreamName::Clusters);
+    first.insights.sent(&west(), &here, "Mesh");
+    first.stored(|insight| insight.subscriptions.iter().any(|one| !one.config.is_empty())).await;
+    second.knows(|insights| insights.last_config(&west()).as_deref() == Some("{\"of\":\"west\"}")).await;
+    second.insights.subscribe(&west(), true);
+    second.insights.pinged(&west());
+    second.insights.rejected_here(&west(), "Mesh", "no");
+    let stored = first.stored(|insight| insight.subscriptions.len() == 2 && !insight.type_troubles.is_empty()).await;
+    assert_eq!(stored.subscriptions[0].config, peer.config);
+    assert_eq!(stored.subscriptions[0].status.as_ref().unwrap().total.as_ref().unwrap().responses_sent, 1);
+    assert_eq!(stored.envoy_admin_streams.unwrap().clusters_global_instance_id, "a");
+    first.knows(|insights| insights.last_ping(&west()).is_some()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_said_to_be_gone_and_is_not_says_so() {
+    let database = database().await;
+    let first = Global::start(&database, "a", &[]).await;
+    first.insights.subscribe(&west(), true);
+    first.stored(record::online).await;
+    // Somebody takes it for a former life of its own.
+    let second = Global::start(&database, "b", &["a"]).await;
+    second.stored(|insight| !record::online(insight)).await;
+    second.stored(record::online).await;
+    second.knows(|insights| insights.online(&west())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_insight_that_goes_with_its_zone_is_forgotten_and_a_new_zone_starts_a_new_one() {
+    let database = database().await;
+    let global = Global::start(&database, "a", &[]).await;
+    let subscription = global.insights.subscribe(&west(), true);
+    global.stored(record::online).await;
+    let zone = global.store.get(&Key::global(Kind::ZONE, "west")).await.unwrap().unwrap();
+    global.store.delete(&zone.resource.key, Precondition::Present).await.unwrap();
+    global.insights.forget(&west());
+    global.insights.unsubscribe(&west(), &subscription);
+    global.store.put((*zone.resource).clone(), Precondition::Absent).await.unwrap();
+    global.insights.subscribe(&west(), true);
+    let stored = global.stored(record::online).await;
+    assert_eq!(stored.subscriptions.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_not_heard_what_another_wrote_does_not_write_over_it() {
+    let database = database().await;
+    let (first, second) = (Global::start(&database, "a", &[]).await, Global::start(&database, "b", &[]).await);
+    second.store.fall_behind();
+    let here = first.insights.subscribe(&west(), true);
+    first.stored(record::online).await;
+    first.insights.unsubscribe(&west(), &here);
+    first.stored(|insight| !record::online(insight)).await;
+    second.insights.subscribe(&west(), true);
+    // Time enough to write.
+    for _ in 0..1000 {
+        tokio::time::advance(Duration::from_millis(1)).await;
+    }
+    second.store.catch_up();
+    first.stored(|insight| subscriptions(insight) == [("a", false), ("b", true)]).await;
+}

@@ -1,0 +1,139 @@
+//! Two global control planes on one database: what is written on one is in force on the other, and what one knows of its
+//! zones stays true when the other writes, stops or starts again.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use model::{Key, Kind, Resource, labels};
+use prost::Message as _;
+use store::{Precondition, Query, ResourceStore as _, testing::Database};
+use testkit::{kds::Call, program::LIMIT};
+use wire::{
+    envoy::{
+        config::core::v3::Node,
+        service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse},
+    },
+    kuma::system::v1alpha1::ZoneInsight,
+};
+
+use crate::store_behind::{DOWN, Global, UNAUTHENTICATED, open, soon, subscribe};
+
+/// Two globals, the administrator's token and one of the zone west.
+async fn two() -> (Database, [Global; 2], String, String) {
+    let database = Database::new();
+    let globals = [Global::start_on(&database).await, Global::start_on(&database).await];
+    let admin = globals[0].admin_token().await;
+    let wanted = r#"{"zone": "west", "validFor": "1h"}"#;
+    let (status, token) = globals[0].rest("POST", "/tokens/control-plane", &admin, wanted);
+    assert_eq!(status, 200, "{token}");
+    (database, globals, admin, token)
+}
+
+/// A zone that is connected and has what there is of a kind.
+async fn connect(global: &Global, token: &str, kind: &str) -> Call {
+    let mut session = open(&global.peer().await, DOWN, token);
+    session.send(&subscribe(kind));
+    let first = received(&mut session).await;
+    session.send(&acknowledge(kind, &first));
+    session
+}
+
+async fn received(session: &mut Call) -> DeltaDiscoveryResponse {
+    let response = tokio::time::timeout(LIMIT, session.next()).await.expect("a response in time");
+    DeltaDiscoveryResponse::decode(response.expect("a response")).unwrap()
+}
+
+fn acknowledge(kind: &str, response: &DeltaDiscoveryResponse) -> Vec<u8> {
+    DeltaDiscoveryRequest {
+        node: Some(Node { id: "west".to_owned(), metadata: None }),
+        type_url: kind.to_owned(),
+        response_nonce: response.nonce.clone(),
+        ..DeltaDiscoveryRequest::default()
+    }
+    .encode_to_vec()
+}
+
+/// Waits until so many subscriptions of the zone are open in the store.
+async fn open_subscriptions(global: &Global, count: usize) {
+    let key = Key::global(Kind::ZONE_INSIGHT, "west");
+    soon(async || {
+        tokio::task::yield_now().await;
+        let stored = global.other.get(&key).await.unwrap()?;
+        let insight = ZoneInsight::decode(stored.resource.spec.clone()).unwrap();
+        let open = insight.subscriptions.iter().filter(|one| one.disconnect_time.is_none());
+        (open.count() == count).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_deleted_on_one_ends_the_sessions_of_both() {
+    let (_database, [first, second], _admin, token) = two().await;
+    let (mut here, mut there) = (connect(&first, &token, "Mesh").await, connect(&second, &token, "Mesh").await);
+    open_subscriptions(&first, 2).await;
+    for secret in first.other.list(&Query::all(Kind::GLOBAL_SECRET)).await.unwrap().items {
+        if secret.resource.key.name.starts_with("control-plane-signing-key") {
+            first.other.delete(&secret.resource.key, Precondition::Present).await.unwrap();
+        }
+    }
+    assert_eq!(here.ended().await.code, UNAUTHENTICATED);
+    assert_eq!(there.ended().await.code, UNAUTHENTICATED);
+    open_subscriptions(&first, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_written_on_one_goes_to_the_zones_of_the_other() {
+    let (_database, [first, second], admin, token) = two().await;
+    let mut west = connect(&second, &token, "Mesh").await;
+    let (status, said) = first.rest("PUT", "/meshes/payments", &admin, r#"{"type": "Mesh", "name": "payments"}"#);
+    assert_eq!(status, 201, "{said}");
+    let news = received(&mut west).await;
+    assert_eq!(news.resources.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["payments."]);
+    let (status, said) = second.rest("GET", "/meshes/payments", &admin, "");
+    assert_eq!(status, 200, "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_zone_stays_online_while_the_other_control_plane_stops_and_starts_again() {
+    let (database, [first, second], admin, token) = two().await;
+    let _west = connect(&first, &token, "Mesh").await;
+    let moved = connect(&second, &token, "Mesh").await;
+    open_subscriptions(&first, 2).await;
+    let (finished, failure) = second.running.stop(LIMIT).await;
+    assert_eq!((finished, failure), (true, None));
+    drop(moved);
+    open_subscriptions(&first, 1).await;
+    let again = Global::start_on(&database).await;
+    open_subscriptions(&again, 1).await;
+    // Nobody may delete a zone that is connected, wherever it is.
+    let (status, said) = again.rest("DELETE", "/zones/west", &admin, "");
+    assert_eq!(status, 400, "{said}");
+    open_subscriptions(&again, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_zone_that_is_disabled_on_one_takes_its_resources_from_the_zones_of_the_other() {
+    let (_database, [first, second], admin, token) = two().await;
+    let (status, said) = first.rest("PUT", "/zones/east", &admin, r#"{"type": "Zone", "name": "east"}"#);
+    assert_eq!(status, 201, "{said}");
+    let origin = [(labels::ORIGIN, "zone"), (labels::ZONE, "east")];
+    let ingress = Resource {
+        key: Key::global(Kind::by_name("ZoneIngress").unwrap(), "ingress-of-east"),
+        labels: origin.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        spec: Bytes::new(),
+        status: None,
+        owner: None,
+        created: Timestamp::UNIX_EPOCH,
+        modified: Timestamp::UNIX_EPOCH,
+    };
+    first.other.put(ingress, Precondition::Absent).await.unwrap();
+    let mut west = open(&second.peer().await, DOWN, &token);
+    west.send(&subscribe("ZoneIngress"));
+    let held = received(&mut west).await;
+    assert_eq!(held.resources.len(), 1);
+    west.send(&acknowledge("ZoneIngress", &held));
+    let disabled = r#"{"type": "Zone", "name": "east", "enabled": false}"#;
+    let (status, said) = first.rest("PUT", "/zones/east", &admin, disabled);
+    assert_eq!(status, 200, "{said}");
+    let news = received(&mut west).await;
+    assert_eq!(news.removed_resources, [held.resources[0].name.as_str()]);
+}
