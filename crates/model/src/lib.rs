@@ -20,6 +20,7 @@ mod schema;
 mod secrecy;
 pub mod secret;
 mod table;
+pub mod text;
 pub mod validate;
 pub mod yaml;
 

@@ -13,7 +13,7 @@ use std::{
 
 use futures::FutureExt as _;
 use hyper::body::Incoming;
-use model::ZoneName;
+use model::{ZoneName, text};
 use sync::Features;
 use tokens::IssuedAs;
 use tonic::{Code, Status, body::Body};
@@ -200,7 +200,7 @@ impl Router {
                 zone = claimed.map_or_else(String::new, |zone| zone.to_string()),
                 reason = refusal.reason,
                 peer = %connection.peer,
-                detail = %convert::clip(refusal.status.message()),
+                detail = %text::of_peer(refusal.status.message()),
                 suppressed,
                 "Zone CP refused"
             );
