@@ -15,7 +15,7 @@ use axum::response::Response;
 use model::{Audience, Key, Kind};
 
 use super::{
-    api::Call,
+    call::Call,
     error::ApiError,
     routes::{Endpoint, Matched},
 };
