@@ -14,4 +14,4 @@ pub use authenticate::{Authenticator, Peer, Transport, Unproved};
 pub use caller::Caller;
 pub(crate) use localhost::{TwoHosts, host_of};
 pub use permit::{Permit, Rule, TokenKind};
-pub use rules::{Access, Allowed, Denied, View};
+pub use rules::{Access, Allowed, Denied};

@@ -14,7 +14,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use model::{Key, Kind, Labels, Resource, defaults, reserved::ADMIN_TOKEN, secret};
+use model::{
+    Key, Kind, Labels, Resource, defaults,
+    reserved::{ADMIN_TOKEN, CLUSTER_ID},
+    secret,
+};
 use prost::Message as _;
 use store::{Batch, Outcome, Precondition, Query, ResourceStore, StoreError, Stored, Write};
 use thiserror::Error;
@@ -30,8 +34,6 @@ use secrets::Secrets;
 
 /// The name of the mesh that a fresh control plane has.
 pub(crate) const DEFAULT_MESH: &str = "default";
-/// The resource of kind Config that holds the id of the cluster.
-pub const CLUSTER_ID: &str = "kuma-cluster-id";
 /// How often a plan is made anew because another instance wrote meanwhile.
 const ATTEMPTS: usize = 5;
 

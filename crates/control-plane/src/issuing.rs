@@ -22,7 +22,7 @@ use crate::{
     observe::shown,
 };
 
-pub(crate) use order::{Order, TEN_YEARS};
+pub(crate) use order::Order;
 pub(crate) use signing_key::{KeyNotMade, new_signing_key};
 
 /// Which kinds of tokens are issued.

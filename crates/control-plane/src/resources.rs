@@ -122,11 +122,3 @@ impl Resources {
         }
     }
 }
-
-/// The key of a resource at a route: the mesh counts for kinds of mesh scope only.
-fn key_of(kind: Kind, mesh: &str, name: &str) -> Key {
-    match kind.scope {
-        Scope::Global => Key::global(kind, name),
-        Scope::Mesh => Key::in_mesh(kind, mesh, name),
-    }
-}

@@ -13,6 +13,7 @@ mod answer;
 mod api;
 mod audit;
 mod body;
+mod call;
 mod cors;
 mod error;
 mod handlers;

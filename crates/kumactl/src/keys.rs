@@ -8,6 +8,7 @@ use aws_lc_rs::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
+use model::duration::TEN_YEARS;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
     SanType, SerialNumber, date_time_ymd,
@@ -19,7 +20,6 @@ use uuid::Uuid;
 use crate::{failure::Failure, files};
 
 const FIVE_MINUTES: Duration = Duration::from_secs(5 * 60);
-const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// Who shows a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use thiserror::Error;
 
 pub use crate::validate::Violation;
 pub use read::{from_rest, from_yaml, split_yaml};
-pub use show::{META, ZERO_TIME, time, to_rest};
+pub use show::{META, ZERO_TIME, is_meta, time, to_rest};
 pub use text::{escape_html, to_rest_text};
 
 use crate::{Kind, Labels, validate};

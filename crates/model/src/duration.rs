@@ -1,5 +1,7 @@
 //! Go durations: the texts in which specs, settings and tokens write spans of time.
 
+use std::time::Duration;
+
 use jiff::SignedDuration;
 use thiserror::Error;
 
@@ -21,6 +23,9 @@ pub enum DurationError {
         text: String,
     },
 }
+
+/// Ten years without their leap days: how long tokens and certificates are good where nobody says otherwise.
+pub const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 const UNITS: [(&str, u64); 8] = [
     ("ns", 1),

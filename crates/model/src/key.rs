@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::Kind;
+use crate::{Kind, Scope};
 
 /// Names one resource: kind, mesh (empty for global kinds) and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,6 +24,14 @@ impl Key {
     /// Returns the key of a resource of global scope.
     pub fn global(kind: Kind, name: impl Into<String>) -> Self {
         Self { kind, mesh: String::new(), name: name.into() }
+    }
+
+    /// Returns the key of what has this name in this mesh; the mesh counts for kinds of mesh scope only.
+    pub fn of(kind: Kind, mesh: impl Into<String>, name: impl Into<String>) -> Self {
+        match kind.scope {
+            Scope::Global => Self::global(kind, name),
+            Scope::Mesh => Self::in_mesh(kind, mesh, name),
+        }
     }
 }
 

@@ -1,9 +1,11 @@
-//! Names of global secrets that mean something to control planes (contract: rest 1.13; decisions 16).
+//! Names that mean something to control planes: of one Config, and of global secrets (contract: rest 1.13; decisions 16).
 //!
-//! What has such a name is key material, a revocation list or a certificate authority. None of it is a user's secret,
-//! and none of it travels to zones by the rule for users' secrets. Here are the words alone; how names of keys are made of
-//! them is known to the crate `tokens`.
+//! A secret that has such a name is key material, a revocation list or a certificate authority. None of it is a user's
+//! secret, and none of it travels to zones by the rule for users' secrets. Here are the words alone; how names of keys are
+//! made of them is known to the crate `tokens`.
 
+/// The name of the Config that holds the id of all control planes that belong together.
+pub const CLUSTER_ID: &str = "kuma-cluster-id";
 /// The names of keys that sign control plane tokens, without their serial.
 pub const CONTROL_PLANE_KEY: &str = "control-plane-signing-key";
 /// The names of keys that sign zone tokens, without their serial.

@@ -1,6 +1,6 @@
 //! The hash suffix that keeps names of several control planes apart (contract: kds 7.1).
 
-use model::labels;
+use model::{labels, text};
 
 use crate::{message::Received, wire_name::WireName};
 
@@ -16,11 +16,7 @@ pub fn hashed_name(mesh: &str, display_name: &str, zone: Option<&str>, namespace
         .flatten()
         .flat_map(str::bytes)
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    let mut end = display_name.len().min(LONGEST);
-    while !display_name.is_char_boundary(end) {
-        end -= 1;
-    }
-    let mut name = display_name.get(..end).unwrap_or_default().to_owned();
+    let mut name = text::first_bytes(display_name, LONGEST).to_owned();
     name.push('-');
     name.extend(format!("{hash:016x}").bytes().map(letter));
     name

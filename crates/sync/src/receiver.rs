@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::Kind;
+use model::{Kind, text};
 use thiserror::Error;
 
 use crate::{
@@ -177,17 +177,9 @@ impl Lane {
 }
 
 /// A rejection is text for people; one that does not fit into a message would end the stream.
-fn bounded(mut text: String) -> String {
+fn bounded(text: String) -> String {
     const LONGEST: usize = 64 * 1024;
-    if text.len() > LONGEST {
-        let mut end = LONGEST;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
-        text.push_str("\n…");
-    }
-    text
+    if text.len() <= LONGEST { text } else { format!("{}\n…", text::first_bytes(&text, LONGEST)) }
 }
 
 fn everything() -> Vec<String> {

@@ -25,7 +25,7 @@ pub fn from_global(resource: &Resource, zone_enabled: &dyn Fn(&str) -> bool) -> 
         return Passage::Block;
     }
     if kind == Kind::CONFIG {
-        return if resource.key.name == "kuma-cluster-id" { Passage::Pass } else { Passage::Block };
+        return if resource.key.name == reserved::CLUSTER_ID { Passage::Pass } else { Passage::Block };
     }
     if kind == Kind::GLOBAL_SECRET {
         return global_secret(&resource.key.name);

@@ -8,6 +8,7 @@
 use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header::HOST, request::Parts, uri::Authority};
+use model::text;
 
 /// Headers of clients, beside all that begin with one of [`CLIENT_PREFIXES`].
 const CLIENT_HEADERS: [&str; 23] = [
@@ -82,7 +83,7 @@ pub(super) fn sign_of_another(remote: IpAddr, host: &str, head: &Parts) -> Optio
     }
     let headers = &head.headers;
     if let Some((name, _)) = headers.iter().find(|(name, value)| !value.is_empty() && !is_of_client(name)) {
-        return Some(Sign::Header(name.as_str().chars().take(64).collect()));
+        return Some(Sign::Header(text::first_chars(name.as_str(), 64).to_owned()));
     }
     let same_site = values(headers, "sec-fetch-site").all(|site| matches!(site, b"" | b"same-origin" | b"none"))
         && values(headers, "origin").all(|origin| origin.is_empty() || is_origin_of(origin, host));

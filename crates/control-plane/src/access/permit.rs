@@ -10,9 +10,9 @@
 
 use std::sync::Arc;
 
-use model::Kind;
+use model::{Kind, ProxyView};
 
-use super::{Access, Caller, Denied, View};
+use super::{Access, Caller, Denied};
 
 /// Which token is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl Access {
             Rule::Write(kind) => permit.write(kind)?,
             Rule::Issue(token) => permit.issue(token, "")?,
             Rule::View => {
-                let any = [View::ConfigDump, View::Stats, View::Clusters].map(|view| permit.view(view));
+                let any = ProxyView::ALL.map(|view| permit.view(view));
                 if any.iter().all(Result::is_err) {
                     any.into_iter().collect::<Result<(), Denied>>()?;
                 }
@@ -103,7 +103,7 @@ impl Permit {
     }
 
     /// Returns whether the caller may look into a proxy.
-    pub fn view(&self, view: View) -> Result<(), Denied> {
+    pub fn view(&self, view: ProxyView) -> Result<(), Denied> {
         self.access.view(&self.caller, view)
     }
 
@@ -151,7 +151,7 @@ mod tests {
         let nobody = Allowed::default();
         let mut access = Access { view_config_dump: nobody.clone(), view_stats: nobody.clone(), ..Access::default() };
         let permit = Arc::new(access.clone()).judge(Caller::anonymous(), Rule::View).unwrap();
-        assert!(permit.view(View::Clusters).is_ok() && permit.view(View::Stats).is_err());
+        assert!(permit.view(ProxyView::Clusters).is_ok() && permit.view(ProxyView::Stats).is_err());
         access.view_clusters = nobody;
         assert!(!judged(&access, Caller::anonymous(), Rule::View));
     }

@@ -1,6 +1,6 @@
 //! The static rules (`access.static`), and the texts of their refusals.
 
-use model::Kind;
+use model::{Kind, ProxyView};
 use thiserror::Error;
 
 use super::{
@@ -30,17 +30,6 @@ impl Allowed {
         self.users.iter().any(|user| user == caller.name())
             || self.groups.iter().any(|group| caller.groups().contains(group))
     }
-}
-
-/// What of a proxy one asks to see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum View {
-    /// The whole configuration.
-    ConfigDump,
-    /// Counters.
-    Stats,
-    /// Clusters and their health.
-    Clusters,
 }
 
 /// Who may do what.
@@ -201,11 +190,11 @@ impl Access {
     }
 
     /// Returns whether the caller may look into a proxy.
-    pub(super) fn view(&self, caller: &Caller, view: View) -> Result<(), Denied> {
+    pub(super) fn view(&self, caller: &Caller, view: ProxyView) -> Result<(), Denied> {
         let allowed = match view {
-            View::ConfigDump => &self.view_config_dump,
-            View::Stats => &self.view_stats,
-            View::Clusters => &self.view_clusters,
+            ProxyView::ConfigDump => &self.view_config_dump,
+            ProxyView::Stats => &self.view_stats,
+            ProxyView::Clusters => &self.view_clusters,
         };
         check(allowed.has(caller), || Denied::Proxy { caller: caller.to_string() })
     }

@@ -23,7 +23,6 @@ use crate::{
     bootstrap::Wanted,
     clock::Clock,
     config::{self, Config},
-    files,
     keys::Keys,
     limits::{self, Limits, PortName, Timeouts},
     observe::{
@@ -35,7 +34,7 @@ use crate::{
     resources::{MeshDefaults, Resources, Rules, Side},
     rest::{Api, EnvoyAdmin, Handles, Issuers, Settings},
     tasks::{OnError, Tasks},
-    tls::{Alpn, ClientCerts, PairFiles, Protocols, SELF_SIGNED_FILES, ServerIdentity, self_signed},
+    tls::{Alpn, ClientCerts, PairFiles, Protocols, SELF_SIGNED_FILES, ServerIdentity, host_names, self_signed},
     zones::insight::{self, Insights, Others, Peer},
 };
 
@@ -278,10 +277,7 @@ async fn own_certificate(folder: &Path, store: &dyn ResourceStore, now: Timestam
 
 /// The name of this machine, as far as it says.
 fn hostname() -> String {
-    let read = files::read_text(Path::new("/proc/sys/kernel/hostname"), files::TOKEN)
-        .or_else(|_none| files::read_text(Path::new("/etc/hostname"), files::TOKEN))
-        .unwrap_or_default();
-    let name: String =
-        read.trim().chars().filter(|c| c.is_ascii_alphanumeric() || "-.".contains(*c)).take(63).collect();
+    let said = host_names().next().unwrap_or_default();
+    let name: String = said.chars().filter(|c| c.is_ascii_alphanumeric() || "-.".contains(*c)).take(63).collect();
     if name.is_empty() { "localhost".to_owned() } else { name }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use anyhow::Context as _;
 use async_trait::async_trait;
 use bytes::Bytes;
-use model::{Kind, Resource, ZoneName, labels};
+use model::{Kind, ProxyView, Resource, ZoneName, labels};
 use prometheus_client::metrics::histogram::Histogram;
 use store::{Kinds, Mirror, ResourceStore};
 use tokio_rustls::TlsAcceptor;
@@ -17,7 +17,6 @@ use super::{
     parts::{Addresses, Running},
 };
 use crate::{
-    access::View,
     bootstrap,
     clock::Clock,
     config::{AuthType, Config},
@@ -29,7 +28,7 @@ use crate::{
             router::Router,
         },
         quota::Quotas,
-        rpc::Operation,
+        rpc,
     },
     limits::{self, PortName},
     observe::{
@@ -166,28 +165,24 @@ struct ThroughZones {
 #[async_trait]
 impl EnvoyAdmin for ThroughZones {
     async fn ask(&self, zone: &str, proxy: &Resource, request: AdminRequest) -> Result<Bytes, AdminError> {
-        let operation = match request.view {
-            View::ConfigDump => Operation::ConfigDump,
-            View::Stats => Operation::Stats,
-            View::Clusters => Operation::Clusters,
-        };
-        let offline = || AdminError::ZoneOffline { operation: operation.title() };
+        let view = request.view;
+        let offline = || AdminError::ZoneOffline { operation: rpc::title(view) };
         let zone = ZoneName::parse(zone).map_err(|_no_zone| offline())?;
         if !self.insights.online(&zone) {
             return Err(offline());
         }
         let question = Question {
-            operation,
+            view,
             kind: proxy.key.kind.name.to_owned(),
             mesh: proxy.key.mesh.clone(),
             name: self.name_in_zone(&zone, proxy),
             json: request.json,
             include_eds: request.with_endpoints,
-            used_only: operation == Operation::Stats,
+            used_only: view == ProxyView::Stats,
         };
         self.asker.ask(&zone, question).await.map_err(|error| match error {
             AskError::NotConnected { .. } => offline(),
-            AskError::Zone { text } => AdminError::Zone { request: operation.request_type(), text },
+            AskError::Zone { text } => AdminError::Zone { request: rpc::request_type(view), text },
             AskError::Late => AdminError::TimedOut,
         })
     }

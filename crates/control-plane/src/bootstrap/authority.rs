@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use model::duration::TEN_YEARS;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose,
     PKCS_ECDSA_P256_SHA256, date_time_ymd,
@@ -10,7 +11,6 @@ use rcgen::{
 use zeroize::Zeroizing;
 
 const BEFORE_NOW: u64 = 5 * 60;
-const TEN_YEARS: u64 = 10 * 365 * 24 * 60 * 60;
 
 /// A certificate authority and the global secret that holds it.
 pub(super) struct Authority {
@@ -34,7 +34,7 @@ pub(super) fn make(authority: &Authority, now: Timestamp) -> Result<Zeroizing<St
     params.distinguished_name.push(DnType::OrganizationalUnitName, "Mesh");
     params.distinguished_name.push(DnType::CommonName, authority.name);
     params.not_before = epoch + Duration::from_secs(start.saturating_sub(BEFORE_NOW));
-    params.not_after = epoch + Duration::from_secs(start.saturating_add(TEN_YEARS));
+    params.not_after = epoch + Duration::from_secs(start) + TEN_YEARS;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use model::{reserved::ADMIN_TOKEN, secret};
+use model::{duration::TEN_YEARS, reserved::ADMIN_TOKEN, secret};
 use store::{Precondition, Stored};
 use tokens::{Family, Half, IssueError, KeyName, KeyRing, Rejection, SecretEntry};
 use tracing::warn;
@@ -14,7 +14,7 @@ use super::{
     BootstrapError,
     authority::{self, Authority},
 };
-use crate::issuing::{TEN_YEARS, new_signing_key};
+use crate::issuing::new_signing_key;
 
 /// User and group of the one who may do everything.
 const ADMIN: &str = "mesh-system:admin";

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
+use model::text;
 use serde_json::{Map, Value};
 
 use super::settings::{Form, SETTINGS, Setting};
@@ -168,7 +169,6 @@ fn insert(document: &mut Map<String, Value>, path: &str, value: Value) {
 }
 
 /// Values are shown shortened: they end in error texts.
-pub(super) fn clip(text: &str) -> String {
-    const LONGEST: usize = 200;
-    if text.chars().count() <= LONGEST { text.to_owned() } else { text.chars().take(LONGEST).chain(['…']).collect() }
+pub(super) fn clip(value: &str) -> String {
+    text::clip(value, 200)
 }

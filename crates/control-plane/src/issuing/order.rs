@@ -9,9 +9,6 @@ use uuid::Uuid;
 
 use crate::access::TokenKind;
 
-/// How long tokens of proxies and zones are good if nobody says otherwise.
-pub(crate) const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-
 /// A token that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Order {

@@ -1,5 +1,7 @@
 //! The RPCs between a zone and its global, as both ends call them (contract: kds 1.1). The zone opens all of them.
 
+use model::ProxyView;
+
 /// One RPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rpc {
@@ -8,7 +10,7 @@ pub(crate) enum Rpc {
     /// The zone provides, global asks.
     ZoneToGlobalSync,
     /// Global asks for what a proxy of the zone says.
-    Admin(Operation),
+    Admin(ProxyView),
     /// The zone pings.
     HealthCheck,
 }
@@ -18,9 +20,9 @@ impl Rpc {
     pub(crate) const ALL: [Self; 6] = [
         Self::GlobalToZoneSync,
         Self::ZoneToGlobalSync,
-        Self::Admin(Operation::ConfigDump),
-        Self::Admin(Operation::Stats),
-        Self::Admin(Operation::Clusters),
+        Self::Admin(ProxyView::ConfigDump),
+        Self::Admin(ProxyView::Stats),
+        Self::Admin(ProxyView::Clusters),
         Self::HealthCheck,
     ];
 
@@ -34,9 +36,9 @@ impl Rpc {
         match self {
             Self::GlobalToZoneSync => "/kuma.mesh.v1alpha1.KDSSyncService/GlobalToZoneSync",
             Self::ZoneToGlobalSync => "/kuma.mesh.v1alpha1.KDSSyncService/ZoneToGlobalSync",
-            Self::Admin(Operation::ConfigDump) => "/kuma.mesh.v1alpha1.GlobalKDSService/StreamXDSConfigs",
-            Self::Admin(Operation::Stats) => "/kuma.mesh.v1alpha1.GlobalKDSService/StreamStats",
-            Self::Admin(Operation::Clusters) => "/kuma.mesh.v1alpha1.GlobalKDSService/StreamClusters",
+            Self::Admin(ProxyView::ConfigDump) => "/kuma.mesh.v1alpha1.GlobalKDSService/StreamXDSConfigs",
+            Self::Admin(ProxyView::Stats) => "/kuma.mesh.v1alpha1.GlobalKDSService/StreamStats",
+            Self::Admin(ProxyView::Clusters) => "/kuma.mesh.v1alpha1.GlobalKDSService/StreamClusters",
             Self::HealthCheck => "/kuma.mesh.v1alpha1.GlobalKDSService/HealthCheck",
         }
     }
@@ -61,34 +63,21 @@ impl Rpc {
     }
 }
 
-/// What can be asked of a proxy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Operation {
-    /// Envoy's configuration.
-    ConfigDump,
-    /// Envoy's statistics.
-    Stats,
-    /// Envoy's clusters.
-    Clusters,
+/// The name of the message that asks for what a proxy says, for error texts.
+pub(crate) fn request_type(view: ProxyView) -> &'static str {
+    match view {
+        ProxyView::ConfigDump => "XDSConfigRequest",
+        ProxyView::Stats => "StatsRequest",
+        ProxyView::Clusters => "ClustersRequest",
+    }
 }
 
-impl Operation {
-    /// The name of the request message, for error texts.
-    pub(crate) fn request_type(self) -> &'static str {
-        match self {
-            Self::ConfigDump => "XDSConfigRequest",
-            Self::Stats => "StatsRequest",
-            Self::Clusters => "ClustersRequest",
-        }
-    }
-
-    /// What people call it: in error texts and logs.
-    pub(crate) fn title(self) -> &'static str {
-        match self {
-            Self::ConfigDump => "XDS Config Dump",
-            Self::Stats => "Stats",
-            Self::Clusters => "Clusters",
-        }
+/// What people call that: in error texts and logs.
+pub(crate) fn title(view: ProxyView) -> &'static str {
+    match view {
+        ProxyView::ConfigDump => "XDS Config Dump",
+        ProxyView::Stats => "Stats",
+        ProxyView::Clusters => "Clusters",
     }
 }
 

@@ -22,7 +22,7 @@ mod tunnel;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use model::ZoneName;
+use model::{ZoneName, text};
 use store::ResourceStore;
 use tokio::{sync::Notify, time::Instant};
 use tracing::{error, info, warn};
@@ -38,7 +38,6 @@ pub(crate) use self::{
 use crate::{
     clock::Clock,
     kds::{
-        messages::convert::clip,
         snapshots::{Provider, Snapshots},
         zone::{backoff::Backoff, ended::Ended, session::Session},
     },
@@ -149,7 +148,7 @@ impl Keeper {
                 error!(reason = %refused, advice = ended.advice(), "this zone does not join the global control plane");
             }
             warn!(
-                reason = %clip(&ended.to_string()),
+                reason = %text::of_peer(&ended.to_string()),
                 advice = Some(ended.advice()).filter(|advice| !advice.is_empty()),
                 retryIn = %format_args!("{:.1}s", pause.as_secs_f64()),
                 "not connected to the global control plane; this zone keeps serving what it has"
@@ -223,14 +222,14 @@ impl Keeper {
                 biased;
                 ended = old.running.as_mut() => {
                     // The old connection is gone anyway: all hope is on the new one.
-                    info!(reason = %clip(&ended.to_string()), "the connection with the old token ended");
+                    info!(reason = %text::of_peer(&ended.to_string()), "the connection with the old token ended");
                     candidate.accept_by = Instant::now() + ACCEPTED_WITHIN;
                     candidate.predecessor_gone.notify_one();
                     self.link.set(ended.state());
                     return candidate;
                 }
                 ended = candidate.running.as_mut() => {
-                    warn!(reason = %clip(&ended.to_string()), "the new token was not accepted, keeping the connection with the old one");
+                    warn!(reason = %text::of_peer(&ended.to_string()), "the new token was not accepted, keeping the connection with the old one");
                     return old;
                 }
                 () = old.accepted.notified(), if !old.up => self.up(&mut old),

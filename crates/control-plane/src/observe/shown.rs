@@ -31,15 +31,6 @@ pub(crate) fn escaped(text: &str, longest: usize) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Returns a text cut after `longest` bytes, characters whole, and nothing escaped: for where escaping is done later.
-pub(crate) fn cut(text: &str, longest: usize) -> Cow<'_, str> {
-    if text.len() <= longest {
-        return Cow::Borrowed(text);
-    }
-    let end = text.floor_char_boundary(longest);
-    Cow::Owned(format!("{}… ({} bytes)", text.get(..end).unwrap_or_default(), text.len()))
-}
-
 /// Quotes and backslashes are visible, though `escape_debug` escapes them.
 pub(crate) fn is_visible(char: char) -> bool {
     matches!(char, '"' | '\'' | '\\') || char.escape_debug().len() == 1
@@ -61,11 +52,5 @@ mod tests {
             assert!(shown.len() < LONGEST_NAME + 40, "{shown}");
             assert!(shown.ends_with(&format!("({} bytes)", 1300 * text.len())), "{shown}");
         }
-    }
-
-    #[test]
-    fn a_cut_text_keeps_whole_characters() {
-        assert_eq!(cut("üü", 3), "ü… (4 bytes)");
-        assert_eq!(cut("üü", 4), "üü");
     }
 }

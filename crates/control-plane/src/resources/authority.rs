@@ -11,7 +11,7 @@ use std::time::Duration;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use jiff::Timestamp;
-use model::{Key, Kind, Labels, Resource, document::Violation, proto, secret};
+use model::{Key, Kind, Labels, Resource, document::Violation, duration::TEN_YEARS, proto, secret};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256,
     RsaKeySize, SanType, date_time_ymd,
@@ -29,7 +29,6 @@ const MOST_BACKENDS: usize = 8;
 /// Clocks of two machines differ a little.
 const BEFORE_NOW: u64 = 10;
 const DAY: u64 = 24 * 60 * 60;
-const TEN_YEARS: u64 = 3650 * DAY;
 
 /// An authority that a mesh asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,13 +197,13 @@ fn key_size(given: Option<&Value>, field: &str, violations: &mut Vec<Violation>)
 
 /// Reads how long a certificate is valid: `10y`, `30d`, `1h30m`; ten years where nothing is said.
 fn validity(given: Option<&Value>, field: &str, violations: &mut Vec<Violation>) -> Duration {
-    let Some(given) = given.filter(|given| given.as_str() != Some("")) else { return Duration::from_secs(TEN_YEARS) };
-    let seconds = given.as_str().and_then(seconds).filter(|seconds| (1..=10 * TEN_YEARS).contains(seconds));
+    let Some(given) = given.filter(|given| given.as_str() != Some("")) else { return TEN_YEARS };
+    let seconds = given.as_str().and_then(seconds).filter(|seconds| (1..=10 * TEN_YEARS.as_secs()).contains(seconds));
     if seconds.is_none() {
         let reason = "must be a duration of at most 100 years with the units y, w, d, h, m and s, such as 10y or 720h";
         violations.push(Violation::new(field, reason));
     }
-    Duration::from_secs(seconds.unwrap_or(TEN_YEARS))
+    seconds.map_or(TEN_YEARS, Duration::from_secs)
 }
 
 fn seconds(text: &str) -> Option<u64> {

@@ -6,7 +6,7 @@ use model::{Key, Kind, Scope, insight};
 use store::{Batch, Importance, Precondition, Query, StoreError, Stored, Write};
 use tracing::info;
 
-use super::{Operation, Resources, WriteError, key_of, labels};
+use super::{Operation, Resources, WriteError, labels};
 use crate::{
     access::{Denied, Permit},
     observe::shown,
@@ -32,7 +32,7 @@ impl Resources {
         self.writable(kind)?;
         permit.write(kind)?;
         self.mesh_exists(kind, mesh).await?;
-        let key = key_of(kind, mesh, name);
+        let key = Key::of(kind, mesh, name);
         let stored = self.store.get(&key).await.map_err(failed)?.ok_or(WriteError::NotFound)?;
         self.check_what_goes_with(permit, &key).await?;
         // The field has no `labels` in front here, unlike in a PUT.

@@ -5,7 +5,7 @@ use model::{Key, Kind, Resource, Scope, defaults, document, labels as known, val
 use store::{Batch, Precondition, Stored, Write};
 use tracing::info;
 
-use super::{Operation, Resources, Side, WriteError, key_of, keys, labels, mesh};
+use super::{Operation, Resources, Side, WriteError, keys, labels, mesh};
 use crate::{
     access::Permit,
     issuing::{KeyNotMade, new_signing_key},
@@ -66,7 +66,7 @@ impl Resources {
         permit.write(kind)?;
         self.mesh_exists(kind, mesh).await?;
         let body = document::from_rest(kind, body)?;
-        let key = key_of(kind, mesh, name);
+        let key = Key::of(kind, mesh, name);
         let stored =
             self.store.get(&key).await.map_err(|source| WriteError::Store { operation: Operation::Find, source })?;
         let violations = labels::check_meta(&self.rules, kind, mesh, name, &body);

@@ -2,16 +2,14 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use model::Resource;
+use model::{ProxyView, Resource};
 use thiserror::Error;
-
-use crate::access::View;
 
 /// What is asked of a proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminRequest {
     /// What to see.
-    pub view: View,
+    pub view: ProxyView,
     /// As JSON, where the proxy has another form.
     pub json: bool,
     /// With the endpoints of clusters (configuration).
@@ -58,9 +56,9 @@ pub struct NoZones;
 impl EnvoyAdmin for NoZones {
     async fn ask(&self, _zone: &str, _proxy: &Resource, request: AdminRequest) -> Result<AdminAnswer, AdminError> {
         let operation = match request.view {
-            View::ConfigDump => "XDSConfig",
-            View::Stats => "Stats",
-            View::Clusters => "Clusters",
+            ProxyView::ConfigDump => "XDSConfig",
+            ProxyView::Stats => "Stats",
+            ProxyView::Clusters => "Clusters",
         };
         Err(AdminError::ZoneOffline { operation })
     }

@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
-use model::{Key, Resource};
-use store::{Page, Query, ResourceStore, Stored};
+use store::ResourceStore;
 use tracing::{Instrument as _, info, info_span};
 
 use super::{
-    AdminAnswer, AdminRequest, EnvoyAdmin, Settings, answer,
+    EnvoyAdmin, Settings, answer,
     audit::Audit,
     body::{self, Incoming, Read, Room},
+    call::{Call, Guarded, Parts},
     cors::Cors,
     error::{ApiError, Refused},
     handlers,
@@ -59,7 +59,6 @@ pub struct Handles {
 pub struct Api(Arc<Inner>);
 
 struct Inner {
-    store: Arc<dyn ResourceStore>,
     access: Arc<Access>,
     parts: Parts,
     authenticator: Authenticator,
@@ -67,59 +66,6 @@ struct Inner {
     room: Room,
     answers: Answers,
     audit: Audit,
-}
-
-/// What handlers work with. What is stored, signing keys and proxies are behind the methods of [`Call`], which ask what
-/// the caller may do: a handler that forgets to ask does not compile.
-pub(crate) struct Parts {
-    pub(crate) clock: Clock,
-    pub(crate) resources: Resources,
-    pub(crate) issuer: Issuer,
-    admin: Arc<dyn EnvoyAdmin>,
-    pub(crate) settings: Settings,
-    pub(crate) readiness: Readiness,
-}
-
-/// What a handler knows of a request.
-pub(crate) struct Call<'a> {
-    /// What the API works with.
-    pub(crate) handles: &'a Parts,
-    /// The path as it was asked, with the base path.
-    pub(crate) path: &'a str,
-    /// `http://host`
-    pub(crate) origin: String,
-    /// The query.
-    pub(crate) parameters: Parameters,
-    /// The body; empty for GET and DELETE.
-    pub(crate) body: Bytes,
-    /// Who asks, and what they may do.
-    pub(crate) permit: Permit,
-    store: &'a dyn ResourceStore,
-}
-
-impl Call<'_> {
-    /// Reads a resource, if the caller may read its kind; `title` is for what the store says.
-    pub(crate) async fn get(&self, key: &Key, title: &'static str) -> Result<Option<Stored>, ApiError> {
-        self.permit.read(key.kind)?;
-        self.store.get(key).await.map_err(|source| ApiError::Store { title, source })
-    }
-
-    /// Lists resources, if the caller may read their kind; `title` is for what the store says.
-    pub(crate) async fn list(&self, query: &Query, title: &'static str) -> Result<Page, ApiError> {
-        self.permit.read(query.kind)?;
-        self.store.list(query).await.map_err(|source| ApiError::Store { title, source })
-    }
-
-    /// Asks a zone for a proxy of it, if the caller may look into proxies this way.
-    pub(crate) async fn look_into(
-        &self,
-        zone: &str,
-        proxy: &Resource,
-        request: AdminRequest,
-    ) -> Result<AdminAnswer, ApiError> {
-        self.permit.view(request.view)?;
-        Ok(self.handles.admin.ask(zone, proxy, request).await?)
-    }
 }
 
 /// The head of a request, as the rest of the way needs it.
@@ -147,9 +93,10 @@ impl Api {
         }
         let authenticator = Authenticator::new(settings.localhost_is_admin, keys.clone());
         let issuer = Issuer::new(keys, clock.clone(), settings.issuers);
-        let parts = Parts { clock, resources, issuer, admin, settings, readiness };
+        let guarded = Guarded::new(store, admin);
+        let parts = Parts { clock, resources, issuer, settings, readiness, guarded };
         let (routes, room, answers, audit) = (Routes::all(), Room::new(), Answers::new(), Audit::new());
-        Self(Arc::new(Inner { store, access, parts, authenticator, routes, room, answers, audit }))
+        Self(Arc::new(Inner { access, parts, authenticator, routes, room, answers, audit }))
     }
 
     /// Method and path of every route.
@@ -262,7 +209,6 @@ impl Api {
             parameters: Parameters::parse(asked.query),
             body: read.bytes.clone(),
             permit,
-            store: &*self.0.store,
         };
         let proven = asked.caller.is_authenticated();
         let turn = if matched.route.endpoint.is_of_many() { Some(self.0.answers.turn(proven).await) } else { None };

@@ -5,6 +5,7 @@ use http::{HeaderValue, StatusCode, header};
 use model::{
     document::{DocumentError, Violation},
     kri::KriError,
+    text,
 };
 use serde_json::{Map, Value, json};
 use store::StoreError;
@@ -15,7 +16,6 @@ use crate::{
     access::Denied,
     issuing::NotIssued,
     keys::KeysBehind,
-    observe::shown,
     resources::{Operation, ReadOnly, WriteError},
 };
 
@@ -138,18 +138,18 @@ impl Problem {
 
     /// Texts repeat names of the request, so they are cut, and faults that it has by the thousand are not all told.
     fn into_response(self) -> Response {
-        let detail = shown::cut(&self.detail, LONGEST_TEXT);
+        let detail = text::cut(&self.detail, LONGEST_TEXT);
         let mut body = Map::new();
         body.insert("type".to_owned(), json!("/std-errors"));
         body.insert("status".to_owned(), json!(self.status.as_u16()));
-        body.insert("title".to_owned(), json!(shown::cut(&self.title, LONGEST_TEXT)));
+        body.insert("title".to_owned(), json!(text::cut(&self.title, LONGEST_TEXT)));
         body.insert("detail".to_owned(), json!(detail));
         if !self.parameters.is_empty() {
             let list = |text: &str| -> Vec<Value> {
                 let told = self.parameters.iter().take(MOST_VIOLATIONS);
                 let row = |found: &Violation| {
                     let (field, reason) =
-                        (shown::cut(&found.field, LONGEST_TEXT), shown::cut(&found.reason, LONGEST_TEXT));
+                        (text::cut(&found.field, LONGEST_TEXT), text::cut(&found.reason, LONGEST_TEXT));
                     json!({"field": field, text: reason})
                 };
                 told.map(row).collect()

@@ -12,10 +12,10 @@ mod overviews;
 mod tokens;
 
 use axum::response::Response;
-use model::{Audience, Key, Kind, Scope};
+use model::{Audience, Key, Kind};
 
 use super::{
-    api::Call,
+    call::Call,
     error::ApiError,
     routes::{Endpoint, Matched},
 };
@@ -66,12 +66,4 @@ async fn mesh_exists(call: &Call<'_>, mesh: &str) -> Result<(), ApiError> {
     }
     let stored = call.get(&Key::global(Kind::MESH, mesh), TITLE).await?;
     stored.map(drop).ok_or(ApiError::NotFound { title: TITLE })
-}
-
-/// The key of what a path names.
-fn key_of(kind: Kind, matched: &Matched<'_>) -> Key {
-    match kind.scope {
-        Scope::Global => Key::global(kind, matched.name()),
-        Scope::Mesh => Key::in_mesh(kind, matched.mesh(), matched.name()),
-    }
 }

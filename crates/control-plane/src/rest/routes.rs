@@ -47,7 +47,7 @@ pub(crate) enum Endpoint {
     /// The proxies behind a service.
     Behind(Kind),
     /// Something about one proxy.
-    Proxy(ProxyView),
+    Proxy(ProxyPage),
 }
 
 /// The two shapes of the list of selected proxies.
@@ -61,7 +61,7 @@ pub(crate) enum SelectedShape {
 
 /// What one asks about a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ProxyView {
+pub(crate) enum ProxyPage {
     /// `_rules`
     Rules,
     /// `_policies`, `_inbounds/…`, `_outbounds/…`
@@ -92,9 +92,9 @@ impl Endpoint {
             | Self::Selected(kind, _)
             | Self::Behind(kind) => Rule::Read(kind),
             Self::Put(kind) | Self::Delete(kind) => Rule::Write(kind),
-            Self::Proxy(ProxyView::Admin) => Rule::View,
+            Self::Proxy(ProxyPage::Admin) => Rule::View,
             Self::Proxy(
-                ProxyView::Rules | ProxyView::Policies | ProxyView::Layout | ProxyView::Config | ProxyView::Legacy,
+                ProxyPage::Rules | ProxyPage::Policies | ProxyPage::Layout | ProxyPage::Config | ProxyPage::Legacy,
             ) => Rule::Read(Kind::DATAPLANE),
         }
     }
@@ -319,16 +319,16 @@ fn of_overviews(rows: &mut Vec<Route>) {
 
 fn of_proxies(rows: &mut Vec<Route>) {
     for (rest, view) in [
-        ("_rules", ProxyView::Rules),
-        ("_policies", ProxyView::Policies),
-        ("_layout", ProxyView::Layout),
-        ("_config", ProxyView::Config),
-        ("policies", ProxyView::Legacy),
-        ("_inbounds/{kri}/_policies", ProxyView::Policies),
-        ("_outbounds/{kri}/_policies", ProxyView::Policies),
-        ("_outbounds/{kri}/_routes", ProxyView::Policies),
-        ("_outbounds/{kri}/_routes/{route}/_policies", ProxyView::Policies),
-        ("{operation}", ProxyView::Admin),
+        ("_rules", ProxyPage::Rules),
+        ("_policies", ProxyPage::Policies),
+        ("_layout", ProxyPage::Layout),
+        ("_config", ProxyPage::Config),
+        ("policies", ProxyPage::Legacy),
+        ("_inbounds/{kri}/_policies", ProxyPage::Policies),
+        ("_outbounds/{kri}/_policies", ProxyPage::Policies),
+        ("_outbounds/{kri}/_routes", ProxyPage::Policies),
+        ("_outbounds/{kri}/_routes/{route}/_policies", ProxyPage::Policies),
+        ("{operation}", ProxyPage::Admin),
     ] {
         let template = format!("/meshes/{{mesh}}/dataplanes/{{name}}/{rest}");
         rows.push(Route::new(Method::GET, template, Endpoint::Proxy(view)));
@@ -353,8 +353,8 @@ mod tests {
         check(Method::GET, "/zones/_overview", Ok(Endpoint::OverviewList(Kind::ZONE)));
         check(Method::PUT, "/zones/_overview", Ok(Endpoint::Put(Kind::ZONE)));
         check(Method::GET, "/zones/east", Ok(Endpoint::Get(Kind::ZONE)));
-        check(Method::GET, "/meshes/default/dataplanes/d/_rules", Ok(Endpoint::Proxy(ProxyView::Rules)));
-        check(Method::GET, "/meshes/default/dataplanes/d/stats", Ok(Endpoint::Proxy(ProxyView::Admin)));
+        check(Method::GET, "/meshes/default/dataplanes/d/_rules", Ok(Endpoint::Proxy(ProxyPage::Rules)));
+        check(Method::GET, "/meshes/default/dataplanes/d/stats", Ok(Endpoint::Proxy(ProxyPage::Admin)));
         check(Method::GET, "/meshes/default/dataplanes/d/_overview", Ok(Endpoint::Overview(Kind::DATAPLANE)));
         check(Method::GET, "/meshes/default/dataplanes/_overview", Ok(Endpoint::OverviewList(Kind::DATAPLANE)));
     }

@@ -4,12 +4,15 @@ use std::{
     collections::BTreeSet,
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
+    path::Path,
 };
+
+use crate::files;
 
 /// Returns every name that a client on this network may dial: host name, `localhost`, all addresses.
 pub(super) fn names() -> Vec<String> {
     let mut names = Vec::new();
-    names.extend(host_name());
+    names.extend(host_names().find(|name| is_dns_name(name)));
     names.push("localhost".to_owned());
     names.extend(addresses().iter().map(IpAddr::to_string));
     let mut seen = BTreeSet::new();
@@ -17,12 +20,12 @@ pub(super) fn names() -> Vec<String> {
     names
 }
 
-fn host_name() -> Option<String> {
+/// Returns what this machine says that it is called, best first; the names may be any texts.
+pub(crate) fn host_names() -> impl Iterator<Item = String> {
     ["/proc/sys/kernel/hostname", "/etc/hostname"]
         .into_iter()
-        .filter_map(|file| fs::read_to_string(file).ok())
+        .filter_map(|file| files::read_text(Path::new(file), files::TOKEN).ok())
         .map(|text| text.trim().to_owned())
-        .find(|name| is_dns_name(name))
 }
 
 /// A certificate refuses other names; a host name may be anything.

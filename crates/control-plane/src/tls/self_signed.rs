@@ -8,6 +8,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use model::duration::TEN_YEARS;
 use rand::RngCore as _;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
@@ -25,7 +26,6 @@ const COMMON_NAME: &str = "kuma-cp";
 const KEY_FILE: &str = "kuma-cp.key";
 /// Clocks of two machines differ a little.
 const BEFORE_NOW: u64 = 5 * 60;
-const TEN_YEARS: u64 = 10 * 365 * 24 * 60 * 60;
 
 /// Where a certificate and its key lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ fn make(names: &[String], now: Timestamp) -> Result<(String, Zeroizing<String>),
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, COMMON_NAME);
     params.not_before = epoch + Duration::from_secs(start);
-    params.not_after = epoch + Duration::from_secs(start.saturating_add(TEN_YEARS));
+    params.not_after = epoch + Duration::from_secs(start) + TEN_YEARS;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages =
         vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::{Document, DocumentError, RestBody, strict::Strict, warnings};
+use super::{Document, DocumentError, RestBody, show::is_meta, strict::Strict, warnings};
 use crate::{
     Kind, Labels, Scope, SpecForm, proto,
     schema::{self, type_name},
@@ -127,11 +127,6 @@ fn check_form(map: &Map<String, Value>) -> Result<(), DocumentError> {
         return Err(DocumentError::BadRequest { text: text.to_owned() });
     }
     Ok(())
-}
-
-/// Whether a member is no spec: what every document has, and what answers show beside it.
-fn is_meta(name: &str) -> bool {
-    super::META.contains(&name) || matches!(name, "snis" | "status")
 }
 
 /// Finds masks in the place of secrets; labels and other meta members have none.

@@ -9,6 +9,11 @@ use crate::{Audience, Kind, Labels, Resource, SpecForm, kri, proto, secrecy};
 /// The members that are no spec, in the order in which they are shown.
 pub const META: [&str; 7] = ["type", "mesh", "name", "creationTime", "modificationTime", "labels", "kri"];
 
+/// Whether a member is no spec: what every document has, and what answers show beside it.
+pub fn is_meta(name: &str) -> bool {
+    META.contains(&name) || matches!(name, "snis" | "status")
+}
+
 /// An unset time.
 pub const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
 

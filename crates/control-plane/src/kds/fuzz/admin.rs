@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::poll;
-use model::ZoneName;
+use model::{ProxyView, ZoneName};
 use prost::Message as _;
 use testkit::fuzz::{Direction, Form, Inputs, messages};
 use wire::kuma::mesh::v1alpha1::{
@@ -16,7 +16,6 @@ use crate::kds::{
         asker::{AskError, Asker, Question},
     },
     messages::convert,
-    rpc::Operation,
 };
 
 fn inputs(methods: &[&str], direction: Direction, made: Vec<Vec<u8>>) -> Inputs {
@@ -46,8 +45,8 @@ fn only_the_answer_with_the_id_is_an_answer() {
 async fn answer<A: Answer>(input: &[u8]) {
     let Ok(message) = A::decode(input) else { return };
     let (zone, asker) = (ZoneName::parse("west").unwrap(), Asker::default());
-    let (_stream, mut questions) = asker.opened(&zone, A::OPERATION);
-    let question = question(A::OPERATION);
+    let (_stream, mut questions) = asker.opened(&zone, A::VIEW);
+    let question = question(A::VIEW);
     let mut asked = std::pin::pin!(asker.ask(&zone, question.clone()));
     assert!(poll!(&mut asked).is_pending());
     let (id, sent) = *questions.try_recv().expect("the question is on its way");
@@ -61,9 +60,9 @@ async fn answer<A: Answer>(input: &[u8]) {
     assert_eq!(poll!(&mut asked), std::task::Poll::Ready(expected));
 }
 
-fn question(operation: Operation) -> Question {
+fn question(view: ProxyView) -> Question {
     Question {
-        operation,
+        view,
         kind: "Dataplane".to_owned(),
         mesh: "default".to_owned(),
         name: "dp".to_owned(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use model::ProxyView;
 use prost::Message as _;
 use tonic::{Code, Status};
 use tracing::{debug, info};
@@ -19,22 +20,22 @@ use crate::{
         },
         global::{asker::Question, context::Context},
         messages::convert,
-        rpc::Operation,
+        rpc,
     },
     zones::{insight::StreamName, registry::StreamGuard},
 };
 
 /// The answer messages of the three streams, which differ in names only.
 pub(crate) trait Answer: prost::Message + Default + Send + 'static {
-    const OPERATION: Operation;
+    const VIEW: ProxyView;
 
     fn into_parts(self) -> (String, Result<Bytes, String>);
 }
 
 macro_rules! answer {
-    ($message:ty, $operation:expr, $payload:path, $error:path) => {
+    ($message:ty, $view:expr, $payload:path, $error:path) => {
         impl Answer for $message {
-            const OPERATION: Operation = $operation;
+            const VIEW: ProxyView = $view;
 
             fn into_parts(self) -> (String, Result<Bytes, String>) {
                 let answer = match self.result {
@@ -50,12 +51,12 @@ macro_rules! answer {
 
 answer!(
     XdsConfigResponse,
-    Operation::ConfigDump,
+    ProxyView::ConfigDump,
     xds_config_response::Result::Config,
     xds_config_response::Result::Error
 );
-answer!(StatsResponse, Operation::Stats, stats_response::Result::Stats, stats_response::Result::Error);
-answer!(ClustersResponse, Operation::Clusters, clusters_response::Result::Clusters, clusters_response::Result::Error);
+answer!(StatsResponse, ProxyView::Stats, stats_response::Result::Stats, stats_response::Result::Error);
+answer!(ClustersResponse, ProxyView::Clusters, clusters_response::Result::Clusters, clusters_response::Result::Error);
 
 /// Serves one admin stream until it ends.
 pub(crate) async fn serve<A: Answer>(
@@ -65,11 +66,11 @@ pub(crate) async fn serve<A: Answer>(
     mut frames: Frames,
 ) -> Code {
     let zone = guard.caller().zone().clone();
-    let (id, mut questions) = context.asker.opened(&zone, A::OPERATION);
+    let (id, mut questions) = context.asker.opened(&zone, A::VIEW);
     if context.ensure_zone(&zone).await.is_ok() {
-        context.insights.stream_opened(&zone, stream_name(A::OPERATION));
+        context.insights.stream_opened(&zone, stream_name(A::VIEW));
     }
-    info!(rpc = A::OPERATION.title(), zone = %zone, "Envoy Admin RPC stream started");
+    info!(rpc = rpc::title(A::VIEW), zone = %zone, "Envoy Admin RPC stream started");
     let ended = loop {
         tokio::select! {
             biased;
@@ -95,38 +96,31 @@ pub(crate) async fn serve<A: Answer>(
             }
         }
     };
-    context.asker.closed(&zone, A::OPERATION, id);
+    context.asker.closed(&zone, A::VIEW, id);
     frames.end_with(ended)
 }
 
 /// The stream as the insight names it.
-fn stream_name(operation: Operation) -> StreamName {
-    match operation {
-        Operation::ConfigDump => StreamName::ConfigDump,
-        Operation::Stats => StreamName::Stats,
-        Operation::Clusters => StreamName::Clusters,
+fn stream_name(view: ProxyView) -> StreamName {
+    match view {
+        ProxyView::ConfigDump => StreamName::ConfigDump,
+        ProxyView::Stats => StreamName::Stats,
+        ProxyView::Clusters => StreamName::Clusters,
     }
 }
 
 fn encode(request_id: String, question: Question) -> Bytes {
-    let Question {
-        operation,
-        kind: resource_type,
-        mesh: resource_mesh,
-        name: resource_name,
-        json,
-        include_eds,
-        used_only,
-    } = question;
+    let Question { view, kind: resource_type, mesh: resource_mesh, name: resource_name, json, include_eds, used_only } =
+        question;
     let format = if json { AdminOutputFormat::Json } else { AdminOutputFormat::Text }.into();
-    match operation {
-        Operation::ConfigDump => {
+    match view {
+        ProxyView::ConfigDump => {
             XdsConfigRequest { request_id, resource_type, resource_name, resource_mesh, include_eds }.encode_to_vec()
         }
-        Operation::Stats => {
+        ProxyView::Stats => {
             StatsRequest { request_id, resource_type, resource_name, resource_mesh, format, used_only }.encode_to_vec()
         }
-        Operation::Clusters => {
+        ProxyView::Clusters => {
             ClustersRequest { request_id, resource_type, resource_name, resource_mesh, format }.encode_to_vec()
         }
     }

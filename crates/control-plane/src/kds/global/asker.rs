@@ -10,11 +10,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use model::ZoneName;
+use model::{ProxyView, ZoneName};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
-
-use crate::kds::rpc::Operation;
 
 /// A zone that has not answered by then will not be waited for.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
@@ -23,7 +21,7 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Question {
     /// What is asked.
-    pub operation: Operation,
+    pub view: ProxyView,
     /// The kind of the proxy: `Dataplane`.
     pub kind: String,
     /// The mesh.
@@ -71,8 +69,8 @@ pub(crate) struct Asker {
 #[derive(Default)]
 struct State {
     next: u64,
-    /// The streams of each zone and operation, oldest first: the newest is asked, and when it ends the one before it.
-    streams: BTreeMap<(ZoneName, Operation), Vec<(u64, Questions)>>,
+    /// The streams of each zone and view, oldest first: the newest is asked, and when it ends the one before it.
+    streams: BTreeMap<(ZoneName, ProxyView), Vec<(u64, Questions)>>,
     waiting: BTreeMap<String, oneshot::Sender<Result<Bytes, String>>>,
 }
 
@@ -84,7 +82,7 @@ impl Asker {
         let not_connected = || AskError::NotConnected { zone: zone.clone() };
         let stream = {
             let mut state = self.lock();
-            let streams = state.streams.get(&(zone.clone(), question.operation));
+            let streams = state.streams.get(&(zone.clone(), question.view));
             let (_, stream) = streams.and_then(|streams| streams.last()).cloned().ok_or_else(not_connected)?;
             state.waiting.insert(id.clone(), answer);
             stream
@@ -101,20 +99,20 @@ impl Asker {
     pub(in crate::kds) fn opened(
         &self,
         zone: &ZoneName,
-        operation: Operation,
+        view: ProxyView,
     ) -> (u64, mpsc::Receiver<Box<(String, Question)>>) {
         // Questions wait here only until the stream's task takes them.
         let (sender, questions) = mpsc::channel(64);
         let mut state = self.lock();
         state.next += 1;
         let id = state.next;
-        state.streams.entry((zone.clone(), operation)).or_default().push((id, sender));
+        state.streams.entry((zone.clone(), view)).or_default().push((id, sender));
         (id, questions)
     }
 
-    pub(super) fn closed(&self, zone: &ZoneName, operation: Operation, id: u64) {
+    pub(super) fn closed(&self, zone: &ZoneName, view: ProxyView, id: u64) {
         let mut state = self.lock();
-        let key = (zone.clone(), operation);
+        let key = (zone.clone(), view);
         if let Some(streams) = state.streams.get_mut(&key) {
             streams.retain(|(other, _)| *other != id);
             if streams.is_empty() {

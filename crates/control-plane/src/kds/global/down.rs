@@ -4,6 +4,7 @@ mod shared;
 
 use std::sync::Arc;
 
+use model::text;
 use sync::{Audience, Features, Reaction, Release, Sender, SizeNotice, Unreadable};
 use tokio::{sync::watch, time::Instant};
 use tonic::{Code, Status};
@@ -17,10 +18,7 @@ use crate::{
             outbound::{Frames, NotSent},
         },
         global::context::Context,
-        messages::{
-            convert::{self, clip},
-            request::Request,
-        },
+        messages::{convert, request::Request},
         snapshots::World,
         unanswered::Unanswered,
     },
@@ -63,7 +61,7 @@ pub(crate) async fn serve(
     context.insights.unsubscribe(&zone, &subscription);
     match &status {
         Some(status) => {
-            info!(code = ?status.code(), reason = %clip(status.message()), "GlobalToZoneSync ended");
+            info!(code = ?status.code(), reason = %text::of_peer(status.message()), "GlobalToZoneSync ended");
         }
         None => info!("GlobalToZoneSync ended by the zone"),
     }
@@ -155,7 +153,7 @@ impl Stream<'_> {
             Reaction::Rejected { kind, nonce, reason } => {
                 self.context.metrics.rejected(zone.as_str(), &kind, &reason);
                 self.context.insights.rejected(&zone, self.subscription, &kind, &reason);
-                warn!(kind, nonce, reason = %clip(&reason), "the zone rejected a response; what was not rejected is in force there");
+                warn!(kind, nonce, reason = %text::of_peer(&reason), "the zone rejected a response; what was not rejected is in force there");
             }
             Reaction::Repeated { .. } => {}
         }
@@ -171,7 +169,7 @@ impl Stream<'_> {
         }
         for closed in self.context.registry.identify(self.guard.id(), &peer.instance) {
             if let CloseReason::Replaced { by } = &closed.reason {
-                warn!(instance = %clip(by), method = closed.method, "two instances of one zone, the older one is ended");
+                warn!(instance = %text::of_peer(by), method = closed.method, "two instances of one zone, the older one is ended");
             }
         }
     }

@@ -13,7 +13,7 @@ use std::{
 
 use futures::FutureExt as _;
 use hyper::body::Incoming;
-use model::ZoneName;
+use model::{ProxyView, ZoneName, text};
 use sync::Features;
 use tokens::IssuedAs;
 use tonic::{Code, Status, body::Body};
@@ -35,7 +35,7 @@ use crate::{
             up,
         },
         messages::convert,
-        rpc::{Operation, Rpc},
+        rpc::Rpc,
     },
     keys::Keys,
     observe::grpc_metrics::{Call, GrpcMetrics, Method},
@@ -135,11 +135,11 @@ impl Router {
             Rpc::ZoneToGlobalSync => self.stream(rpc, guard, call, request, move |context, guard, inbound, frames| {
                 up::serve(context, guard, inbound, frames, zone_can)
             }),
-            Rpc::Admin(Operation::ConfigDump) => {
+            Rpc::Admin(ProxyView::ConfigDump) => {
                 self.stream(rpc, guard, call, request, admin::serve::<XdsConfigResponse>)
             }
-            Rpc::Admin(Operation::Stats) => self.stream(rpc, guard, call, request, admin::serve::<StatsResponse>),
-            Rpc::Admin(Operation::Clusters) => self.stream(rpc, guard, call, request, admin::serve::<ClustersResponse>),
+            Rpc::Admin(ProxyView::Stats) => self.stream(rpc, guard, call, request, admin::serve::<StatsResponse>),
+            Rpc::Admin(ProxyView::Clusters) => self.stream(rpc, guard, call, request, admin::serve::<ClustersResponse>),
             Rpc::HealthCheck => health::serve(Arc::clone(&self.context), guard, call, request).await,
         }
     }
@@ -200,7 +200,7 @@ impl Router {
                 zone = claimed.map_or_else(String::new, |zone| zone.to_string()),
                 reason = refusal.reason,
                 peer = %connection.peer,
-                detail = %convert::clip(refusal.status.message()),
+                detail = %text::of_peer(refusal.status.message()),
                 suppressed,
                 "Zone CP refused"
             );

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::Kind;
+use model::{Kind, text};
 use sync::{Features, Receiver};
 use tonic::{Code, Status};
 use tracing::{info, warn};
@@ -16,10 +16,7 @@ use crate::{
             outbound::{Frames, NotSent},
         },
         global::context::Context,
-        messages::{
-            convert::{self, clip},
-            node,
-        },
+        messages::{convert, node},
     },
     zones::{insight::StreamName, registry::StreamGuard},
 };
@@ -42,7 +39,7 @@ pub(crate) async fn serve(
     };
     match &ended {
         Some(status) => {
-            info!(code = ?status.code(), reason = %clip(status.message()), "ZoneToGlobalSync ended");
+            info!(code = ?status.code(), reason = %text::of_peer(status.message()), "ZoneToGlobalSync ended");
         }
         None => info!("ZoneToGlobalSync ended by the zone"),
     }
@@ -113,7 +110,7 @@ async fn run(
         if !outcome.rejected.is_empty() {
             let reason = outcome.rejected.join("\n");
             context.insights.rejected_here(&zone, &kind, &reason);
-            warn!(kind, reason = %clip(&reason), "rejected resources of the zone");
+            warn!(kind, reason = %text::of_peer(&reason), "rejected resources of the zone");
         }
         context.metrics.attribution_rewrites(&kind, applier.take_rewrites());
         let answer = receiver.applied(&kind, &nonce, outcome);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use model::{Kind, Labels, SpecForm};
+use model::{Kind, Labels, SpecForm, text};
 use prost::Message as _;
 use prost_types::Any;
 use sha2::{Digest as _, Sha256};
@@ -121,7 +121,7 @@ pub(crate) fn request_frame(request: DeltaRequest, node: Node) -> Bytes {
 pub(crate) fn request(message: Request, zone: &str) -> Result<(DeltaRequest, Sender), Malformed> {
     let from = Sender::read(message.node.ok_or(Malformed::NoNode)?)?;
     if from.id != zone {
-        return Err(Malformed::OtherNode { found: clip(&from.id), expected: zone.to_owned() });
+        return Err(Malformed::OtherNode { found: text::of_peer(&from.id), expected: zone.to_owned() });
     }
     if message.type_url.is_empty() {
         return Err(Malformed::NoType);
@@ -138,7 +138,7 @@ pub(crate) fn request(message: Request, zone: &str) -> Result<(DeltaRequest, Sen
 
 /// Reads a response of a peer, resource by resource. Whether the kind was asked for is the receiver's business.
 pub(crate) fn incoming(message: DeltaDiscoveryResponse) -> Result<Incoming, Malformed> {
-    let kind_name = clip(&message.type_url);
+    let kind_name = text::of_peer(&message.type_url);
     if kind_name.is_empty() {
         return Err(Malformed::NoType);
     }
@@ -157,7 +157,7 @@ pub(crate) fn incoming(message: DeltaDiscoveryResponse) -> Result<Incoming, Malf
 fn received(kind: Option<Kind>, resource: Resource) -> Result<Received, String> {
     let any = resource.resource.ok_or("it has no content")?;
     if any.type_url != KUMA_RESOURCE {
-        return Err(format!("its type is `{}` and not `{KUMA_RESOURCE}`", clip(&any.type_url)));
+        return Err(format!("its type is `{}` and not `{KUMA_RESOURCE}`", text::of_peer(&any.type_url)));
     }
     let kuma =
         KumaResource::decode(any.value.as_slice()).map_err(|broken| format!("it cannot be decoded: {broken}"))?;
@@ -172,7 +172,7 @@ fn received(kind: Option<Kind>, resource: Resource) -> Result<Received, String> 
                 .map_err(|broken| format!("its spec is no JSON: {broken}"))?;
         }
         Some(SpecForm::Proto(message)) if spec.type_url.strip_prefix(TYPE_PREFIX) != Some(message) => {
-            return Err(format!("its spec is `{}` and not `{message}`", clip(&spec.type_url)));
+            return Err(format!("its spec is `{}` and not `{message}`", text::of_peer(&spec.type_url)));
         }
         Some(SpecForm::Proto(_)) | None => {}
     }
@@ -196,12 +196,6 @@ pub(crate) fn ping_interval(response: &ZoneHealthCheckResponse) -> Option<Durati
     let (seconds, nanos) = (u64::try_from(named.seconds).ok()?, u64::try_from(named.nanos).ok()?);
     let interval = Duration::from_secs(seconds).checked_add(Duration::from_nanos(nanos))?;
     (!interval.is_zero()).then(|| interval.max(SHORTEST_PAUSE))
-}
-
-/// Texts of a peer are shown shortened: they end in logs and status messages.
-pub(crate) fn clip(text: &str) -> String {
-    const LONGEST: usize = 1024;
-    if text.len() <= LONGEST { text.to_owned() } else { text.chars().take(LONGEST).chain(['…']).collect() }
 }
 
 /// The status of a refused call: the peer gets the text that helps it (contract: tokens 2.8).

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use model::text::first_chars;
 use prost_types::{ListValue, Struct, Value, value::Kind};
 use wire::{envoy::config::core::v3::Node, kuma::system::v1alpha1::KumaCpVersion};
 
@@ -59,12 +60,12 @@ pub(crate) fn peer(metadata: &Struct) -> Peer {
         _ => Vec::new(),
     };
     Peer {
-        instance: short(text(&metadata.fields, "control-plane-id")),
+        instance: short(&text(&metadata.fields, "control-plane-id")),
         version: KumaCpVersion {
-            version: short(text(&build, "version")),
-            git_tag: short(text(&build, "gitTag")),
-            git_commit: short(text(&build, "gitCommit")),
-            build_date: short(text(&build, "buildDate")),
+            version: short(&text(&build, "version")),
+            git_tag: short(&text(&build, "gitTag")),
+            git_commit: short(&text(&build, "gitCommit")),
+            build_date: short(&text(&build, "buildDate")),
             kuma_cp_global_compatible: false,
         },
         config: Some(text(&metadata.fields, "config"))
@@ -75,8 +76,8 @@ pub(crate) fn peer(metadata: &Struct) -> Peer {
 }
 
 /// Names and versions of a peer are kept for as long as it is known: no longer than any real one.
-fn short(text: String) -> String {
-    if text.len() <= 256 { text } else { text.chars().take(256).collect() }
+fn short(name: &str) -> String {
+    first_chars(name, 256).to_owned()
 }
 
 fn text(value: &str) -> Value {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_util::rt::TokioIo;
-use model::{Key, Kind};
+use model::{Key, Kind, ProxyView};
 use prost::Message as _;
 use tokio::{net::TcpStream, sync::mpsc};
 use tonic::Status;
@@ -18,7 +18,7 @@ use super::{
     sanitise::sanitise,
     session::{Channel, Session, next},
 };
-use crate::kds::rpc::{Operation, Rpc};
+use crate::kds::rpc::Rpc;
 
 /// One request, whatever it takes.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
@@ -43,7 +43,7 @@ pub(super) async fn serve(session: &Session, channel: Channel) -> Status {
 
 /// The request messages of the three streams, which differ in names only.
 trait Ask: prost::Message + Default + Send + Sync + 'static {
-    const OPERATION: Operation;
+    const VIEW: ProxyView;
 
     fn subject(&self) -> Subject<'_>;
 
@@ -66,7 +66,7 @@ struct Subject<'a> {
 
 async fn stream<A: Ask>(session: &Session, channel: Channel) -> Status {
     let (frames, outbound) = mpsc::channel::<Bytes>(AT_ONCE);
-    let mut inbound = match session.open::<A>(channel, Rpc::Admin(A::OPERATION), outbound).await {
+    let mut inbound = match session.open::<A>(channel, Rpc::Admin(A::VIEW), outbound).await {
         Ok(inbound) => inbound,
         Err(status) => return tolerated(status).await,
     };
@@ -156,7 +156,7 @@ async fn get(host: &str, port: u16, path: &str) -> Result<Bytes, String> {
 }
 
 impl Ask for XdsConfigRequest {
-    const OPERATION: Operation = Operation::ConfigDump;
+    const VIEW: ProxyView = ProxyView::ConfigDump;
 
     fn subject(&self) -> Subject<'_> {
         Subject { kind: &self.resource_type, mesh: &self.resource_mesh, name: &self.resource_name }
@@ -181,7 +181,7 @@ impl Ask for XdsConfigRequest {
 }
 
 impl Ask for StatsRequest {
-    const OPERATION: Operation = Operation::Stats;
+    const VIEW: ProxyView = ProxyView::Stats;
 
     fn subject(&self) -> Subject<'_> {
         Subject { kind: &self.resource_type, mesh: &self.resource_mesh, name: &self.resource_name }
@@ -207,7 +207,7 @@ impl Ask for StatsRequest {
 }
 
 impl Ask for ClustersRequest {
-    const OPERATION: Operation = Operation::Clusters;
+    const VIEW: ProxyView = ProxyView::Clusters;
 
     fn subject(&self) -> Subject<'_> {
         Subject { kind: &self.resource_type, mesh: &self.resource_mesh, name: &self.resource_name }

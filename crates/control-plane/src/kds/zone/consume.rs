@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::Kind;
+use model::{Kind, text};
 use sync::{DeltaRequest, Features, Receiver};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tonic::{Status, Streaming};
@@ -21,10 +21,7 @@ use super::{
 use crate::kds::{
     apply::{Applier, Origin},
     frames::outbound::FRAMES,
-    messages::{
-        convert::{self, clip},
-        node,
-    },
+    messages::{convert, node},
     rpc::Rpc,
 };
 
@@ -134,7 +131,7 @@ impl Session {
             if initial {
                 self.own_meshes.applied(of).await;
             }
-            let wrong = clip(&outcome.rejected.join("\n"));
+            let wrong = text::of_peer(&outcome.rejected.join("\n"));
             let wrong = Some(wrong).filter(|wrong| !wrong.is_empty());
             if initial || wrong.is_some() {
                 let is_news = self.reports.rejections.is_news(of, wrong.as_deref());

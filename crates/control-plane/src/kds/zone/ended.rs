@@ -2,10 +2,10 @@
 
 use std::{fmt, time::Duration};
 
+use model::text;
 use tonic::{Code, Status};
 
 use super::{dial::DialError, link::LinkState, own_meshes::Refusal};
-use crate::kds::messages::convert::clip;
 
 /// Why a connection ended.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Ended {
     }
 
     pub(super) fn state(&self) -> LinkState {
-        LinkState::Down { reason: clip(&self.to_string()), advice: self.advice() }
+        LinkState::Down { reason: text::of_peer(&self.to_string()), advice: self.advice() }
     }
 }
 

@@ -24,17 +24,14 @@ use std::{
 };
 
 use jiff::Timestamp;
-use model::{Audience, Key, Kind, Resource, Scope, Writable, document, labels};
+use model::{Audience, Key, Kind, Resource, Scope, Writable, document, labels, reserved::CLUSTER_ID};
 use serde_json::{Map, Value, json};
 use store::{Precondition, Query, ResourceStore, StoreError};
 use sync::{Plan, Side, WireName};
 use thiserror::Error;
 use tracing::{info, warn};
 
-use crate::{
-    bootstrap::{CLUSTER_ID, DEFAULT_MESH},
-    files,
-};
+use crate::{bootstrap::DEFAULT_MESH, files};
 
 /// So many resources are named; the rest is counted.
 const NAMED: usize = 10;

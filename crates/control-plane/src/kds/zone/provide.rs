@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use model::text;
 use sync::{Audience, Features, Reaction, Sender, SizeNotice};
 use tokio::{sync::mpsc, time::Instant};
 use tonic::Status;
@@ -18,10 +19,7 @@ use super::{
 };
 use crate::kds::{
     frames::outbound::FRAMES,
-    messages::{
-        convert::{self, clip},
-        request::Request,
-    },
+    messages::{convert, request::Request},
     rpc::Rpc,
     unanswered::Unanswered,
 };
@@ -136,7 +134,7 @@ fn react(reaction: &Reaction, unanswered: &mut Unanswered, mirror: &Mirror) {
             unanswered.answered(kind, Instant::now());
             unanswered.heard(Instant::now());
             mirror.rejected(kind, reason);
-            warn!(kind, nonce, reason = %clip(reason), "global rejected resources of this zone; the others are in force there");
+            warn!(kind, nonce, reason = %text::of_peer(reason), "global rejected resources of this zone; the others are in force there");
         }
         Reaction::Subscribed { kind } | Reaction::Repeated { kind } => {
             debug!(kind, "global asks");

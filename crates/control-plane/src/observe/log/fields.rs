@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
+use model::text;
 use tracing::field::{Field, Visit};
 
 use crate::observe::shown;
@@ -53,7 +54,7 @@ impl Fields {
 
     /// Adds a member whose value is a text.
     pub(super) fn set_as_text(&mut self, name: &str, text: &str) {
-        self.set(name, &text_json(&shown::cut(text, LONGEST)));
+        self.set(name, &text_json(&text::cut(text, LONGEST)));
     }
 
     fn set_text(&mut self, field: &Field, text: &str) {

@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use model::text::first_chars;
 use thiserror::Error;
 use tracing::Level;
 
@@ -57,7 +58,7 @@ impl FromStr for Verbosity {
             "off" => Ok(Self::Off),
             "info" => Ok(Self::Info),
             "debug" => Ok(Self::Debug),
-            _ => Err(LevelError::Unknown(text.chars().take(64).collect())),
+            _ => Err(LevelError::Unknown(first_chars(text, 64).to_owned())),
         }
     }
 }
@@ -133,7 +134,7 @@ fn check_name(name: &str) -> Result<(), LevelError> {
     }
     let good =
         name.len() <= LONGEST_NAME && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/:".contains(&byte));
-    if good { Ok(()) } else { Err(LevelError::BadName(name.chars().take(LONGEST_NAME).collect())) }
+    if good { Ok(()) } else { Err(LevelError::BadName(first_chars(name, LONGEST_NAME).to_owned())) }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 use http::StatusCode;
-use model::{Key, Kind, Scope, Writable, proto};
+use model::{Key, Kind, Scope, Writable, proto, reserved::CLUSTER_ID};
 use serde_json::{Map, Value, json};
 
 use super::Call;
@@ -42,7 +42,7 @@ fn who_we_are(settings: &Settings, cluster_id: &str) -> Value {
 
 /// The id of all control planes that belong together; empty until it is known.
 async fn cluster_id(call: &Call<'_>) -> Result<String, ApiError> {
-    let key = Key::global(Kind::CONFIG, "kuma-cluster-id");
+    let key = Key::global(Kind::CONFIG, CLUSTER_ID);
     let stored = call.get(&key, "Could not retrieve the cluster id").await?;
     let fields = stored.and_then(|stored| proto::spec_to_json(Kind::CONFIG, &stored.resource.spec).ok());
     let id = fields.as_ref().and_then(|fields| fields.get("config")).and_then(Value::as_str);

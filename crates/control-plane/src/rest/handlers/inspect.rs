@@ -5,30 +5,29 @@
 
 use axum::response::Response;
 use http::StatusCode;
-use model::{Key, Kind, Resource, document::Violation, labels, proto};
+use model::{Key, Kind, ProxyView, Resource, document::Violation, labels, proto};
 use serde_json::{Value, json};
 use store::{Query, Stored};
 
-use super::{Call, key_of, mesh_exists};
+use super::{Call, mesh_exists};
 use crate::{
-    access::View,
     resources::Side,
     rest::{
         AdminRequest, answer,
         error::ApiError,
-        routes::{Matched, ProxyView, SelectedShape},
+        routes::{Matched, ProxyPage, SelectedShape},
     },
 };
 
 /// `…/dataplanes/{name}/…`
-pub(super) async fn proxy(call: &Call<'_>, matched: &Matched<'_>, view: ProxyView) -> Result<Response, ApiError> {
-    let title = match view {
-        ProxyView::Rules | ProxyView::Policies => "Could not retrieve Dataplane",
-        ProxyView::Layout => "Failed to retrieve Dataplane",
-        ProxyView::Legacy => "Could not get MatchedPolicies",
-        ProxyView::Config if call.handles.resources.rules().side == Side::Global => return Err(ApiError::NotOnGlobal),
-        ProxyView::Config => "Could not retrieve Dataplane",
-        ProxyView::Admin => return admin(call, matched).await,
+pub(super) async fn proxy(call: &Call<'_>, matched: &Matched<'_>, page: ProxyPage) -> Result<Response, ApiError> {
+    let title = match page {
+        ProxyPage::Rules | ProxyPage::Policies => "Could not retrieve Dataplane",
+        ProxyPage::Layout => "Failed to retrieve Dataplane",
+        ProxyPage::Legacy => "Could not get MatchedPolicies",
+        ProxyPage::Config if call.handles.resources.rules().side == Side::Global => return Err(ApiError::NotOnGlobal),
+        ProxyPage::Config => "Could not retrieve Dataplane",
+        ProxyPage::Admin => return admin(call, matched).await,
     };
     find(call, matched, Kind::DATAPLANE, title).await?;
     Err(ApiError::NotImplemented { what: "matching policies to proxies" })
@@ -38,11 +37,11 @@ pub(super) async fn proxy(call: &Call<'_>, matched: &Matched<'_>, view: ProxyVie
 async fn admin(call: &Call<'_>, matched: &Matched<'_>) -> Result<Response, ApiError> {
     let flag = |name: &str| call.parameters.first(name).is_some_and(|value| value == "true");
     let json = call.parameters.first("format") == Some("json");
-    let request = match matched.parameter("operation") {
-        "xds" => AdminRequest { view: View::ConfigDump, json: true, with_endpoints: flag("include_eds") },
-        "stats" => AdminRequest { view: View::Stats, json, with_endpoints: false },
-        "clusters" => AdminRequest { view: View::Clusters, json, with_endpoints: false },
-        _ => return Err(ApiError::NotFound { title: "Could not execute admin operation" }),
+    let view = ProxyView::by_path(matched.parameter("operation"));
+    let view = view.ok_or(ApiError::NotFound { title: "Could not execute admin operation" })?;
+    let request = match view {
+        ProxyView::ConfigDump => AdminRequest { view, json: true, with_endpoints: flag("include_eds") },
+        ProxyView::Stats | ProxyView::Clusters => AdminRequest { view, json, with_endpoints: false },
     };
     call.permit.view(request.view)?;
     let found = find(call, matched, Kind::DATAPLANE, "Could not get dataplane resource").await?;
@@ -154,7 +153,7 @@ pub(super) async fn hostnames(call: &Call<'_>, matched: &Matched<'_>) -> Result<
 
 async fn find(call: &Call<'_>, matched: &Matched<'_>, kind: Kind, title: &'static str) -> Result<Stored, ApiError> {
     mesh_exists(call, matched.mesh()).await?;
-    let key: Key = key_of(kind, matched);
+    let key = Key::of(kind, matched.mesh(), matched.name());
     call.get(&key, title).await?.ok_or(ApiError::NotFound { title })
 }
 

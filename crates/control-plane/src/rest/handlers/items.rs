@@ -2,10 +2,10 @@
 
 use axum::response::Response;
 use http::StatusCode;
-use model::{Kind, document, document::Violation};
+use model::{Key, Kind, document, document::Violation};
 use serde_json::json;
 
-use super::{Call, audience, config_of_zones, k8s, key_of, mesh_exists};
+use super::{Call, audience, config_of_zones, k8s, mesh_exists};
 use crate::{
     resources::Put,
     rest::{answer, error::ApiError, routes::Matched},
@@ -39,7 +39,7 @@ pub(super) fn format(call: &Call<'_>) -> Result<Format, ApiError> {
 pub(super) async fn get(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> Result<Response, ApiError> {
     let format = format(call)?;
     mesh_exists(call, matched.mesh()).await?;
-    let stored = call.get(&key_of(kind, matched), TITLE).await?;
+    let stored = call.get(&Key::of(kind, matched.mesh(), matched.name()), TITLE).await?;
     let stored = stored.ok_or(ApiError::NotFound { title: TITLE })?;
     let audience = audience(call);
     let namespace = call.parameters.first("namespace").unwrap_or_default();

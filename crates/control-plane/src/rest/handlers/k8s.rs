@@ -5,9 +5,6 @@ use serde_json::{Map, Value, json};
 
 const NAMESPACE: &str = "kuma-system";
 
-/// Members of a document that are no spec.
-const META: [&str; 9] = ["type", "mesh", "name", "creationTime", "modificationTime", "labels", "kri", "snis", "status"];
-
 /// Returns the object of Kubernetes that says the same as a resource.
 pub(super) fn object(resource: &Resource, namespace: &str, audience: Audience) -> Value {
     let kind = resource.key.kind;
@@ -35,7 +32,7 @@ pub(super) fn object(resource: &Resource, namespace: &str, audience: Audience) -
         });
     }
     let spec = fields.remove("spec").unwrap_or_else(|| {
-        let rest = fields.iter().filter(|(name, _)| !META.contains(&name.as_str()));
+        let rest = fields.iter().filter(|(name, _)| !document::is_meta(name));
         Value::Object(rest.map(|(name, value)| (name.clone(), value.clone())).collect())
     });
     json!({"kind": kind.name, "apiVersion": "kuma.io/v1alpha1", "metadata": metadata, "spec": spec})

@@ -32,10 +32,7 @@ pub(super) async fn get(call: &Call<'_>, text: &str) -> Result<Response, ApiErro
 /// what came from zones of 2.x has names of another form. What has another identifier is not it, whatever its name.
 async fn find(call: &Call<'_>, wanted: &Kri, zone: Option<&str>) -> Result<Option<Stored>, ApiError> {
     let name = stored_name(wanted, zone);
-    let key = match wanted.kind.scope {
-        Scope::Global => Key::global(wanted.kind, name),
-        Scope::Mesh => Key::in_mesh(wanted.kind, &wanted.mesh, name),
-    };
+    let key = Key::of(wanted.kind, &wanted.mesh, name);
     let stored = call.get(&key, items::TITLE).await?;
     if let Some(stored) = stored.filter(|stored| has(&stored.resource, wanted)) {
         return Ok(Some(stored));

@@ -1,13 +1,13 @@
 //! Resources with what is known of their connections: `_overview` (contract: rest 1.7).
 
 use axum::response::Response;
-use model::{Audience, Key, Kind, Resource, Scope, document, document::Violation};
+use model::{Audience, Key, Kind, Resource, document, document::Violation};
 use serde_json::{Map, Value};
 
 use super::{
     Call, audience, config_of_zones,
     items::{self, Format},
-    key_of, lists, mesh_exists,
+    lists, mesh_exists,
 };
 use crate::rest::{answer, error::ApiError, query, routes::Matched};
 
@@ -29,7 +29,7 @@ pub(super) async fn get(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> R
         return Err(ApiError::Invalid { title: items::TITLE, violations: vec![Violation::new("format", reason)] });
     }
     mesh_exists(call, matched.mesh()).await?;
-    let stored = call.get(&key_of(kind, matched), items::TITLE).await?;
+    let stored = call.get(&Key::of(kind, matched.mesh(), matched.name()), items::TITLE).await?;
     let stored = stored.ok_or(ApiError::NotFound { title: items::TITLE })?;
     let insight = insight(call, &stored.resource, items::TITLE).await?.unwrap_or_default();
     Ok(answer::resource(&overview(&stored.resource, Some(insight), audience(call))))
@@ -41,10 +41,7 @@ async fn insight(
     title: &'static str,
 ) -> Result<Option<Map<String, Value>>, ApiError> {
     let Some(kind) = Kind::by_name(&format!("{}Insight", resource.key.kind.name)) else { return Ok(None) };
-    let key = match kind.scope {
-        Scope::Global => Key::global(kind, &resource.key.name),
-        Scope::Mesh => Key::in_mesh(kind, &resource.key.mesh, &resource.key.name),
-    };
+    let key = Key::of(kind, &resource.key.mesh, &resource.key.name);
     let stored = call.get(&key, title).await?;
     Ok(stored.map(|stored| {
         let mut insight = split(document::to_rest(&stored.resource, None, audience(call))).1;

@@ -6,14 +6,18 @@ use std::{collections::BTreeMap, time::Duration};
 
 use axum::response::Response;
 use http::StatusCode;
-use model::{ZoneName, document::Violation, duration};
+use model::{
+    ZoneName,
+    document::Violation,
+    duration::{self, TEN_YEARS},
+};
 use serde::{Deserialize, de::DeserializeOwned};
 use tokens::Scope;
 
 use super::Call;
 use crate::{
     access::TokenKind,
-    issuing::{Order, TEN_YEARS},
+    issuing::Order,
     rest::{
         answer,
         error::{ApiError, TOKEN_REQUEST},

@@ -3,14 +3,11 @@
 //! Each trouble is the last of its sort, shortened, and known types only: a peer does not decide how much is kept.
 
 use jiff::Timestamp;
-use model::Kind;
+use model::{Kind, text::of_peer};
 use sync::Unreadable;
 use wire::kuma::system::v1alpha1::{KdsRefusal, KdsRejection, KdsTooLarge, KdsTypeTrouble, KdsUnreadable, ZoneInsight};
 
 use super::record::time;
-
-/// Longer texts of a peer are cut.
-const LONGEST: usize = 1024;
 
 /// Which end refused what the other one provided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +20,7 @@ pub enum RejectedBy {
 
 /// Notes that a response was not taken whole.
 pub(super) fn rejected(insight: &mut ZoneInsight, kind: &str, by: RejectedBy, reason: &str, now: Timestamp) {
-    let rejection = Some(KdsRejection { time: time(now), reason: cut(reason) });
+    let rejection = Some(KdsRejection { time: time(now), reason: of_peer(reason) });
     change(insight, kind, |trouble| match by {
         RejectedBy::Zone => trouble.rejected_by_zone = rejection,
         RejectedBy::Global => trouble.rejected_by_global = rejection,
@@ -40,7 +37,7 @@ pub(super) fn too_large(
     now: Timestamp,
 ) {
     let [bytes, limit] = [bytes, limit].map(|size| u64::try_from(size).unwrap_or(u64::MAX));
-    let too_large = Some(KdsTooLarge { time: time(now), resource: cut(resource), bytes, limit });
+    let too_large = Some(KdsTooLarge { time: time(now), resource: of_peer(resource), bytes, limit });
     change(insight, kind, |trouble| trouble.too_large = too_large);
 }
 
@@ -58,7 +55,7 @@ pub(super) fn unreadable(insight: &mut ZoneInsight, unreadable: &Unreadable, now
         since_version: (*since).to_owned(),
         not_sent,
         sent_in_part,
-        resources: examples.iter().map(|name| cut(&name.to_string())).collect(),
+        resources: examples.iter().map(|name| of_peer(&name.to_string())).collect(),
     };
     change(insight, kind, |known| known.unreadable = Some(trouble).filter(|_| !unreadable.is_over()));
 }
@@ -78,7 +75,7 @@ pub(super) fn start_anew(insight: &mut ZoneInsight) {
 
 /// Notes that somebody who says to be this zone was refused.
 pub(super) fn refused(insight: &mut ZoneInsight, reason: &str, detail: &str, now: Timestamp) {
-    insight.last_refusal = Some(KdsRefusal { time: time(now), reason: cut(reason), detail: cut(detail) });
+    insight.last_refusal = Some(KdsRefusal { time: time(now), reason: of_peer(reason), detail: of_peer(detail) });
 }
 
 fn change(insight: &mut ZoneInsight, kind: &str, change: impl FnOnce(&mut KdsTypeTrouble)) {
@@ -88,10 +85,6 @@ fn change(insight: &mut ZoneInsight, kind: &str, change: impl FnOnce(&mut KdsTyp
     if *trouble == KdsTypeTrouble::default() {
         insight.type_troubles.remove(kind.name);
     }
-}
-
-fn cut(text: &str) -> String {
-    if text.len() <= LONGEST { text.to_owned() } else { text.chars().take(LONGEST).chain(['…']).collect() }
 }
 
 #[cfg(test)]

@@ -9,14 +9,14 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use control_plane::{
-    access::{Access, Allowed, Peer, Transport, View},
+    access::{Access, Allowed, Peer, Transport},
     clock::Clock,
     config::Config,
     resources::{self, MeshDefaults, Resources, Rules, Side},
     rest::{AdminAnswer, AdminError, AdminRequest, Api, EnvoyAdmin, Handles, Issuers, Settings},
 };
 use http_body_util::{BodyExt as _, Full};
-use model::{Key, Kind, Labels, Resource, defaults, labels, proto};
+use model::{Key, Kind, Labels, ProxyView, Resource, defaults, labels, proto};
 use serde_json::{Map, Value, json};
 use store::{Precondition, Query, ResourceStore, memory::MemoryStore};
 use tokens::{KeyRing, SecretEntry};
@@ -323,9 +323,9 @@ impl EnvoyAdmin for TheZone {
         let insight = insight.and_then(|insight| proto::spec_to_json(Kind::ZONE_INSIGHT, &insight.resource.spec).ok());
         let online = insight.is_some_and(|insight| insight["subscriptions"][0].get("disconnectTime").is_none());
         let (operation, request, path) = match request.view {
-            View::ConfigDump => ("XDSConfig", "XDSConfigRequest", "config_dump"),
-            View::Stats => ("Stats", "StatsRequest", "stats?usedonly="),
-            View::Clusters => ("Clusters", "ClustersRequest", "clusters"),
+            ProxyView::ConfigDump => ("XDSConfig", "XDSConfigRequest", "config_dump"),
+            ProxyView::Stats => ("Stats", "StatsRequest", "stats?usedonly="),
+            ProxyView::Clusters => ("Clusters", "ClustersRequest", "clusters"),
         };
         if !online {
             return Err(AdminError::ZoneOffline { operation });

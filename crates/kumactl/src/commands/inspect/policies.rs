@@ -1,6 +1,6 @@
 //! `kumactl inspect dataplane NAME` and `kumactl inspect <policy> NAME`.
 
-use model::Kind;
+use model::{Kind, ProxyView};
 use serde_json::Value;
 
 use crate::{
@@ -18,9 +18,9 @@ pub(super) fn dataplane(session: &Session<'_>, form: &str, flags: &Dataplane) ->
     let route = routes::item(Kind::DATAPLANE, &flags.mesh, flags.proxy.name());
     let rest = match flags.what.as_str() {
         "policies" => return matched(session, &format!("{route}/_policies"), form),
-        "config-dump" => format!("xds?include_eds={}", flags.include_eds),
-        "stats" => "stats".to_owned(),
-        "clusters" => "clusters".to_owned(),
+        "config-dump" => format!("{}?include_eds={}", ProxyView::ConfigDump.path(), flags.include_eds),
+        "stats" => ProxyView::Stats.path().to_owned(),
+        "clusters" => ProxyView::Clusters.path().to_owned(),
         "config" => {
             let include = List::joined(&flags.include);
             if let Some(other) = include.iter().find(|part| *part != "diff") {

@@ -1,0 +1,76 @@
+//! What a handler gets to work with.
+//!
+//! What is stored, and what proxies say, is behind the methods of [`Call`], which ask what the caller may do: a handler
+//! that forgets to ask does not compile.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use model::{Key, Resource};
+use store::{Page, Query, ResourceStore, Stored};
+
+use super::{AdminAnswer, AdminRequest, EnvoyAdmin, Settings, error::ApiError, query::Parameters};
+use crate::{access::Permit, clock::Clock, issuing::Issuer, observe::readiness::Readiness, resources::Resources};
+
+/// What handlers work with, whatever the request is. Signing keys are behind the issuer, which asks for the permit.
+pub(crate) struct Parts {
+    pub(crate) clock: Clock,
+    pub(crate) resources: Resources,
+    pub(crate) issuer: Issuer,
+    pub(crate) settings: Settings,
+    pub(crate) readiness: Readiness,
+    pub(crate) guarded: Guarded,
+}
+
+/// What only the methods of [`Call`] reach.
+pub(crate) struct Guarded {
+    store: Arc<dyn ResourceStore>,
+    admin: Arc<dyn EnvoyAdmin>,
+}
+
+impl Guarded {
+    pub(crate) fn new(store: Arc<dyn ResourceStore>, admin: Arc<dyn EnvoyAdmin>) -> Self {
+        Self { store, admin }
+    }
+}
+
+/// What a handler knows of a request.
+pub(crate) struct Call<'a> {
+    /// What the API works with.
+    pub(crate) handles: &'a Parts,
+    /// The path as it was asked, with the base path.
+    pub(crate) path: &'a str,
+    /// `http://host`
+    pub(crate) origin: String,
+    /// The query.
+    pub(crate) parameters: Parameters,
+    /// The body; empty for GET and DELETE.
+    pub(crate) body: Bytes,
+    /// Who asks, and what they may do.
+    pub(crate) permit: Permit,
+}
+
+impl Call<'_> {
+    /// Reads a resource, if the caller may read its kind; `title` is for what the store says.
+    pub(crate) async fn get(&self, key: &Key, title: &'static str) -> Result<Option<Stored>, ApiError> {
+        self.permit.read(key.kind)?;
+        self.handles.guarded.store.get(key).await.map_err(|source| ApiError::Store { title, source })
+    }
+
+    /// Lists resources, if the caller may read their kind; `title` is for what the store says.
+    pub(crate) async fn list(&self, query: &Query, title: &'static str) -> Result<Page, ApiError> {
+        self.permit.read(query.kind)?;
+        self.handles.guarded.store.list(query).await.map_err(|source| ApiError::Store { title, source })
+    }
+
+    /// Asks a zone for a proxy of it, if the caller may look into proxies this way.
+    pub(crate) async fn look_into(
+        &self,
+        zone: &str,
+        proxy: &Resource,
+        request: AdminRequest,
+    ) -> Result<AdminAnswer, ApiError> {
+        self.permit.view(request.view)?;
+        Ok(self.handles.guarded.admin.ask(zone, proxy, request).await?)
+    }
+}
