@@ -37,10 +37,10 @@ impl Index {
         Version(self.version)
     }
 
-    /// Whether something was written once and nothing is there any more.
+    /// Whether there is no resource.
     #[cfg(feature = "sqlite")]
-    pub(crate) fn lost_everything(&self) -> bool {
-        self.version > 0 && self.kinds.values().all(OrdMap::is_empty)
+    pub(crate) fn is_empty(&self) -> bool {
+        self.kinds.values().all(OrdMap::is_empty)
     }
 
     /// Returns one resource.

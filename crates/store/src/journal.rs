@@ -22,6 +22,9 @@ pub(crate) trait Journal: Send + 'static {
     /// failed, and that nobody knows whether it is there.
     fn catch_up(&mut self, known: Version, in_doubt: bool) -> Result<Missed, StoreError>;
 
+    /// Called when a transaction was committed, before anybody hears of it; `index` is what the database holds now.
+    fn committed(&mut self, index: &Index);
+
     /// Says why nothing but what is for safety is to be written now, if that is so.
     fn refusal(&mut self) -> Option<String>;
 

@@ -9,14 +9,17 @@ mod disk;
 mod error;
 mod journal;
 mod lock;
+mod mark;
 mod migrations;
 mod place;
 mod reserve;
 mod rows;
+mod sides;
 #[cfg(test)]
 mod tests;
 
 pub use error::OpenError;
+pub use mark::{Before, before};
 
 use std::{fmt, path::Path};
 
@@ -24,7 +27,7 @@ use async_trait::async_trait;
 use model::Key;
 use tokio::sync::watch;
 
-use self::{disk::Disk, journal::JournalFile, reserve::Reserve};
+use self::{disk::Disk, journal::JournalFile, mark::Mark, reserve::Reserve};
 use crate::{
     Applied, Batch, Freshness, Kinds, Missing, Options, Page, Query, ResourceStore, StoreError, Stored, Watch,
     journaled::Journaled,
@@ -49,20 +52,16 @@ impl SqliteStore {
             Err(OpenError::Sqlite { .. }) if reserve.give_up() => JournalFile::open(path, options.missing)?,
             opened => opened?,
         };
-        // A control plane never deletes the last of what it has: somebody emptied the tables.
-        if options.missing == Missing::Refuse && index.lost_everything() {
+        // A control plane never deletes the last of what it has: somebody emptied the tables, or the log was lost, and with
+        // it the version that would tell.
+        if options.missing == Missing::Refuse && index.is_empty() {
             return Err(OpenError::Empty { path: path.to_owned() });
         }
         reserve.take();
-        place::mark(path);
-        let started = Journaled::start(Disk::new(journal, reserve, lock), index, options);
+        let mark = Mark::of(path, index.is_empty());
+        let started = Journaled::start(Disk::new(journal, reserve, mark, lock), index, options);
         started.map(Self).map_err(|cause| OpenError::Io { path: path.to_owned(), cause })
     }
-}
-
-/// Returns whether a store was opened at `path` at some time, whether it is there or not.
-pub fn was_here(path: &Path) -> bool {
-    place::marked(path).exists()
 }
 
 impl fmt::Debug for SqliteStore {

@@ -162,6 +162,7 @@ impl<J: Journal> Writer<J> {
         }
         if index.version() != before {
             writing.commit(index.version())?;
+            self.journal.committed(&index);
             self.hub.publish(index, &events);
         }
         Ok(results)

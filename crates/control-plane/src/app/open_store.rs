@@ -2,7 +2,8 @@
 //!
 //! An empty store is a new control plane: it has other keys, so no token of before is good, and its zones would take over
 //! its emptiness. Something that is missing is therefore not taken for something new: what a control plane leaves in its
-//! folder (its certificate, the mark of its store, the store of a zone of another name) says that there was one.
+//! folder (its certificate, the mark of its store and other files beside it, the store of a zone of another name) says that
+//! there was one. A first start that was killed says so too: it is begun again.
 #![expect(clippy::disallowed_methods, reason = "work that blocks, and whoever asked for it waits for it")]
 
 use std::{fs, path::Path, sync::Arc};
@@ -11,7 +12,7 @@ use anyhow::{Context as _, bail};
 use store::{
     Missing, Options, ResourceStore,
     memory::MemoryStore,
-    sqlite::{OpenError, SqliteStore, was_here},
+    sqlite::{Before, OpenError, SqliteStore, before},
 };
 use tracing::warn;
 
@@ -86,12 +87,21 @@ impl Traces {
         let has = |name: &str| names.iter().any(|found| found == name);
         // A certificate beside the store of another control plane may be that one's.
         let certified = others.is_empty() && SELF_SIGNED_FILES.iter().any(|name| has(name));
-        Self { was_used: certified || was_here(&folder.join(file)), other_zones }
+        let was_used = match before(&folder.join(file)) {
+            Before::Used => true,
+            // The certificate is made before the first keys are.
+            Before::Begun => false,
+            Before::Nothing => certified,
+        };
+        Self { was_used, other_zones }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+    use model::{Key, Kind, Labels, Resource};
+    use store::Precondition;
     use tempfile::TempDir;
 
     use super::*;
@@ -99,6 +109,21 @@ mod tests {
     /// The whole reason why a store is not opened; nothing if it is.
     fn refusal(folder: &TempDir, file: &str, fresh: bool) -> Option<String> {
         open(folder.path(), file, fresh).err().map(|error| format!("{error:#}"))
+    }
+
+    /// Writes the first resource of a store that is there.
+    async fn write(folder: &TempDir, file: &str) {
+        let store = open(folder.path(), file, false).unwrap();
+        let resource = Resource {
+            key: Key::global(Kind::ZONE, "z"),
+            labels: Labels::new(),
+            spec: Vec::new().into(),
+            status: None,
+            owner: None,
+            created: Timestamp::UNIX_EPOCH,
+            modified: Timestamp::UNIX_EPOCH,
+        };
+        store.put(resource, Precondition::Absent).await.unwrap();
     }
 
     fn used(files: &[&str]) -> TempDir {
@@ -119,7 +144,9 @@ mod tests {
 
     #[test]
     fn in_a_used_folder_a_missing_or_empty_store_is_not_a_new_one() {
-        for trace in ["kuma-cp.crt", "kuma-cp.key", "global.db.made"] {
+        for trace in
+            ["kuma-cp.crt", "kuma-cp.key", "global.db.made", "global.db.lock", "global.db.reserve", "global.db-wal"]
+        {
             let folder = used(&[trace]);
             let missing = refusal(&folder, "global.db", false).expect(trace);
             assert!(missing.contains("--fresh") && missing.contains("there is no store"), "{missing}");
@@ -135,10 +162,36 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_store_that_was_lost_is_missed_whatever_else_is_gone() {
+    #[tokio::test]
+    async fn a_store_that_lost_its_log_is_not_a_new_one() {
         let folder = TempDir::new().unwrap();
         assert_eq!(refusal(&folder, "global.db", false), None);
+        let tables_alone = fs::read(folder.path().join("global.db")).unwrap();
+        write(&folder, "global.db").await;
+        assert_eq!(refusal(&folder, "global.db", false), None);
+        // what the file held as long as all else was in the log
+        fs::write(folder.path().join("global.db"), tables_alone).unwrap();
+        for gone in ["nothing", "global.db.made", "global.db.reserve"] {
+            let _not_there = fs::remove_file(folder.path().join(gone));
+            let said = refusal(&folder, "global.db", false).unwrap();
+            assert!(said.contains("is empty") && said.contains("--fresh"), "without {gone}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_first_start_that_was_killed_is_begun_again() {
+        let folder = TempDir::new().unwrap();
+        assert_eq!(refusal(&folder, "global.db", false), None);
+        fs::write(folder.path().join("kuma-cp.crt"), "x").unwrap();
+        assert_eq!(refusal(&folder, "global.db", false), None, "the certificate comes before the keys");
+        fs::remove_file(folder.path().join("global.db")).unwrap();
+        assert_eq!(refusal(&folder, "global.db", false), None, "there was nothing in it");
+    }
+
+    #[tokio::test]
+    async fn a_store_that_was_lost_is_missed_whatever_else_is_gone() {
+        let folder = TempDir::new().unwrap();
+        write(&folder, "global.db").await;
         for gone in ["global.db", "global.db.reserve"] {
             fs::remove_file(folder.path().join(gone)).unwrap();
         }

@@ -92,6 +92,8 @@ impl Journal for LogJournal {
         false
     }
 
+    fn committed(&mut self, _index: &Index) {}
+
     fn rest(&mut self) {}
 }
 

@@ -5,10 +5,12 @@ use tracing::warn;
 use super::{
     journal::{JournalFile, Writing},
     lock::Held,
+    mark::Mark,
     reserve::Reserve,
 };
 use crate::{
     StoreError, Version,
+    index::Index,
     journal::{Effort, Journal, Missed},
 };
 
@@ -19,13 +21,14 @@ pub(super) struct Disk {
     pub(super) file: JournalFile,
     /// Space for what must be written on a full disk.
     reserve: Reserve,
+    mark: Mark,
     _lock: Held,
 }
 
 impl Disk {
     /// Returns the journal of an open file.
-    pub(super) fn new(file: JournalFile, reserve: Reserve, lock: Held) -> Self {
-        Self { file, reserve, _lock: lock }
+    pub(super) fn new(file: JournalFile, reserve: Reserve, mark: Mark, lock: Held) -> Self {
+        Self { file, reserve, mark, _lock: lock }
     }
 }
 
@@ -52,6 +55,15 @@ impl Journal for Disk {
             return Ok(Missed::Nothing);
         }
         Ok(Missed::All(found))
+    }
+
+    /// What comes first is what everything hangs on, the keys: it goes into the file itself, so that a copy of it has them
+    /// and a lost log takes none along.
+    fn committed(&mut self, index: &Index) {
+        if self.mark.is_new() && !index.is_empty() {
+            self.file.shrink();
+            self.mark.used();
+        }
     }
 
     fn refusal(&mut self) -> Option<String> {

@@ -38,6 +38,28 @@ pub enum OpenError {
         /// Who runs this program.
         us: u32,
     },
+    /// A file beside the store is not one that this program made.
+    #[error("`{}` {wrong}: this program did not make it so; if it is the store's, put it back as it was (a `-wal` holds what was written last), if somebody else put it there, remove it, and work in a folder of your own (general.workDir)", .path.display())]
+    ForeignSide {
+        /// The file beside the store.
+        path: PathBuf,
+        /// What is wrong with it.
+        wrong: String,
+    },
+    /// Everybody may put files beside the store.
+    #[error("everybody may write to the folder `{}` (mode {mode:03o}), and so put files beside the store that its keys come from: take that away with `chmod o-w`, or name a folder in it that is not there yet (general.workDir): it is made for user {} alone", .path.display(), rustix::process::geteuid().as_raw())]
+    OpenToAll {
+        /// The folder.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// The store is a link, a pipe or a device.
+    #[error("`{}` is no regular file: put the store itself there, or name the folder where it is (general.workDir)", .path.display())]
+    NoFile {
+        /// What is there.
+        path: PathBuf,
+    },
     /// There is no file, and an empty store is not wanted.
     #[error("there is no store `{}`", .path.display())]
     Missing {

@@ -14,6 +14,7 @@ use super::{
     error::{self, OpenError},
     migrations,
     rows::{self, ReadError},
+    sides,
 };
 use crate::{
     Event, Missing, StoreError, Version,
@@ -54,6 +55,7 @@ impl JournalFile {
     /// Opens the file, creates the schema in an empty one, and reads everything.
     pub(super) fn open(path: &Path, missing: Missing) -> Result<(Self, Index), OpenError> {
         let failed = |cause| failed(path, cause);
+        sides::check_of_sqlite(path)?;
         let mut connection = match connect(path, "NORMAL") {
             Err(cause) if error::is_lack_of_space(&cause) => {
                 // What is shared with readers takes a file of its own. Without space for it this program reads alone.
@@ -62,6 +64,7 @@ impl JournalFile {
             }
             connected => connected.map_err(failed)?,
         };
+        sides::check_of_sqlite(path)?;
         migrations::migrate(path, &mut connection, missing, migrations::STEPS)?;
         // What is only in the log is in no copy of the file. A reader who keeps it from being moved is no fault.
         let _busy = checkpoint(&connection, "PASSIVE");

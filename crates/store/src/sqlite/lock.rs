@@ -4,15 +4,13 @@
 //! two processes lock two files of the same name.
 
 use std::{
-    ffi::OsString,
     fs::{File, OpenOptions, TryLockError},
     io::{self, Read as _, Write as _},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::Path,
     process,
 };
 
-use super::{OpenError, place::FILE_MODE};
+use super::{OpenError, sides};
 
 /// Holds the lock of a store file as long as it lives.
 #[derive(Debug)]
@@ -31,11 +29,9 @@ impl Drop for Held {
 
 /// Takes the lock of the store at `path`, or says who has it.
 pub(super) fn hold(path: &Path) -> Result<Held, OpenError> {
-    let lock_path = lock_path(path);
+    let lock_path = sides::beside(path, sides::LOCK);
     let failed = |cause: io::Error| OpenError::Io { path: lock_path.clone(), cause };
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).read(true).write(true).mode(FILE_MODE);
-    let mut file = options.open(&lock_path).map_err(failed)?;
+    let mut file = sides::open(&lock_path, OpenOptions::new().read(true).write(true))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -53,12 +49,6 @@ pub(super) fn hold(path: &Path) -> Result<Held, OpenError> {
         tracing::warn!(path = %lock_path.display(), error = %cause, "lock file does not name this process");
     }
     Ok(Held { file })
-}
-
-fn lock_path(path: &Path) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(".lock");
-    PathBuf::from(name)
 }
 
 #[cfg(test)]

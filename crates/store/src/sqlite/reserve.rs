@@ -5,16 +5,14 @@
 //! rarely needs it.
 
 use std::{
-    ffi::OsString,
     fs::{self, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
 use tracing::{info, warn};
 
-use super::place::FILE_MODE;
+use super::sides;
 
 /// How much is kept back at most: some thousand deletes, and the checkpoint that makes room for more.
 const MOST: u64 = 4 * 1024 * 1024;
@@ -61,10 +59,8 @@ pub(super) struct Reserve {
 impl Reserve {
     /// The reserve of the store at `path`, held if a run before left it.
     pub(super) fn beside(path: &Path) -> Self {
-        let mut name = OsString::from(path);
-        name.push(".reserve");
-        let path = PathBuf::from(name);
-        let held = fs::metadata(&path).map_or(0, |file| file.len());
+        let path = sides::beside(path, sides::RESERVE);
+        let held = fs::symlink_metadata(&path).map_or(0, |found| if found.is_file() { found.len() } else { 0 });
         Self { path, held, low: false }
     }
 
@@ -138,8 +134,8 @@ impl Reserve {
 
     /// Written, not only promised: a hole in a file keeps nothing.
     fn fill(&self, bytes: u64) -> io::Result<()> {
-        let mut options = OpenOptions::new();
-        let mut file = options.create(true).write(true).truncate(true).mode(FILE_MODE).open(&self.path)?;
+        let mut file = sides::open(&self.path, OpenOptions::new().write(true)).map_err(io::Error::other)?;
+        file.set_len(0)?;
         let block = [0x5a; BLOCK];
         let mut left = bytes;
         while left > 0 {
@@ -181,5 +177,19 @@ mod tests {
         assert!(!next_run.path.exists() && !next_run.give_up());
         next_run.take();
         assert!(next_run.held > 0);
+    }
+
+    #[test]
+    fn what_a_link_leads_to_is_not_filled() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("store.db");
+        let mut reserve = Reserve::beside(&path);
+        let victim = folder.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, &reserve.path).unwrap();
+        assert_eq!(Reserve::beside(&path).held, 0);
+        reserve.take();
+        assert_eq!(reserve.held, 0);
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
     }
 }

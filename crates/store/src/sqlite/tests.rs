@@ -39,7 +39,7 @@ fn writer(folder: &TempDir) -> (Writer<Disk>, PathBuf) {
     place::prepare(&file, Missing::Create).unwrap();
     let lock = lock::hold(&file).unwrap();
     let (journal, index) = JournalFile::open(&file, Missing::Create).unwrap();
-    let disk = Disk::new(journal, Reserve::beside(&file), lock);
+    let disk = Disk::new(journal, Reserve::beside(&file), Mark::of(&file, index.is_empty()), lock);
     (Writer::new(disk, Arc::new(Hub::new(index, Options::default()))), file)
 }
 

@@ -198,7 +198,9 @@ fn a_file_that_is_no_database_is_corrupt() {
 #[test]
 fn a_folder_in_place_of_the_file_is_an_error_with_its_cause() {
     let folder = TempDir::new().unwrap();
-    let refused = SqliteStore::open(folder.path()).unwrap_err();
+    let file = folder.path().join("store.db");
+    fs::create_dir(&file).unwrap();
+    let refused = SqliteStore::open(&file).unwrap_err();
     assert!(matches!(refused, OpenError::Io { .. }), "{refused:?}");
     assert!(refused.source().is_some());
 }
@@ -329,7 +331,10 @@ async fn where_a_store_was_an_empty_one_can_be_refused() {
     fs::write(&file, "").unwrap();
     assert!(matches!(SqliteStore::open_with(&file, options), Err(OpenError::Empty { .. })));
     drop(SqliteStore::open(&file).unwrap());
-    drop(SqliteStore::open_with(&file, options).unwrap());
+    assert!(
+        matches!(SqliteStore::open_with(&file, options), Err(OpenError::Empty { .. })),
+        "its tables are not enough"
+    );
     changed(&file, "SELECT 1").await;
     drop(SqliteStore::open_with(&file, options).unwrap());
     Connection::open(&file).unwrap().execute_batch("DELETE FROM resources").unwrap();

@@ -20,7 +20,8 @@ impl SmallDisk {
     #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
     fn mount(megabytes: u32) -> Option<Self> {
         let folder = TempDir::new().unwrap();
-        let size = format!("size={megabytes}m");
+        // as a disk of one program is, and not as one where everybody may write
+        let size = format!("size={megabytes}m,mode=0700");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
         if !mounted.is_ok_and(|output| output.status.success()) {
             eprintln!("SKIPPED: a small file system cannot be mounted here (are you root?): full disks were NOT tried");

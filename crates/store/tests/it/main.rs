@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "all of this is tests")]
 
+mod beside;
 mod conformance;
 mod crash;
 mod disk;
