@@ -22,7 +22,11 @@ use std::sync::Arc;
 use model::{Key, Kind, Scope, Writable};
 use store::ResourceStore;
 
-use crate::clock::Clock;
+use crate::{
+    access::Permit,
+    clock::Clock,
+    observe::line_budget::{Line, LineBudgets},
+};
 
 pub use authority::missing_authorities;
 pub use error::{Operation, ReadOnly, WriteError};
@@ -80,12 +84,14 @@ pub struct Resources {
     store: Arc<dyn ResourceStore>,
     clock: Clock,
     rules: Arc<Rules>,
+    /// For the log lines of what was not written, by caller.
+    refusals: Arc<LineBudgets>,
 }
 
 impl Resources {
     /// Returns the write path to a store.
     pub fn new(store: Arc<dyn ResourceStore>, clock: Clock, rules: Rules) -> Self {
-        Self { store, clock, rules: Arc::new(rules) }
+        Self { store, clock, rules: Arc::new(rules), refusals: Arc::new(LineBudgets::new()) }
     }
 
     /// Returns why nobody may write resources of a kind here, if so (contract: rest 1.8).
@@ -109,6 +115,14 @@ impl Resources {
     /// The settings in force.
     pub fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// Leave to log a write: always for one that was done, within the caller's budget for one that was not.
+    fn line<T, E>(&self, permit: &Permit, result: &Result<T, E>) -> Option<Line> {
+        match result {
+            Ok(_) => Some(Line { left_out: 0 }),
+            Err(_) => self.refusals.take(permit.caller().name()),
+        }
     }
 
     async fn mesh_exists(&self, kind: Kind, mesh: &str) -> Result<(), WriteError> {

@@ -9,6 +9,7 @@ mod fields;
 mod file;
 mod levels;
 mod loggers;
+mod room;
 
 use std::{io::Write, path::PathBuf, sync::Mutex};
 

@@ -16,6 +16,7 @@ impl Resources {
     /// Deletes a resource and everything it owns. Durable when it returns.
     pub async fn delete(&self, permit: &Permit, kind: Kind, mesh: &str, name: &str) -> Result<(), WriteError> {
         let result = self.try_delete(permit, kind, mesh, name).await;
+        let Some(line) = self.line(permit, &result) else { return result };
         let said = match &result {
             Ok(()) => "deleted".to_owned(),
             Err(error) => error.said(),
@@ -23,7 +24,7 @@ impl Resources {
         let (mesh, name) = (shown::name(mesh), shown::name(name));
         info!(
             caller = %shown::name(&permit.caller().to_string()), method = "DELETE",
-            kind = kind.name, mesh = &*mesh, name = &*name, result = said, "resource deleted"
+            kind = kind.name, mesh = &*mesh, name = &*name, result = said, left_out = line.told(), "resource deleted"
         );
         result
     }

@@ -41,6 +41,7 @@ impl Resources {
         body: &[u8],
     ) -> Result<Written, WriteError> {
         let result = self.try_put(permit, kind, mesh, name, body).await;
+        let Some(line) = self.line(permit, &result) else { return result };
         let said = match &result {
             Ok(Written { put: Put::Created, .. }) => "created".to_owned(),
             Ok(Written { put: Put::Updated, .. }) => "updated".to_owned(),
@@ -49,7 +50,7 @@ impl Resources {
         let (mesh, name) = (shown::name(mesh), shown::name(name));
         info!(
             caller = %shown::name(&permit.caller().to_string()), method = "PUT", kind = kind.name,
-            mesh = &*mesh, name = &*name, result = said, "resource written"
+            mesh = &*mesh, name = &*name, result = said, left_out = line.told(), "resource written"
         );
         result
     }

@@ -1,7 +1,7 @@
 //! The log lines about requests that are refused, and about faults of our own that requests meet.
 //!
-//! Whoever proved nothing decides neither how many lines there are nor how long they get. What was done, and what a
-//! caller who may write tried to, is logged where it is done: in `resources` and `issuing`.
+//! No caller decides how many lines there are or how long they get. What was done, and what a caller who may write tried
+//! to, is logged where it is done: in `resources` and `issuing`.
 
 use std::net::SocketAddr;
 
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     access::{Caller, TokenKind},
     observe::{
-        line_budget::{Line, LineBudget},
+        line_budget::{Line, LineBudget, LineBudgets},
         shown,
     },
 };
@@ -25,17 +25,17 @@ use crate::{
 /// The most that a reason takes in a line, in bytes.
 const LONGEST_REASON: usize = 1024;
 
-/// The budgets of the lines. Who proved an identity has one apart: a flood of strangers hides nothing of theirs.
+/// The budgets of the lines. Who proved an identity has one of their own: a flood of others hides nothing of theirs.
 pub(super) struct Audit {
     strangers: LineBudget,
-    users: LineBudget,
+    users: LineBudgets,
     faults: LineBudget,
 }
 
 impl Audit {
     /// Returns whole budgets.
     pub(super) fn new() -> Self {
-        Self { strangers: LineBudget::new(), users: LineBudget::new(), faults: LineBudget::new() }
+        Self { strangers: LineBudget::new(), users: LineBudgets::new(), faults: LineBudget::new() }
     }
 
     /// A token was refused.
@@ -66,8 +66,8 @@ impl Audit {
         if !matches!(endpoint, Endpoint::Put(_) | Endpoint::Delete(_) | Endpoint::Tokens(_)) {
             return;
         }
-        let budget = if caller.is_authenticated() { &self.users } else { &self.strangers };
-        let Some(Line { left_out }) = budget.take() else { return };
+        let line = if caller.is_authenticated() { self.users.take(caller.name()) } else { self.strangers.take() };
+        let Some(Line { left_out }) = line else { return };
         match endpoint {
             Endpoint::Put(kind) | Endpoint::Delete(kind) => write(kind, left_out),
             Endpoint::Tokens(token) => issue(token, left_out),

@@ -39,6 +39,7 @@ mod kds_rules;
 mod kumactl_replay;
 #[cfg(test)]
 mod limits;
+mod log_floods;
 #[cfg(test)]
 mod named_tests;
 #[cfg(test)]

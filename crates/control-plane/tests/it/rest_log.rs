@@ -112,3 +112,37 @@ async fn callers_who_proved_nothing_do_not_fill_the_log() {
     ask("DELETE", path, None, None).await;
     assert!(log.0.lock().expect("log").contains("left_out=3450"), "what was left out is counted");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_user_who_is_refused_over_and_over_does_not_fill_the_log() {
+    let log = Log::default();
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let _here = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+    let world = World::start(Side::Global, "").await;
+    let joe = local(&world, "POST", "/tokens/user", r#"{"name":"joe","validFor":"1h"}"#, "").await;
+    let ann = local(&world, "POST", "/tokens/user", r#"{"name":"ann","validFor":"1h"}"#, "").await;
+    let odd = format!("/meshes/default/meshtimeouts/{}", "%1b".repeat(200));
+    let mesh = r#"{"type":"Mesh","name":"demo"}"#;
+    for _ in 0..500 {
+        local(&world, "DELETE", &odd, "", &joe).await;
+        local(&world, "PUT", &odd, "{}", &joe).await;
+        local(&world, "PUT", "/global-secrets/x", "{}", &joe).await;
+        local(&world, "POST", "/tokens/zone", r#"{"zone":"east"}"#, &joe).await;
+    }
+    local(&world, "DELETE", &odd, "", &ann).await;
+    local(&world, "PUT", "/meshes/demo", mesh, &joe).await;
+    let text = log.0.lock().expect("log").clone();
+    let lines = |text: &str, what: &str| text.lines().filter(|line| line.contains(what)).count();
+    assert_eq!(lines(&text, "caller=joe/"), 101, "50 before and 50 after the body, and what was done:\n{text}");
+    assert_eq!((lines(&text, "name=\"demo\" result=\"created\""), lines(&text, "caller=ann/")), (1, 1), "{text}");
+    for line in text.lines() {
+        assert!(line.len() < 2600, "{} bytes: {line}", line.len());
+    }
+    tokio::time::advance(std::time::Duration::from_secs(20)).await;
+    local(&world, "DELETE", &odd, "", &joe).await;
+    let text = log.0.lock().expect("log").clone();
+    assert!(
+        text.lines().last().is_some_and(|line| line.contains("left_out=950")),
+        "what was left out is told:\n{text}"
+    );
+}

@@ -51,7 +51,8 @@ impl Context {
             Ok(first_seen::Known::Before) => Ok(()),
             Ok(first_seen::Known::FromNowOn) => {
                 self.quotas.forget(zone.as_str());
-                info!("zone successfully created");
+                // Outside of the span of the stream: no flood of the zone's lines hides this one.
+                info!(parent: None, zone = %zone, "zone successfully created");
                 Ok(())
             }
             Err(error) => Err(Status::unavailable(format!("cannot look up the zone: {error}"))),

@@ -38,7 +38,10 @@ use crate::{
         rpc::Rpc,
     },
     keys::Keys,
-    observe::grpc_metrics::{Call, GrpcMetrics, Method},
+    observe::{
+        grpc_metrics::{Call, GrpcMetrics, Method},
+        line_budget::{Line, LineBudgets},
+    },
     tasks::OnError,
     zones::{
         caller::ZoneCaller,
@@ -62,12 +65,14 @@ pub(crate) struct Router {
     keys: Keys,
     calls: GrpcMetrics,
     throttle: Throttle,
+    /// For the lines about sessions that begin, by zone: apart from those of its streams, which hide none of them.
+    sessions: LineBudgets,
 }
 
 impl Router {
     /// Returns a router over these parts.
     pub(crate) fn new(context: Arc<Context>, down: down::Shared, keys: Keys, calls: GrpcMetrics) -> Self {
-        Self { context, down: Arc::new(down), keys, calls, throttle: Throttle::new() }
+        Self { context, down: Arc::new(down), keys, calls, throttle: Throttle::new(), sessions: LineBudgets::new() }
     }
 
     /// What its streams work with.
@@ -110,8 +115,10 @@ impl Router {
             Err(reason) => return convert::close_status(&reason).into_http(),
         };
         self.context.metrics.authenticated();
-        if guard.opens_session() {
-            log_session(guard.caller());
+        if guard.opens_session()
+            && let Some(line) = self.sessions.take(guard.caller().zone().as_str())
+        {
+            log_session(guard.caller(), line);
         }
         self.dispatch(rpc, guard, zone_can, request).await
     }
@@ -169,6 +176,7 @@ impl Router {
             Inbound::new(request.into_body(), encoding, self.context.settings.max_msg_size, counters.received);
         let (frames, outbound) = Frames::new(counters.sent);
         let tasks = self.context.tasks.clone();
+        // The log gives the lines inside of a zone's span one budget for each zone.
         let span = info_span!("stream", zone = %guard.caller().zone(), rpc = rpc.method());
         let serving = serve(Arc::clone(&self.context), guard, inbound, frames);
         // No async block: it would hold the future twice, as what it was given and as what it waits for.
@@ -220,13 +228,14 @@ fn labels(rpc: Rpc) -> Method {
 }
 
 /// The line that operators know, once a session.
-fn log_session(caller: &ZoneCaller) {
+fn log_session(caller: &ZoneCaller, line: Line) {
     let ZoneCaller::Verified(verified) = caller else { return };
+    let left_out = line.told();
     match verified.issued_as() {
         IssuedAs::ControlPlaneToken { serial } => {
-            info!(tokenSerialNumber = serial, zone = %verified.zone(), "Remote CP successfully authenticated using Control Plane Token");
+            info!(tokenSerialNumber = serial, zone = %verified.zone(), left_out, "Remote CP successfully authenticated using Control Plane Token");
         }
-        IssuedAs::ZoneToken => info!(zone = %verified.zone(), "Zone CP successfully authenticated"),
+        IssuedAs::ZoneToken => info!(zone = %verified.zone(), left_out, "Zone CP successfully authenticated"),
     }
 }
 

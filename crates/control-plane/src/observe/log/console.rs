@@ -18,11 +18,14 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use super::{Log, fields::Fields, file, loggers::logger};
-use crate::clock::Clock;
+use super::{Log, fields::Fields, file, levels::is_of_security, loggers::logger, room::Notice};
+use crate::{clock::Clock, observe::line_budget::LineBudgets};
 
 /// The field of spans that lines show.
 const ZONE: &str = "zone";
+
+/// The field that tells how many lines there would have been before this one.
+const LEFT_OUT: &str = "left_out";
 
 /// Where lines are written.
 pub(super) enum Sink {
@@ -40,7 +43,7 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     let shown = Shown(log.clone());
-    Console { log, clock, sink }.with_filter(shown)
+    Console { log, clock, sink, of_zones: LineBudgets::new() }.with_filter(shown)
 }
 
 /// What is shown is decided for each event: levels change while the program runs, and the first answer for a place in
@@ -63,6 +66,30 @@ struct Console {
     log: Log,
     clock: Clock,
     sink: Sink,
+    /// How many lines the streams of each zone may cause.
+    of_zones: LineBudgets,
+}
+
+impl Console {
+    /// What the log says of its own disk.
+    fn word(&self, notice: Notice) -> String {
+        let mut fields = Fields::default();
+        let level = match notice {
+            Notice::Short { free } => {
+                fields.set_message(
+                    "the disk of the log is nearly full: only errors and who did what are logged, for a while",
+                );
+                fields.set("free", &free.to_string());
+                "WARN"
+            }
+            Notice::RoomAgain { left_out } => {
+                fields.set_message("the disk of the log has room again");
+                fields.set(LEFT_OUT, &left_out.to_string());
+                "INFO"
+            }
+        };
+        line(&self.clock, level, "kuma-cp.run", &fields)
+    }
 }
 
 impl<S> Layer<S> for Console
@@ -89,15 +116,24 @@ where
         let metadata = event.metadata();
         let Some(logger) = logger(metadata.target()) else { return };
         let mut fields = Fields::default();
-        if metadata.fields().field(ZONE).is_none() {
-            for span in context.event_scope(event).into_iter().flatten() {
-                if let Some(ZoneOfSpan(zone)) = span.extensions().get() {
-                    fields.set_as_text(ZONE, zone);
-                    break;
+        let mut before = None;
+        for span in context.event_scope(event).into_iter().flatten() {
+            if let Some(ZoneOfSpan(zone)) = span.extensions().get() {
+                // Whoever asks for DEBUG wants to see all of it.
+                if *metadata.level() <= Level::INFO {
+                    let Some(line) = self.of_zones.take(zone) else { return };
+                    before = line.told();
                 }
+                if metadata.fields().field(ZONE).is_none() {
+                    fields.set_as_text(ZONE, zone);
+                }
+                break;
             }
         }
         event.record(&mut fields);
+        if let Some(left_out) = before {
+            fields.set(LEFT_OUT, &left_out.to_string());
+        }
         let level = level_name(*metadata.level());
         self.log.lines.count(&logger, level);
         let line = line(&self.clock, level, &logger, &fields);
@@ -106,7 +142,11 @@ where
             Sink::Stderr => {
                 let _broken_pipe = std::io::stderr().lock().write_all(line.as_bytes());
             }
-            Sink::File(file) => file.lock().unwrap_or_else(PoisonError::into_inner).write(&line),
+            Sink::File(file) => {
+                let needed = *metadata.level() == Level::ERROR || is_of_security(&logger);
+                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                file.write(&line, needed, |notice| self.word(notice));
+            }
             Sink::Given(given) => {
                 let mut given = given.lock().unwrap_or_else(PoisonError::into_inner);
                 let _broken_pipe = given.write_all(line.as_bytes());

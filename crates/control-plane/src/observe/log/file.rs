@@ -9,12 +9,15 @@ use std::{
 
 use anyhow::Context as _;
 
+use super::room::{Notice, Room, Space};
+
 pub(super) struct Rotated {
     path: PathBuf,
     file: File,
     written: u64,
     max_bytes: u64,
     max_retained: usize,
+    room: Room,
 }
 
 impl Rotated {
@@ -22,11 +25,24 @@ impl Rotated {
         let file =
             options().append(true).open(&path).with_context(|| format!("open the log file `{}`", path.display()))?;
         let written = file.metadata().map_or(0, |metadata| metadata.len());
-        Ok(Self { path, file, written, max_bytes: max_megabytes.max(1) * 1024 * 1024, max_retained })
+        let looked_at = path.clone();
+        let room = Room::new(move || Space::beside(&looked_at));
+        Ok(Self { path, file, written, max_bytes: max_megabytes.max(1) * 1024 * 1024, max_retained, room })
     }
 
-    /// Writes a line. A disk that is full costs log lines and nothing else.
-    pub(super) fn write(&mut self, line: &str) {
+    /// Writes a line, if the disk has room for lines, or a little room for those that are `needed`. `word` makes the line
+    /// that says that there is no room, or again. A disk that is full costs log lines and nothing else.
+    pub(super) fn write(&mut self, line: &str, needed: bool, word: impl Fn(Notice) -> String) {
+        let (notice, has_room) = self.room.admit(line.len(), needed);
+        if let Some(notice) = notice {
+            self.append(&word(notice));
+        }
+        if has_room {
+            self.append(line);
+        }
+    }
+
+    fn append(&mut self, line: &str) {
         let length = line.len() as u64;
         if self.written + length > self.max_bytes {
             self.rotate();
@@ -77,7 +93,7 @@ mod tests {
         let mut log = Rotated::open(path.clone(), 1, 2).unwrap();
         let line = "x".repeat(1024 * 1024 - 1) + "\n";
         for _ in 0..5 {
-            log.write(&line);
+            log.write(&line, true, |_| String::new());
         }
         let mut names: Vec<_> = fs::read_dir(folder.path())
             .unwrap()

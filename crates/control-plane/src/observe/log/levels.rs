@@ -104,7 +104,7 @@ impl Levels {
     pub fn set(&self, logger: &str, level: &str) -> Result<(), LevelError> {
         check_name(logger)?;
         let level = level.parse()?;
-        if level == Verbosity::Off && SECURITY.contains(&logger) {
+        if level == Verbosity::Off && is_of_security(logger) {
             return Err(LevelError::Security(logger.to_owned()));
         }
         let mut single = self.single.write().unwrap_or_else(PoisonError::into_inner);
@@ -126,6 +126,11 @@ impl Levels {
     pub fn clear_all(&self) -> BTreeMap<String, Verbosity> {
         std::mem::take(&mut *self.single.write().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Returns whether a logger says who was let in, refused or cut off, or who changed what.
+pub(super) fn is_of_security(logger: &str) -> bool {
+    SECURITY.contains(&logger)
 }
 
 fn check_name(name: &str) -> Result<(), LevelError> {

@@ -85,3 +85,38 @@ async fn a_line_is_what_operators_know() {
     assert!(parts[0].starts_with("2021-02-24T"), "{}", parts[0]);
     assert_eq!(parts[0].split_once('.').map(|(_, rest)| rest.len() >= 4), Some(true), "milliseconds: {}", parts[0]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_zone_that_floods_the_log_hides_nothing_but_its_own_lines() {
+    let text = logged(|_| {
+        let east = tracing::info_span!("stream", zone = %"east");
+        for _ in 0..1000 {
+            let _task = east.enter();
+            tracing::info_span!("task", name = "reader").in_scope(|| tracing::warn!(kind = "Mesh", "rejected"));
+            tracing::info!(target: "kds-delta-client", zone = "east", "changed");
+        }
+        tracing::info_span!("stream", zone = %"west").in_scope(|| tracing::info!("of another"));
+        let _east = east.enter();
+        tracing::info!(parent: None, zone = "east", "of nobody's stream");
+    });
+    assert_eq!(text.lines().count(), 52, "{text}");
+    assert!(text.contains("of another") && text.contains("of nobody's stream"), "{text}");
+    assert!(!text.contains("left_out"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_line_of_a_zone_tells_how_many_were_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let log = Log { levels: Levels::new(Verbosity::Info), lines: LogLines::default() };
+    let layer = layer(log, Clock::system(), Sink::File(Mutex::new(file::Rotated::open(path.clone(), 1, 1).unwrap())));
+    let _here = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let east = tracing::info_span!("stream", zone = %"east");
+    for _ in 0..60 {
+        east.in_scope(|| tracing::warn!("rejected"));
+    }
+    tokio::time::advance(std::time::Duration::from_secs(20)).await;
+    east.in_scope(|| tracing::warn!("rejected"));
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(text.ends_with("\trejected\t{\"zone\": \"east\", \"left_out\": 10}\n"), "{text}");
+}
