@@ -11,8 +11,9 @@
 //! Nobody is refused for their address: zones behind one NAT share it, and all of them may come back at once. A
 //! connection that nobody has proved anything on takes an unproven place; when there is none left, a new one gets the
 //! place of the one that has been unproven longest, first of the address that holds most of them. What proves itself no
-//! longer counts there, and keeps its place. Each port has a share of the files that the process may open, so that the
-//! weakest one cannot use up what the others need.
+//! longer counts there, and keeps its place: a zone always; a user, of whom each has a share and all together not quite
+//! all, while a request is answered or nobody else needs it; an administrator before everybody else. Each port has a
+//! share of the files that the process may open, so that the weakest one cannot use up what the others need.
 
 mod accept;
 mod address;
@@ -31,13 +32,14 @@ use prometheus_client::registry::Registry;
 
 pub(crate) use self::{
     accept::{Accepted, accept},
+    book::{Crowd, Holder},
     http1::{Timeouts, serve as serve_http1},
     listen::bind,
     places::{Place, Port, Proof},
     stalls::Stalls,
 };
 use self::{
-    book::{Capacity, Grace, Patience},
+    book::{Capacity, Grace, Patience, Users},
     files::Shares,
     metrics::ConnectionMetrics,
 };
@@ -98,16 +100,18 @@ impl Limits {
             PortName::Kds => Capacity {
                 all: share,
                 unproven: (share * 3 / 4).min(UNPROVEN_ZONES),
+                users: None,
                 grace: Grace::OF_ZONES,
                 patience: Some(Patience::OF_ZONES),
             },
             // Who may stay how long is a matter of requests.
             PortName::Http | PortName::Https => {
-                Capacity { all: share, unproven: share * 3 / 4, grace: Grace::OF_REST, patience: None }
+                let users = Some(Users::of(share));
+                Capacity { all: share, unproven: share * 3 / 4, users, grace: Grace::OF_REST, patience: None }
             }
             // Nobody proves who they are here.
             PortName::Diagnostics => {
-                Capacity { all: share, unproven: share, grace: Grace::OF_DIAGNOSTICS, patience: None }
+                Capacity { all: share, unproven: share, users: None, grace: Grace::OF_DIAGNOSTICS, patience: None }
             }
         };
         Port::new(name.as_str(), capacity, &self.metrics)

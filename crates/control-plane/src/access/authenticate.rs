@@ -1,6 +1,6 @@
 //! From a request to a [`Caller`].
 
-use std::{net::SocketAddr, time::Duration};
+use std::{future::Future, net::SocketAddr, time::Duration};
 
 use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 use jiff::Timestamp;
@@ -12,7 +12,15 @@ use super::{
     Caller,
     localhost::{self, Sign},
 };
-use crate::keys::{Keys, KeysBehind};
+use crate::{
+    clock::Clock,
+    keys::{Keys, KeysBehind},
+};
+
+/// How often the clock is looked at while a token is good: it may have been set, or the machine slept.
+const LOOK: Duration = Duration::from_secs(10);
+/// The look at the end of a token may be early by a little.
+const SHORTEST: Duration = Duration::from_millis(10);
 
 /// Whether a request came over TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +80,29 @@ impl Authenticator {
         let ring = self.keys.to_admit()?;
         // No leeway: the peer that wrote a user token and the one that reads it share a clock.
         let user = tokens::verify_user(&raw, &ring, now, Duration::ZERO)?;
-        Ok(Caller::user(&user))
+        Ok(Caller::user(user))
+    }
+
+    /// Resolves when the token of a caller is not good any more: it is revoked, its key is gone, or it ended. Who needs
+    /// none stays who they are.
+    pub(crate) fn ended(&self, caller: &Caller, clock: &Clock) -> impl Future<Output = ()> + Send + use<> {
+        let (token, mut ring, clock) = (caller.token(), self.keys.subscribe(), clock.clone());
+        async move {
+            let Some(token) = token else { return std::future::pending().await };
+            loop {
+                let (current, now) = (ring.borrow_and_update().clone(), clock.now());
+                if token.still_good(&current, now, Duration::ZERO).is_err() {
+                    return;
+                }
+                let left =
+                    token.expires_at().map(|end| Duration::try_from(end.duration_since(now)).unwrap_or_default());
+                tokio::select! {
+                    // The ring's owner ends first when the program stops.
+                    changed = ring.changed() => if changed.is_err() { return std::future::pending().await },
+                    () = tokio::time::sleep(left.map_or(LOOK, |left| left.clamp(SHORTEST, LOOK))) => {}
+                }
+            }
+        }
     }
 }
 

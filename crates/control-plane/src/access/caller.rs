@@ -1,6 +1,6 @@
 //! The identity of a caller.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use tokens::VerifiedUser;
 
@@ -12,34 +12,49 @@ pub(crate) const AUTHENTICATED: &str = "mesh-system:authenticated";
 pub(crate) const UNAUTHENTICATED: &str = "mesh-system:unauthenticated";
 
 /// Who sent a request. One who is somebody is made only by authentication.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Caller {
     name: String,
     groups: Vec<String>,
+    /// What they proved it with, if not with the connection alone.
+    token: Option<Arc<VerifiedUser>>,
 }
+
+/// Who somebody is does not depend on the token that says so.
+impl PartialEq for Caller {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, &self.groups) == (&other.name, &other.groups)
+    }
+}
+
+impl Eq for Caller {}
 
 impl Caller {
     /// Returns somebody who is nobody.
     pub(crate) fn anonymous() -> Self {
-        Self { name: "mesh-system:anonymous".to_owned(), groups: vec![UNAUTHENTICATED.to_owned()] }
+        Self { name: "mesh-system:anonymous".to_owned(), groups: vec![UNAUTHENTICATED.to_owned()], token: None }
     }
 
     /// Somebody who proved this name, for tests.
     #[cfg(test)]
     pub(crate) fn proved(name: &str) -> Self {
-        Self { name: name.to_owned(), groups: vec![AUTHENTICATED.to_owned()] }
+        Self { name: name.to_owned(), groups: vec![AUTHENTICATED.to_owned()], token: None }
     }
 
     pub(super) fn admin() -> Self {
-        Self { name: ADMIN.to_owned(), groups: vec![ADMIN.to_owned(), AUTHENTICATED.to_owned()] }
+        Self { name: ADMIN.to_owned(), groups: vec![ADMIN.to_owned(), AUTHENTICATED.to_owned()], token: None }
     }
 
-    pub(super) fn user(user: &VerifiedUser) -> Self {
+    pub(super) fn user(user: VerifiedUser) -> Self {
         let mut groups: Vec<String> = user.groups().to_vec();
         // What only the control plane may say of a caller is not taken from a token.
         groups.retain(|group| group != AUTHENTICATED && group != UNAUTHENTICATED);
         groups.push(AUTHENTICATED.to_owned());
-        Self { name: user.name().to_owned(), groups }
+        Self { name: user.name().to_owned(), groups, token: Some(Arc::new(user)) }
+    }
+
+    pub(super) fn token(&self) -> Option<Arc<VerifiedUser>> {
+        self.token.clone()
     }
 
     /// Their name.

@@ -161,10 +161,14 @@ impl Access {
         check(allowed, || Denied::Resource { caller: caller.to_string(), kind })
     }
 
+    /// Returns whether the caller may read and write secrets, and so take the rights of others away.
+    pub(crate) fn is_administrator(&self, caller: &Caller) -> bool {
+        caller.is_authenticated() && self.admin_resources.has(caller)
+    }
+
     /// Returns whether the caller may change what is logged: who may read secrets, and nobody else.
     pub fn log_levels(&self, caller: &Caller) -> Result<(), Denied> {
-        let allowed = caller.is_authenticated() && self.admin_resources.has(caller);
-        check(allowed, || Denied::LogLevels { caller: caller.to_string() })
+        check(self.is_administrator(caller), || Denied::LogLevels { caller: caller.to_string() })
     }
 
     /// Returns whether the caller may issue zone tokens.

@@ -9,6 +9,11 @@ use tokio::time::Instant;
 
 use super::address::Group;
 
+mod proven;
+
+use self::proven::Proven;
+pub(crate) use self::proven::{Crowd, Holder, Users};
+
 /// How long an unproven connection keeps its place when others want it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Grace {
@@ -35,6 +40,8 @@ pub(super) struct Capacity {
     pub(super) all: usize,
     /// Those on which nobody has proved who they are.
     pub(super) unproven: usize,
+    /// Those of users; without, none prove themselves here.
+    pub(super) users: Option<Users>,
     /// How long one of them may not be closed for a new one.
     pub(super) grace: Grace,
     /// How long a connection may be unproven; without, the port has other rules.
@@ -72,12 +79,12 @@ pub(super) enum Entry<T> {
     Wait(Option<Instant>),
 }
 
-/// The places of a port. `T` belongs to each unproven connection.
+/// The places of a port. `T` belongs to each connection.
 #[derive(Debug)]
 pub(super) struct Book<T> {
     capacity: Capacity,
     next: u64,
-    proven: usize,
+    proven: Proven<T>,
     unproven: HashMap<Id, Unproven<T>>,
     /// From when on each may be closed for a new one; the one that has waited longest comes first.
     oldest: BTreeSet<(Instant, Id)>,
@@ -98,7 +105,7 @@ impl<T: Clone> Book<T> {
         Self {
             capacity,
             next: 0,
-            proven: 0,
+            proven: Proven::new(),
             unproven: HashMap::new(),
             oldest: BTreeSet::new(),
             groups: HashMap::new(),
@@ -111,7 +118,11 @@ impl<T: Clone> Book<T> {
     }
 
     pub(super) fn proven(&self) -> usize {
-        self.proven
+        self.proven.len()
+    }
+
+    pub(super) fn is_proven(&self, id: Id) -> bool {
+        self.proven.holder(id).is_some()
     }
 
     /// The group with the most unproven connections.
@@ -122,11 +133,14 @@ impl<T: Clone> Book<T> {
     /// Takes a new connection in, unproven, if there is a place or one that may be taken away.
     pub(super) fn enter(&mut self, group: Group, now: Instant, belongs: T) -> Entry<T> {
         let mut in_place_of = None;
-        if self.unproven.len() >= self.capacity.unproven || self.unproven.len() + self.proven >= self.capacity.all {
-            match self.to_go(group, now) {
-                Ok(id) => in_place_of = self.remove(id).map(|gone| gone.belongs),
-                Err(until) => return Entry::Wait(until),
-            }
+        if self.unproven.len() >= self.capacity.unproven || self.taken() >= self.capacity.all {
+            in_place_of = match self.to_go(group, now) {
+                Ok(id) => self.remove(id).map(|gone| gone.belongs),
+                Err(until) => match self.proven_to_go() {
+                    Some(id) => self.proven.remove(id),
+                    None => return Entry::Wait(until),
+                },
+            };
         }
         self.next += 1;
         let id = Id(self.next);
@@ -153,31 +167,73 @@ impl<T: Clone> Book<T> {
         }
     }
 
-    /// The connection did something that counts: it waits anew.
+    fn taken(&self) -> usize {
+        self.unproven.len() + self.proven.len()
+    }
+
+    /// Which idle proven one has to go for a new one, when no unproven one may: one of a user while a quarter of the
+    /// places, where administrators prove themselves, is not there for it; one of an administrator if there is nothing
+    /// else.
+    fn proven_to_go(&self) -> Option<Id> {
+        let unproven = self.unproven.len();
+        if unproven >= self.capacity.unproven || unproven >= (self.capacity.all / 4).max(1) {
+            return None;
+        }
+        let administrator = || self.proven.oldest_idle_administrator().filter(|_| unproven == 0);
+        self.proven.oldest_idle_user().or_else(administrator)
+    }
+
+    /// The connection did something that counts: it waits anew, or has a request.
     pub(super) fn touch(&mut self, id: Id, now: Instant) {
+        self.proven.works(id);
         if let Some(mut entry) = self.remove(id) {
             entry.until = now + self.capacity.grace.heard;
             self.insert(id, entry);
         }
     }
 
-    /// Somebody proved who they are on it: it stays, also if it was about to lose its place.
-    pub(super) fn prove(&mut self, id: Id) {
+    /// Its request is answered. Returns whether it may have to make room from now on, which it did not before.
+    pub(super) fn rest(&mut self, id: Id, now: Instant) -> bool {
+        self.touch(id, now);
+        self.proven.rests(id, now)
+    }
+
+    /// Somebody proved who they are on it: it stays, also if it was about to lose its place. Returns what belongs to the
+    /// one that has to go for it; one for which there is no room is unproven.
+    pub(super) fn prove(
+        &mut self,
+        id: Id,
+        group: Group,
+        holder: Holder,
+        now: Instant,
+        belongs: T,
+    ) -> Result<Option<T>, Crowd> {
+        if self.proven.holder(id) == Some(&holder) {
+            self.proven.works(id);
+            return Ok(None);
+        }
+        // What somebody else proved on it does not count any more.
+        self.unprove(id, group, now, belongs.clone());
+        let in_place_of = match (&holder, self.capacity.users) {
+            (Holder::User(name), Some(most)) => self.proven.room_for(name, most)?.and_then(|id| self.proven.remove(id)),
+            _ => None,
+        };
         self.remove(id);
-        self.proven += 1;
+        self.proven.insert(id, holder, belongs);
+        Ok(in_place_of)
     }
 
     /// What was proved on it is gone.
     pub(super) fn unprove(&mut self, id: Id, group: Group, now: Instant, belongs: T) {
-        self.proven = self.proven.saturating_sub(1);
-        self.insert(id, Unproven { group, until: now + self.capacity.grace.heard, belongs });
+        if self.proven.remove(id).is_some() {
+            self.insert(id, Unproven { group, until: now + self.capacity.grace.heard, belongs });
+        }
     }
 
     /// It is closed. One that lost its place is not there any more.
-    pub(super) fn leave(&mut self, id: Id, proven: bool) {
-        if self.remove(id).is_none() && proven {
-            self.proven = self.proven.saturating_sub(1);
-        }
+    pub(super) fn leave(&mut self, id: Id) {
+        self.remove(id);
+        self.proven.remove(id);
     }
 
     /// When the next one has been unproven for too long.
@@ -229,3 +285,5 @@ impl<T: Clone> Book<T> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod users;

@@ -140,6 +140,7 @@ pub(crate) async fn serve<S, F, B>(
             debug!(peer = %peer, "the client took too long, connection closed");
             return;
         }
+        () = place.follow_proof() => return,
         told = place.told() => {
             debug!(peer = %peer, why = told.as_str(), "connection closed");
             return;
@@ -232,7 +233,7 @@ struct Answered {
 impl Drop for Answered {
     fn drop(&mut self) {
         self.phases.enter(What::Idle);
-        self.place.touch();
+        self.place.rest();
     }
 }
 

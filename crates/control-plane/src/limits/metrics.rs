@@ -38,6 +38,8 @@ pub(super) struct PortMetrics {
     pub(super) accepted: Counter,
     /// Those that lost it to another one.
     pub(super) displaced: Counter,
+    /// Those of users that lost it to another one of a user.
+    pub(super) crowded: Counter,
     /// Those that proved nothing in time.
     pub(super) overdue: Counter,
     /// Those that had to wait for a place.
@@ -68,6 +70,7 @@ impl ConnectionMetrics {
         PortMetrics {
             accepted: self.accepted.get_or_create_owned(&OfPort { port }),
             displaced: dropped("displaced"),
+            crowded: dropped("crowded"),
             overdue: dropped("overdue"),
             waited: self.waited.get_or_create_owned(&OfPort { port }),
             unproven: open("unproven"),

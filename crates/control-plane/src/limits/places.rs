@@ -1,7 +1,9 @@
 //! The places of a port as its connections hold them.
 
 use std::{
+    future::Future,
     net::IpAddr,
+    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU8, Ordering},
@@ -12,7 +14,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     address::Group,
-    book::{Book, Capacity, Entry, Id},
+    book::{Book, Capacity, Crowd, Entry, Holder, Id},
     metrics::{ConnectionMetrics, PortMetrics},
 };
 
@@ -23,14 +25,17 @@ pub(crate) enum Told {
     Displaced,
     /// Nobody proved who they are in time.
     Overdue,
+    /// Users have too many, and it is the one without a request for longest.
+    Crowded,
 }
 
 impl Told {
     /// What the log says.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Self::Displaced => "connections are short and nobody proved who they are on this one",
+            Self::Displaced => "connections are short, and nobody proved who they are on this one or it was idle",
             Self::Overdue => "nobody proved who they are in time",
+            Self::Crowded => "one user, or all of them, have too many connections, and this one was idle",
         }
     }
 }
@@ -46,15 +51,22 @@ pub(crate) struct Port {
 }
 
 /// What a connection is told.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Message {
     what: AtomicU8,
     told: Notify,
+    /// Resolves when the newest proof does not count any more.
+    ended: Mutex<Option<Ended>>,
+    /// There is a newer proof.
+    renewed: Notify,
 }
+
+/// Resolves when what was proved does not count any more.
+type Ended = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Message {
     fn tell(&self, what: Told) {
-        self.what.store(if what == Told::Displaced { 1 } else { 2 }, Ordering::Relaxed);
+        self.what.store(what as u8, Ordering::Relaxed);
         self.told.notify_one();
     }
 }
@@ -101,7 +113,7 @@ impl Port {
                     self.metrics.displaced.inc();
                     other.tell(Told::Displaced);
                 }
-                let held = Held { port: Arc::clone(self), id, group, message, proven: AtomicBool::new(false) };
+                let held = Held { port: Arc::clone(self), id, group, message };
                 Asked::Got { place: Place(Arc::new(held)), displaced }
             }
             Entry::Wait(until) => Asked::Wait(until),
@@ -170,31 +182,40 @@ struct Held {
     id: Id,
     group: Group,
     message: Arc<Message>,
-    proven: AtomicBool,
 }
 
 impl Place {
-    /// Somebody proved who they are on the connection: it keeps its place.
+    /// A zone proved who it is on the connection: it keeps its place.
     pub(crate) fn prove(&self) {
+        // Zones are not counted one by one here.
+        let _always = self.prove_as(Holder::Zone);
+    }
+
+    /// Somebody proved who they are on the connection: it keeps its place if there is room for theirs.
+    fn prove_as(&self, holder: Holder) -> Result<(), Crowd> {
         let held = &self.0;
         let mut book = held.port.lock();
-        if !held.proven.swap(true, Ordering::Relaxed) {
-            book.prove(held.id);
-            held.port.gauge(&book);
-            drop(book);
-            // There is one more place for one that has to prove itself.
-            held.port.freed.notify_one();
+        let proved = book.prove(held.id, held.group, holder, Instant::now(), Arc::clone(&held.message));
+        held.port.gauge(&book);
+        drop(book);
+        if let Some(other) = proved? {
+            held.port.metrics.crowded.inc();
+            other.tell(Told::Crowded);
         }
+        // There is one more place for one that has to prove itself.
+        held.port.freed.notify_one();
+        Ok(())
     }
 
     /// What was proved on it does not count any more.
     pub(crate) fn unprove(&self) {
         let held = &self.0;
         let mut book = held.port.lock();
-        if held.proven.swap(false, Ordering::Relaxed) {
-            book.unprove(held.id, held.group, Instant::now(), Arc::clone(&held.message));
-            held.port.gauge(&book);
-        }
+        book.unprove(held.id, held.group, Instant::now(), Arc::clone(&held.message));
+        held.port.gauge(&book);
+        drop(book);
+        // It may have to go for one that waits.
+        held.port.freed.notify_one();
     }
 
     /// It made progress: others have waited longer now.
@@ -202,13 +223,46 @@ impl Place {
         self.0.port.lock().touch(self.0.id, Instant::now());
     }
 
+    /// Its request is answered.
+    pub(super) fn rest(&self) {
+        if self.0.port.lock().rest(self.0.id, Instant::now()) {
+            self.0.port.freed.notify_one();
+        }
+    }
+
+    /// Takes what a user proved away when it ends; never resolves. One task of the connection runs it.
+    pub(super) async fn follow_proof(&self) {
+        let message = &self.0.message;
+        let mut ended: Option<Ended> = None;
+        loop {
+            let over = async {
+                match &mut ended {
+                    Some(ended) => ended.await,
+                    None => std::future::pending().await,
+                }
+            };
+            let renewed = tokio::select! {
+                biased;
+                () = message.renewed.notified() => true,
+                () = over => false,
+            };
+            ended = if renewed { message.ended.lock().unwrap_or_else(PoisonError::into_inner).take() } else { None };
+            if !renewed {
+                self.unprove();
+            }
+        }
+    }
+
     /// Resolves when the connection has to go. One that proved itself meanwhile may stay. Cancel safe.
     pub(crate) async fn told(&self) -> Told {
         loop {
             self.0.message.told.notified().await;
-            if !self.0.proven.load(Ordering::Relaxed) {
-                let displaced = self.0.message.what.load(Ordering::Relaxed) == 1;
-                return if displaced { Told::Displaced } else { Told::Overdue };
+            if !self.0.port.lock().is_proven(self.0.id) {
+                return match self.0.message.what.load(Ordering::Relaxed) {
+                    what if what == Told::Displaced as u8 => Told::Displaced,
+                    what if what == Told::Crowded as u8 => Told::Crowded,
+                    _ => Told::Overdue,
+                };
             }
         }
     }
@@ -229,10 +283,16 @@ impl Proof {
         Self(Arc::new(Shown { place, shown: AtomicBool::new(false) }))
     }
 
-    /// The caller proved who they are: from now on the connection keeps its place.
-    pub(crate) fn shown(&self) {
-        self.0.shown.store(true, Ordering::Relaxed);
-        self.0.place.prove();
+    /// The caller proved who they are: from now on the connection keeps its place, until `ended` resolves. The error is
+    /// that there is no room for it beside those that users have.
+    pub(crate) fn shown(&self, holder: Holder, ended: impl Future<Output = ()> + Send + 'static) -> Result<(), Crowd> {
+        let Shown { place, shown } = &*self.0;
+        place.prove_as(holder)?;
+        shown.store(true, Ordering::Relaxed);
+        let message = &place.0.message;
+        *message.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::pin(ended));
+        message.renewed.notify_one();
+        Ok(())
     }
 
     /// The request was answered: what an earlier one proved does not count for a caller who proved nothing.
@@ -246,7 +306,7 @@ impl Proof {
 impl Drop for Held {
     fn drop(&mut self) {
         let mut book = self.port.lock();
-        book.leave(self.id, self.proven.load(Ordering::Relaxed));
+        book.leave(self.id);
         self.port.gauge(&book);
         drop(book);
         self.port.freed.notify_one();
@@ -254,58 +314,4 @@ impl Drop for Held {
 }
 
 #[cfg(test)]
-mod tests {
-    use futures::FutureExt as _;
-
-    use super::*;
-    use crate::limits::book::Grace;
-
-    const FROM: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-
-    fn port(unproven: usize) -> Arc<Port> {
-        let capacity = Capacity { all: unproven + 1, unproven, grace: Grace::OF_REST, patience: None };
-        Port::new("test", capacity, &ConnectionMetrics::default())
-    }
-
-    fn counts(port: &Port) -> (usize, usize) {
-        let book = port.lock();
-        (book.unproven(), book.proven())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_oldest_is_told_and_one_that_proved_itself_is_not() {
-        let port = port(2);
-        let (first, second) = (port.place_for_tests(), port.place_for_tests());
-        first.prove();
-        let third = port.place_for_tests();
-        tokio::time::advance(Grace::OF_REST.silent).await;
-        let Asked::Got { displaced: true, place: _fourth } = port.ask(FROM, Instant::now()) else { panic!("no place") };
-        assert_eq!(first.told().now_or_never(), None);
-        assert_eq!(second.told().now_or_never(), Some(Told::Displaced));
-        assert_eq!(third.told().now_or_never(), None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_request_that_proves_nothing_takes_the_proof_of_an_earlier_one_away() {
-        let port = port(2);
-        let place = port.place_for_tests();
-        let proof = Proof::new(place.clone());
-        proof.shown();
-        proof.answered();
-        assert_eq!(counts(&port), (0, 1));
-        Proof::new(place.clone()).answered();
-        assert_eq!(counts(&port), (1, 0));
-        drop((place, proof));
-        assert_eq!(counts(&port), (0, 0));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_waits_hears_of_a_place() {
-        let port = port(1);
-        let place = port.place_for_tests();
-        assert!(matches!(port.ask(FROM, Instant::now()), Asked::Wait(Some(_))));
-        drop(place);
-        port.freed().await;
-        assert!(matches!(port.ask(FROM, Instant::now()), Asked::Got { displaced: false, .. }));
-    }
-}
+mod tests;

@@ -26,7 +26,7 @@ use crate::{
     clock::Clock,
     issuing::Issuer,
     keys::Keys,
-    limits::Proof,
+    limits::{Holder, Proof},
     observe::{readiness::Readiness, shown},
     resources::Resources,
 };
@@ -153,8 +153,8 @@ impl Api {
         let path = self.below_base_path(full_path)?;
         let cors = Cors::of(&self.0.parts.settings.cors_allowed_domains, headers);
         let caller = self.caller(peer, host, head, path).map_err(|error| Box::new(error.into_response()))?;
-        if let (Some(proof), true) = (head.extensions.get::<Proof>(), caller.is_authenticated()) {
-            proof.shown();
+        if let Some(proof) = head.extensions.get::<Proof>() {
+            self.prove(proof, &caller)?;
         }
         if cors.is_preflight(method, headers) {
             return Ok(Response::new(Body::empty()));
@@ -268,6 +268,21 @@ impl Api {
                 ApiError::Unauthenticated
             }
             Unproved::KeysBehind(behind) => ApiError::KeysBehind(behind),
+        })
+    }
+
+    /// Tells the connection who is calling; one for whom it has no place is told, and it is closed.
+    fn prove(&self, proof: &Proof, caller: &Caller) -> Result<(), Box<Response>> {
+        if !caller.is_authenticated() {
+            return Ok(());
+        }
+        let administrator = self.0.access.is_administrator(caller);
+        let holder = if administrator { Holder::Administrator } else { Holder::User(caller.name().into()) };
+        let ended = self.0.authenticator.ended(caller, &self.0.parts.clock);
+        proof.shown(holder, ended).map_err(|crowd| {
+            let mut response = ApiError::Crowded(crowd).into_response();
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            Box::new(response)
         })
     }
 

@@ -16,6 +16,7 @@ use crate::{
     access::Denied,
     issuing::NotIssued,
     keys::KeysBehind,
+    limits::Crowd,
     resources::{Operation, ReadOnly, WriteError},
 };
 
@@ -58,6 +59,8 @@ pub(crate) enum ApiError {
     BodyLate,
     /// The body is larger than is taken.
     BodyTooLarge { limit: usize },
+    /// There is no place for the connection beside those that users have.
+    Crowded(Crowd),
     /// Others use what this request needs.
     Busy,
     /// The route is known, what it needs is not part of this program.
@@ -234,6 +237,15 @@ impl ApiError {
             Self::BodyTooLarge { limit } => {
                 let detail = format!("the body of the request is larger than {} KiB", limit / 1024);
                 Problem::new(S::PAYLOAD_TOO_LARGE, CHECK, detail)
+            }
+            Self::Crowded(Crowd::Own) => {
+                let detail =
+                    "this user has too many connections at once, with a request on each; try again in a moment";
+                Problem::new(S::TOO_MANY_REQUESTS, "Too many connections", detail)
+            }
+            Self::Crowded(Crowd::Others) => {
+                let detail = "users have too many connections at once, with a request on each; try again in a moment";
+                Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", detail)
             }
             Self::Busy => {
                 let detail = "too many large requests at once; nothing was done, try again in a moment";

@@ -8,10 +8,14 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
-use testkit::client;
+use testkit::{
+    client,
+    program::{LIMIT, eventually},
+};
 
-use crate::world::World;
+use crate::world::{World, decode};
 
 /// Files that the program may have open.
 const FILES: u32 = 384;
@@ -107,6 +111,58 @@ fn a_zone_that_is_there_stays_there() {
     assert_eq!(client::ask(world.http(), "PUT", "/meshes/meanwhile", Some(&mesh)).0, 201);
     crate::world::wait_for(west.address("http"), "/meshes/meanwhile");
     assert!(!west.logged_after(mark, &["not connected"]), "{}", west.text());
+    drop(flood);
+}
+
+/// A connection on which this user asks who they are; the status of the answer, if there is one.
+fn asking(address: SocketAddr, token: &str) -> (TcpStream, Option<String>) {
+    let mut stream = TcpStream::connect(loopback(address)).expect("connect");
+    stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+    let head = format!("GET /who-am-i HTTP/1.1\r\nHost: remote.example\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let mut start = [0; 12];
+    // One that had to go already has no answer.
+    let answered = stream.write_all(head.as_bytes()).and_then(|()| stream.read_exact(&mut start)).is_ok();
+    (stream, answered.then(|| String::from_utf8_lossy(&start[9..]).into_owned()))
+}
+
+/// How many connections with a proof the REST port has.
+fn proven(world: &World) -> u64 {
+    let (status, text) = client::ask(loopback(world.global.address("diagnostics")), "GET", "/metrics", None);
+    let name = "connections_open{zone=\"Global\",port=\"http\",standing=\"proven\"}";
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let line = line.unwrap_or_else(|| panic!("{status}, no {name} in {text}"));
+    line.trim().parse().expect("a number")
+}
+
+#[test]
+fn a_user_without_rights_does_not_lock_the_administrator_out_and_can_be_revoked() {
+    let world = world();
+    let token = |name: &str, group: &str| {
+        let asked = json!({"name": name, "groups": [group], "validFor": "1h"});
+        let (status, token) = client::ask(world.http(), "POST", "/tokens/user", Some(&asked));
+        assert_eq!(status, 200, "{token}");
+        token
+    };
+    let (joe, admin) = (token("joe", "nobody-group"), token("ann", "mesh-system:admin"));
+    let flood: Vec<_> = (0..FILES).map(|_| asking(world.http(), &joe)).collect();
+    assert!(flood.iter().all(|(_, status)| status.as_deref() == Some("200")), "an idle one makes room for each");
+    // A user has an eighth of the places, and a port an eighth of the files.
+    let held = proven(&world);
+    assert!((1..=u64::from(FILES / 64)).contains(&held), "{held} connections of one user");
+    assert_eq!(asking(world.http(), &admin).1.as_deref(), Some("200"));
+    // Many users of one kind take what is for users, and no more.
+    let crowd: Vec<String> = (0..20).map(|nth| token(&format!("joe-{nth}"), "nobody-group")).collect();
+    let crowd: Vec<_> = crowd.iter().flat_map(|token| [(); 5].map(|()| asking(world.http(), token))).collect();
+    assert_eq!(asking(world.http(), &admin).1.as_deref(), Some("200"));
+    drop(crowd);
+    // The newest connection of joe is there until now, and its proof goes with the token.
+    let (_open, status) = asking(world.http(), &joe);
+    assert_eq!(status.as_deref(), Some("200"));
+    let claims: serde_json::Value = serde_json::from_str(&decode(&joe).1).unwrap();
+    let list = STANDARD.encode(claims["jti"].as_str().unwrap());
+    world.apply(&format!("type: GlobalSecret\nname: user-token-revocations\ndata: {list}\n"));
+    eventually("no proof is left", || proven(&world), |proven| *proven == 0);
+    assert_eq!(asking(world.http(), &joe).1.as_deref(), Some("401"));
     drop(flood);
 }
 

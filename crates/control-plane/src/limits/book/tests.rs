@@ -13,7 +13,7 @@ fn group(last: u8) -> Group {
 }
 
 fn book(all: usize, unproven: usize) -> Book<Id> {
-    Book::new(Capacity { all, unproven, grace: GRACE, patience: Some(Patience::OF_ZONES) })
+    Book::new(Capacity { all, unproven, users: None, grace: GRACE, patience: Some(Patience::OF_ZONES) })
 }
 
 /// Enters; the payload is the name that the connection gets.
@@ -27,6 +27,11 @@ fn entered(book: &mut Book<Id>, from: u8, now: Instant) -> (Id, Option<Id>) {
         Entry::In { id, in_place_of } => (id, in_place_of),
         Entry::Wait(until) => panic!("it has to wait until {until:?}"),
     }
+}
+
+/// Somebody proves who they are, and has a request from then on; the error or the one that goes is as the book says.
+fn prove(book: &mut Book<Id>, id: Id, holder: Holder, now: Instant) -> Result<Option<Id>, Crowd> {
+    book.prove(id, group(A), holder, now, id)
 }
 
 #[test]
@@ -87,7 +92,7 @@ fn what_proved_itself_keeps_its_place() {
     let now = Instant::now();
     for _ in 0..4 {
         let id = entered(&mut book, A, now).0;
-        book.prove(id);
+        prove(&mut book, id, Holder::Zone, now).unwrap();
     }
     assert_eq!(enter(&mut book, B, now + GRACE.heard), Entry::Wait(None), "all places are proven");
 }
@@ -98,9 +103,9 @@ fn one_that_proves_itself_while_it_has_to_go_is_counted() {
     let now = Instant::now();
     let first = entered(&mut book, A, now).0;
     assert_eq!(entered(&mut book, A, now + GRACE.silent).1, Some(first));
-    book.prove(first);
+    prove(&mut book, first, Holder::Zone, now).unwrap();
     assert_eq!((book.unproven(), book.proven()), (1, 1));
-    book.leave(first, true);
+    book.leave(first);
     assert_eq!((book.unproven(), book.proven()), (1, 0));
 }
 
@@ -109,12 +114,12 @@ fn a_connection_that_lost_its_proof_waits_anew() {
     let mut book = book(4, 2);
     let now = Instant::now();
     let id = entered(&mut book, A, now).0;
-    book.prove(id);
+    prove(&mut book, id, Holder::Zone, now).unwrap();
     assert_eq!((book.unproven(), book.proven()), (0, 1));
     book.unprove(id, group(A), now, id);
     assert_eq!((book.unproven(), book.proven()), (1, 0));
     assert_eq!(book.oldest.first(), Some(&(now + GRACE.heard, id)));
-    book.leave(id, false);
+    book.leave(id);
     assert_eq!((book.unproven(), book.proven()), (0, 0));
 }
 
@@ -131,7 +136,7 @@ fn patience_is_short_when_places_are() {
     assert_eq!(book.due(), Some(due));
     assert_eq!(book.overdue(due - Duration::from_millis(1)), None);
     assert_eq!(book.overdue(due), Some(first));
-    book.leave(first, false);
+    book.leave(first);
     assert_eq!(book.overdue(due), None, "one left: there are places again");
 }
 
@@ -180,7 +185,7 @@ proptest! {
                                 let index = open.iter().position(|(id, _, _)| *id == gone).unwrap();
                                 prop_assert!(!open.remove(index).2, "a proven connection stays");
                                 // Its task hears of it later, and leaves.
-                                book.leave(gone, false);
+                                book.leave(gone);
                             }
                             open.push((id, from, false));
                         }
@@ -191,7 +196,7 @@ proptest! {
                     let index = nth % open.len();
                     if !open[index].2 {
                         open[index].2 = true;
-                        book.prove(open[index].0);
+                        prove(&mut book, open[index].0, Holder::Zone, now).unwrap();
                     }
                 }
                 Step::Unprove(nth) if !open.is_empty() => {
@@ -204,8 +209,8 @@ proptest! {
                 }
                 Step::Touch(nth) if !open.is_empty() => book.touch(open[nth % open.len()].0, now),
                 Step::Leave(nth) if !open.is_empty() => {
-                    let (id, _, proven) = open.remove(nth % open.len());
-                    book.leave(id, proven);
+                    let (id, _, _) = open.remove(nth % open.len());
+                    book.leave(id);
                 }
                 Step::Pass(seconds) => now += Duration::from_secs(seconds),
                 Step::Overdue => {
@@ -220,8 +225,8 @@ proptest! {
             prop_assert_eq!(book.weights.iter().map(|(count, _)| count).sum::<usize>(), unproven_now);
             prop_assert_eq!(book.oldest.len(), unproven_now);
         }
-        for (id, _, proven) in open {
-            book.leave(id, proven);
+        for (id, _, _) in open {
+            book.leave(id);
         }
         prop_assert!(book.unproven.is_empty() && book.oldest.is_empty() && book.groups.is_empty() && book.weights.is_empty());
         prop_assert_eq!(book.proven(), 0);
