@@ -4,10 +4,7 @@ use control_plane::resources::Side;
 use model::MASK;
 use serde_json::{Value, json};
 
-use crate::rest_replay::{
-    compare::Answer,
-    world::{Ask, World},
-};
+use crate::stage::rest_world::{Answer, Ask, World};
 
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n";
 

@@ -11,10 +11,7 @@ use control_plane::resources::Side;
 use model::{Key, Kind};
 use store::{Applied, Batch, Kinds, Page, Query, ResourceStore, StoreError, Stored, Watch, memory::MemoryStore};
 
-use crate::rest_replay::{
-    compare::Answer,
-    world::{Ask, World},
-};
+use crate::stage::rest_world::{Answer, Ask, World};
 
 async fn local(world: &World, method: &str, path: &str, body: &str) -> Answer {
     let headers = vec![("content-type".to_owned(), "application/json".to_owned())];

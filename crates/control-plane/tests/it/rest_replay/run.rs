@@ -10,11 +10,8 @@ use control_plane::resources::Side;
 use model::{Key, Kind};
 use serde_json::{Map, Value};
 
-use super::{
-    compare::{Answer, difference},
-    listed::Listed,
-    world::{Ask, World},
-};
+use super::{compare::difference, listed::Listed};
+use crate::stage::rest_world::{Answer, Ask, World};
 
 /// The lines of a recording.
 pub(crate) struct Lines {

@@ -22,8 +22,6 @@ use store::{Precondition, Query, ResourceStore, memory::MemoryStore};
 use tokens::{KeyRing, SecretEntry};
 use tokio::sync::watch;
 
-use super::compare::Answer;
-
 /// One control plane.
 pub(crate) struct World {
     pub(crate) store: Arc<dyn ResourceStore>,
@@ -42,6 +40,17 @@ pub(crate) struct Ask<'a> {
     pub(crate) path: &'a str,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Option<String>,
+}
+
+/// An answer of ours.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    /// The status.
+    pub(crate) status: u16,
+    /// The headers the recorder kept.
+    pub(crate) headers: Map<String, Value>,
+    /// The body.
+    pub(crate) body: String,
 }
 
 impl World {
