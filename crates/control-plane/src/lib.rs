@@ -15,6 +15,6 @@ mod limits;
 pub mod observe;
 pub mod resources;
 pub mod rest;
-mod tasks;
+pub mod tasks;
 pub mod tls;
 pub mod zones;

@@ -3,7 +3,7 @@
 use serde_json::json;
 use testkit::client;
 
-use crate::world::{World, wait_for, wait_gone};
+use crate::stage::world::{World, wait_for, wait_gone};
 
 #[test]
 fn a_zone_connects_and_both_directions_sync() {

@@ -1,6 +1,6 @@
 //! Flow (b): a token is issued.
 
-use crate::world::{World, decode};
+use crate::stage::world::{World, decode};
 
 #[test]
 fn a_control_plane_token_is_exactly_the_documented_one() {

@@ -25,7 +25,7 @@ use self::{
     load::{Progress, Writer},
     trial::Trial,
 };
-use crate::world::World;
+use crate::stage::world::World;
 
 /// The seed of a normal run.
 const SEED: u64 = 20_261_126;

@@ -4,81 +4,13 @@ use futures::future::join_all;
 use prost::Message as _;
 use testkit::{
     client,
-    kds::{Call, Ended, Peer},
+    kds::Ended,
+    rpcs::{DOWN, PING, UP},
+    runtime::run,
 };
-use tokio::net::TcpStream;
-use wire::{
-    envoy::{
-        config::core::v3::Node,
-        service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource},
-    },
-    kuma::mesh::v1alpha1::{KumaResource, kuma_resource::Meta},
-};
+use wire::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource};
 
-use crate::world::World;
-
-pub(crate) const DOWN: &str = "/kuma.mesh.v1alpha1.KDSSyncService/GlobalToZoneSync";
-pub(crate) const UP: &str = "/kuma.mesh.v1alpha1.KDSSyncService/ZoneToGlobalSync";
-const PING: &str = "/kuma.mesh.v1alpha1.GlobalKDSService/HealthCheck";
-
-const PLAIN: &[(&str, &str)] = &[("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "false")];
-
-pub(crate) fn plain_world() -> World {
-    World::new(PLAIN)
-}
-
-/// The same as a program: its memory can be looked at.
-pub(crate) fn plain_program() -> World {
-    World::of_programs(PLAIN)
-}
-
-pub(crate) async fn peer(world: &World) -> Peer {
-    let stream = TcpStream::connect(world.global.address("kds")).await.unwrap();
-    // As every real peer has it: the end of a window does not wait for an acknowledgement that is held back for 40 ms.
-    stream.set_nodelay(true).unwrap();
-    Peer::over(stream).await
-}
-
-pub(crate) fn open(peer: &Peer, path: &str, zone: &str, token: &str) -> Call {
-    peer.open(path, &[("client-id", zone), ("authorization", token), ("features", "hash-suffix,zone-ping-health")])
-}
-
-pub(crate) fn node(zone: &str) -> Option<Node> {
-    Some(Node { id: zone.to_owned(), metadata: None })
-}
-
-pub(crate) fn first(zone: &str, kind: &str) -> Vec<u8> {
-    let subscribe = vec!["*".to_owned()];
-    DeltaDiscoveryRequest {
-        node: node(zone),
-        type_url: kind.to_owned(),
-        resource_names_subscribe: subscribe,
-        ..Default::default()
-    }
-    .encode_to_vec()
-}
-
-pub(crate) fn resource(name: &str, spec: Option<prost_types::Any>) -> Resource {
-    let kuma = KumaResource {
-        meta: Some(Meta { name: name.to_owned(), mesh: "default".to_owned(), ..Default::default() }),
-        spec,
-        status: None,
-    };
-    let any = prost_types::Any {
-        type_url: "type.googleapis.com/kuma.mesh.v1alpha1.KumaResource".to_owned(),
-        value: kuma.encode_to_vec(),
-    };
-    Resource { name: format!("{name}.default"), version: "1".to_owned(), resource: Some(any) }
-}
-
-pub(crate) fn response(kind: &str, resources: Vec<Resource>) -> Vec<u8> {
-    DeltaDiscoveryResponse { type_url: kind.to_owned(), nonce: "1".to_owned(), resources, ..Default::default() }
-        .encode_to_vec()
-}
-
-pub(crate) fn run(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
-}
+use crate::stage::plain_port::{first, node, open, peer, plain_program, plain_world, resource, response};
 
 fn is_error(ended: &Ended) {
     assert!(ended.code != 0 && ended.code != 14, "an error status of the stream, and not a lost connection: {ended:?}");

@@ -2,7 +2,7 @@
 
 use testkit::client;
 
-use crate::world::{World, decode};
+use crate::stage::world::{World, decode};
 
 #[test]
 fn deleting_a_key_closes_its_sessions_and_a_new_token_brings_the_zone_back() {

@@ -3,24 +3,23 @@
 
 use prost::Message as _;
 use serde_json::Value;
-use testkit::{client, kds::Call, program::eventually};
+use testkit::{
+    client,
+    kds::Call,
+    program::eventually,
+    rpcs::{ADMIN, DOWN, PING, UP},
+    runtime::run_in_threads,
+};
 use wire::{
     envoy::service::discovery::v3::DeltaDiscoveryResponse,
     kuma::mesh::v1alpha1::{Dataplane, dataplane::Networking},
 };
 
-use crate::{
-    broken_peers::{DOWN, UP, open, peer},
-    played_zone::{Played, json, names, open_program, open_world, open_world_with, proto, run, seen, sent},
+use crate::stage::{
+    plain_port::{open, peer},
+    played_zone::{Played, json, names, open_program, open_world, open_world_with, proto, seen, sent},
     world::{World, wait_for, wait_gone},
 };
-
-const PING: &str = "/kuma.mesh.v1alpha1.GlobalKDSService/HealthCheck";
-pub(crate) const ADMIN: [&str; 3] = [
-    "/kuma.mesh.v1alpha1.GlobalKDSService/StreamXDSConfigs",
-    "/kuma.mesh.v1alpha1.GlobalKDSService/StreamStats",
-    "/kuma.mesh.v1alpha1.GlobalKDSService/StreamClusters",
-];
 
 async fn ping(call: &mut Call) -> Vec<u8> {
     call.send(&[]);
@@ -52,7 +51,7 @@ fn insight(world: &World, zone: &str) -> Value {
 #[test]
 fn a_zone_is_made_on_any_stream_and_not_by_a_ping() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let peer = peer(&world).await;
         ping(&mut Played::new("pings").call(&peer, PING)).await;
         for (path, zone) in [DOWN, UP].iter().chain(&ADMIN).zip(["down", "up", "configs", "stats", "clusters"]) {
@@ -71,7 +70,7 @@ fn a_ping_is_answered_with_a_present_interval() {
             ("KUMA_MULTIZONE_GLOBAL_KDS_ZONE_HEALTH_CHECK_POLL_INTERVAL", interval),
             ("KUMA_MULTIZONE_GLOBAL_KDS_ZONE_HEALTH_CHECK_TIMEOUT", interval),
         ]);
-        run(async {
+        run_in_threads(async {
             let peer = peer(&world).await;
             assert_eq!(ping(&mut Played::new("west").call(&peer, PING)).await, expected, "{interval}");
         });
@@ -85,7 +84,7 @@ fn the_insight_says_who_is_connected_and_what_was_said() {
         ("KUMA_MULTIZONE_GLOBAL_KDS_ZONE_INSIGHT_FLUSH_INTERVAL", "100ms"),
     ]);
     let token = world.token("west");
-    run(async {
+    run_in_threads(async {
         let zone = Played::new("west");
         let peer = peer(&world).await;
         let mut down = open(&peer, DOWN, "west", &token);
@@ -140,7 +139,7 @@ fn the_insight_says_who_is_connected_and_what_was_said() {
 #[test]
 fn two_streams_of_one_zone_do_not_disturb_each_other() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let zone = Played::new("west");
         let (mut old, mut new) = (zone.down(&world).await, zone.down(&world).await);
         assert_eq!(names(&old.first("Mesh").await), ["default"]);
@@ -163,7 +162,7 @@ fn two_streams_of_one_zone_do_not_disturb_each_other() {
 #[test]
 fn an_older_stream_that_stands_keeps_its_zone_online() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let zone = Played::new("west");
         let mut old = zone.down(&world).await;
         old.first("Mesh").await;
@@ -183,7 +182,7 @@ fn an_older_stream_that_stands_keeps_its_zone_online() {
 #[test]
 fn a_zone_may_say_late_what_it_is() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let zone = Played::new("west");
         let mut down = zone.down(&world).await;
         let mut silent = zone.first_request("Mesh");
@@ -204,7 +203,7 @@ fn a_zone_may_say_late_what_it_is() {
 #[test]
 fn another_instance_of_a_zone_ends_the_older_one() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let mut old = Played { instance: "old-1a2b", ..Played::new("west") }.down(&world).await;
         old.first("Mesh").await;
         let mut new = Played { instance: "new-3c4d", ..Played::new("west") }.down(&world).await;
@@ -221,7 +220,7 @@ fn another_instance_of_a_zone_ends_the_older_one() {
 #[test]
 fn a_disabled_zone_keeps_its_streams_and_loses_its_place_elsewhere() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let mut up = Played::new("west").up(&world).await;
         let mut west = Played::new("west").down(&world).await;
         west.first("Mesh").await;
@@ -244,7 +243,7 @@ fn a_disabled_zone_keeps_its_streams_and_loses_its_place_elsewhere() {
 #[test]
 fn a_deleted_zone_takes_its_resources_with_it() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let zone = Played::new("west");
         let mut up = zone.up(&world).await;
         let mut down = zone.down(&world).await;
@@ -273,7 +272,7 @@ fn a_deleted_zone_takes_its_resources_with_it() {
 #[test]
 fn what_a_zone_reported_stays_when_it_is_gone() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let zone = Played::new("west");
         let mut up = zone.up(&world).await;
         let mut down = zone.down(&world).await;
@@ -291,7 +290,7 @@ fn what_a_zone_reported_stays_when_it_is_gone() {
 #[test]
 fn a_crash_leaves_no_open_subscription() {
     let mut world = open_program();
-    run(async {
+    run_in_threads(async {
         let mut down = Played::new("west").down(&world).await;
         down.first("Mesh").await;
         world.wait_online("west");

@@ -11,10 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use testkit::named_tests::repository;
+
 use grammar::{Cited, Loose, Reader, TEXTS, file_of, is_number};
 use pieces::{comments, paragraphs};
-
-use crate::named_tests::repository;
 
 /// The sections of each text, with what stands in them.
 fn texts() -> BTreeMap<&'static str, BTreeMap<String, String>> {

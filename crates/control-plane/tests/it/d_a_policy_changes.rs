@@ -3,7 +3,7 @@
 use serde_json::json;
 use testkit::client;
 
-use crate::world::{World, wait_for, wait_gone};
+use crate::stage::world::{World, wait_for, wait_gone};
 
 const NAME: &str = "/meshes/default/meshtimeouts/mt-1-xz8287465c2624wz";
 

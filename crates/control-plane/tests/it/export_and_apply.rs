@@ -2,7 +2,7 @@
 
 use testkit::program::{ControlPlane, eventually};
 
-use crate::world::{KUMA_CP, World, wait_for};
+use crate::stage::world::{KUMA_CP, World, wait_for};
 
 const POLICY: &str = "type: MeshTimeout\nmesh: default\nname: own\nspec:\n  targetRef:\n    kind: Mesh\n  to:\n  - targetRef:\n      kind: Mesh\n    default:\n      connectionTimeout: 2s\n";
 

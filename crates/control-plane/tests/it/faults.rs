@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::named_tests::{is_there, repository};
+use testkit::named_tests::{is_there, repository};
 
 /// The families of faults, and how many each has.
 const FAMILIES: [(&str, usize); 4] = [("S", 28), ("F", 14), ("P", 7), ("A", 4)];

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::named_tests::repository;
+use testkit::named_tests::repository;
 
 const LINES: usize = 400;
 /// How the reason begins.

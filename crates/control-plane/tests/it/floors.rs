@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use house::{House, Module};
 
-use crate::named_tests::repository;
+use testkit::named_tests::repository;
 
 const FLOORS: &str = include_str!("floors.txt");
 

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
 use testkit::client;
 
-use crate::world::World;
+use crate::stage::world::World;
 
 /// A small file system in a folder, unmounted when dropped.
 struct SmallDisk(std::path::PathBuf);

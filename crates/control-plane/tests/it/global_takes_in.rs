@@ -2,7 +2,7 @@
 //! 5, 7.4 and 8.4).
 
 use prost::Message as _;
-use testkit::client;
+use testkit::{client, runtime::run_in_threads};
 use wire::{
     envoy::{
         config::core::v3::ControlPlane,
@@ -14,8 +14,8 @@ use wire::{
     },
 };
 
-use crate::{
-    played_zone::{Played, json, open_world, proto, run, sent},
+use crate::stage::{
+    played_zone::{Played, json, open_world, proto, sent},
     world::wait_for,
 };
 
@@ -30,7 +30,7 @@ fn permission(name: &str, spec: &str) -> Resource {
 #[test]
 fn an_invalid_resource_is_rejected_and_the_rest_is_stored() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let mut up = Played::new("west").up(&world).await;
         let batch = vec![permission("bad", "{}"), permission("good", RULES), permission("worse", r#"{"from":[]}"#)];
         let text = up.report("MeshTrafficPermission", batch).await;
@@ -51,7 +51,7 @@ fn an_invalid_resource_is_rejected_and_the_rest_is_stored() {
 fn an_earlier_valid_version_stays_in_force() {
     let world = open_world();
     let path = "/meshes/default/meshtrafficpermissions/a";
-    run(async {
+    run_in_threads(async {
         let mut up = Played::new("west").up(&world).await;
         assert_eq!(up.report("MeshTrafficPermission", vec![permission("a", RULES)]).await, None);
         let before = wait_for(world.http(), path);
@@ -69,7 +69,7 @@ fn an_earlier_valid_version_stays_in_force() {
 #[test]
 fn each_response_gets_its_own_answer() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let mut up = Played::new("west").up(&world).await;
         for nonce in ["a", "a", "", "b"] {
             let response = DeltaDiscoveryResponse {
@@ -92,7 +92,7 @@ fn each_response_gets_its_own_answer() {
 #[test]
 fn names_meshes_and_labels_keep_to_the_rules_of_rest() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let mut up = Played::new("west").up(&world).await;
         let networking = Networking {
             address: "10.0.0.1".to_owned(),
@@ -132,7 +132,7 @@ fn names_meshes_and_labels_keep_to_the_rules_of_rest() {
 fn nothing_of_a_payload_says_where_it_comes_from() {
     let world = open_world();
     world.apply("type: MeshTimeout\nmesh: default\nname: taken\nspec:\n  to:\n  - targetRef: {kind: Mesh}\n    default: {idleTimeout: 1h}\n");
-    run(async {
+    run_in_threads(async {
         let mut up = Played::new("west").up(&world).await;
         let labels = [("kuma.io/origin", "global"), ("kuma.io/zone", "other")];
         assert_eq!(up.report("MeshTimeout", vec![sent("default", "a", &labels, json(TIMEOUT))]).await, None);
@@ -158,7 +158,7 @@ fn nothing_of_a_payload_says_where_it_comes_from() {
 #[test]
 fn odd_but_harmless_responses_are_taken() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let mut up = Played::new("west").up(&world).await;
         let spec = r#"{"to":[{"targetRef":{"kind":"Mesh"},"default":{"idleTimeout":"1h"}}],"future":[1]}"#;
         let mut odd = json(spec);

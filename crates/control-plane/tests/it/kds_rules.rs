@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::named_tests::{is_there, repository};
+use testkit::named_tests::{is_there, repository};
 
 /// One row of the table.
 struct Row {

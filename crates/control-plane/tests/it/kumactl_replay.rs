@@ -15,7 +15,7 @@ use testkit::{
     program::{ControlPlane, eventually},
 };
 
-use crate::world::{KUMA_CP, World, wait_for};
+use crate::stage::world::{KUMA_CP, World, wait_for};
 
 const REMOTE: &str = "global, called from another address";
 const ONLINE: &str = "global; zone-1 online with proxies dp-1 (connected) and dp-2; zone east never connected";

@@ -12,15 +12,21 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flate2::{Compression, write::GzEncoder};
 use prost::Message as _;
 use serde_json::json;
-use testkit::{client, kds::Peer, program::eventually};
+use testkit::{
+    client,
+    kds::Peer,
+    program::eventually,
+    rpcs::{DOWN, UP},
+    runtime::run,
+};
 use wire::envoy::service::discovery::v3::DeltaDiscoveryResponse;
 
 use self::{
     trickle::Trickle,
     zone::{FEATURES_OF_2_14, GoodZone, first_with, kinds},
 };
-use crate::{
-    broken_peers::{DOWN, UP, open, peer, plain_program, run},
+use crate::stage::{
+    plain_port::{open, peer, plain_program},
     world::World,
 };
 

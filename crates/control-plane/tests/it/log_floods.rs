@@ -3,8 +3,10 @@
 
 use std::time::Instant;
 
-use crate::{
-    broken_peers::{UP, open, peer, plain_world, run},
+use testkit::{rpcs::UP, runtime::run};
+
+use crate::stage::{
+    plain_port::{open, peer, plain_world},
     played_zone::{Played, json, open_world, sent},
     world::World,
 };

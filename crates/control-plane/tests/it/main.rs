@@ -28,8 +28,6 @@ mod full_disk;
 #[cfg(test)]
 mod global_takes_in;
 #[cfg(test)]
-mod inside;
-#[cfg(test)]
 mod kds_replay_global;
 #[cfg(test)]
 mod kds_replay_zone;
@@ -55,10 +53,6 @@ mod own_meshes;
 #[cfg(test)]
 mod places;
 #[cfg(test)]
-mod played_global;
-#[cfg(test)]
-mod played_zone;
-#[cfg(test)]
 mod proxies;
 #[cfg(test)]
 mod refusals;
@@ -77,6 +71,8 @@ mod rest_rules;
 #[cfg(test)]
 mod shutdown;
 #[cfg(test)]
+mod stage;
+#[cfg(test)]
 mod stolen_token;
 #[cfg(test)]
 mod store_behind;
@@ -88,5 +84,3 @@ mod two_globals;
 mod walk;
 #[cfg(test)]
 mod walls;
-#[cfg(test)]
-mod world;

@@ -6,7 +6,12 @@ use std::collections::BTreeSet;
 use prost::Message as _;
 use prost_types::value::Kind;
 use serde_json::{Value, json as value};
-use testkit::{client, program::eventually};
+use testkit::{
+    client,
+    program::eventually,
+    rpcs::{ADMIN, DOWN, PING, UP},
+    runtime::{run, run_in_threads},
+};
 use wire::{
     envoy::service::discovery::v3::{DeltaDiscoveryRequest, Resource},
     kuma::{
@@ -15,12 +20,9 @@ use wire::{
     },
 };
 
-use crate::{
-    broken_peers::{DOWN, UP},
-    connecting::ADMIN,
-    old_peers::dataplane,
-    played_global::{Link, PING, Played, default_mesh, of_global},
-    played_zone::{json, proto, run, sent},
+use crate::stage::{
+    played_global::{Link, Played, default_mesh, of_global},
+    played_zone::{dataplane, json, proto, sent},
     world::{wait_for, wait_gone},
 };
 
@@ -29,7 +31,7 @@ const RULES: &str =
 
 #[test]
 fn a_zone_says_who_it_is_on_every_rpc() {
-    run(async {
+    run_in_threads(async {
         let played = Played::start(&[]).await;
         let mut link = played.accept().await;
         for path in [DOWN, UP, PING].iter().chain(&ADMIN) {
@@ -55,7 +57,7 @@ fn a_zone_says_who_it_is_on_every_rpc() {
 fn a_zone_opens_global_to_zone_first() {
     // In one thread the RPCs are seen in the order in which they came. Globals up to 2.13 make the Zone on this stream
     // only: the other one fails there if it is first.
-    crate::broken_peers::run(async {
+    run(async {
         let played = Played::start(&[]).await;
         let link = played.accept().await;
         let at = |path: &str| link.order.iter().position(|known| known == path).unwrap();
@@ -66,7 +68,7 @@ fn a_zone_opens_global_to_zone_first() {
 
 #[test]
 fn a_zone_asks_for_all_types_before_it_answers() {
-    run(async {
+    run_in_threads(async {
         let played = Played::start(&[]).await;
         let mut link = played.accept().await;
         // A 2.14 global answers while the zone is still asking.
@@ -102,7 +104,7 @@ fn a_zone_asks_for_all_types_before_it_answers() {
 
 #[test]
 fn every_response_of_a_zone_names_it() {
-    run(async {
+    run_in_threads(async {
         let played = Played::start(&[]).await;
         let mut link = played.accept().await;
         let mut resources = 0;
@@ -121,7 +123,7 @@ fn every_response_of_a_zone_names_it() {
 
 #[test]
 fn a_zone_with_nothing_of_its_own_answers_every_type() {
-    run(async {
+    run_in_threads(async {
         let played = Played::start(&[("KUMA_DEFAULTS_SKIP_HOSTNAME_GENERATORS", "true")]).await;
         let mut link = played.accept().await;
         for kind in [
@@ -148,7 +150,7 @@ fn timeout(name: &str, spec: &str) -> Resource {
 
 #[test]
 fn what_a_2_14_global_sends_is_stored_and_named_where_it_loses_its_meaning() {
-    run(async {
+    run_in_threads(async {
         let played = Played::start(&[]).await;
         let mut link = played.accept().await;
         assert_eq!(link.provide("Mesh", default_mesh()).await, None);
@@ -180,7 +182,7 @@ fn what_a_2_14_global_sends_is_stored_and_named_where_it_loses_its_meaning() {
 
 #[test]
 fn an_invalid_policy_is_rejected_and_its_earlier_version_stays() {
-    run(async {
+    run_in_threads(async {
         let played = Played::start(&[]).await;
         let mut link = played.accept().await;
         link.provide("Mesh", default_mesh()).await;
@@ -199,7 +201,7 @@ fn an_invalid_policy_is_rejected_and_its_earlier_version_stays() {
 
 #[test]
 fn a_secret_of_the_zone_wins_and_the_rest_is_stored() {
-    run(async {
+    run_in_threads(async {
         let played = Played::start(&[]).await;
         let mut link = played.accept().await;
         link.provide("Mesh", default_mesh()).await;
@@ -221,7 +223,7 @@ fn a_secret_of_the_zone_wins_and_the_rest_is_stored() {
 
 #[test]
 fn what_does_not_say_global_is_dropped_and_acknowledged() {
-    run(async {
+    run_in_threads(async {
         let played = Played::start(&[]).await;
         let mut link = played.accept().await;
         // A mesh is global's alone and needs no label.
@@ -262,7 +264,7 @@ async fn comes_back_after(played: &Played, why: &str, breaks: impl FnOnce(&mut L
 
 #[test]
 fn a_broken_message_of_global_ends_the_connection_and_the_zone_comes_back() {
-    run(async {
+    run_in_threads(async {
         let played = Played::start(&[]).await;
         let request = |node: bool| {
             let node = node.then(|| wire::envoy::config::core::v3::Node { id: "east".to_owned(), metadata: None });
@@ -293,7 +295,7 @@ fn a_broken_message_of_global_ends_the_connection_and_the_zone_comes_back() {
 
 #[test]
 fn what_a_zone_did_not_ask_for_is_not_stored() {
-    run(async {
+    run_in_threads(async {
         let played = Played::start(&[]).await;
         // Each of them is good enough to be stored.
         let mut zone = proto("", Vec::new());
@@ -314,7 +316,7 @@ fn what_a_zone_did_not_ask_for_is_not_stored() {
 
 #[test]
 fn a_stream_that_ends_with_ok_is_opened_again() {
-    run(async {
+    run_in_threads(async {
         let played = Played::start(&[]).await;
         for path in [DOWN, UP].iter().chain(&ADMIN) {
             comes_back_after(&played, "the global control plane ended the stream", |link| link.call(path).end(0, ""))
@@ -330,7 +332,7 @@ fn a_stream_that_ends_with_ok_is_opened_again() {
 
 #[test]
 fn a_global_without_pings_or_admin_streams_is_served_all_the_same() {
-    run(async {
+    run_in_threads(async {
         let played = Played::start(&[]).await;
         let mut connection = played.connection().await;
         let mut calls = Vec::new();
@@ -368,7 +370,7 @@ fn a_global_without_pings_or_admin_streams_is_served_all_the_same() {
 
 #[test]
 fn a_question_that_cannot_be_answered_is_answered_in_the_words_of_real_zones() {
-    run(async {
+    run_in_threads(async {
         let played = Played::start(&[]).await;
         let mut link = played.accept().await;
         link.provide("Mesh", default_mesh()).await;
@@ -412,7 +414,7 @@ fn a_question_that_cannot_be_answered_is_answered_in_the_words_of_real_zones() {
 
 #[test]
 fn a_silent_global_is_asked_again_and_then_left() {
-    run(async {
+    run_in_threads(async {
         let played = Played::start(&[("KUMA_MULTIZONE_ZONE_KDS_MSG_SEND_TIMEOUT", "1s")]).await;
         let mut link = played.accept().await;
         link.first_requests().await;
@@ -445,7 +447,7 @@ fn a_silent_global_is_asked_again_and_then_left() {
 
 #[test]
 fn a_stream_that_a_silent_global_does_not_even_open_is_asked_again() {
-    run(async {
+    run_in_threads(async {
         let played = Played::start(&[("KUMA_MULTIZONE_ZONE_KDS_MSG_SEND_TIMEOUT", "1s")]).await;
         let mut link = played.accept().await;
         link.first_requests().await;
@@ -459,7 +461,7 @@ fn a_stream_that_a_silent_global_does_not_even_open_is_asked_again() {
 
 #[test]
 fn a_global_that_never_acknowledges_is_left() {
-    run(async {
+    run_in_threads(async {
         let played = Played::start(&[("KUMA_MULTIZONE_ZONE_KDS_MSG_SEND_TIMEOUT", "1s")]).await;
         let mut link = played.accept().await;
         assert!(!link.ask("HostnameGenerator").await.resources.is_empty());
@@ -471,7 +473,7 @@ fn a_global_that_never_acknowledges_is_left() {
 
 #[test]
 fn a_global_with_nothing_to_say_is_connected_once_it_asks_or_answers_a_ping() {
-    run(async {
+    run_in_threads(async {
         let played = Played::start(&[]).await;
         let mut link = played.accept().await;
         // What a global does whose one malformed key blocks GlobalToZoneSync: it answers pings and asks.
@@ -487,7 +489,7 @@ fn a_global_with_nothing_to_say_is_connected_once_it_asks_or_answers_a_ping() {
 
 #[test]
 fn parts_are_believed_only_from_a_global_that_says_so() {
-    run(async {
+    run_in_threads(async {
         let played = Played::start(&[]).await;
         let mut link = played.accept().await;
         let mut meshes = default_mesh();

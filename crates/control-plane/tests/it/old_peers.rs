@@ -8,27 +8,20 @@ use std::{
 
 use flate2::{Compression, write::GzEncoder};
 use prost::Message as _;
-use testkit::{client, kds::Call, program::eventually};
-use wire::{
-    envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse},
-    kuma::mesh::v1alpha1::{
-        Dataplane,
-        dataplane::{Networking, networking::Inbound},
-    },
+use testkit::{
+    client,
+    kds::Call,
+    program::eventually,
+    rpcs::{DOWN, UP},
+    runtime::run_in_threads,
 };
+use wire::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 
-use crate::{
-    broken_peers::{DOWN, UP, peer},
-    played_zone::{Down, Played, Seen, json, names, open_world, proto, run, seen, sent},
+use crate::stage::{
+    plain_port::peer,
+    played_zone::{Down, Played, Seen, dataplane, json, names, open_world, seen, sent},
     world::World,
 };
-
-/// A Dataplane that every version takes.
-pub(crate) fn dataplane() -> prost_types::Any {
-    let inbound = Inbound { port: 8080, name: "http".to_owned(), ..Default::default() };
-    let networking = Networking { address: "10.0.0.1".to_owned(), inbound: vec![inbound], ..Default::default() };
-    proto("Dataplane", Dataplane { networking: Some(networking), ..Default::default() }.encode_to_vec())
-}
 
 /// The names of what global has.
 fn dataplanes(world: &World) -> BTreeSet<String> {
@@ -45,7 +38,7 @@ fn policy(name: &str) -> String {
 #[test]
 fn names_come_from_the_meta_and_not_from_the_envelope() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let mut up = Played { version: "2.10.8", ..Played::new("old") }.up(&world).await;
         let mut unnamed = sent("default", "one", &[], dataplane());
         unnamed.name.clear();
@@ -69,7 +62,7 @@ fn compressed(call: &Call, message: &[u8]) {
 #[test]
 fn compressed_and_plain_requests_are_taken_and_answered_in_plain() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let peer = peer(&world).await;
         let zone = Played::new("old");
         let gzip = [("client-id", "old"), ("features", "hash-suffix"), ("grpc-encoding", "gzip")];
@@ -97,7 +90,7 @@ fn compressed_and_plain_requests_are_taken_and_answered_in_plain() {
 #[test]
 fn header_features_may_be_joined_by_commas() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         for (zone, header, expected) in [
             ("apart", vec!["zone-ping-health", "hash-suffix"], "apart-dp"),
             ("joined", vec!["zone-ping-health,hash-suffix"], "joined-dp"),
@@ -117,7 +110,7 @@ fn without_the_hash_feature_names_travel_as_they_are() {
     let world = open_world();
     world.apply(&policy("t1"));
     world.apply("type: MeshMultiZoneService\nmesh: default\nname: mz\nspec:\n  selector: {meshService: {matchLabels: {app: a}}}\n  ports: [{port: 80, appProtocol: http}]\n");
-    run(async {
+    run_in_threads(async {
         let zone = Played { version: "2.9.0", ..Played::new("old") }.without("hash-suffix");
         let mut up = zone.up(&world).await;
         let dps = ["dp-1", "dp-2"].map(|name| sent("default", name, &[], dataplane()));
@@ -149,7 +142,7 @@ fn without_the_hash_feature_names_travel_as_they_are() {
 fn the_first_request_decides() {
     let world = open_world();
     world.apply(&policy("t1"));
-    run(async {
+    run_in_threads(async {
         let (with, without) = (Played::new("one"), Played::new("two").without("hash-suffix"));
         for (first, later, plain) in [(&with, &without, false), (&without, &with, true)] {
             let mut down = first.down(&world).await;
@@ -166,7 +159,7 @@ fn the_first_request_decides() {
 #[test]
 fn a_policy_of_another_zone_needs_its_feature() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let spec = r#"{"to":[{"targetRef":{"kind":"MeshService","labels":{"kuma.io/display-name":"a"}},"default":{"idleTimeout":"1h"}}]}"#;
         let labels = [
             ("kuma.io/display-name", "produced"),
@@ -198,7 +191,7 @@ fn a_policy_of_another_zone_needs_its_feature() {
 #[test]
 fn a_generator_for_multi_zone_services_needs_its_feature() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let selects = |seen: &[Seen]| {
             let text = |one: &Seen| String::from_utf8(one.spec.value.clone()).unwrap();
             seen.iter().filter(|one| text(one).contains("meshMultiZoneService")).count()
@@ -214,7 +207,7 @@ fn a_generator_for_multi_zone_services_needs_its_feature() {
 fn a_policy_without_a_top_level_target_needs_no_feature() {
     let world = open_world();
     world.apply(&policy("t1"));
-    run(async {
+    run_in_threads(async {
         let old = Played { version: "2.10.0", ..Played::new("old") }.without("optional-top-level-target-ref");
         let mut names = Vec::new();
         for zone in [old, Played::new("new")] {
@@ -284,7 +277,7 @@ fn a_zone_2_9_3_gets_every_policy_that_it_can_read() {
     world.apply(&timeout("a", "to", "1h"));
     world.apply(&timeout("new", "rules", "1h"));
     let trouble = || client::get(world.http(), "/zones/old/_overview")["zoneInsight"]["typeTroubles"].clone();
-    run(async {
+    run_in_threads(async {
         let mut down = Played { version: "2.9.3", ..Played::new("old") }.down(&world).await;
         let mut zone = Timeouts { known: BTreeMap::from([("gone-1".to_owned(), String::new())]), first: true };
         down.ask("MeshTimeout");
@@ -328,7 +321,7 @@ fn a_zone_2_9_3_gets_every_policy_that_it_can_read() {
 fn a_zone_gets_what_its_version_reads() {
     let world = open_world();
     world.apply(&timeout("new", "rules", "1h"));
-    run(async {
+    run_in_threads(async {
         for (zone, version, expected) in
             [("z9", "2.9.19", false), ("z10", "2.10.0", true), ("z0", "0.0.0-preview.vabc", true), ("z", "", true)]
         {
@@ -341,7 +334,7 @@ fn a_zone_gets_what_its_version_reads() {
 #[test]
 fn the_first_answer_does_not_wait_for_the_last_request() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let mut down = Played::new("slow").down(&world).await;
         for kind in ["Mesh", "Secret", "Dataplane"] {
             down.ask(kind);
@@ -353,7 +346,7 @@ fn the_first_answer_does_not_wait_for_the_last_request() {
 #[test]
 fn a_report_may_come_before_all_types_were_asked_for() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let peer = peer(&world).await;
         let mut call = Played::new("eager").call(&peer, UP);
         let first = DeltaDiscoveryRequest::decode(call.next().await.unwrap()).unwrap();
@@ -377,7 +370,7 @@ fn a_report_may_come_before_all_types_were_asked_for() {
 #[test]
 fn global_asks_for_31_types_in_the_name_of_the_zone() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let up = Played::new("old").up(&world).await;
         assert_eq!(up.asked.len(), 31);
         for request in up.asked.values() {
@@ -396,7 +389,7 @@ fn global_asks_for_31_types_in_the_name_of_the_zone() {
 #[test]
 fn a_zone_that_restarts_its_stream_gets_the_whole_state_again() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let zone = Played { version: "2.13.0", ..Played::new("old") };
         let before = zone.down(&world).await.first("MeshTimeout").await;
         // Its store refused something: it drops the stream and comes back (before 3.0).
@@ -409,7 +402,7 @@ fn a_zone_that_restarts_its_stream_gets_the_whole_state_again() {
 #[test]
 fn a_zone_gets_only_the_types_it_asked_for() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let mut down = Played { version: "2.9.0", ..Played::new("old") }.down(&world).await;
         down.first("Mesh").await;
         world.apply("type: MeshIdentity\nmesh: default\nname: identity\nspec:\n  provider: {type: Bundled, bundled: {insecureAllowSelfSigned: true, meshTrustCreation: Enabled, certificateParameters: {expiry: 24h}, autogenerate: {enabled: true}}}\n  selector: {dataplane: {matchLabels: {}}}\n  spiffeID: {trustDomain: x.y, path: /a}\n");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use prost::Message as _;
 use serde_json::json as value;
-use testkit::client;
+use testkit::{client, runtime::run_in_threads};
 use wire::kuma::mesh::v1alpha1::{
     Dataplane, Mesh, ZoneEgress, ZoneEgressInsight, ZoneIngress, ZoneIngressInsight,
     dataplane::{
@@ -15,8 +15,8 @@ use wire::kuma::mesh::v1alpha1::{
     zone_ingress,
 };
 
-use crate::{
-    played_zone::{Played, json, names, open_world, proto, run, seen, sent},
+use crate::stage::{
+    played_zone::{Played, json, names, open_world, proto, seen, sent},
     world::wait_for,
 };
 
@@ -79,7 +79,7 @@ fn with_unknown(message: &impl prost::Message) -> Vec<u8> {
 #[test]
 fn all_45_types_of_a_2_14_zone_are_answered() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let mut down = Played::new("old").down(&world).await;
         for kind in DOWN_2_14 {
             down.ask(kind);
@@ -109,7 +109,7 @@ fn all_45_types_of_a_2_14_zone_are_answered() {
 #[test]
 fn a_stream_asks_for_a_bounded_number_of_types() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let mut down = Played::new("curious").down(&world).await;
         for index in 0..=128 {
             down.ask(&format!("Kind{index}"));
@@ -122,7 +122,7 @@ fn a_stream_asks_for_a_bounded_number_of_types() {
 #[test]
 fn what_only_2_x_knows_is_kept_shown_and_passed_on_byte_for_byte() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let mut west = Played::new("west").up(&world).await;
         let networking = zone_ingress::Networking { address: "10.0.0.1".to_owned(), port: 10001, ..Default::default() };
         let ingress = with_unknown(&ZoneIngress { networking: Some(networking), ..Default::default() });
@@ -185,7 +185,7 @@ fn a_type_of_2_x_made_on_global_reaches_a_2_x_zone() {
     });
     let path = "/meshes/default/traffic-permissions/all";
     assert_eq!(client::ask(world.http(), "PUT", path, Some(&permission)).0, 201);
-    run(async {
+    run_in_threads(async {
         let policies = Played::new("old").down(&world).await.first("TrafficPermission").await;
         assert_eq!(policies[0].spec.type_url, "type.googleapis.com/kuma.mesh.v1alpha1.TrafficPermission");
         assert!(policies[0].name.starts_with("all-"), "{policies:?}");
@@ -195,7 +195,7 @@ fn a_type_of_2_x_made_on_global_reaches_a_2_x_zone() {
 #[test]
 fn zone_names_in_ingresses_egresses_and_tags_are_those_of_the_connection() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let mut west = Played::new("west").up(&world).await;
         let ingress = ZoneIngress { zone: "other".to_owned(), ..Default::default() }.encode_to_vec();
         let egress = ZoneEgress { zone: "other".to_owned(), ..Default::default() }.encode_to_vec();
@@ -229,7 +229,7 @@ fn a_mesh_keeps_its_2_x_fields_on_its_way_to_a_2_x_zone() {
     world.apply(
         "type: Mesh\nname: payments\nmtls:\n  enabledBackend: ca-1\n  backends:\n  - name: ca-1\n    type: builtin\n",
     );
-    run(async {
+    run_in_threads(async {
         let meshes = Played::new("old").down(&world).await.first("Mesh").await;
         let payments = meshes.into_iter().find(|mesh| mesh.name == "payments").unwrap();
         let mesh = Mesh::decode(payments.spec.value.as_slice()).unwrap();
@@ -240,7 +240,7 @@ fn a_mesh_keeps_its_2_x_fields_on_its_way_to_a_2_x_zone() {
 #[test]
 fn fields_of_another_version_of_a_service_are_kept() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let mut west = Played::new("west").up(&world).await;
         let spec = r#"{"selector":{"dataplaneTags":{"kuma.io/service":"backend"}},"ports":[{"port":80,"targetPort":8080,"appProtocol":"http"}],"future":{"a":[1]}}"#;
         assert_eq!(west.report("MeshService", vec![sent("default", "backend", &[], json(spec))]).await, None);

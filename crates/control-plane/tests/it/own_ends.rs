@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use testkit::{client, program::eventually};
 
-use crate::world::{World, wait_for};
+use crate::stage::world::{World, wait_for};
 
 const POLICIES: usize = 60;
 

@@ -1,11 +1,10 @@
 //! A zone that was alone joins a global: it loses nothing in silence.
 
 use serde_json::json;
-use testkit::client;
+use testkit::{client, runtime::run_in_threads};
 
-use crate::{
+use crate::stage::{
     played_global::{Played, default_mesh},
-    played_zone::run,
     world::{World, wait_gone},
 };
 
@@ -13,7 +12,7 @@ const ADDRESS: &str = "KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS";
 
 #[test]
 fn a_zone_with_a_mesh_of_its_own_joins_only_when_told_to() {
-    run(async {
+    run_in_threads(async {
         let mut played = Played::start(&[]).await;
         let address = played.global_address();
         played.zone.set(ADDRESS, "");

@@ -15,7 +15,7 @@ use testkit::{
     program::{LIMIT, eventually},
 };
 
-use crate::world::{World, decode};
+use crate::stage::world::{World, decode};
 
 /// Files that the program may have open.
 const FILES: u32 = 384;
@@ -52,7 +52,7 @@ fn everybody_is_served(world: &World, zone: &str, before: u64) {
     let mesh = json!({"type": "Mesh", "name": "meanwhile"});
     let (status, body) = client::ask(world.http(), "PUT", "/meshes/meanwhile", Some(&mesh));
     assert!(matches!(status, 200 | 201), "{status} {body}");
-    crate::world::wait_for(zone.address("http"), "/meshes/meanwhile");
+    crate::stage::world::wait_for(zone.address("http"), "/meshes/meanwhile");
     let healthy = client::ask(loopback(world.global.address("diagnostics")), "GET", "/healthy", None);
     assert_eq!(healthy.0, 200);
     let (now, open) = (world.global.resident_kib(), files(world));
@@ -109,7 +109,7 @@ fn a_zone_that_is_there_stays_there() {
     }
     let mesh = json!({"type": "Mesh", "name": "meanwhile"});
     assert_eq!(client::ask(world.http(), "PUT", "/meshes/meanwhile", Some(&mesh)).0, 201);
-    crate::world::wait_for(west.address("http"), "/meshes/meanwhile");
+    crate::stage::world::wait_for(west.address("http"), "/meshes/meanwhile");
     assert!(!west.logged_after(mark, &["not connected"]), "{}", west.text());
     drop(flood);
 }

@@ -9,7 +9,7 @@ use std::{
 
 use prost::Message as _;
 use serde_json::{Value, json};
-use testkit::{client, kds::Call, program::eventually};
+use testkit::{client, kds::Call, program::eventually, rpcs::ADMIN, runtime::run_in_threads};
 use wire::kuma::mesh::v1alpha1::{
     ClustersRequest, ClustersResponse, Dataplane, EnvoyAdmin, StatsRequest, StatsResponse, XdsConfigRequest,
     XdsConfigResponse, clusters_response,
@@ -17,10 +17,9 @@ use wire::kuma::mesh::v1alpha1::{
     stats_response, xds_config_response,
 };
 
-use crate::{
-    broken_peers::peer,
-    connecting::ADMIN,
-    played_zone::{Down, Played, open_world, proto, run, sent},
+use crate::stage::{
+    plain_port::peer,
+    played_zone::{Down, Played, open_world, proto, sent},
     world::{World, wait_for},
 };
 
@@ -74,7 +73,7 @@ fn answer(call: &Call, request_id: &str, config: &str) {
 #[test]
 fn answers_come_in_any_order_and_late_ones_are_ignored() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let mut zone = zone(&world, &Played::new("west"), &[]).await;
         let plain = ask(&world, "xds");
         let one = question(&mut zone.configs).await;
@@ -106,7 +105,7 @@ fn a_proxy_is_asked_about_under_its_name_in_the_zone() {
     let labels = [("kuma.io/display-name", "d"), ("k8s.kuma.io/namespace", "ns")];
     for (config, name) in [(r#"{"store":{"type":"memory"}}"#, "d"), (r#"{"store":{"type":"kubernetes"}}"#, "d.ns")] {
         let world = open_world();
-        run(async {
+        run_in_threads(async {
             let mut zone = zone(&world, &Played { config, ..Played::new("west") }, &labels).await;
             let asked = ask(&world, "xds");
             let request = question(&mut zone.configs).await;
@@ -138,7 +137,7 @@ fn a_proxy_is_asked_about_under_its_name_in_the_zone() {
 #[test]
 fn errors_of_a_zone_reach_the_caller_in_its_words() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let mut zone = zone(&world, &Played::new("west"), &[]).await;
         let asked = ask(&world, "xds");
         let request = question(&mut zone.configs).await;
@@ -155,7 +154,7 @@ fn errors_of_a_zone_reach_the_caller_in_its_words() {
 #[test]
 fn a_zone_that_is_gone_is_said_to_be_offline_at_once() {
     let world = open_world();
-    run(async {
+    run_in_threads(async {
         let there = zone(&world, &Played::new("west"), &[]).await;
         drop(there);
         world.wait_offline("west");

@@ -2,7 +2,7 @@
 
 use testkit::client;
 
-use crate::world::World;
+use crate::stage::world::World;
 
 /// Starts a zone that must be refused; returns what the zone and global said.
 fn refused(world: &World, settings: &[(&str, &str)]) -> String {

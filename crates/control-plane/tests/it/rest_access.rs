@@ -10,7 +10,7 @@ use model::{Key, Kind, Labels, Resource, proto};
 use serde_json::{Value, json};
 use store::Precondition;
 
-use crate::rest_replay::world::{Ask, World};
+use crate::stage::rest_world::{Ask, World};
 
 const TABLE: &str = include_str!("rest_access.txt");
 

@@ -8,7 +8,7 @@ use std::{
 use serde_json::json;
 use testkit::{client, program::LIMIT};
 
-use crate::world::World;
+use crate::stage::world::World;
 
 /// What marks a caller on this machine as somebody else.
 const STRANGER: &str = "Host: remote.example\r\n";

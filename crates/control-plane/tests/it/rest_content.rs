@@ -4,10 +4,7 @@ use control_plane::resources::Side;
 use model::MASK;
 use serde_json::{Value, json};
 
-use crate::rest_replay::{
-    compare::Answer,
-    world::{Ask, World},
-};
+use crate::stage::rest_world::{Answer, Ask, World};
 
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n";
 
@@ -272,7 +269,6 @@ async fn what_has_no_effect_is_a_warning() {
 #[tokio::test(start_paused = true)]
 async fn a_service_is_shown_as_it_was_written() {
     let zone = World::start(Side::LoneZone("z1".to_owned()), "").await;
-    assert_eq!(put(&zone, "/meshes/default", &json!({"type": "Mesh", "name": "default"})).await.status, 201);
     let spec = json!({"state": "Unavailable", "selector": {}, "ports": [{"port": 80, "appProtocol": "http"}]});
     let service = json!({"type": "MeshService", "mesh": "default", "name": "s", "spec": spec});
     assert_eq!(put(&zone, "/meshes/default/meshservices/s", &service).await.status, 201);

@@ -10,7 +10,7 @@ use control_plane::resources::Side;
 use tracing::{Event, Subscriber, field};
 use tracing_subscriber::{Layer, layer::Context, prelude::*};
 
-use crate::rest_replay::world::{Ask, World};
+use crate::stage::rest_world::{Ask, World};
 
 /// Keeps all events as text.
 #[derive(Clone, Default)]

@@ -3,10 +3,9 @@
 //! A file is one world: its lines run in order, and each answer is compared as the recordings' README says. A line that
 //! differs must stand in `docs/compatibility.md`, with the reason; a line that stands there must differ.
 
-pub(crate) mod compare;
+mod compare;
 mod listed;
 mod run;
-pub(crate) mod world;
 
 use listed::Listed;
 use run::Lines;

@@ -11,10 +11,7 @@ use control_plane::resources::Side;
 use model::{Key, Kind};
 use store::{Applied, Batch, Kinds, Page, Query, ResourceStore, StoreError, Stored, Watch, memory::MemoryStore};
 
-use crate::rest_replay::{
-    compare::Answer,
-    world::{Ask, World},
-};
+use crate::stage::rest_world::{Answer, Ask, World};
 
 async fn local(world: &World, method: &str, path: &str, body: &str) -> Answer {
     let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
@@ -42,7 +39,7 @@ async fn a_signing_key_must_be_able_to_sign() {
         ("control-plane-signing-key-0001", [0; 32].as_slice(), 400),
         ("control-plane-signing-key-0001", b"a sentence that is as long as a key".as_slice(), 400),
         ("user-token-signing-key-two", pem.reveal().as_bytes(), 400),
-        ("control-plane-signing-key-0001", RANDOM, 201),
+        ("control-plane-signing-key-0002", RANDOM, 201),
         ("user-token-signing-key-2", pem.reveal().as_bytes(), 201),
         ("my-key", b"anything".as_slice(), 201),
     ] {
@@ -106,6 +103,7 @@ async fn no_secret_without_data_takes_revocations_back() {
 #[tokio::test(start_paused = true)]
 async fn a_control_plane_token_says_its_zone_and_its_key() {
     let world = World::start(Side::Global, "").await;
+    world.delete(&Key::global(Kind::GLOBAL_SECRET, "control-plane-signing-key-0001")).await;
     let missing = local(&world, "POST", "/tokens/control-plane", r#"{"zone":"west"}"#).await;
     assert_eq!(missing.status, 404);
     secret(&world, "control-plane-signing-key-0001", RANDOM).await;

@@ -1,11 +1,9 @@
 //! How a control plane ends: told once it drains, told twice it goes at once, and two never share a work directory.
 
-use testkit::{kds::Peer, program::ControlPlane};
+use testkit::{kds::Peer, program::ControlPlane, rpcs::DOWN};
 use tokio::net::TcpStream;
 
-use crate::world::{KUMA_CP, World, text};
-
-const DOWN: &str = "/kuma.mesh.v1alpha1.KDSSyncService/GlobalToZoneSync";
+use crate::stage::world::{KUMA_CP, World, text};
 
 #[test]
 fn a_stopping_global_tells_its_zones_and_ends_with_success() {

@@ -5,19 +5,17 @@ use futures::{
     FutureExt as _,
     future::{BoxFuture, join_all, select_all},
 };
-use testkit::kds::{Call, Ended, Peer};
+use testkit::{
+    kds::{Call, Ended, Peer},
+    rpcs::{ADMIN, DOWN, PING, UP},
+    runtime::run,
+};
 
-use crate::{
-    broken_peers::{DOWN, UP, first, open, peer, plain_world, run},
+use crate::stage::{
+    plain_port::{first, open, peer, plain_world},
     world::{World, decode},
 };
 
-const PING: &str = "/kuma.mesh.v1alpha1.GlobalKDSService/HealthCheck";
-const ADMIN: [&str; 3] = [
-    "/kuma.mesh.v1alpha1.GlobalKDSService/StreamXDSConfigs",
-    "/kuma.mesh.v1alpha1.GlobalKDSService/StreamStats",
-    "/kuma.mesh.v1alpha1.GlobalKDSService/StreamClusters",
-];
 /// Streams and calls of one token.
 const QUOTA: usize = 64;
 

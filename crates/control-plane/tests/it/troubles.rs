@@ -2,21 +2,21 @@
 
 use prost::Message as _;
 use serde_json::{Value, json};
-use testkit::{client, program::eventually};
+use testkit::{
+    client,
+    program::eventually,
+    rpcs::{DOWN, UP},
+    runtime::run_in_threads,
+};
 use wire::{
     envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse},
     google::rpc,
 };
 
-use crate::{
-    broken_peers::{DOWN, UP, first, node, open, peer, plain_world, resource, response},
+use crate::stage::{
+    plain_port::{first, node, open, peer, plain_world, resource, response},
     world::World,
 };
-
-/// These tests ask over REST while their streams stand, so the streams run in threads of their own.
-fn run(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(test);
-}
 
 fn trouble(world: &World, zone: &str) -> Value {
     client::get(world.http(), &format!("/zones/{zone}/_overview"))["zoneInsight"]["typeTroubles"].clone()
@@ -37,7 +37,7 @@ fn answer(zone: &str, to: &DeltaDiscoveryResponse, error: Option<&str>) -> Vec<u
 fn the_last_rejection_of_a_kind_is_shown_with_its_reason() {
     let world = plain_world();
     let token = world.token("west");
-    run(async {
+    run_in_threads(async {
         let peer = peer(&world).await;
         let mut down = open(&peer, DOWN, "west", &token);
         down.send(&first("west", "MeshTimeout"));
@@ -82,7 +82,7 @@ fn what_does_not_fit_into_a_message_is_shown_until_it_does() {
     let path = "/meshes/default/meshretries/big";
     assert_eq!(client::ask(world.http(), "PUT", path, Some(&policy(100))).0, 201);
     let token = world.token("west");
-    run(async {
+    run_in_threads(async {
         let peer = peer(&world).await;
         let mut down = open(&peer, DOWN, "west", &token);
         down.send(&first("west", "MeshRetry"));
@@ -113,7 +113,7 @@ fn a_zone_that_does_not_acknowledge_is_named_until_it_does() {
         ("KUMA_MULTIZONE_GLOBAL_KDS_MSG_SEND_TIMEOUT", "300ms"),
     ]);
     let token = world.token("west");
-    run(async {
+    run_in_threads(async {
         let peer = peer(&world).await;
         let mut down = open(&peer, DOWN, "west", &token);
         down.send(&first("west", "Mesh"));
@@ -131,7 +131,7 @@ fn a_zone_that_does_not_acknowledge_is_named_until_it_does() {
 fn the_last_refusal_of_a_known_zone_is_shown_and_a_stranger_leaves_nothing() {
     let world = plain_world();
     world.apply("type: Zone\nname: west\n");
-    run(async {
+    run_in_threads(async {
         let peer = peer(&world).await;
         for zone in ["west", "stranger"] {
             let ended = open(&peer, DOWN, zone, "no-token-at-all").ended().await;
@@ -140,7 +140,7 @@ fn the_last_refusal_of_a_known_zone_is_shown_and_a_stranger_leaves_nothing() {
     });
     // Written with the next change of the zone, or with the interval: a new connection brings it out.
     let token = world.token("west");
-    run(async {
+    run_in_threads(async {
         let peer = peer(&world).await;
         let mut down = open(&peer, DOWN, "west", &token);
         down.send(&first("west", "Mesh"));
@@ -165,7 +165,7 @@ fn a_zone_that_pings_no_more_is_taken_for_gone() {
         ("KUMA_MULTIZONE_GLOBAL_KDS_ZONE_HEALTH_CHECK_TIMEOUT", "1s"),
     ]);
     let token = world.token("west");
-    run(async {
+    run_in_threads(async {
         let peer = peer(&world).await;
         let mut down = open(&peer, DOWN, "west", &token);
         down.send(&first("west", "Mesh"));

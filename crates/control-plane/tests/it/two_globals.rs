@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use model::{Key, Kind, Resource, labels};
 use prost::Message as _;
 use store::{Precondition, Query, ResourceStore as _, testing::Database};
-use testkit::{kds::Call, program::LIMIT};
+use testkit::{kds::Call, program::LIMIT, rpcs::DOWN};
 use wire::{
     envoy::{
         config::core::v3::Node,
@@ -15,7 +15,9 @@ use wire::{
     kuma::system::v1alpha1::ZoneInsight,
 };
 
-use crate::store_behind::{DOWN, Global, UNAUTHENTICATED, open, soon, subscribe};
+use crate::stage::database_global::{Global, open, soon, subscribe};
+
+const UNAUTHENTICATED: u32 = 16;
 
 /// Two globals, the administrator's token and one of the zone west.
 async fn two() -> (Database, [Global; 2], String, String) {

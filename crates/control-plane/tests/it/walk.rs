@@ -2,7 +2,7 @@
 
 use testkit::client;
 
-use crate::world::{KUMA_CP, World, decode};
+use crate::stage::world::{KUMA_CP, World, decode};
 
 #[test]
 fn the_documented_walk_works_as_it_is_written() {

@@ -1,6 +1,14 @@
-//! The walls of the house, read from what cargo knows: who may depend on whom, and that there is one TLS provider.
+//! The walls of the house, read from what cargo knows: who may depend on whom, and that there is one TLS provider. And the
+//! one among the tests here: no test module uses another, all use the stage, which holds no tests.
 
-use std::{collections::BTreeSet, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use testkit::named_tests::repository;
 
 /// The names of all packages that a package depends on for this machine, at any depth; without tests' dependencies.
 fn dependencies(package: &str) -> BTreeSet<String> {
@@ -58,5 +66,38 @@ fn there_is_one_tls_provider() {
         for other in ["ring", "openssl", "native-tls"] {
             assert!(!dependencies.contains(other), "{package} pulls in {other} beside aws-lc-rs");
         }
+    }
+}
+
+/// Every source file below a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn tests_stand_on_the_stage_and_not_on_each_other() {
+    let folder = repository().join("crates/control-plane/tests/it");
+    let (stage, tests): (Vec<_>, Vec<_>) =
+        sources(&folder).into_iter().partition(|path| path.starts_with(folder.join("stage")));
+    assert!(stage.len() > 5 && tests.len() > 50, "the sources were found");
+    for path in stage {
+        let text = fs::read_to_string(&path).unwrap();
+        let is_test = |line: &str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+        assert!(!text.lines().map(str::trim).any(is_test), "{}: the stage holds no tests", path.display());
+    }
+    for path in tests {
+        let text = fs::read_to_string(&path).unwrap();
+        let mut uses = text.lines().filter(|line| line.starts_with("use crate::"));
+        let other = uses.find(|line| !line.starts_with("use crate::stage::"));
+        assert!(other.is_none(), "{}: {other:?}: what two test modules need is on the stage", path.display());
     }
 }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use testkit::{client, program::ControlPlane};
 use wire::{envoy::service::discovery::v3::Resource, kuma::mesh::v1alpha1::KumaResource};
 
-use crate::world::KUMA_CP;
+use crate::stage::world::KUMA_CP;
 
 /// Labels that a control plane computes; the others were written by a user.
 const COMPUTED: [&str; 5] = [labels::DISPLAY_NAME, labels::ENV, labels::MESH, labels::ZONE, "kuma.io/proxy-type"];

@@ -12,15 +12,20 @@ use model::{Key, Kind, Labels, Resource};
 use prost::Message as _;
 use serde_json::json;
 use store::{Batch, Precondition, ResourceStore as _, Write, sqlite::SqliteStore};
-use testkit::{client, kds::Call};
+use testkit::{
+    client,
+    kds::Call,
+    rpcs::{DOWN, UP},
+    runtime::run,
+};
 use wire::{
     envoy::service::discovery::v3::{self, DeltaDiscoveryRequest, DeltaDiscoveryResponse},
     kuma::mesh::v1alpha1::{KumaResource, kuma_resource::Meta},
 };
 
 use super::zone::{FEATURES_OF_2_14, GoodZone, ack, first_with, kinds};
-use crate::{
-    broken_peers::{DOWN, UP, open, peer, run},
+use crate::stage::{
+    plain_port::{open, peer},
     world::World,
 };
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use model::Kind;
 use prost::Message as _;
 use prost_types::{ListValue, Struct, Value, value::Kind as ValueKind};
-use testkit::kds::Call;
+use testkit::{kds::Call, rpcs::DOWN};
 use tokio::runtime::{Builder, Runtime};
 use wire::{
     envoy::{
@@ -19,8 +19,8 @@ use wire::{
     kuma::mesh::v1alpha1::KumaResource,
 };
 
-use crate::{
-    broken_peers::{DOWN, node, open, peer},
+use crate::stage::{
+    plain_port::{node, open, peer},
     world::World,
 };
 

@@ -6,16 +6,7 @@ use base64::{
 };
 use serde_json::{Map, Value, json};
 
-/// An answer of ours.
-#[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    /// The status.
-    pub(crate) status: u16,
-    /// The headers the recorder kept.
-    pub(crate) headers: Map<String, Value>,
-    /// The body.
-    pub(crate) body: String,
-}
+use crate::stage::rest_world::Answer;
 
 const TIMES: [&str; 8] = [
     "creationTime",

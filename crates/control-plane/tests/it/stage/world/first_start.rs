@@ -5,7 +5,7 @@ use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path, syn
 
 use testkit::program::ControlPlane;
 
-use crate::inside;
+use crate::stage::inside;
 
 type Files = Vec<(String, Vec<u8>)>;
 

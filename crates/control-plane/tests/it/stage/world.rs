@@ -15,7 +15,7 @@ use testkit::{
     program::{ControlPlane, Kumactl, eventually},
 };
 
-use crate::inside;
+use super::inside;
 
 pub(crate) const KUMA_CP: &str = env!("CARGO_BIN_EXE_kuma-cp");
 

@@ -4,20 +4,24 @@ use std::collections::{BTreeMap, VecDeque};
 
 use prost::Message as _;
 use prost_types::{Any, ListValue, Struct, Value, value::Kind};
-use testkit::kds::{Call, Ended, Peer};
+use testkit::{
+    kds::{Call, Ended, Peer},
+    rpcs::{DOWN, UP},
+};
 use wire::{
     envoy::{
         config::core::v3::Node,
         service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource},
     },
     google::rpc,
-    kuma::mesh::v1alpha1::{KumaResource, kuma_resource::Meta},
+    kuma::mesh::v1alpha1::{
+        Dataplane, KumaResource,
+        dataplane::{Networking, networking::Inbound},
+        kuma_resource::Meta,
+    },
 };
 
-use crate::{
-    broken_peers::{DOWN, UP, peer},
-    world::World,
-};
+use super::{plain_port::peer, world::World};
 
 /// A global that takes every zone for what it says it is, as a real one does.
 pub(crate) fn open_world() -> World {
@@ -35,11 +39,6 @@ pub(crate) fn open_program() -> World {
 
 const OPEN: &[(&str, &str)] =
     &[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "none"), ("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "false")];
-
-/// These tests ask over REST while their streams stand, so the streams run in threads of their own.
-pub(crate) fn run(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(test);
-}
 
 /// What a zone says of itself.
 #[derive(Clone)]
@@ -278,6 +277,13 @@ pub(crate) fn json(spec: &str) -> Any {
 
 pub(crate) fn proto(kind: &str, bytes: Vec<u8>) -> Any {
     Any { type_url: format!("type.googleapis.com/kuma.mesh.v1alpha1.{kind}"), value: bytes }
+}
+
+/// A Dataplane that every version takes.
+pub(crate) fn dataplane() -> Any {
+    let inbound = Inbound { port: 8080, name: "http".to_owned(), ..Default::default() };
+    let networking = Networking { address: "10.0.0.1".to_owned(), inbound: vec![inbound], ..Default::default() };
+    proto("Dataplane", Dataplane { networking: Some(networking), ..Default::default() }.encode_to_vec())
 }
 
 fn value(kind: Kind) -> Value {

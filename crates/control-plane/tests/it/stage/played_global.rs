@@ -11,21 +11,18 @@ use tempfile::TempDir;
 use testkit::{
     kds_server::{Call, Connection, Server},
     program::ControlPlane,
+    rpcs::{ADMIN, DOWN, PING, UP},
 };
 use wire::envoy::{
     config::core::v3::{ControlPlane as Identifier, Node},
     service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource},
 };
 
-use crate::{
-    broken_peers::{DOWN, UP},
-    connecting::ADMIN,
+use super::{
     inside,
     played_zone::{proto, sent},
     world::text,
 };
-
-pub(crate) const PING: &str = "/kuma.mesh.v1alpha1.GlobalKDSService/HealthCheck";
 
 /// A port for a zone `west`, and that zone.
 pub(crate) struct Played {

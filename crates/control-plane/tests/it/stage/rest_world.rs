@@ -1,38 +1,42 @@
 //! A control plane as it is after its first start, in memory.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use control_plane::{
     access::{Access, Allowed, Peer, Transport},
+    bootstrap::{self, Wanted},
     clock::Clock,
     config::Config,
-    resources::{self, MeshDefaults, Resources, Rules, Side},
+    keys::Keys,
+    resources::{MeshDefaults, Resources, Rules, Side},
     rest::{AdminAnswer, AdminError, AdminRequest, Api, EnvoyAdmin, Handles, Issuers, Settings},
+    tasks::Tasks,
 };
 use http_body_util::{BodyExt as _, Full};
-use model::{Key, Kind, Labels, ProxyView, Resource, defaults, labels, proto};
+use model::{Key, Kind, Labels, ProxyView, Resource, labels, proto, secret};
 use serde_json::{Map, Value, json};
 use store::{Precondition, Query, ResourceStore, memory::MemoryStore};
-use tokens::{KeyRing, SecretEntry};
-use tokio::sync::watch;
-
-use super::compare::Answer;
+use tokens::{KeyRing, SecretName};
+use tokio::sync::{Mutex, watch};
+use tokio_util::sync::DropGuard;
 
 /// One control plane.
 pub(crate) struct World {
     pub(crate) store: Arc<dyn ResourceStore>,
     clock: Clock,
     api: Api,
-    ring: watch::Sender<Arc<KeyRing>>,
-    /// The secrets that the ring was built from.
-    secrets: Mutex<Vec<(Key, Option<Vec<u8>>)>>,
+    followed: Mutex<Followed>,
     https: bool,
+    /// The keys are followed for as long as this lives.
+    _tasks: DropGuard,
+}
+
+/// How far the keys have followed the store.
+struct Followed {
+    rings: watch::Receiver<Arc<KeyRing>>,
+    /// The secrets that tokens are verified with, as the newest ring has them.
+    secrets: Vec<(Key, Bytes)>,
 }
 
 /// One request.
@@ -42,6 +46,17 @@ pub(crate) struct Ask<'a> {
     pub(crate) path: &'a str,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Option<String>,
+}
+
+/// An answer of ours.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    /// The status.
+    pub(crate) status: u16,
+    /// The headers the recorder kept.
+    pub(crate) headers: Map<String, Value>,
+    /// The body.
+    pub(crate) body: String,
 }
 
 impl World {
@@ -72,14 +87,22 @@ impl World {
         let base_path = if has("basePath: /api/cp") { "/api/cp" } else { "/" };
         let cors = if has("http://gui.example") { vec!["http://gui.example".to_owned()] } else { vec![] };
         let on = !issuers_off;
-        let (ring, receiver) = watch::channel(Arc::new(KeyRing::build(0, &[]).0));
+        let wanted = Wanted { admin_token: on, default_mesh: !has("skipMeshCreation"), ..Wanted::default() };
+        let made = match &side {
+            Side::Global => bootstrap::global(&store, &wanted, clock.now()).await,
+            Side::FederatedZone(_) | Side::LoneZone(_) => bootstrap::zone(&store, &side, &wanted, clock.now()).await,
+        };
+        made.expect("what a first start makes");
+        let tasks = Tasks::new();
+        let keys = Keys::start(&store, &tasks).await.expect("keys");
+        let followed = Followed { rings: keys.subscribe(), secrets: verifying(&store).await }.into();
         let api = Api::new(Handles {
             readiness: control_plane::observe::readiness::Readiness::default(),
             store: store.clone(),
             clock: clock.clone(),
             resources: Resources::new(store.clone(), clock.clone(), rules),
             access,
-            keys: control_plane::keys::Keys::of(receiver),
+            keys,
             admin: Arc::new(TheZone(store.clone())),
             settings: Settings {
                 product: "Kuma".to_owned(),
@@ -93,62 +116,7 @@ impl World {
                 instance_id: "cp-host-1a2b".to_owned(),
             },
         });
-        let world = Self { store, clock, api, ring, secrets: Mutex::default(), https: false };
-        world.bootstrap(&side, !issuers_off, !has("skipMeshCreation")).await;
-        world
-    }
-
-    /// What a control plane makes at its first start.
-    async fn bootstrap(&self, side: &Side, admin_token: bool, mesh: bool) {
-        let pem = tokens::generate_signing_key();
-        let mut secrets =
-            vec![("inter-cp-ca", "-----BEGIN CERTIFICATE-----\n"), ("user-token-signing-key-1", pem.reveal())];
-        match side {
-            Side::Global => secrets.push(("zone-token-signing-key-1", pem.reveal())),
-            Side::FederatedZone(zone) | Side::LoneZone(zone) => {
-                secrets.push(("envoy-admin-ca", "-----BEGIN CERTIFICATE-----\n"));
-                self.put(Key::global(Kind::ZONE, zone), Labels::new(), Bytes::new(), None).await;
-            }
-        }
-        for (name, data) in secrets {
-            self.put(Key::global(Kind::GLOBAL_SECRET, name), Labels::new(), secret(data), None).await;
-        }
-        self.refresh().await;
-        if admin_token {
-            let groups = ["mesh-system:admin".to_owned()];
-            let ten_years = Duration::from_secs(10 * 365 * 24 * 3600);
-            let ring = self.ring.borrow().clone();
-            let id = uuid::Uuid::new_v4();
-            let token = tokens::issue_user(&ring, "mesh-system:admin", Some(&groups), ten_years, self.clock.now(), id);
-            let spec = secret(token.expect("token").reveal());
-            self.put(Key::global(Kind::GLOBAL_SECRET, "admin-user-token"), Labels::new(), spec, None).await;
-        }
-        let config = Map::from_iter([("config".to_owned(), json!(uuid::Uuid::new_v4().to_string()))]);
-        let config = proto::spec_from_json(Kind::CONFIG, &config).expect("config");
-        self.put(Key::global(Kind::CONFIG, "kuma-cluster-id"), Labels::new(), config, None).await;
-        let generators = match side {
-            Side::Global => defaults::global_hostname_generators(),
-            Side::FederatedZone(_) | Side::LoneZone(_) => defaults::zone_hostname_generators(),
-        };
-        for (kind, name, labels, spec) in generators {
-            self.put(Key::global(kind, name), labels, spec, None).await;
-        }
-        if mesh && *side == Side::Global {
-            let now = self.clock.now();
-            let default = Resource {
-                key: Key::global(Kind::MESH, "default"),
-                labels: Labels::new(),
-                spec: Bytes::new(),
-                status: None,
-                owner: None,
-                created: now,
-                modified: now,
-            };
-            let key = tokens::generate_signing_key();
-            let batch = resources::mesh_batch(default, side, &key, MeshDefaults::AsTheMeshSays);
-            self.store.apply(batch).await.expect("mesh");
-        }
-        self.refresh().await;
+        Self { store, clock, api, followed, https: false, _tasks: tasks.stop_on_drop() }
     }
 
     /// Method and path of every route.
@@ -162,6 +130,13 @@ impl World {
         let status = key.kind.empty_status.map(|status| Bytes::from_static(status.as_bytes()));
         let resource = Resource { key, labels, spec, status, owner, created: now, modified: now };
         self.store.put(resource, Precondition::Any).await.expect("put");
+        self.keys_follow().await;
+    }
+
+    /// Deletes a resource past the API.
+    pub(crate) async fn delete(&self, key: &Key) {
+        self.store.delete(key, Precondition::Present).await.expect("delete");
+        self.keys_follow().await;
     }
 
     /// Writes an insight as it was recorded.
@@ -179,26 +154,14 @@ impl World {
         page.items.into_iter().map(|stored| stored.resource).collect()
     }
 
-    /// Rebuilds the ring if secrets changed, as its owner does when the store tells of them: each build parses every key.
-    pub(crate) async fn refresh(&self) {
-        let mut entries = Vec::new();
-        for kind in [Kind::SECRET, Kind::GLOBAL_SECRET] {
-            for found in self.all(kind).await {
-                let fields = proto::spec_to_json(kind, &found.spec).expect("secret");
-                let data = fields.get("data").and_then(Value::as_str);
-                entries.push((found.key.clone(), data.map(|data| STANDARD.decode(data).expect("base64"))));
-            }
+    /// Waits until the keys that are relied on are those in the store. Each write is waited for by itself.
+    async fn keys_follow(&self) {
+        let mut followed = self.followed.lock().await;
+        let secrets = verifying(&self.store).await;
+        if followed.secrets != secrets {
+            followed.secrets = secrets;
+            followed.rings.changed().await.expect("the keys are followed");
         }
-        let mut known = self.secrets.lock().expect("no test panicked here");
-        if *known == entries {
-            return;
-        }
-        *known = entries;
-        let entries: Vec<SecretEntry<'_>> = known
-            .iter()
-            .map(|(key, data)| SecretEntry { mesh: &key.mesh, name: &key.name, data: data.as_deref() })
-            .collect();
-        self.ring.send_replace(Arc::new(KeyRing::build(1, &entries).0));
     }
 
     /// Sends a request and returns the answer.
@@ -224,7 +187,7 @@ impl World {
             headers: headers.collect(),
             body: String::from_utf8_lossy(&body).into_owned(),
         };
-        self.refresh().await;
+        self.keys_follow().await;
         answer
     }
 
@@ -261,12 +224,12 @@ impl World {
             }
         }
         let public = Key::global(Kind::GLOBAL_SECRET, "zone-token-signing-public-key-1");
-        let pem = tokens::generate_signing_key();
-        let pem = tokens::public_half(pem.reveal().as_bytes()).expect("public half");
+        let key = self.store.get(&Key::global(Kind::GLOBAL_SECRET, "zone-token-signing-key-1")).await.expect("store");
+        let pem = secret::decode(&key.expect("a first start makes it").resource.spec).expect("secret");
+        let pem = tokens::public_half(&pem).expect("public half");
         let labels = [(labels::DISPLAY_NAME, "zone-token-signing-key-1"), (labels::ORIGIN, labels::ORIGIN_GLOBAL)];
         let labels = labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        zone.put(public, labels, secret(&pem), None).await;
-        zone.refresh().await;
+        zone.put(public, labels, secret::encode(pem.as_bytes()), None).await;
     }
 }
 
@@ -302,9 +265,15 @@ fn configuration(side: &Side) -> Config {
     Config::from_sources(None, &settings, "/home/kuma").expect("configuration").0
 }
 
-fn secret(data: &str) -> Bytes {
-    let fields = Map::from_iter([("data".to_owned(), json!(STANDARD.encode(data)))]);
-    proto::spec_from_json(Kind::SECRET, &fields).expect("secret")
+/// The secrets that tokens are verified with, in order.
+async fn verifying(store: &Arc<dyn ResourceStore>) -> Vec<(Key, Bytes)> {
+    let mut found = Vec::new();
+    for kind in [Kind::SECRET, Kind::GLOBAL_SECRET] {
+        let page = store.list(&Query::all(kind)).await.expect("list");
+        found.extend(page.items.into_iter().map(|stored| (stored.resource.key.clone(), stored.resource.spec.clone())));
+    }
+    found.retain(|(key, _)| SecretName::parse(&key.mesh, &key.name).is_some());
+    found
 }
 
 /// The recorder wrote some characters as they are that a client writes escaped.
