@@ -9,11 +9,12 @@ use std::{
 
 use tracing::warn;
 
-use super::{OpenError, mark, sides};
+use super::{
+    OpenError, mark,
+    sides::{self, FILE_MODE},
+};
 use crate::Missing;
 
-/// The mode of every file of a store.
-pub(super) const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 const OTHERS: u32 = 0o077;
 const EVERYBODY_WRITES: u32 = 0o002;

@@ -15,7 +15,10 @@ use std::{
 
 use rustix::fs::OFlags;
 
-use super::{OpenError, place::FILE_MODE};
+use super::OpenError;
+
+/// The mode of every file of a store.
+pub(super) const FILE_MODE: u32 = 0o600;
 
 /// Who has the store.
 pub(super) const LOCK: &str = ".lock";
