@@ -15,11 +15,13 @@ mod place;
 mod reserve;
 mod rows;
 mod sides;
+mod space;
 #[cfg(test)]
 mod tests;
 
 pub use error::OpenError;
 pub use mark::{Before, before};
+pub use space::Space;
 
 use std::{fmt, path::Path};
 

@@ -12,39 +12,11 @@ use std::{
 
 use tracing::{info, warn};
 
-use super::sides;
+use super::{sides, space::Space};
 
-/// How much is kept back at most: some thousand deletes, and the checkpoint that makes room for more.
-const MOST: u64 = 4 * 1024 * 1024;
-/// Writes of no importance are refused when less than this part of the disk is free, or less than [`MOST`].
-const LOW_WATER_PART: u64 = 50;
 /// Less is not worth a file.
 const LEAST: u64 = 128 * 1024;
 const BLOCK: usize = 64 * 1024;
-
-/// Space on a disk, and how much of it is free, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Space {
-    total: u64,
-    free: u64,
-}
-
-impl Space {
-    fn of(folder: &Path) -> Option<Self> {
-        let found = rustix::fs::statvfs(folder).ok()?;
-        Some(Self { total: found.f_blocks * found.f_frsize, free: found.f_bavail * found.f_frsize })
-    }
-
-    /// How much is to be kept back on a disk of this size: not all of a small one.
-    fn reserve(self) -> u64 {
-        (self.total / 8).min(MOST)
-    }
-
-    /// Below this writes of no importance are refused.
-    fn low_water(self) -> u64 {
-        (self.total / LOW_WATER_PART).min(MOST)
-    }
-}
 
 /// The space that is kept back for one store.
 #[derive(Debug)]
@@ -129,7 +101,7 @@ impl Reserve {
     }
 
     fn space(&self) -> Option<Space> {
-        Space::of(self.path.parent().filter(|folder| *folder != Path::new("")).unwrap_or_else(|| Path::new(".")))
+        Space::beside(&self.path)
     }
 
     /// Written, not only promised: a hole in a file keeps nothing.
@@ -160,7 +132,7 @@ mod tests {
             assert_eq!((space.reserve(), space.low_water()), (reserve, low_water), "{total}");
         };
         check(12 << 20, 1_572_864, 251_658);
-        check(1 << 30, MOST, MOST);
+        check(1 << 30, 4 << 20, 4 << 20);
         check(0, 0, 0);
     }
 
@@ -171,7 +143,7 @@ mod tests {
         let mut reserve = Reserve::beside(&path);
         assert!(!reserve.give_up(), "nothing is kept back yet");
         reserve.take();
-        assert_eq!(fs::metadata(&reserve.path).unwrap().len(), Space::of(folder.path()).unwrap().reserve());
+        assert_eq!(fs::metadata(&reserve.path).unwrap().len(), Space::beside(&reserve.path).unwrap().reserve());
         let mut next_run = Reserve::beside(&path);
         assert!(next_run.give_up());
         assert!(!next_run.path.exists() && !next_run.give_up());

@@ -9,7 +9,9 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::room::{Notice, Room, Space};
+use store::sqlite::Space;
+
+use super::room::{Notice, Room};
 
 pub(super) struct Rotated {
     path: PathBuf,

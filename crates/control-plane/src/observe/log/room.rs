@@ -1,43 +1,20 @@
 //! Whether the disk of the log file has room for lines. The last part of a disk is not for the log: the store keeps a
 //! reserve there, so that keys and revocations are written when nothing else is.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
+use store::sqlite::Space;
 use tokio::time::Instant;
 
-/// The most of a disk that the store keeps back, and the most at which it begins to refuse what is of no importance.
-const MOST: u64 = 4 * 1024 * 1024;
 /// So long, and so many bytes of lines, one look at the disk is good.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_AFTER: u64 = 128 * 1024;
 /// What lines that are needed may take, at most, while there is no room.
 const ALLOWANCE: u64 = 1024 * 1024;
 
-/// Space on a disk, and how much of it is free, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Space {
-    total: u64,
-    free: u64,
-}
-
-impl Space {
-    /// The space of the disk that a file is on.
-    pub(super) fn beside(file: &Path) -> Option<Self> {
-        let folder = file.parent().filter(|folder| *folder != Path::new("")).unwrap_or_else(|| Path::new("."));
-        let found = rustix::fs::statvfs(folder).ok()?;
-        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
-        Some(Self { total: bytes(found.f_blocks), free: bytes(found.f_bavail) })
-    }
-
-    /// A part of the disk, as the store counts it: a small disk is not all kept back.
-    fn part(self, divisor: u64) -> u64 {
-        (self.total / divisor).min(MOST)
-    }
-
-    /// With less free the log is silent: the reserve of the store, where the store begins to refuse, and as much again.
-    fn kept(self) -> u64 {
-        self.part(8) + 2 * self.part(50)
-    }
+/// With less free the log is silent: the reserve of the store, where the store begins to refuse, and as much again.
+fn kept(space: Space) -> u64 {
+    space.reserve() + 2 * space.low_water()
 }
 
 /// What the log says of its disk.
@@ -101,12 +78,12 @@ impl Room {
         (self.looked, self.since_look) = (Some(now), 0);
         let space = (self.space)()?;
         match &self.short {
-            None if space.free < space.kept() => {
-                self.short = Some(Short { allowance: space.part(64).min(ALLOWANCE), left_out: 0 });
+            None if space.free < kept(space) => {
+                self.short = Some(Short { allowance: (space.total / 64).min(ALLOWANCE), left_out: 0 });
                 Some(Notice::Short { free: space.free })
             }
             // A little more than enough: the log must not go back and forth, with a new allowance each time.
-            Some(short) if space.free >= space.kept() + space.part(50) => {
+            Some(short) if space.free >= kept(space) + space.low_water() => {
                 let left_out = short.left_out;
                 self.short = None;
                 Some(Notice::RoomAgain { left_out })
