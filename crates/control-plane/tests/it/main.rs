@@ -6,6 +6,8 @@ mod b_a_token_is_issued;
 #[cfg(test)]
 mod bad_network;
 #[cfg(test)]
+mod broken_globals;
+#[cfg(test)]
 mod broken_peers;
 #[cfg(test)]
 mod c_a_key_is_deleted;

@@ -20,7 +20,7 @@ use wire::envoy::{
 
 use super::{
     inside,
-    played_zone::{proto, sent},
+    played_zone::{json, proto, sent},
     world::text,
 };
 
@@ -195,6 +195,11 @@ impl Link {
 /// A resource as a global sends it.
 pub(crate) fn of_global(mesh: &str, name: &str, spec: Any) -> Resource {
     sent(mesh, name, &[("kuma.io/origin", "global")], spec)
+}
+
+/// A MeshTimeout of the mesh `default`.
+pub(crate) fn timeout(name: &str, spec: &str) -> Resource {
+    of_global("default", name, json(spec))
 }
 
 /// The mesh `default`.
