@@ -15,6 +15,9 @@ pub(crate) enum Rpc {
     HealthCheck,
 }
 
+/// With its pings a zone of ours says what time it has (RFC 3339): tokens begin and end by the clock.
+pub(crate) const TIME_HEADER: &str = "arctos-time";
+
 impl Rpc {
     /// All of them.
     pub(crate) const ALL: [Self; 6] = [

@@ -62,7 +62,7 @@ fn any_stored_insight_can_be_carried_on() {
         for stream in [StreamName::Clusters, StreamName::ConfigDump, StreamName::Stats, StreamName::GlobalToZone] {
             record::stream_opened(&mut insight, stream, "global-1", now);
         }
-        record::pinged(&mut insight, now);
+        record::pinged(&mut insight, now, None);
         record::unsubscribe(&mut insight, "new", now);
         assert!(!record::online(&insight));
         record::reopen(&mut insight, "new");

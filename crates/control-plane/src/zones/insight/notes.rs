@@ -1,6 +1,6 @@
 //! What happens to zones, noted in memory.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use model::{Key, Kind, ZoneName};
 use sync::{SizeNotice, Unreadable};
 use wire::kuma::system::v1alpha1::ZoneInsight;
@@ -143,13 +143,13 @@ impl Insights {
         });
     }
 
-    /// Notes a ping.
-    pub fn pinged(&self, zone: &ZoneName) {
+    /// Notes a ping, and how far the clock of the zone is ahead of ours, if it told.
+    pub fn pinged(&self, zone: &ZoneName, clock_ahead: Option<SignedDuration>) {
         let now = self.shared.clock.now();
         let mut zones = self.lock();
         // A ping alone creates no zone, and so no insight of one.
         if let Some(live) = zones.get_mut(zone) {
-            record::pinged(&mut live.insight, now);
+            record::pinged(&mut live.insight, now, clock_ahead);
             live.dirty = true;
         }
     }

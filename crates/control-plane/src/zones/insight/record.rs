@@ -1,6 +1,6 @@
 //! What happens to a `ZoneInsight` when something happens to a zone. Pure.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use wire::kuma::system::v1alpha1::{
     EnvoyAdminStreams, HealthCheck, KdsServiceStats, KdsStream, KdsSubscription, KdsSubscriptionStatus, KumaCpVersion,
     Version, ZoneInsight,
@@ -145,8 +145,10 @@ pub(super) fn end_open_subscriptions(
     ended
 }
 
-pub(super) fn pinged(insight: &mut ZoneInsight, now: Timestamp) {
-    insight.health_check = Some(HealthCheck { time: time(now) });
+pub(super) fn pinged(insight: &mut ZoneInsight, now: Timestamp, clock_ahead: Option<SignedDuration>) {
+    let clock_ahead =
+        clock_ahead.map(|ahead| prost_types::Duration { seconds: ahead.as_secs(), nanos: ahead.subsec_nanos() });
+    insight.health_check = Some(HealthCheck { time: time(now), clock_ahead });
 }
 
 pub(super) fn last_ping(insight: &ZoneInsight) -> Option<Timestamp> {

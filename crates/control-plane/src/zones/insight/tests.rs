@@ -134,7 +134,7 @@ async fn pings_counters_and_configurations_of_one_survive_what_the_other_writes(
     first.stored(|insight| insight.subscriptions.iter().any(|one| !one.config.is_empty())).await;
     second.knows(|insights| insights.last_config(&west()).as_deref() == Some("{\"of\":\"west\"}")).await;
     second.insights.subscribe(&west(), true);
-    second.insights.pinged(&west());
+    second.insights.pinged(&west(), None);
     second.insights.rejected_here(&west(), "Mesh", "no");
     let stored = first.stored(|insight| insight.subscriptions.len() == 2 && !insight.type_troubles.is_empty()).await;
     assert_eq!(stored.subscriptions[0].config, peer.config);
