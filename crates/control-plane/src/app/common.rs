@@ -31,10 +31,10 @@ use crate::{
         metrics::Metrics,
         readiness::Readiness,
     },
-    resources::{MeshDefaults, Resources, Rules, Side},
     rest::{Api, EnvoyAdmin, Handles, Issuers, Settings},
     tasks::{OnError, Tasks},
     tls::{Alpn, ClientCerts, PairFiles, Protocols, SELF_SIGNED_FILES, ServerIdentity, host_names, self_signed},
+    writes::{MeshDefaults, Rules, Side, Writes},
     zones::insight::{self, Insights, Others, Peer},
 };
 
@@ -171,7 +171,7 @@ impl Common {
             unsafe_delete: self.config.unsafe_delete,
             mesh_defaults: MeshDefaults::AsTheMeshSays,
         };
-        let resources = Resources::new(Arc::clone(&self.store), self.clock.clone(), rules);
+        let writes = Writes::new(Arc::clone(&self.store), self.clock.clone(), rules);
         let settings = Settings {
             product: server.product.clone(),
             base_path: server.base_path.clone(),
@@ -191,7 +191,7 @@ impl Common {
         let api = Api::new(Handles {
             store: Arc::clone(&self.store),
             clock: self.clock.clone(),
-            resources,
+            writes,
             access,
             keys: keys.clone(),
             admin,

@@ -36,10 +36,10 @@ use crate::{
         kds_metrics::{KdsMetrics, SECONDS},
         log::Log,
     },
-    resources::Side,
     rest::{AdminError, AdminRequest, EnvoyAdmin},
     tasks::{OnError, Tasks},
     tls::Alpn,
+    writes::Side,
     zones::{
         health,
         insight::{Insights, Others},

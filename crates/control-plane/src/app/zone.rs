@@ -16,10 +16,10 @@ use crate::{
     config::{Config, StoreType},
     kds::zone::{self, Dialer, LegacyPolicies, Link, Options, OwnMeshes, Reports, Target, Token, TokenSource, Trust},
     observe::{kds_metrics::KdsMetrics, log::Log, readiness::Readiness},
-    resources::Side,
     rest::NoZones,
     tasks::{OnError, Tasks},
     tls::{ClientTrust, InsecureTrust},
+    writes::Side,
     zones::insight::Others,
 };
 

@@ -28,7 +28,7 @@ use crate::{
     keys::Keys,
     limits::{Holder, Proof},
     observe::{readiness::Readiness, shown},
-    resources::Resources,
+    writes::Writes,
 };
 
 /// The wording of a refusal that needs a look at the body is not waited for longer than this.
@@ -41,7 +41,7 @@ pub struct Handles {
     /// What time it is.
     pub clock: Clock,
     /// How resources are written.
-    pub resources: Resources,
+    pub writes: Writes,
     /// Who may do what.
     pub access: Arc<Access>,
     /// The keys of the moment.
@@ -84,7 +84,7 @@ struct Asked<'a> {
 impl Api {
     /// Returns the API.
     pub fn new(handles: Handles) -> Self {
-        let Handles { store, clock, resources, access, keys, admin, settings, readiness } = handles;
+        let Handles { store, clock, writes, access, keys, admin, settings, readiness } = handles;
         if settings.localhost_is_admin {
             info!(
                 "programs on this machine that ask for themselves are administrators; where one forwards requests of \
@@ -94,7 +94,7 @@ impl Api {
         let authenticator = Authenticator::new(settings.localhost_is_admin, keys.clone());
         let issuer = Issuer::new(keys, clock.clone(), settings.issuers);
         let guarded = Guarded::new(store, admin);
-        let parts = Parts { clock, resources, issuer, settings, readiness, guarded };
+        let parts = Parts { clock, writes, issuer, settings, readiness, guarded };
         let (routes, room, answers, audit) = (Routes::all(), Room::new(), Answers::new(), Audit::new());
         Self(Arc::new(Inner { access, parts, authenticator, routes, room, answers, audit }))
     }
@@ -228,7 +228,7 @@ impl Api {
     /// Asks the rule of the route. What nobody may write here is told first, as from the peer.
     fn judge(&self, caller: &Caller, matched: &Matched<'_>) -> Result<Permit, ApiError> {
         if let Rule::Write(kind) = matched.route.rule {
-            self.0.parts.resources.writable(kind)?;
+            self.0.parts.writes.writable(kind)?;
         }
         Ok(self.0.access.judge(caller.clone(), matched.route.rule)?)
     }

@@ -10,12 +10,12 @@ use model::{Key, Resource};
 use store::{Page, Query, ResourceStore, Stored};
 
 use super::{AdminAnswer, AdminRequest, EnvoyAdmin, Settings, error::ApiError, query::Parameters};
-use crate::{access::Permit, clock::Clock, issuing::Issuer, observe::readiness::Readiness, resources::Resources};
+use crate::{access::Permit, clock::Clock, issuing::Issuer, observe::readiness::Readiness, writes::Writes};
 
 /// What handlers work with, whatever the request is. Signing keys are behind the issuer, which asks for the permit.
 pub(crate) struct Parts {
     pub(crate) clock: Clock,
-    pub(crate) resources: Resources,
+    pub(crate) writes: Writes,
     pub(crate) issuer: Issuer,
     pub(crate) settings: Settings,
     pub(crate) readiness: Readiness,

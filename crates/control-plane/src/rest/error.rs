@@ -17,7 +17,7 @@ use crate::{
     issuing::NotIssued,
     keys::KeysBehind,
     limits::Crowd,
-    resources::{Operation, ReadOnly, WriteError},
+    writes::{Operation, ReadOnly, WriteError},
 };
 
 /// Why a handler has no answer.

@@ -18,9 +18,10 @@ const LOGGERS: &[(&str, &str)] = &[
     ("control_plane::limits", "kuma-cp.run"),
     ("control_plane::limits::http1", "api-server"),
     ("control_plane::observe::diagnostics", "diagnostics"),
-    ("control_plane::resources::delete", "api-server"),
-    ("control_plane::resources::put", "api-server"),
     ("control_plane::rest", "api-server"),
+    ("control_plane::writes::authority", "resources.authority"),
+    ("control_plane::writes::delete", "api-server"),
+    ("control_plane::writes::put", "api-server"),
     ("store", "store"),
 ];
 /// What the modules of this program begin with.
@@ -58,7 +59,7 @@ mod tests {
         check("control_plane::kds::global::down", Some("kds.global"));
         check("control_plane::rest::handlers::tokens", Some("api-server"));
         check("control_plane::keys", Some("keys"));
-        check("control_plane::resources::authority", Some("resources.authority"));
+        check("control_plane::writes::authority", Some("resources.authority"));
         check("store::sqlite::writer", Some("store"));
         check("kds-delta-client", Some("kds-delta-client"));
         check("hyper_util::client", None);

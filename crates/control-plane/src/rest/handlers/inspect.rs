@@ -11,12 +11,12 @@ use store::{Query, Stored};
 
 use super::{Call, mesh_exists};
 use crate::{
-    resources::Side,
     rest::{
         AdminRequest, answer,
         error::ApiError,
         routes::{Matched, ProxyPage, SelectedShape},
     },
+    writes::Side,
 };
 
 /// `…/dataplanes/{name}/…`
@@ -25,7 +25,7 @@ pub(super) async fn proxy(call: &Call<'_>, matched: &Matched<'_>, page: ProxyPag
         ProxyPage::Rules | ProxyPage::Policies => "Could not retrieve Dataplane",
         ProxyPage::Layout => "Failed to retrieve Dataplane",
         ProxyPage::Legacy => "Could not get MatchedPolicies",
-        ProxyPage::Config if call.handles.resources.rules().side == Side::Global => return Err(ApiError::NotOnGlobal),
+        ProxyPage::Config if call.handles.writes.rules().side == Side::Global => return Err(ApiError::NotOnGlobal),
         ProxyPage::Config => "Could not retrieve Dataplane",
         ProxyPage::Admin => return admin(call, matched).await,
     };

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::{Call, audience, config_of_zones, k8s, mesh_exists};
 use crate::{
-    resources::Put,
     rest::{answer, error::ApiError, routes::Matched},
+    writes::Put,
 };
 
 /// The title of what is wrong with reading.
@@ -44,7 +44,7 @@ pub(super) async fn get(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> R
     let audience = audience(call);
     let namespace = call.parameters.first("namespace").unwrap_or_default();
     let shown = match format {
-        Format::Universal => document::to_rest(&stored.resource, call.handles.resources.rules().side.zone(), audience),
+        Format::Universal => document::to_rest(&stored.resource, call.handles.writes.rules().side.zone(), audience),
         Format::Kubernetes => k8s::object(&stored.resource, namespace, audience),
     };
     Ok(answer::resource(&config_of_zones::hide_in(call, kind, shown)))
@@ -52,7 +52,7 @@ pub(super) async fn get(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> R
 
 /// `PUT` of one resource.
 pub(super) async fn put(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> Result<Response, ApiError> {
-    let written = call.handles.resources.put(&call.permit, kind, matched.mesh(), matched.name(), &call.body).await?;
+    let written = call.handles.writes.put(&call.permit, kind, matched.mesh(), matched.name(), &call.body).await?;
     let status = match written.put {
         Put::Created => StatusCode::CREATED,
         Put::Updated => StatusCode::OK,
@@ -63,6 +63,6 @@ pub(super) async fn put(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> R
 
 /// `DELETE` of one resource.
 pub(super) async fn delete(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> Result<Response, ApiError> {
-    call.handles.resources.delete(&call.permit, kind, matched.mesh(), matched.name()).await?;
+    call.handles.writes.delete(&call.permit, kind, matched.mesh(), matched.name()).await?;
     Ok(answer::json(StatusCode::OK, &json!({})))
 }

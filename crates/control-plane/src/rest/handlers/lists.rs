@@ -16,7 +16,7 @@ use crate::rest::{
 /// `GET` of a list.
 pub(super) async fn list(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> Result<Response, ApiError> {
     let (page, next) = page(call, matched, kind).await?;
-    let zone = call.handles.resources.rules().side.zone();
+    let zone = call.handles.writes.rules().side.zone();
     let audience = audience(call);
     let shown = |stored: &Stored| document::to_rest(&stored.resource, zone, audience);
     let items = page.items.iter().map(|stored| config_of_zones::hide_in(call, kind, shown(stored)));

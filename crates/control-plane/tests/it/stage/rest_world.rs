@@ -9,9 +9,9 @@ use control_plane::{
     clock::Clock,
     config::Config,
     keys::Keys,
-    resources::{MeshDefaults, Resources, Rules, Side},
     rest::{AdminAnswer, AdminError, AdminRequest, Api, EnvoyAdmin, Handles, Issuers, Settings},
     tasks::Tasks,
+    writes::{MeshDefaults, Rules, Side, Writes},
 };
 use http_body_util::{BodyExt as _, Full};
 use model::{Key, Kind, Labels, ProxyView, Resource, labels, proto, secret};
@@ -100,7 +100,7 @@ impl World {
             readiness: control_plane::observe::readiness::Readiness::default(),
             store: store.clone(),
             clock: clock.clone(),
-            resources: Resources::new(store.clone(), clock.clone(), rules),
+            writes: Writes::new(store.clone(), clock.clone(), rules),
             access,
             keys,
             admin: Arc::new(TheZone(store.clone())),

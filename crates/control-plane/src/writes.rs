@@ -80,7 +80,7 @@ pub enum MeshDefaults {
 
 /// Writes resources for callers. Cheap to clone.
 #[derive(Clone)]
-pub struct Resources {
+pub struct Writes {
     store: Arc<dyn ResourceStore>,
     clock: Clock,
     rules: Arc<Rules>,
@@ -88,7 +88,7 @@ pub struct Resources {
     refusals: Arc<LineBudgets>,
 }
 
-impl Resources {
+impl Writes {
     /// Returns the write path to a store.
     pub fn new(store: Arc<dyn ResourceStore>, clock: Clock, rules: Rules) -> Self {
         Self { store, clock, rules: Arc::new(rules), refusals: Arc::new(LineBudgets::new()) }

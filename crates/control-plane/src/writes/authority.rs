@@ -22,7 +22,7 @@ use tracing::error;
 use x509_parser::asn1_rs::{FromDer as _, Integer, OctetString, Sequence};
 use zeroize::Zeroizing;
 
-use super::{Operation, Resources, Side, WriteError};
+use super::{Operation, Side, WriteError, Writes};
 
 /// A key takes up to a second; a document may not ask for any number of them.
 const MOST_BACKENDS: usize = 8;
@@ -86,7 +86,7 @@ impl Authority {
     }
 }
 
-impl Resources {
+impl Writes {
     /// Returns what is to be written with a mesh, so that each authority it asks for is there.
     pub(super) async fn authorities(&self, mesh: &Resource) -> Result<Vec<Write>, WriteError> {
         // A zone of ours has them from its global.
