@@ -35,7 +35,7 @@ use crate::{
     tasks::{OnError, Tasks},
     tls::{Alpn, ClientCerts, PairFiles, Protocols, SELF_SIGNED_FILES, ServerIdentity, host_names, self_signed},
     writes::{MeshDefaults, Rules, Side, Writes},
-    zones::insight::{self, Insights, Others, Peer},
+    zones::insight::{self, Insights, Instance, Others},
 };
 
 /// The parts that global and zone share.
@@ -121,9 +121,9 @@ impl Common {
     }
 
     /// What this end says of itself on KDS. The version is the one that peers compare.
-    pub(super) fn us(&self, config: String) -> Peer {
-        Peer {
-            instance: self.instance.clone(),
+    pub(super) fn us(&self, config: String) -> Instance {
+        Instance {
+            id: self.instance.clone(),
             version: KumaCpVersion {
                 version: about::BASED_ON_KUMA.to_owned(),
                 git_tag: format!("v{}", about::BASED_ON_KUMA),

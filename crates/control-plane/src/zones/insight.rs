@@ -26,7 +26,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use model::{Kind, ZoneName};
 use prost::Message as _;
-pub use record::{Peer, StreamName};
+pub use record::{Instance, StreamName};
 use store::{Kinds, Query, ResourceStore, StoreError, Version};
 use tokio::sync::Notify;
 use tracing::{info, warn};

@@ -15,7 +15,7 @@ use crate::{
     tasks::Tasks,
     zones::{
         first_seen,
-        insight::{Insights, Peer},
+        insight::{Insights, Instance},
         registry::Registry,
     },
 };
@@ -37,7 +37,7 @@ pub(crate) struct Context {
     /// How much of one zone is kept.
     pub quotas: Quotas,
     /// What this end says of itself.
-    pub us: Peer,
+    pub us: Instance,
     /// What was configured.
     pub settings: Arc<GlobalKds>,
     /// Where tasks run.

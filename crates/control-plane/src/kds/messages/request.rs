@@ -11,7 +11,7 @@ use wire::{envoy::config::core::v3::Node, google};
 
 use crate::{
     kds::messages::{malformed::Malformed, node},
-    zones::insight::Peer,
+    zones::insight::Instance,
 };
 
 /// `DeltaDiscoveryRequest` with the node as bytes, and without what no peer of the protocol sends.
@@ -54,9 +54,9 @@ impl Sender {
     }
 
     /// Reads what the peer says of itself, if it says anything.
-    pub(crate) fn peer(&self) -> Result<Option<Peer>, Malformed> {
+    pub(crate) fn instance(&self) -> Result<Option<Instance>, Malformed> {
         let node = Node::decode(self.encoded.clone()).map_err(|broken| Malformed::Node { what: broken.to_string() })?;
-        Ok(node.metadata.as_ref().map(node::peer))
+        Ok(node.metadata.as_ref().map(node::instance))
     }
 }
 
@@ -88,11 +88,11 @@ mod tests {
 
     #[test]
     fn a_peer_is_read_when_it_is_wanted() {
-        let us = Peer { instance: "host-1a2b".to_owned(), config: "{}".to_owned(), ..Peer::default() };
+        let us = Instance { id: "host-1a2b".to_owned(), config: "{}".to_owned(), ..Instance::default() };
         let said = Sender::read(node::first("west", &us).encode_to_vec().into()).unwrap();
-        assert_eq!((said.id.as_str(), said.peer()), ("west", Ok(Some(us))));
+        assert_eq!((said.id.as_str(), said.instance()), ("west", Ok(Some(us))));
         let silent = Sender::read(node::later("west").encode_to_vec().into()).unwrap();
-        assert_eq!(silent.peer(), Ok(None));
+        assert_eq!(silent.instance(), Ok(None));
     }
 
     #[test]
@@ -100,6 +100,6 @@ mod tests {
         assert!(matches!(Sender::read(Bytes::from_static(b"\xff")), Err(Malformed::Node { .. })));
         // An id, and metadata that is none: seen when it is read.
         let broken = Sender::read(Bytes::from_static(b"\x0a\x04west\x1a\x01\xff")).unwrap();
-        assert!(matches!(broken.peer(), Err(Malformed::Node { .. })));
+        assert!(matches!(broken.instance(), Err(Malformed::Node { .. })));
     }
 }

@@ -49,7 +49,7 @@ impl Session {
                         Err(malformed) => return convert::malformed_status(&malformed),
                     };
                     let (sender, mirror) = if let Some(asked) = &mut asked { asked } else {
-                        let global = match from.peer() {
+                        let global = match from.instance() {
                             Ok(global) => global.unwrap_or_default(),
                             Err(malformed) => return convert::malformed_status(&malformed),
                         };

@@ -11,7 +11,7 @@ use model::{Kind, ZoneName};
 use super::legacy_policies::LegacyPolicies;
 use crate::{
     observe::kds_metrics::KdsMetrics,
-    zones::insight::{Insights, Peer},
+    zones::insight::{Insights, Instance},
 };
 
 /// Where a connection reports. Cheap to clone.
@@ -45,7 +45,7 @@ impl Rejections {
 
 impl Reports {
     /// Notes that global asks on a new stream.
-    pub(super) fn mirror(&self, zone: &ZoneName, global: &Peer, us: &Peer) -> Mirror {
+    pub(super) fn mirror(&self, zone: &ZoneName, global: &Instance, us: &Instance) -> Mirror {
         let subscription = self.insights.subscribe_at_zone(zone, global, us);
         Mirror { insights: self.insights.clone(), metrics: self.metrics.clone(), zone: zone.clone(), subscription }
     }

@@ -10,7 +10,7 @@ use testkit::{
 };
 use wire::kuma::system::v1alpha1::{KumaCpVersion, ZoneInsight};
 
-use super::record::{self, Peer, StreamName};
+use super::record::{self, Instance, StreamName};
 
 /// The insights that real globals showed at the end of each recording.
 fn recorded() -> Vec<Vec<u8>> {
@@ -57,7 +57,7 @@ fn any_stored_insight_can_be_carried_on() {
             assert_eq!(insight.subscriptions.last().map(|last| last.id.as_str()), Some("new"));
         }
         let version = KumaCpVersion { version: String::from_utf8_lossy(input).into_owned(), ..Default::default() };
-        record::described(&mut insight, "new", &Peer { version, ..Peer::default() });
+        record::described(&mut insight, "new", &Instance { version, ..Instance::default() });
         record::count(&mut insight, "new", "Mesh", now, |stats| stats.responses_sent += 1);
         for stream in [StreamName::Clusters, StreamName::ConfigDump, StreamName::Stats, StreamName::GlobalToZone] {
             record::stream_opened(&mut insight, stream, "global-1", now);

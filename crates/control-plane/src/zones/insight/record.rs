@@ -21,11 +21,11 @@ pub enum StreamName {
     ZoneToGlobal,
 }
 
-/// What a peer says of itself in a first request.
+/// An instance of a control plane, by what it says of itself in a first request.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Peer {
-    /// Its instance: `<hostname>-<4 hex>`.
-    pub instance: String,
+pub struct Instance {
+    /// `<hostname>-<4 hex>`.
+    pub id: String,
     /// Its build.
     pub version: KumaCpVersion,
     /// Its configuration as JSON, secrets masked.
@@ -91,13 +91,13 @@ pub(super) fn keep_last(insight: &mut ZoneInsight, limit: usize, compact: bool) 
     }
 }
 
-pub(super) fn described(insight: &mut ZoneInsight, id: &str, peer: &Peer) {
+pub(super) fn described(insight: &mut ZoneInsight, id: &str, said: &Instance) {
     let Some(subscription) = find(insight, id) else { return };
-    let compatible = compatible(&peer.version.version);
-    let version = KumaCpVersion { kuma_cp_global_compatible: compatible, ..peer.version.clone() };
+    let compatible = compatible(&said.version.version);
+    let version = KumaCpVersion { kuma_cp_global_compatible: compatible, ..said.version.clone() };
     subscription.version = Some(Version { kuma_cp: Some(version) });
-    subscription.config.clone_from(&peer.config);
-    subscription.zone_instance_id.clone_from(&peer.instance);
+    subscription.config.clone_from(&said.config);
+    subscription.zone_instance_id.clone_from(&said.id);
 }
 
 pub(super) fn count(
@@ -216,7 +216,7 @@ mod tests {
         let mut insight = ZoneInsight::default();
         for id in ["a", "b"] {
             subscribe(&mut insight, id, "g", true, at(1));
-            described(&mut insight, id, &Peer { config: "{}".to_owned(), ..Peer::default() });
+            described(&mut insight, id, &Instance { config: "{}".to_owned(), ..Instance::default() });
             count(&mut insight, id, "Mesh", at(1), |stats| stats.responses_sent += 1);
         }
         keep_last(&mut insight, 10, true);
