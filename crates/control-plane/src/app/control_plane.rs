@@ -1,4 +1,4 @@
-//! What both assemblies have: store, keys, certificate, REST, diagnostics.
+//! A control plane, global or of a zone, by what both have: store, keys, certificate, REST, diagnostics.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 use wire::kuma::system::v1alpha1::KumaCpVersion;
 
-use super::{parts::Addresses, serve, store_freshness};
+use super::{running::Addresses, serve, store_freshness};
 use crate::{
     about,
     access::Authenticator,
@@ -38,8 +38,8 @@ use crate::{
     zones::insight::{self, Insights, Instance, Others},
 };
 
-/// The parts that global and zone share.
-pub(super) struct Common {
+/// A control plane before it is a global or a zone.
+pub(super) struct ControlPlane {
     pub(super) config: Config,
     pub(super) clock: Clock,
     pub(super) log: Log,
@@ -56,7 +56,7 @@ pub(super) struct Common {
     hostname: String,
 }
 
-impl Common {
+impl ControlPlane {
     pub(super) async fn start(
         config: Config,
         clock: Clock,
