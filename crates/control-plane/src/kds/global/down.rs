@@ -45,7 +45,7 @@ pub(crate) async fn serve(
     if let Err(status) = context.ensure_zone(&zone).await {
         return frames.end_with(Some(status));
     }
-    context.insights.stream_opened(&zone, StreamName::GlobalToZone);
+    context.insights.stream_opened(&zone, StreamName::GlobalToZoneSync);
     let subscription = context.insights.subscribe(&zone, token_provided);
     let unanswered = Unanswered::new(context.settings.msg_send_timeout);
     let mut stream = Stream {

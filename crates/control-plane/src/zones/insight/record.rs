@@ -1,6 +1,7 @@
 //! What happens to a `ZoneInsight` when something happens to a zone. Pure.
 
 use jiff::Timestamp;
+use model::ProxyView;
 use wire::kuma::system::v1alpha1::{
     EnvoyAdminStreams, HealthCheck, KdsServiceStats, KdsStream, KdsSubscription, KdsSubscriptionStatus, KumaCpVersion,
     Version, ZoneInsight,
@@ -9,16 +10,12 @@ use wire::kuma::system::v1alpha1::{
 /// The five long-lived streams of a zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamName {
-    /// Reverse requests for Envoy's clusters.
-    Clusters,
-    /// Reverse requests for Envoy's configuration.
-    ConfigDump,
-    /// Reverse requests for Envoy's statistics.
-    Stats,
     /// What global provides.
-    GlobalToZone,
+    GlobalToZoneSync,
     /// What the zone provides.
-    ZoneToGlobal,
+    ZoneToGlobalSync,
+    /// Reverse requests for what a proxy says.
+    Admin(ProxyView),
 }
 
 /// An instance of a control plane, by what it says of itself in a first request.
@@ -43,20 +40,20 @@ pub(super) fn stream_opened(insight: &mut ZoneInsight, stream: StreamName, insta
     let streams = insight.kds_streams.get_or_insert_default();
     let admin = insight.envoy_admin_streams.get_or_insert_with(EnvoyAdminStreams::default);
     match stream {
-        StreamName::Clusters => {
+        StreamName::Admin(ProxyView::Clusters) => {
             streams.clusters = opened;
             instance.clone_into(&mut admin.clusters_global_instance_id);
         }
-        StreamName::ConfigDump => {
+        StreamName::Admin(ProxyView::ConfigDump) => {
             streams.config_dump = opened;
             instance.clone_into(&mut admin.config_dump_global_instance_id);
         }
-        StreamName::Stats => {
+        StreamName::Admin(ProxyView::Stats) => {
             streams.stats = opened;
             instance.clone_into(&mut admin.stats_global_instance_id);
         }
-        StreamName::GlobalToZone => streams.global_to_zone = opened,
-        StreamName::ZoneToGlobal => streams.zone_to_global = opened,
+        StreamName::GlobalToZoneSync => streams.global_to_zone = opened,
+        StreamName::ZoneToGlobalSync => streams.zone_to_global = opened,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Several control planes keep the insight of a zone in one store: what each says stays true, whoever writes, starts or dies.
 
-use model::{Key, Labels, Resource};
+use model::{Key, Labels, ProxyView, Resource};
 use store::{
     Precondition,
     testing::{Database, Instance},
@@ -129,7 +129,7 @@ async fn pings_counters_and_configurations_of_one_survive_what_the_other_writes(
     let here = first.insights.subscribe(&west(), true);
     let said = super::Instance { config: "{\"of\":\"west\"}".to_owned(), ..super::Instance::default() };
     first.insights.described(&west(), &here, &said);
-    first.insights.stream_opened(&west(), StreamName::Clusters);
+    first.insights.stream_opened(&west(), StreamName::Admin(ProxyView::Clusters));
     first.insights.sent(&west(), &here, "Mesh");
     first.stored(|insight| insight.subscriptions.iter().any(|one| !one.config.is_empty())).await;
     second.knows(|insights| insights.last_config(&west()).as_deref() == Some("{\"of\":\"west\"}")).await;
