@@ -126,13 +126,15 @@ impl Writes {
     }
 
     async fn mesh_exists(&self, kind: Kind, mesh: &str) -> Result<(), WriteError> {
-        if kind.scope == Scope::Global {
-            return Ok(());
-        }
-        match self.store.get(&Key::global(Kind::MESH, mesh)).await {
-            Ok(Some(_)) => Ok(()),
-            Ok(None) => Err(WriteError::NoMesh),
-            Err(source) => Err(WriteError::Store { operation: Operation::FindMesh, source }),
-        }
+        if kind.scope == Scope::Global { Ok(()) } else { mesh_exists(&*self.store, mesh).await }
+    }
+}
+
+/// Checks that a mesh is there, for who reads and who writes what is in it.
+pub(crate) async fn mesh_exists(store: &dyn ResourceStore, mesh: &str) -> Result<(), WriteError> {
+    match store.get(&Key::global(Kind::MESH, mesh)).await {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err(WriteError::NoMesh),
+        Err(source) => Err(WriteError::Store { operation: Operation::FindMesh, source }),
     }
 }

@@ -9,7 +9,7 @@ use model::{Key, Kind, ProxyView, Resource, document::Violation, labels, proto};
 use serde_json::{Value, json};
 use store::{Query, Stored};
 
-use super::{Call, mesh_exists};
+use super::Call;
 use crate::{
     rest::{
         AdminRequest, answer,
@@ -152,7 +152,7 @@ pub(super) async fn hostnames(call: &Call<'_>, matched: &Matched<'_>) -> Result<
 }
 
 async fn find(call: &Call<'_>, matched: &Matched<'_>, kind: Kind, title: &'static str) -> Result<Stored, ApiError> {
-    mesh_exists(call, matched.mesh()).await?;
+    call.mesh_exists(matched.mesh()).await?;
     let key = Key::of(kind, matched.mesh(), matched.name());
     call.get(&key, title).await?.ok_or(ApiError::NotFound { title })
 }

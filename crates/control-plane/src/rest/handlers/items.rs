@@ -5,7 +5,7 @@ use http::StatusCode;
 use model::{Key, Kind, document, document::Violation};
 use serde_json::json;
 
-use super::{Call, audience, config_of_zones, k8s, mesh_exists};
+use super::{Call, audience, config_of_zones, k8s};
 use crate::{
     rest::{answer, error::ApiError, routes::Matched},
     writes::Put,
@@ -38,7 +38,7 @@ pub(super) fn format(call: &Call<'_>) -> Result<Format, ApiError> {
 /// `GET` of one resource.
 pub(super) async fn get(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> Result<Response, ApiError> {
     let format = format(call)?;
-    mesh_exists(call, matched.mesh()).await?;
+    call.mesh_exists(matched.mesh()).await?;
     let stored = call.get(&Key::of(kind, matched.mesh(), matched.name()), TITLE).await?;
     let stored = stored.ok_or(ApiError::NotFound { title: TITLE })?;
     let audience = audience(call);

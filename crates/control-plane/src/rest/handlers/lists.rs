@@ -5,7 +5,7 @@ use model::{Kind, Resource, Scope, document, document::Violation, proto};
 use serde_json::{Map, Value};
 use store::{Page, Query, Stored};
 
-use super::{Call, audience, config_of_zones, mesh_exists};
+use super::{Call, audience, config_of_zones};
 use crate::rest::{
     answer,
     error::ApiError,
@@ -35,7 +35,7 @@ pub(super) async fn page(
     let labels = parameters.label_filters(&matched.route.template)?;
     let proxies = ProxyFilter::of(kind, parameters, &matched.route.template)?;
     let mesh = Some(matched.mesh()).filter(|mesh| kind.scope == Scope::Mesh && !mesh.is_empty());
-    mesh_exists(call, mesh.unwrap_or_default()).await?;
+    call.mesh_exists(mesh.unwrap_or_default()).await?;
     let offset = parameters.offset(size)?;
     let mut query = Query {
         mesh: mesh.map(str::to_owned),
