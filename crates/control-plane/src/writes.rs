@@ -28,6 +28,7 @@ use crate::{
     observe::line_budget::{Line, LineBudgets},
 };
 
+pub(crate) use authority::authority_certificate;
 pub use authority::missing_authorities;
 pub use error::{Operation, ReadOnly, WriteError};
 pub use mesh::mesh_batch;
