@@ -332,7 +332,7 @@ fn summarise(kind: Kind, changes: &[Change]) {
     let deleted = count(|change| matches!(change, Change::Delete(_)));
     if created + deleted > 0 {
         let kind = kind.name;
-        info!(target: "kds-delta-client", kind, created, updated = changes.len() - created - deleted, deleted, "resources changed by upstream");
+        info!(kind, created, updated = changes.len() - created - deleted, deleted, "resources changed by upstream");
     }
     for change in changes {
         let (what, key) = match change {
@@ -340,7 +340,7 @@ fn summarise(kind: Kind, changes: &[Change]) {
             Change::Update(resource) => ("updated", &resource.key),
             Change::Delete(key) => ("deleted", key),
         };
-        debug!(target: "kds-delta-client", what, kind = key.kind.name, name = key.name, mesh = key.mesh, "resource changed by upstream");
+        debug!(what, kind = key.kind.name, name = key.name, mesh = key.mesh, "resource changed by upstream");
     }
 }
 
