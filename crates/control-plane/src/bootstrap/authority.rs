@@ -13,7 +13,6 @@ const BEFORE_NOW: Duration = Duration::from_secs(5 * 60);
 
 /// A certificate authority and the global secret that holds it.
 pub(super) struct Authority {
-    /// The name of the secret.
     pub(super) secret: &'static str,
     /// The common name of the certificate.
     name: &'static str,

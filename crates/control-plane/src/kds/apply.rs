@@ -30,7 +30,6 @@ pub(crate) enum Origin {
     Global,
     /// From a zone, to global. The name is that of the authenticated connection.
     Zone {
-        /// The zone.
         name: String,
         /// The zone lacks the hash-suffix feature: its names get the zone's name in front.
         prefix_names: bool,

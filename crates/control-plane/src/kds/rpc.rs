@@ -2,7 +2,6 @@
 
 use model::ProxyView;
 
-/// One RPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rpc {
     /// Global provides, the zone asks.
@@ -16,7 +15,6 @@ pub(crate) enum Rpc {
 }
 
 impl Rpc {
-    /// All of them.
     pub(crate) const ALL: [Self; 6] = [
         Self::GlobalToZoneSync,
         Self::ZoneToGlobalSync,
@@ -31,7 +29,6 @@ impl Rpc {
         Self::ALL.into_iter().find(|rpc| rpc.path() == path)
     }
 
-    /// The path of its requests.
     pub(crate) const fn path(self) -> &'static str {
         match self {
             Self::GlobalToZoneSync => "/kuma.mesh.v1alpha1.KDSSyncService/GlobalToZoneSync",

@@ -47,7 +47,6 @@ use crate::{
 
 /// What the zone's end needs.
 pub(crate) struct Options {
-    /// The zone.
     pub zone: ZoneName,
     /// How to reach global.
     pub dialer: Dialer,

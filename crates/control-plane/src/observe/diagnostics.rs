@@ -80,7 +80,6 @@ impl Administrator {
 
 const HOW_TO_BE_ONE: &str = "call from the machine of the control plane, or with the token of an administrator";
 
-/// The largest body of `/logging`.
 const LARGEST_BODY: usize = 4096;
 
 /// How long a client may take: probes and scrapers are quick.

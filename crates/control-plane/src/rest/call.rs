@@ -48,7 +48,6 @@ pub(crate) struct Call<'a> {
     pub(crate) path: &'a str,
     /// `http://host`
     pub(crate) origin: String,
-    /// The query.
     pub(crate) parameters: Parameters,
     /// The body; empty for GET and DELETE.
     pub(crate) body: Bytes,

@@ -22,15 +22,12 @@ use crate::{
 
 /// Shared by all streams.
 pub(crate) struct Context {
-    /// The store.
     pub store: Arc<dyn ResourceStore>,
-    /// The clock.
     pub clock: Clock,
     /// Who is connected.
     pub registry: Registry,
     /// What is known of zones.
     pub insights: Insights,
-    /// Counters.
     pub metrics: KdsMetrics,
     /// Asks zones about their proxies.
     pub asker: Asker,

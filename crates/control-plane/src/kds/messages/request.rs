@@ -31,7 +31,6 @@ pub(crate) struct Request {
     pub(crate) error_detail: Option<google::rpc::Status>,
 }
 
-/// The id alone.
 #[derive(Clone, PartialEq, Message)]
 struct Id {
     #[prost(string, tag = "1")]
@@ -47,7 +46,6 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    /// Reads the id.
     pub(crate) fn read(encoded: Bytes) -> Result<Self, Malformed> {
         let Id { id } = Id::decode(encoded.clone()).map_err(|broken| Malformed::Node { what: broken.to_string() })?;
         Ok(Self { id, encoded })

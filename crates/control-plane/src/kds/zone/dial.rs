@@ -32,7 +32,6 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(15);
 pub(crate) struct Target {
     /// The host, as certificates must name it.
     pub host: String,
-    /// The port.
     pub port: u16,
 }
 
@@ -72,7 +71,6 @@ pub(super) enum DialError {
     /// No TCP connection.
     #[error("cannot reach {target}: {cause}")]
     Unreachable {
-        /// Where.
         target: Target,
         /// What the system said.
         cause: io::Error,
@@ -80,13 +78,11 @@ pub(super) enum DialError {
     /// No answer in time.
     #[error("{target} did not answer within {} s", DEADLINE.as_secs())]
     Late {
-        /// Where.
         target: Target,
     },
     /// The proxy on the way does not lead there.
     #[error("cannot reach {target} through the proxy {proxy} (HTTPS_PROXY): {reason}")]
     Proxy {
-        /// Where.
         target: Target,
         /// The proxy, its password masked.
         proxy: String,
@@ -96,7 +92,6 @@ pub(super) enum DialError {
     /// TLS failed: unknown authority, wrong name, expired certificate. No token was sent.
     #[error("TLS with {target} failed, no token was sent: {reason}")]
     Tls {
-        /// Where.
         target: Target,
         /// What is wrong, for people.
         reason: String,
@@ -104,7 +99,6 @@ pub(super) enum DialError {
     /// HTTP/2 failed.
     #[error("{target} does not speak HTTP/2: {cause}")]
     Http {
-        /// Where.
         target: Target,
         /// What was wrong.
         cause: hyper::Error,
@@ -123,7 +117,6 @@ pub(super) trait Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin
 impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Io for T {}
 
 impl Dialer {
-    /// Returns a dialer.
     pub(crate) fn new(target: Target, trust: Trust, proxy: Option<Proxy>, clock: Clock) -> Self {
         Self { target, trust, proxy, clock }
     }

@@ -21,7 +21,6 @@ pub(crate) struct Reports {
     pub insights: Insights,
     /// The policies that a 3.0 zone would read differently.
     pub policies: Arc<LegacyPolicies>,
-    /// The metrics of synchronization.
     pub metrics: KdsMetrics,
     /// What was rejected.
     pub rejections: Arc<Rejections>,

@@ -17,7 +17,6 @@ pub(super) const TITLE: &str = "Could not retrieve a resource";
 /// How a resource is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
-    /// As it is.
     Universal,
     /// As an object of Kubernetes.
     Kubernetes,

@@ -119,7 +119,6 @@ impl Insights {
         }
     }
 
-    /// Returns what is to be written.
     fn take(&self, zone: &ZoneName) -> Option<Taken> {
         let now = self.shared.clock.now();
         let mut zones = self.lock();
