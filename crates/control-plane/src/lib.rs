@@ -8,7 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 mod files;
-pub mod issuing;
+mod issuing;
 mod kds;
 pub mod keys;
 mod limits;
