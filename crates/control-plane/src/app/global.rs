@@ -105,14 +105,14 @@ pub(super) async fn start(
     tasks.spawn("gauges", OnError::Log, sweeper::gauges(registry.clone(), metrics.clone(), tasks.clone()));
     if !config.global.health_timeout.is_zero() {
         let (interval, timeout) = (config.global.health_poll_interval, config.global.health_timeout);
-        let limits = health::Limits { interval, timeout };
+        let checks = health::HealthChecks { interval, timeout };
         let took = Histogram::new(SECONDS);
         let watched = took.clone();
         control_plane.metrics.register(|registry| {
             registry.register("component_zone_watch", "Seconds to look at all zones", watched);
         });
         let (registry, insights) = (registry.clone(), insights.clone());
-        let watch = health::run(registry, insights, metrics.clone(), clock.clone(), limits, took, tasks.clone());
+        let watch = health::run(registry, insights, metrics.clone(), clock.clone(), checks, took, tasks.clone());
         tasks.spawn("zone-health", OnError::StopProgram, watch);
     }
 

@@ -16,6 +16,7 @@ use super::tunnel;
 use crate::{
     clock::Clock,
     config::{Proxy, SecretText},
+    kds::frames::ByteStream,
     tls::{Alpn, ClientTrust, InsecureTrust},
 };
 
@@ -77,9 +78,7 @@ pub(super) enum DialError {
     },
     /// No answer in time.
     #[error("{target} did not answer within {} s", DEADLINE.as_secs())]
-    Late {
-        target: Target,
-    },
+    Late { target: Target },
     /// The proxy on the way does not lead there.
     #[error("cannot reach {target} through the proxy {proxy} (HTTPS_PROXY): {reason}")]
     Proxy {
@@ -108,13 +107,8 @@ pub(super) enum DialError {
 /// The two halves of a connection: requests go into one, the other must be polled.
 pub(super) struct Connected {
     pub(super) requests: SendRequest<Body>,
-    pub(super) driver: http2::Connection<TokioIo<Box<dyn Io>>, Body, TokioExecutor>,
+    pub(super) driver: http2::Connection<TokioIo<Box<dyn ByteStream>>, Body, TokioExecutor>,
 }
-
-/// What a connection runs over.
-pub(super) trait Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
-
-impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Io for T {}
 
 impl Dialer {
     pub(crate) fn new(target: Target, trust: Trust, proxy: Option<Proxy>, clock: Clock) -> Self {
@@ -151,7 +145,7 @@ impl Dialer {
             Some(proxy) => self.through(proxy).await?,
         };
         let tls = |reason: String| DialError::Tls { target: target(), reason };
-        let io: Box<dyn Io> = match &self.trust {
+        let io: Box<dyn ByteStream> = match &self.trust {
             Trust::Plain => Box::new(tcp),
             Trust::Verified(trust) => {
                 let config = trust.client_config(Alpn::H2).map_err(|error| tls(error.chain()))?;
