@@ -13,6 +13,7 @@
 //!   those of the secret, unaltered. Newer ones are RS256 with a `kid`.
 //! * **zone token** with the scope `cp`: RS256, `kid` is the serial of the key.
 
+mod algorithm;
 mod bearer;
 mod claims;
 mod der;
@@ -31,12 +32,13 @@ mod strict_json;
 mod verified;
 mod verify;
 
+pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use bearer::bearer;
 pub use claims::{Claims, Scope, UnknownScope};
 pub use generate::{PemKey, generate_signing_key, public_half};
 pub use issue::{IssueError, Token, issue, issue_control_plane, issue_user, issue_zone, sign_offline, validity};
 pub use key::{KeyProblem, check_key};
-pub use name::{Family, Half, KeyId, KeyName, SecretName, looks_like_revocation_list, signing_key_name};
+pub use name::{Family, Half, KeyId, KeyName, NoFamily, SecretName, looks_like_revocation_list, signing_key_name};
 pub use phase::{Phase, Phases};
 pub use rejection::Rejection;
 pub use ring::{KeyRing, RingProblem, SecretEntry};

@@ -6,19 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 use model::ZoneName;
 
 use crate::{
-    Rejection,
+    Algorithm, Rejection,
     claims::Registered,
     key::Fingerprint,
     name::{KeyId, wanted_secret},
     ring::{KeyRing, NoKey},
 };
-
-/// How a token is signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Algorithm {
-    Hs256,
-    Rs256,
-}
 
 /// The key that a signature was found good with.
 #[derive(Clone)]
@@ -64,7 +57,7 @@ impl Proof {
         let key = ring.key(&self.by.key).map_err(|reason| reason.rejection(&self.by.key))?;
         let fingerprint = match self.by.algorithm {
             Algorithm::Hs256 => key.hmac().map(|key| &key.fingerprint),
-            Algorithm::Rs256 => key.public().map(|key| &key.fingerprint),
+            Algorithm::Rs256 | Algorithm::Es256 | Algorithm::EdDsa => key.public().map(|key| &key.fingerprint),
         };
         match fingerprint {
             None => Err(NoKey::Absent.rejection(&self.by.key)),
@@ -108,6 +101,11 @@ macro_rules! proven {
             /// The key that signed it.
             pub fn key(&self) -> &KeyId {
                 &self.proof.by.key
+            }
+
+            /// How it is signed.
+            pub fn algorithm(&self) -> Algorithm {
+                self.proof.by.algorithm
             }
 
             /// When it ends, leeway not counted.

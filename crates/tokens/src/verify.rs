@@ -10,12 +10,12 @@ use jiff::Timestamp;
 use model::ZoneName;
 
 use crate::{
-    KeyRing, Rejection,
+    Algorithm, KeyRing, Rejection,
     claims::{self, Registered, Scope},
     jws::{self, Unverified},
     name::{Family, KeyId, parse_serial, wanted_secret},
     ring::NoKey,
-    verified::{Algorithm, Proof, SignedBy, VerifiedUser, VerifiedZone},
+    verified::{Proof, SignedBy, VerifiedUser, VerifiedZone},
 };
 
 /// Which tokens let a zone in.
@@ -166,7 +166,9 @@ fn signed_by_serial(token: &Unverified<'_>, ring: &KeyRing) -> Result<SignedBy, 
 fn proof(token: &Unverified<'_>, by: SignedBy) -> Result<Proof, Rejection> {
     let registered = Registered::read(&token.claims)?;
     match (by.algorithm, registered.expires_at) {
-        (Algorithm::Rs256, None) => Err(Rejection::Malformed { text: NO_EXPIRY }),
-        (Algorithm::Rs256, Some(_)) | (Algorithm::Hs256, _) => Ok(Proof { by, registered }),
+        (Algorithm::Rs256 | Algorithm::Es256 | Algorithm::EdDsa, None) => Err(Rejection::Malformed { text: NO_EXPIRY }),
+        (Algorithm::Rs256 | Algorithm::Es256 | Algorithm::EdDsa, Some(_)) | (Algorithm::Hs256, _) => {
+            Ok(Proof { by, registered })
+        }
     }
 }
