@@ -38,7 +38,7 @@ use crate::{
         rpc::{Rpc, TIME_HEADER},
         snapshots::Snapshots,
     },
-    zones::insight::Peer,
+    zones::insight::Instance,
 };
 
 /// How often the zone pings when global names no interval (contract: kds 8.2).
@@ -54,7 +54,7 @@ pub(super) struct Session {
     pub(super) zone: ZoneName,
     pub(super) dialer: Dialer,
     pub(super) token: Option<Token>,
-    pub(super) us: Peer,
+    pub(super) us: Instance,
     pub(super) max_message_size: usize,
     pub(super) store: Arc<dyn ResourceStore>,
     pub(super) clock: Clock,
