@@ -6,19 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 use model::ZoneName;
 
 use crate::{
-    Rejection,
+    Algorithm, Rejection,
     claims::Registered,
-    key::Fingerprint,
+    key::{Fingerprint, Key},
     name::{KeyId, wanted_secret},
     ring::{KeyRing, NoKey},
 };
-
-/// How a token is signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Algorithm {
-    Hs256,
-    Rs256,
-}
 
 /// The key that a signature was found good with.
 #[derive(Clone)]
@@ -62,14 +55,23 @@ impl Proof {
     /// Checks again what [`check`](Self::check) does, and that the key is still the one that was used.
     fn still_good(&self, ring: &KeyRing, now: Timestamp, leeway: Duration) -> Result<(), Rejection> {
         let key = ring.key(&self.by.key).map_err(|reason| reason.rejection(&self.by.key))?;
-        let fingerprint = match self.by.algorithm {
-            Algorithm::Hs256 => key.hmac().map(|key| &key.fingerprint),
-            Algorithm::Rs256 => key.public().map(|key| &key.fingerprint),
-        };
-        match fingerprint {
-            None => Err(NoKey::Absent.rejection(&self.by.key)),
+        match key.fingerprint_for(self.by.algorithm) {
+            None => Err(self.no_longer_of(key)),
             Some(fingerprint) if fingerprint.is(&self.by.fingerprint) => self.check(ring, now, leeway),
             Some(_) => Err(Rejection::BadSignature),
+        }
+    }
+}
+
+impl Proof {
+    /// What a token hears whose key checks nothing that is signed as it is.
+    fn no_longer_of(&self, key: &Key) -> Rejection {
+        match (self.by.algorithm, key.public()) {
+            (Algorithm::Hs256, _) | (_, None) => NoKey::Absent.rejection(&self.by.key),
+            (found, Some(public)) => Rejection::UnsupportedAlgorithm {
+                found: found.as_str().to_owned(),
+                allowed: public.algorithm().as_str(),
+            },
         }
     }
 }
@@ -108,6 +110,11 @@ macro_rules! proven {
             /// The key that signed it.
             pub fn key(&self) -> &KeyId {
                 &self.proof.by.key
+            }
+
+            /// How it is signed.
+            pub fn algorithm(&self) -> Algorithm {
+                self.proof.by.algorithm
             }
 
             /// When it ends, leeway not counted.

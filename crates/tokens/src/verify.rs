@@ -2,7 +2,8 @@
 //!
 //! Order: shape, kind of signature, key, signature; then the claims: times, revocation, zone, scope. Nothing a token
 //! says is believed before its signature is good, except which key it asks for. The key, never the token, says how a
-//! signature is checked: without `kid` HS256 with the bytes of a control plane key, with `kid` RS256.
+//! signature is checked: without `kid` HS256 with the bytes of a control plane key, with `kid` as the public half of the key
+//! is made for.
 
 use std::time::Duration;
 
@@ -10,12 +11,12 @@ use jiff::Timestamp;
 use model::ZoneName;
 
 use crate::{
-    KeyRing, Rejection,
+    Algorithm, KeyRing, Rejection,
     claims::{self, Registered, Scope},
     jws::{self, Unverified},
     name::{Family, KeyId, parse_serial, wanted_secret},
     ring::NoKey,
-    verified::{Algorithm, Proof, SignedBy, VerifiedUser, VerifiedZone},
+    verified::{Proof, SignedBy, VerifiedUser, VerifiedZone},
 };
 
 /// Which tokens let a zone in.
@@ -108,29 +109,30 @@ fn families(token: &Unverified<'_>, accept: Accept) -> Vec<Family> {
     }
 }
 
-/// Checks a signature as RS256 with the first key that fits.
+/// Checks a signature with the first public half that fits.
 fn signed_by_kid(
     token: &Unverified<'_>,
     kid: &str,
     families: &[Family],
     ring: &KeyRing,
 ) -> Result<SignedBy, Rejection> {
-    if token.algorithm != "RS256" {
-        return Err(Rejection::UnsupportedAlgorithm { found: token.algorithm.clone(), allowed: "RS256" });
-    }
     let mut rejection = Rejection::BadSignature;
     for (index, family) in families.iter().enumerate() {
-        match rs256(token, kid, family, ring) {
+        match signed_with(token, kid, family, ring) {
             Ok(by) => return Ok(by),
             // That a key exists and did not sign says more than that another one does not exist.
-            Err(other) if index == 0 || other == Rejection::BadSignature => rejection = other,
+            Err(other) if index == 0 || is_of_a_key(&other) => rejection = other,
             Err(_) => {}
         }
     }
     Err(rejection)
 }
 
-fn rs256(token: &Unverified<'_>, kid: &str, family: &Family, ring: &KeyRing) -> Result<SignedBy, Rejection> {
+fn is_of_a_key(rejection: &Rejection) -> bool {
+    matches!(rejection, Rejection::BadSignature | Rejection::UnsupportedAlgorithm { .. })
+}
+
+fn signed_with(token: &Unverified<'_>, kid: &str, family: &Family, ring: &KeyRing) -> Result<SignedBy, Rejection> {
     let unknown = || Rejection::UnknownKey { kid: kid.to_owned(), secret: wanted_secret(family, kid) };
     let serial = parse_serial(kid).ok_or_else(unknown)?;
     let key = KeyId { family: family.clone(), serial };
@@ -138,17 +140,22 @@ fn rs256(token: &Unverified<'_>, kid: &str, family: &Family, ring: &KeyRing) -> 
         Ok(found) => found.public().ok_or_else(unknown)?,
         Err(reason) => return Err(reason.rejection(&key)),
     };
+    let algorithm = public.algorithm();
+    if token.algorithm != algorithm.as_str() {
+        let found = token.algorithm.clone();
+        return Err(Rejection::UnsupportedAlgorithm { found, allowed: algorithm.as_str() });
+    }
     if !public.verifies(token.signed, &token.signature) {
         return Err(Rejection::BadSignature);
     }
-    Ok(SignedBy { key, algorithm: Algorithm::Rs256, fingerprint: public.fingerprint.clone() })
+    Ok(SignedBy { key, algorithm, fingerprint: public.fingerprint.clone() })
 }
 
 /// Checks a signature as HS256 with the control plane key that the token names by its serial.
 fn signed_by_serial(token: &Unverified<'_>, ring: &KeyRing) -> Result<SignedBy, Rejection> {
     match token.algorithm.as_str() {
         "HS256" => {}
-        "RS256" => return Err(Rejection::Malformed { text: NO_KID }),
+        "RS256" | "ES256" | "EdDSA" => return Err(Rejection::Malformed { text: NO_KID }),
         other => return Err(Rejection::UnsupportedAlgorithm { found: other.to_owned(), allowed: "HS256" }),
     }
     let serial = token.claims.get("TokenSerialNumber").and_then(serde_json::Value::as_u64);
@@ -166,7 +173,7 @@ fn signed_by_serial(token: &Unverified<'_>, ring: &KeyRing) -> Result<SignedBy, 
 fn proof(token: &Unverified<'_>, by: SignedBy) -> Result<Proof, Rejection> {
     let registered = Registered::read(&token.claims)?;
     match (by.algorithm, registered.expires_at) {
-        (Algorithm::Rs256, None) => Err(Rejection::Malformed { text: NO_EXPIRY }),
-        (Algorithm::Rs256, Some(_)) | (Algorithm::Hs256, _) => Ok(Proof { by, registered }),
+        (Algorithm::Rs256 | Algorithm::Es256 | Algorithm::EdDsa, None) => Err(Rejection::Malformed { text: NO_EXPIRY }),
+        (_, Some(_)) | (Algorithm::Hs256, None) => Ok(Proof { by, registered }),
     }
 }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
+mod algorithms;
+#[cfg(test)]
 mod captures;
 #[cfg(test)]
 mod fixture;
