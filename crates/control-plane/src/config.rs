@@ -11,6 +11,7 @@ mod values;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -87,6 +88,76 @@ pub struct GlobalAuth {
     pub leeway: Duration,
     /// Whether control plane tokens are issued here.
     pub enable_issuer: bool,
+    /// What happens to those who do not.
+    pub mode: AuthMode,
+    /// When a zone that is connected is judged.
+    pub recheck: Recheck,
+    /// Until when tokens without end are accepted; for ever if there is no such time.
+    pub legacy_tokens_until: Option<Timestamp>,
+    /// For how long zones are let in by what is known while the store is behind.
+    pub max_staleness: Duration,
+    /// How zones get their next token.
+    pub renewal: Renewal,
+    /// What a rotation waits for.
+    pub rotation: RotationTimes,
+}
+
+/// What happens to zones that do not authenticate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuthMode {
+    /// They are refused.
+    #[default]
+    Enforce,
+    /// They are let in under the name they say, counted and told of.
+    Shadow,
+}
+
+/// When a zone that is connected is judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recheck {
+    /// Whenever something changes.
+    #[default]
+    Live,
+    /// When it connects, as Kong Mesh documents.
+    OnConnect,
+}
+
+/// How zones get their next token over KDS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renewal {
+    /// Whether they get one.
+    pub enabled: bool,
+    /// How long such a token is good at most; zero: as long as the one before.
+    pub max_life: Duration,
+}
+
+/// What a rotation waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RotationTimes {
+    /// For how long a zone that is away still counts.
+    pub recent_zones: Duration,
+    /// An automatic rotation stops after so long without news.
+    pub patience: Duration,
+}
+
+impl Default for GlobalAuth {
+    /// What is in force where nothing is set.
+    fn default() -> Self {
+        Self {
+            kind: AuthType::CpToken,
+            leeway: Duration::from_secs(30),
+            enable_issuer: true,
+            mode: AuthMode::Enforce,
+            recheck: Recheck::Live,
+            legacy_tokens_until: None,
+            max_staleness: Duration::from_secs(5 * 60),
+            renewal: Renewal { enabled: true, max_life: Duration::ZERO },
+            rotation: RotationTimes {
+                recent_zones: Duration::from_secs(168 * 3600),
+                patience: Duration::from_secs(24 * 3600),
+            },
+        }
+    }
 }
 
 /// The global's end of KDS.
@@ -139,6 +210,8 @@ pub struct ZoneKds {
     pub token_inline: Option<SecretText>,
     /// The file with the token; wins over the token itself.
     pub token_path: Option<PathBuf>,
+    /// Whether the zone asks for its next token and writes it into the file.
+    pub renew_token: bool,
     /// The proxy on the way to global, as the environment says.
     pub proxy: Option<Proxy>,
 }

@@ -13,6 +13,8 @@ mod kds;
 pub mod keys;
 mod limits;
 pub mod observe;
+#[cfg_attr(not(test), expect(dead_code, reason = "each sort of record comes with what keeps it"))]
+mod records;
 pub mod resources;
 pub mod rest;
 pub mod tasks;

@@ -179,6 +179,9 @@ impl Kind {
     pub const GLOBAL_SECRET: Self = Self::named("GlobalSecret");
     /// A setting kept as a resource; not in REST.
     pub const CONFIG: Self = Self::named("Config");
+    /// Something that the control plane keeps for itself: a token that was issued, a revocation, a rotation; not in REST,
+    /// and never sent to anybody.
+    pub const RECORD: Self = Self::named("Record");
     /// A zone.
     pub const ZONE: Self = Self::named("Zone");
     /// What is known of a zone's connection.
@@ -349,9 +352,9 @@ mod tests {
     }
 
     #[test]
-    fn only_four_types_keep_their_names() {
+    fn only_these_types_keep_their_names() {
         let plain: Vec<_> = Kind::all().filter(|kind| !kind.hashed).map(|kind| kind.name).collect();
-        assert_eq!(plain, ["Config", "GlobalSecret", "Mesh", "Secret"]);
+        assert_eq!(plain, ["Config", "GlobalSecret", "Mesh", "Record", "Secret"]);
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Row {
 }
 
 /// All kinds, by name. One place in memory, for kinds are compared by their place in it.
-pub(crate) static TABLE: [Row; 54] = [
+pub(crate) static TABLE: [Row; 55] = [
     Row::new("CircuitBreaker", "circuit-breakers", Scope::Mesh, Flow::GLOBAL_TO_ZONE)
         .display("Circuit Breaker", "Circuit Breakers")
         .cli(&["circuit-breaker"], &["circuit-breakers"])
@@ -291,6 +291,12 @@ pub(crate) static TABLE: [Row; 54] = [
         .protobuf("kuma.mesh.v1alpha1.RateLimit")
         .policy(Policy::BY_SOURCE)
         .only_in_2x(),
+    Row::new("Record", "", Scope::Global, Flow::KEPT_BY_EACH)
+        .display("Record", "Records")
+        .plain_name()
+        .admin_only()
+        .read_only()
+        .not_in_rest(),
     Row::new("Retry", "retries", Scope::Mesh, Flow::GLOBAL_TO_ZONE)
         .display("Retry", "Retries")
         .cli(&["retry"], &["retries"])

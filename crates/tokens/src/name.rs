@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use thiserror::Error;
+
 use model::reserved::{
     CONTROL_PLANE_KEY, CONTROL_PLANE_REVOCATIONS, DATAPLANE_KEY, DATAPLANE_REVOCATIONS, USER_KEY, USER_REVOCATIONS,
     ZONE_KEY, ZONE_PUBLIC_KEY, ZONE_REVOCATIONS,
@@ -23,6 +25,72 @@ pub enum Family {
     Dataplane {
         /// The mesh.
         mesh: String,
+    },
+}
+
+impl Family {
+    /// The word for its keys: what rotations and metrics call it.
+    pub fn key_word(&self) -> &'static str {
+        match self {
+            Self::ControlPlane => CONTROL_PLANE_KEY,
+            Self::Zone => ZONE_KEY,
+            Self::User => USER_KEY,
+            Self::Dataplane { .. } => DATAPLANE_KEY.trim_end_matches('-'),
+        }
+    }
+
+    /// The word for its tokens: what revocations and lists of tokens call it.
+    pub fn token_word(&self) -> &'static str {
+        match self {
+            Self::ControlPlane => "control-plane-token",
+            Self::Zone => "zone-token",
+            Self::User => "user-token",
+            Self::Dataplane { .. } => "dataplane-token",
+        }
+    }
+
+    /// The mesh whose family it is; the others belong to the whole control plane.
+    pub fn mesh(&self) -> Option<&str> {
+        match self {
+            Self::Dataplane { mesh } => Some(mesh),
+            Self::ControlPlane | Self::Zone | Self::User => None,
+        }
+    }
+
+    /// The family that a word for keys or for tokens means; `mesh` is that of dataplane tokens and of nothing else.
+    pub fn of_word(word: &str, mesh: Option<&str>) -> Result<Self, NoFamily> {
+        let dataplane = mesh.map(|mesh| Self::Dataplane { mesh: mesh.to_owned() });
+        let is = |family: &Self| word == family.key_word() || word == family.token_word();
+        match [Self::ControlPlane, Self::Zone, Self::User].into_iter().find(is) {
+            Some(_) if mesh.is_some() => Err(NoFamily::OfNoMesh { word: word.to_owned() }),
+            Some(family) => Ok(family),
+            None if !is(&Self::Dataplane { mesh: String::new() }) => Err(NoFamily::Unknown { word: word.to_owned() }),
+            None => dataplane.filter(|family| family.mesh() != Some("")).ok_or(NoFamily::WithoutMesh),
+        }
+    }
+}
+
+/// Why words name no family of tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NoFamily {
+    /// There is none of this name.
+    #[error(
+        "there is no family {word:?}; there are control-plane-token, zone-token, user-token and dataplane-token, and their \
+         keys: control-plane-signing-key, zone-token-signing-key, user-token-signing-key and dataplane-token-signing-key"
+    )]
+    Unknown {
+        /// The name.
+        word: String,
+    },
+    /// Each mesh has its own.
+    #[error("each mesh has its own keys for dataplane tokens; name the mesh")]
+    WithoutMesh,
+    /// It is not of a mesh.
+    #[error("{word} belongs to the whole control plane and to no mesh; leave the mesh out")]
+    OfNoMesh {
+        /// The name.
+        word: String,
     },
 }
 

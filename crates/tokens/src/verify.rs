@@ -116,20 +116,21 @@ fn signed_by_kid(
     families: &[Family],
     ring: &KeyRing,
 ) -> Result<SignedBy, Rejection> {
-    let mut rejection = Rejection::BadSignature;
-    for (index, family) in families.iter().enumerate() {
+    let mut rejection = None;
+    for family in families {
         match signed_with(token, kid, family, ring) {
             Ok(by) => return Ok(by),
-            // That a key exists and did not sign says more than that another one does not exist.
-            Err(other) if index == 0 || is_of_a_key(&other) => rejection = other,
-            Err(_) => {}
+            Err(other) if rejection.as_ref().is_some_and(|first| tells(&other) <= tells(first)) => {}
+            Err(other) => rejection = Some(other),
         }
     }
-    Err(rejection)
+    Err(rejection.unwrap_or(Rejection::BadSignature))
 }
 
-fn is_of_a_key(rejection: &Rejection) -> bool {
-    matches!(rejection, Rejection::BadSignature | Rejection::UnsupportedAlgorithm { .. })
+/// How much it tells: that a key exists and did not sign is more than that it signs otherwise, and that more than that another
+/// one does not exist.
+fn tells(rejection: &Rejection) -> (bool, bool) {
+    (*rejection == Rejection::BadSignature, matches!(rejection, Rejection::UnsupportedAlgorithm { .. }))
 }
 
 fn signed_with(token: &Unverified<'_>, kid: &str, family: &Family, ring: &KeyRing) -> Result<SignedBy, Rejection> {
@@ -174,6 +175,8 @@ fn proof(token: &Unverified<'_>, by: SignedBy) -> Result<Proof, Rejection> {
     let registered = Registered::read(&token.claims)?;
     match (by.algorithm, registered.expires_at) {
         (Algorithm::Rs256 | Algorithm::Es256 | Algorithm::EdDsa, None) => Err(Rejection::Malformed { text: NO_EXPIRY }),
-        (_, Some(_)) | (Algorithm::Hs256, None) => Ok(Proof { by, registered }),
+        (Algorithm::Rs256 | Algorithm::Es256 | Algorithm::EdDsa, Some(_)) | (Algorithm::Hs256, _) => {
+            Ok(Proof { by, registered })
+        }
     }
 }

@@ -3,12 +3,14 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{
-    ApiPort, ApiServer, ApiTimeouts, AuthType, Config, ConfigError, GlobalAddress, GlobalAuth, GlobalKds, Mode, Proxy,
-    Remark, SecretText, StoreType, Tls, ZoneKds, settings, values::Values,
+    ApiPort, ApiServer, ApiTimeouts, AuthMode, AuthType, Config, ConfigError, GlobalAddress, GlobalAuth, GlobalKds,
+    Mode, Proxy, Recheck, Remark, Renewal, RotationTimes, SecretText, StoreType, Tls, ZoneKds, settings,
+    values::Values,
 };
 use crate::{
     access::{Access, Allowed},
@@ -263,6 +265,7 @@ impl Builder<'_> {
             skip_prefixes: self.values.list("multizone.zone.kds.labels.skipPrefixes"),
             token_inline: (!inline.is_empty() && token_path.is_none()).then(|| SecretText(Zeroizing::new(inline))),
             token_path,
+            renew_token: self.values.flag("multizone.zone.kds.auth.renew"),
             proxy,
         }
     }
@@ -273,6 +276,30 @@ impl Builder<'_> {
             self.bad(path, "a message must be allowed at least 1024 bytes");
         }
         size
+    }
+
+    /// One of a few words.
+    fn one_of<T: Copy + Default>(&mut self, path: &'static str, words: &[(&'static str, T)]) -> T {
+        let text = self.values.text(path).to_owned();
+        if let Some((_, meant)) = words.iter().find(|(word, _)| *word == text) {
+            return *meant;
+        }
+        let allowed: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+        self.bad(path, &format!("allowed are {}", allowed.join(" and ")));
+        T::default()
+    }
+
+    /// A moment, or nothing.
+    fn moment(&mut self, path: &'static str) -> Option<Timestamp> {
+        let text = self.values.text(path).to_owned();
+        if text.is_empty() {
+            return None;
+        }
+        let moment = text.parse().ok();
+        if moment.is_none() {
+            self.bad(path, "it must be a moment like `2026-12-31T00:00:00Z` (RFC 3339)");
+        }
+        moment
     }
 
     fn quota(&mut self, path: &'static str) -> usize {
@@ -345,6 +372,24 @@ impl Builder<'_> {
                 kind,
                 leeway: self.values.duration("multizone.global.kds.auth.leeway"),
                 enable_issuer: self.values.flag("multizone.global.kds.auth.zoneToken.enableIssuer"),
+                mode: self.one_of(
+                    "multizone.global.kds.auth.mode",
+                    &[("enforce", AuthMode::Enforce), ("shadow", AuthMode::Shadow)],
+                ),
+                recheck: self.one_of(
+                    "multizone.global.kds.auth.recheck",
+                    &[("live", Recheck::Live), ("onConnect", Recheck::OnConnect)],
+                ),
+                legacy_tokens_until: self.moment("multizone.global.kds.auth.legacyTokensUntil"),
+                max_staleness: self.values.duration("multizone.global.kds.auth.maxStaleness"),
+                renewal: Renewal {
+                    enabled: self.values.flag("multizone.global.kds.auth.renewal.enabled"),
+                    max_life: self.values.duration("multizone.global.kds.auth.renewal.maxLife"),
+                },
+                rotation: RotationTimes {
+                    recent_zones: self.values.duration("multizone.global.kds.auth.rotation.recentZones"),
+                    patience: self.values.duration("multizone.global.kds.auth.rotation.patience"),
+                },
             },
         }
     }

@@ -191,6 +191,31 @@ fn a_control_plane_key_verifies_hs256_without_kid_and_rs256_with_one() {
     check(&token(r#"{"alg":"HS256"}"#, &claims, rsa), Err("bad-signature"));
 }
 
+/// One without a scope may be of either family: what is said is of the key that knows most.
+#[test]
+fn the_key_that_knows_most_says_why() {
+    let zone_key = ("zone-token-signing-key-1", key(Algorithm::Es256));
+    let control_plane_key = ("control-plane-signing-key-0001", key(Algorithm::Rs256));
+    let check = |keys: &[(&str, &[u8])], said: &str, expected: &str| {
+        let entries: Vec<SecretEntry<'_>> =
+            keys.iter().map(|(name, data)| SecretEntry { mesh: "", name, data: Some(data) }).collect();
+        let raw = token(&header(said), r#"{"Zone":"west"}"#, |_| vec![1; 64]);
+        let rejection = verify(&raw, &KeyRing::build(1, &entries).0).unwrap_err();
+        assert_eq!(rejection.to_string(), format!("invalid zone token: {expected}"), "{said}");
+    };
+    let bad_signature = "could not parse token: token signature is invalid";
+    check(&[zone_key, control_plane_key], "ES256", bad_signature);
+    check(&[zone_key, control_plane_key], "RS256", bad_signature);
+    let other_algorithm = "unsupported token alg EdDSA. Allowed algorithm is";
+    check(&[zone_key, control_plane_key], "EdDSA", &format!("{other_algorithm} ES256"));
+    check(&[control_plane_key], "EdDSA", &format!("{other_algorithm} RS256"));
+    let secret = r#"GlobalSecret of name "zone-token-signing-key-1""#;
+    let unknown = format!(
+        "there is no signing key with KID 1. {secret} is not found. If signing key was rotated, regenerate the token"
+    );
+    check(&[], "ES256", &unknown);
+}
+
 /// RFC 7518, 3.4: r and s with 32 bytes each, one after the other, and no other form of them.
 #[test]
 fn es256_signatures_have_64_bytes() {

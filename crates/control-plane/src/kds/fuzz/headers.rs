@@ -1,7 +1,5 @@
 //! Any headers of a call: who is let in has the one good token of the zone it names.
 
-use std::time::Duration;
-
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use model::ZoneName;
@@ -40,7 +38,7 @@ fn any_headers_let_in_only_who_has_the_token() {
     testkit::fuzz!(Inputs::new(Form::Text).made(seeds).words(words).runs(4_000), |input| {
         let headers = headers(input);
         let call = |kind: AuthType| {
-            let auth = GlobalAuth { kind, leeway: Duration::from_secs(30), enable_issuer: true };
+            let auth = GlobalAuth { kind, ..GlobalAuth::default() };
             check(auth::authenticate(&headers, &auth, &ring, Timestamp::UNIX_EPOCH))
         };
         let named = headers.get("client-id").and_then(|value| value.to_str().ok());

@@ -92,7 +92,6 @@ fn client_id(headers: &HeaderMap) -> Result<ZoneName, Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use http::HeaderValue;
     use proptest::prelude::*;
@@ -102,7 +101,7 @@ mod tests {
     const KEY: &[u8] = b"WJYYLYHNpsTlUPj5aSwUu0TkXSXS5FaFEDmZL9fLZ2E=";
 
     fn auth(kind: AuthType) -> GlobalAuth {
-        GlobalAuth { kind, leeway: Duration::from_secs(30), enable_issuer: true }
+        GlobalAuth { kind, ..GlobalAuth::default() }
     }
 
     fn ring() -> KeyRing {
