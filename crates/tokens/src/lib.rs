@@ -28,6 +28,7 @@ mod rejection;
 mod revocation;
 mod ring;
 mod secrecy;
+mod static_keys;
 mod strict_json;
 mod verified;
 mod verify;
@@ -42,5 +43,6 @@ pub use name::{Family, Half, KeyId, KeyName, NoFamily, SecretName, looks_like_re
 pub use phase::{Phase, Phases};
 pub use rejection::Rejection;
 pub use ring::{KeyRing, RingProblem, SecretEntry};
+pub use static_keys::{StaticKeyProblem, StaticKeys};
 pub use verified::{IssuedAs, VerifiedUser, VerifiedZone};
 pub use verify::{Accept, Want, verify, verify_user};

@@ -14,7 +14,7 @@ use crate::{
     Algorithm, KeyRing, Rejection,
     claims::{self, Registered, Scope},
     jws::{self, Unverified},
-    name::{Family, KeyId, parse_serial, wanted_secret},
+    name::{Family, KeyId},
     ring::NoKey,
     verified::{Proof, SignedBy, VerifiedUser, VerifiedZone},
 };
@@ -134,13 +134,8 @@ fn tells(rejection: &Rejection) -> (bool, bool) {
 }
 
 fn signed_with(token: &Unverified<'_>, kid: &str, family: &Family, ring: &KeyRing) -> Result<SignedBy, Rejection> {
-    let unknown = || Rejection::UnknownKey { kid: kid.to_owned(), secret: wanted_secret(family, kid) };
-    let serial = parse_serial(kid).ok_or_else(unknown)?;
-    let key = KeyId { family: family.clone(), serial };
-    let public = match ring.key(&key) {
-        Ok(found) => found.public().ok_or_else(unknown)?,
-        Err(reason) => return Err(reason.rejection(&key)),
-    };
+    let (key, found) = ring.by_kid(family, kid).map_err(|reason| reason.rejection(family, kid))?;
+    let public = found.public().ok_or_else(|| NoKey::Absent.rejection(family, kid))?;
     let algorithm = public.algorithm();
     if token.algorithm != algorithm.as_str() {
         let found = token.algorithm.clone();
@@ -149,7 +144,8 @@ fn signed_with(token: &Unverified<'_>, kid: &str, family: &Family, ring: &KeyRin
     if !public.verifies(token.signed, &token.signature) {
         return Err(Rejection::BadSignature);
     }
-    Ok(SignedBy { key, algorithm, fingerprint: public.fingerprint.clone() })
+    let kid = if key.is_of_settings() { kid.to_owned() } else { key.serial.to_string() };
+    Ok(SignedBy { key, kid, algorithm, fingerprint: public.fingerprint.clone() })
 }
 
 /// Checks a signature as HS256 with the control plane key that the token names by its serial.
@@ -162,12 +158,13 @@ fn signed_by_serial(token: &Unverified<'_>, ring: &KeyRing) -> Result<SignedBy, 
     let serial = token.claims.get("TokenSerialNumber").and_then(serde_json::Value::as_u64);
     let serial = serial.ok_or(Rejection::Malformed { text: NO_SERIAL })?;
     let key = KeyId { family: Family::ControlPlane, serial };
-    let found = ring.key(&key).map_err(|reason| reason.rejection(&key))?;
-    let hmac = found.hmac().ok_or_else(|| NoKey::Absent.rejection(&key))?;
+    let kid = serial.to_string();
+    let found = ring.key(&key).map_err(|reason| reason.rejection(&key.family, &kid))?;
+    let hmac = found.hmac().ok_or_else(|| NoKey::Absent.rejection(&key.family, &kid))?;
     if !hmac.verifies(token.signed, &token.signature) {
         return Err(Rejection::BadSignature);
     }
-    Ok(SignedBy { key, algorithm: Algorithm::Hs256, fingerprint: hmac.fingerprint.clone() })
+    Ok(SignedBy { key, kid, algorithm: Algorithm::Hs256, fingerprint: hmac.fingerprint.clone() })
 }
 
 /// Reads the common claims. Only the oldest form of control plane tokens may be without an end.

@@ -22,3 +22,5 @@ mod properties;
 mod revocation;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod static_keys;
