@@ -10,10 +10,10 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
-    KeyProblem, KeyRing,
+    Algorithm, KeyProblem, KeyRing,
     claims::{Claims, Scope},
     jws,
-    key::{HmacKey, Key, RsaPrivate},
+    key::{HmacKey, Key, PrivateKey},
     name::{Family, KeyId, wanted_secret},
     rejection::no_signing_key,
     revocation::rule::TokenFacts,
@@ -32,14 +32,21 @@ pub struct Token {
     id: TokenId,
     key: KeyId,
     issued_at: Option<Timestamp>,
+    algorithm: Algorithm,
     expires_at: Option<Timestamp>,
 }
 
 impl Token {
-    fn new(text: Zeroizing<String>, jti: Option<Uuid>, key: &KeyId, dates: Option<Dates>) -> Self {
+    fn new(
+        text: Zeroizing<String>,
+        jti: Option<Uuid>,
+        key: &KeyId,
+        algorithm: Algorithm,
+        dates: Option<Dates>,
+    ) -> Self {
         let id = TokenId::of(&text, jti.map(|jti| jti.to_string()));
         let (issued_at, expires_at) = dates.map(|dates| (dates.issued_at, dates.expires_at)).unzip();
-        Self { text, id, key: key.clone(), issued_at, expires_at }
+        Self { text, id, key: key.clone(), algorithm, issued_at, expires_at }
     }
 
     /// What is revoked is not handed out.
@@ -76,6 +83,11 @@ impl Token {
     /// When it was issued, as it says itself: a little before it was, because clocks differ.
     pub fn issued_at(&self) -> Option<Timestamp> {
         self.issued_at
+    }
+
+    /// How it is signed.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
     }
 
     /// When it ends.
@@ -166,7 +178,7 @@ pub fn issue_control_plane(
         valid_for.map(|valid_for| Dates::of(valid_for, now, good_from(ring, id, Some(zone.as_str())))).transpose()?;
     let text = control_plane_token(hmac, id.serial, zone, dates.as_ref(), jti)?;
     let jti = dates.as_ref().map(|_| jti);
-    Token::new(text, jti, id, dates).unless_revoked(ring, Some(zone.as_str()))
+    Token::new(text, jti, id, Algorithm::Hs256, dates).unless_revoked(ring, Some(zone.as_str()))
 }
 
 /// Issues a zone token.
@@ -193,7 +205,7 @@ pub fn issue_user(
     issue(ring, &Claims::User { name, groups }, valid_for, now, jti)
 }
 
-/// Issues a token with these claims: RS256, with the newest key of its family.
+/// Issues a token with these claims, with the newest key of its family and as that one signs.
 pub fn issue(
     ring: &KeyRing,
     claims: &Claims<'_>,
@@ -210,8 +222,8 @@ pub fn issue(
     let Key::Private { private, .. } = key else { return Err(no_key(&family)) };
     let zone = claims.zone();
     let dates = Dates::of(valid_for, now, good_from(ring, id, zone))?;
-    let text = rs256_token(private, &id.serial.to_string(), claims, &dates, jti)?;
-    Token::new(text, Some(jti), id, Some(dates)).unless_revoked(ring, zone)
+    let text = token_with_kid(private, &id.serial.to_string(), claims, &dates, jti)?;
+    Token::new(text, Some(jti), id, private.algorithm(), Some(dates)).unless_revoked(ring, zone)
 }
 
 /// Signs a token with the private key of a PEM file, to be verified under the name `kid`.
@@ -223,13 +235,13 @@ pub fn sign_offline(
     now: Timestamp,
     jti: Uuid,
 ) -> Result<Zeroizing<String>, IssueError> {
-    let private = RsaPrivate::from_pem(pem).map_err(|problem| IssueError::BadKeyFile { problem })?;
-    rs256_token(&private, kid, claims, &Dates::of(valid_for, now, None)?, jti)
+    let private = PrivateKey::from_pem(pem).map_err(|problem| IssueError::BadKeyFile { problem })?;
+    token_with_kid(&private, kid, claims, &Dates::of(valid_for, now, None)?, jti)
 }
 
 fn newest<'a>(ring: &'a KeyRing, family: &Family) -> Result<(&'a KeyId, &'a Key), IssueError> {
     ring.signing_key(family).map_err(|reason| match reason {
-        NoKey::Absent => no_key(family),
+        NoKey::Absent | NoKey::NotInSettings => no_key(family),
         NoKey::Broken { name, problem } => IssueError::BadKey { name, problem },
     })
 }
@@ -256,8 +268,8 @@ fn control_plane_token(
     checked(jws::with_signature(signed, &signature))
 }
 
-fn rs256_token(
-    key: &RsaPrivate,
+fn token_with_kid(
+    key: &PrivateKey,
     kid: &str,
     claims: &Claims<'_>,
     dates: &Dates,
@@ -268,7 +280,7 @@ fn rs256_token(
     }
     let mut members = claims.members();
     dates.add_to(&mut members, jti);
-    let header = json!({"alg": "RS256", "kid": kid, "typ": "JWT"}).to_string();
+    let header = json!({"alg": key.algorithm().as_str(), "kid": kid, "typ": "JWT"}).to_string();
     let signed = jws::to_sign(&header, &Value::Object(members).to_string());
     let signature = key.sign(signed.as_bytes()).ok_or(IssueError::Failed)?;
     checked(jws::with_signature(signed, &signature))

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
+mod algorithms;
+#[cfg(test)]
 mod captures;
 #[cfg(test)]
 mod fixture;
@@ -23,3 +25,5 @@ mod revocation;
 mod rules;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod static_keys;
