@@ -107,7 +107,7 @@ impl Issuer {
         let caller = permit.caller().to_string();
         info!(
             caller = %shown::name(&caller), token = ?kind, zone = order.zone(),
-            scope = scopes(order), name = &*shown::name(order.name()), token_id = token.id().unwrap_or("none"), key,
+            scope = scopes(order), name = &*shown::name(order.name()), token_id = token.id(), key,
             expires, "token issued"
         );
         Ok(token)

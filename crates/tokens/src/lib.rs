@@ -30,6 +30,7 @@ mod ring;
 mod secrecy;
 mod static_keys;
 mod strict_json;
+mod token_id;
 mod verified;
 mod verify;
 
@@ -42,7 +43,8 @@ pub use key::{KeyProblem, check_key};
 pub use name::{Family, Half, KeyId, KeyName, NoFamily, SecretName, looks_like_revocation_list, signing_key_name};
 pub use phase::{Phase, Phases};
 pub use rejection::Rejection;
-pub use ring::{KeyRing, RingProblem, SecretEntry};
+pub use revocation::rule::{RevocationRule, Revoked, TokenFacts};
+pub use ring::{KeyRing, RingProblem, RingSources, SecretEntry};
 pub use static_keys::{StaticKeyProblem, StaticKeys};
 pub use verified::{IssuedAs, VerifiedUser, VerifiedZone};
-pub use verify::{Accept, Want, verify, verify_user};
+pub use verify::{Accept, SignedUser, SignedZone, Want, verify, verify_user};

@@ -84,7 +84,8 @@ impl From<AdminError> for ApiError {
     }
 }
 
-/// A validity that ends beyond all calendars is the caller's fault; a missing or broken key is not.
+/// A validity that ends beyond all calendars is the caller's fault, and so is a token that is revoked; a missing or broken
+/// key is not.
 impl From<NotIssued> for ApiError {
     fn from(error: NotIssued) -> Self {
         match error {
@@ -92,7 +93,11 @@ impl From<NotIssued> for ApiError {
             NotIssued::Off => Self::IssuerOff,
             NotIssued::KeysBehind(behind) => Self::KeysBehind(behind),
             NotIssued::Failed(
-                problem @ (IssueError::BadValidity { .. } | IssueError::NoName | IssueError::TooLong),
+                problem @ (IssueError::BadValidity { .. }
+                | IssueError::NoName
+                | IssueError::TooLong
+                | IssueError::RevokedWithoutEnd
+                | IssueError::Revoked),
             ) => {
                 let violations = vec![Violation::new("validFor", problem.to_string())];
                 Self::Invalid { title: TOKEN_REQUEST, violations }
