@@ -94,7 +94,6 @@ impl Issuer {
         if self.issuers.has(kind) { Ok(()) } else { Err(NotIssued::Off) }
     }
 
-    /// Issues a token for a caller.
     pub(crate) fn issue(&self, permit: &Permit, order: &Order) -> Result<Token, NotIssued> {
         let kind = order.kind();
         self.may_issue(permit, kind, order.zone())?;

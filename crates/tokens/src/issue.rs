@@ -10,10 +10,10 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
-    KeyProblem, KeyRing,
+    Algorithm, KeyProblem, KeyRing,
     claims::{Claims, Scope},
     jws,
-    key::{HmacKey, Key, RsaPrivate},
+    key::{HmacKey, Key, PrivateKey},
     name::{Family, KeyId, wanted_secret},
     rejection::no_signing_key,
     ring::NoKey,
@@ -29,6 +29,7 @@ pub struct Token {
     text: Zeroizing<String>,
     id: Option<String>,
     key: KeyId,
+    algorithm: Algorithm,
     expires_at: Option<Timestamp>,
 }
 
@@ -46,6 +47,11 @@ impl Token {
     /// The key that signed it.
     pub fn key(&self) -> &KeyId {
         &self.key
+    }
+
+    /// How it is signed.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
     }
 
     /// When it ends.
@@ -124,7 +130,8 @@ pub fn issue_control_plane(
     let (id, key) = newest(ring, &Family::ControlPlane)?;
     let hmac = key.hmac().ok_or_else(|| no_key(&Family::ControlPlane))?;
     let (text, expires_at) = control_plane_token(hmac, id.serial, zone, valid_for, now, jti)?;
-    Ok(Token { text, id: expires_at.map(|_| jti.to_string()), key: id.clone(), expires_at })
+    let jti = expires_at.map(|_| jti.to_string());
+    Ok(Token { text, id: jti, key: id.clone(), algorithm: Algorithm::Hs256, expires_at })
 }
 
 /// Issues a zone token.
@@ -151,7 +158,7 @@ pub fn issue_user(
     issue(ring, &Claims::User { name, groups }, valid_for, now, jti)
 }
 
-/// Issues a token with these claims: RS256, with the newest key of its family.
+/// Issues a token with these claims, with the newest key of its family and as that one signs.
 pub fn issue(
     ring: &KeyRing,
     claims: &Claims<'_>,
@@ -166,8 +173,9 @@ pub fn issue(
     };
     let (id, key) = newest(ring, &family)?;
     let Key::Private { private, .. } = key else { return Err(no_key(&family)) };
-    let (text, expires_at) = rs256_token(private, &id.serial.to_string(), claims, valid_for, now, jti)?;
-    Ok(Token { text, id: Some(jti.to_string()), key: id.clone(), expires_at: Some(expires_at) })
+    let (text, expires_at) = token_with_kid(private, &id.serial.to_string(), claims, valid_for, now, jti)?;
+    let algorithm = private.algorithm();
+    Ok(Token { text, id: Some(jti.to_string()), key: id.clone(), algorithm, expires_at: Some(expires_at) })
 }
 
 /// Signs a token with the private key of a PEM file, to be verified under the name `kid`.
@@ -179,13 +187,13 @@ pub fn sign_offline(
     now: Timestamp,
     jti: Uuid,
 ) -> Result<Zeroizing<String>, IssueError> {
-    let private = RsaPrivate::from_pem(pem).map_err(|problem| IssueError::BadKeyFile { problem })?;
-    rs256_token(&private, kid, claims, valid_for, now, jti).map(|(text, _)| text)
+    let private = PrivateKey::from_pem(pem).map_err(|problem| IssueError::BadKeyFile { problem })?;
+    token_with_kid(&private, kid, claims, valid_for, now, jti).map(|(text, _)| text)
 }
 
 fn newest<'a>(ring: &'a KeyRing, family: &Family) -> Result<(&'a KeyId, &'a Key), IssueError> {
     ring.signing_key(family).map_err(|reason| match reason {
-        NoKey::Absent => no_key(family),
+        NoKey::Absent | NoKey::NotInSettings => no_key(family),
         NoKey::Broken { name, problem } => IssueError::BadKey { name, problem },
     })
 }
@@ -214,8 +222,8 @@ fn control_plane_token(
     Ok((checked(jws::with_signature(signed, &signature))?, expires_at))
 }
 
-fn rs256_token(
-    key: &RsaPrivate,
+fn token_with_kid(
+    key: &PrivateKey,
     kid: &str,
     claims: &Claims<'_>,
     valid_for: Duration,
@@ -227,7 +235,7 @@ fn rs256_token(
     }
     let mut members = claims.members();
     let expires_at = add_registered(&mut members, valid_for, now, jti)?;
-    let header = json!({"alg": "RS256", "kid": kid, "typ": "JWT"}).to_string();
+    let header = json!({"alg": key.algorithm().as_str(), "kid": kid, "typ": "JWT"}).to_string();
     let signed = jws::to_sign(&header, &Value::Object(members).to_string());
     let signature = key.sign(signed.as_bytes()).ok_or(IssueError::Failed)?;
     Ok((checked(jws::with_signature(signed, &signature))?, expires_at))

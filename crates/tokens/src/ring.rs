@@ -6,15 +6,16 @@
 //! All keys verify. Of those of a family that are in the phase to sign ([`Phase::Signing`], which all are unless somebody
 //! says otherwise) the one with the highest serial signs.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use thiserror::Error;
 
 use crate::{
     key::{Key, KeyProblem},
-    name::{Family, Half, KeyId, SecretName},
+    name::{Family, Half, KeyId, SecretName, parse_serial},
     phase::{Phase, Phases},
     revocation::Revocations,
+    static_keys::StaticKeys,
 };
 
 /// A secret as the store has it: mesh (empty for a global secret), name and decoded data.
@@ -67,6 +68,7 @@ pub struct KeyRing {
     generation: u64,
     slots: BTreeMap<KeyId, Slot>,
     revocations: BTreeMap<Family, Revocations>,
+    settings: Arc<StaticKeys>,
 }
 
 /// A secret that may hold the key of a serial.
@@ -87,6 +89,8 @@ struct Slot {
 pub(crate) enum NoKey {
     /// There is no secret for it.
     Absent,
+    /// The settings have none, and say that secrets verify nothing of this family.
+    NotInSettings,
     /// There is one, and it cannot be used.
     Broken { name: String, problem: KeyProblem },
 }
@@ -102,7 +106,7 @@ impl KeyRing {
     /// Phases say which key signs, never which verify: a token that was good stays so in whatever phase its key comes. A
     /// phase of a key that does not exist counts for nothing. Where no key is in the phase to sign, nothing is signed.
     pub fn build_in_phases(generation: u64, secrets: &[SecretEntry<'_>], phases: &Phases) -> (Self, Vec<RingProblem>) {
-        let mut ring = Self { generation, slots: BTreeMap::new(), revocations: BTreeMap::new() };
+        let mut ring = Self { generation, ..Self::empty() };
         let mut problems = Vec::new();
         let mut found = BTreeMap::new();
         for secret in secrets {
@@ -120,7 +124,13 @@ impl KeyRing {
 
     /// A ring that verifies nothing.
     pub fn empty() -> Self {
-        Self { generation: 0, slots: BTreeMap::new(), revocations: BTreeMap::new() }
+        Self { generation: 0, slots: BTreeMap::new(), revocations: BTreeMap::new(), settings: Arc::default() }
+    }
+
+    /// Adds the keys of the settings.
+    #[must_use]
+    pub fn with_static_keys(self, settings: Arc<StaticKeys>) -> Self {
+        Self { settings, ..self }
     }
 
     fn add(
@@ -155,9 +165,28 @@ impl KeyRing {
         self.generation
     }
 
-    /// Returns the key, or why there is none.
+    /// Returns the key that verifies under this id, or why there is none.
     pub(crate) fn key(&self, id: &KeyId) -> Result<&Key, NoKey> {
+        if id.is_of_settings() {
+            return self.settings.key(id).ok_or(NoKey::NotInSettings);
+        }
+        if !self.settings.use_secrets(&id.family) {
+            return Err(NoKey::NotInSettings);
+        }
         self.slots.get(id).ok_or(NoKey::Absent)?.usable()
+    }
+
+    /// Returns the key that verifies tokens with this `kid`, which settings name before secrets do.
+    pub(crate) fn by_kid(&self, family: &Family, kid: &str) -> Result<(KeyId, &Key), NoKey> {
+        if let Some((id, key)) = self.settings.by_kid(family, kid) {
+            return Ok((id.clone(), key));
+        }
+        let of_secret = |serial| KeyId { family: family.clone(), serial };
+        match parse_serial(kid).map(of_secret) {
+            Some(id) => self.key(&id).map(|key| (id, key)),
+            None if self.settings.use_secrets(family) => Err(NoKey::Absent),
+            None => Err(NoKey::NotInSettings),
+        }
     }
 
     /// Returns the key that signs for a family.

@@ -8,8 +8,8 @@ use model::ZoneName;
 use crate::{
     Algorithm, Rejection,
     claims::Registered,
-    key::Fingerprint,
-    name::{KeyId, wanted_secret},
+    key::{Fingerprint, Key},
+    name::{Family, KeyId, wanted_of_settings, wanted_secret},
     ring::{KeyRing, NoKey},
 };
 
@@ -17,6 +17,8 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct SignedBy {
     pub(crate) key: KeyId,
+    /// What the token calls it: its serial, or the name that settings give it.
+    pub(crate) kid: String,
     pub(crate) algorithm: Algorithm,
     pub(crate) fingerprint: Fingerprint,
 }
@@ -54,26 +56,36 @@ impl Proof {
 
     /// Checks again what [`check`](Self::check) does, and that the key is still the one that was used.
     fn still_good(&self, ring: &KeyRing, now: Timestamp, leeway: Duration) -> Result<(), Rejection> {
-        let key = ring.key(&self.by.key).map_err(|reason| reason.rejection(&self.by.key))?;
-        let fingerprint = match self.by.algorithm {
-            Algorithm::Hs256 => key.hmac().map(|key| &key.fingerprint),
-            Algorithm::Rs256 | Algorithm::Es256 | Algorithm::EdDsa => key.public().map(|key| &key.fingerprint),
-        };
-        match fingerprint {
-            None => Err(NoKey::Absent.rejection(&self.by.key)),
+        let key = ring.key(&self.by.key).map_err(|reason| reason.rejection(&self.by.key.family, &self.by.kid))?;
+        match key.fingerprint_for(self.by.algorithm) {
+            None => Err(self.no_longer_of(key)),
             Some(fingerprint) if fingerprint.is(&self.by.fingerprint) => self.check(ring, now, leeway),
             Some(_) => Err(Rejection::BadSignature),
         }
     }
 }
 
+impl Proof {
+    /// What a token hears whose key checks nothing that is signed as it is.
+    fn no_longer_of(&self, key: &Key) -> Rejection {
+        match (self.by.algorithm, key.public()) {
+            (Algorithm::Hs256, _) | (_, None) => NoKey::Absent.rejection(&self.by.key.family, &self.by.kid),
+            (found, Some(public)) => Rejection::UnsupportedAlgorithm {
+                found: found.as_str().to_owned(),
+                allowed: public.algorithm().as_str(),
+            },
+        }
+    }
+}
+
 impl NoKey {
     /// What the owner of a token hears that asks for the key.
-    pub(crate) fn rejection(&self, id: &KeyId) -> Rejection {
-        let kid = id.serial.to_string();
+    pub(crate) fn rejection(&self, family: &Family, kid: &str) -> Rejection {
+        let unknown = |secret| Rejection::UnknownKey { secret, kid: kid.to_owned() };
         match self {
-            Self::Absent => Rejection::UnknownKey { secret: wanted_secret(&id.family, &kid), kid },
-            Self::Broken { .. } => Rejection::UnusableKey { kid },
+            Self::Absent => unknown(wanted_secret(family, kid)),
+            Self::NotInSettings => unknown(wanted_of_settings(family, kid)),
+            Self::Broken { .. } => Rejection::UnusableKey { kid: kid.to_owned() },
         }
     }
 }
@@ -101,6 +113,11 @@ macro_rules! proven {
             /// The key that signed it.
             pub fn key(&self) -> &KeyId {
                 &self.proof.by.key
+            }
+
+            /// What the token calls its key: the serial, or for a key of the settings its name.
+            pub fn kid(&self) -> &str {
+                &self.proof.by.kid
             }
 
             /// How it is signed.
@@ -146,8 +163,8 @@ impl VerifiedZone {
     /// The kind of token.
     pub fn issued_as(&self) -> IssuedAs {
         match self.key().family {
-            crate::Family::ControlPlane => IssuedAs::ControlPlaneToken { serial: self.key().serial },
-            crate::Family::Zone | crate::Family::User | crate::Family::Dataplane { .. } => IssuedAs::ZoneToken,
+            Family::ControlPlane => IssuedAs::ControlPlaneToken { serial: self.key().serial },
+            Family::Zone | Family::User | Family::Dataplane { .. } => IssuedAs::ZoneToken,
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Order: shape, kind of signature, key, signature; then the claims: times, revocation, zone, scope. Nothing a token
 //! says is believed before its signature is good, except which key it asks for. The key, never the token, says how a
-//! signature is checked: without `kid` HS256 with the bytes of a control plane key, with `kid` RS256.
+//! signature is checked: without `kid` HS256 with the bytes of a control plane key, with `kid` as the public half of the key
+//! is made for.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::{
     Algorithm, KeyRing, Rejection,
     claims::{self, Registered, Scope},
     jws::{self, Unverified},
-    name::{Family, KeyId, parse_serial, wanted_secret},
+    name::{Family, KeyId},
     ring::NoKey,
     verified::{Proof, SignedBy, VerifiedUser, VerifiedZone},
 };
@@ -108,58 +109,62 @@ fn families(token: &Unverified<'_>, accept: Accept) -> Vec<Family> {
     }
 }
 
-/// Checks a signature as RS256 with the first key that fits.
+/// Checks a signature with the first public half that fits.
 fn signed_by_kid(
     token: &Unverified<'_>,
     kid: &str,
     families: &[Family],
     ring: &KeyRing,
 ) -> Result<SignedBy, Rejection> {
-    if token.algorithm != "RS256" {
-        return Err(Rejection::UnsupportedAlgorithm { found: token.algorithm.clone(), allowed: "RS256" });
-    }
-    let mut rejection = Rejection::BadSignature;
-    for (index, family) in families.iter().enumerate() {
-        match rs256(token, kid, family, ring) {
+    let mut rejection = None;
+    for family in families {
+        match signed_with(token, kid, family, ring) {
             Ok(by) => return Ok(by),
-            // That a key exists and did not sign says more than that another one does not exist.
-            Err(other) if index == 0 || other == Rejection::BadSignature => rejection = other,
-            Err(_) => {}
+            Err(other) if rejection.as_ref().is_some_and(|first| tells(&other) <= tells(first)) => {}
+            Err(other) => rejection = Some(other),
         }
     }
-    Err(rejection)
+    Err(rejection.unwrap_or(Rejection::BadSignature))
 }
 
-fn rs256(token: &Unverified<'_>, kid: &str, family: &Family, ring: &KeyRing) -> Result<SignedBy, Rejection> {
-    let unknown = || Rejection::UnknownKey { kid: kid.to_owned(), secret: wanted_secret(family, kid) };
-    let serial = parse_serial(kid).ok_or_else(unknown)?;
-    let key = KeyId { family: family.clone(), serial };
-    let public = match ring.key(&key) {
-        Ok(found) => found.public().ok_or_else(unknown)?,
-        Err(reason) => return Err(reason.rejection(&key)),
-    };
+/// How much it tells: that a key exists and did not sign is more than that it signs otherwise, and that more than that another
+/// one does not exist.
+fn tells(rejection: &Rejection) -> (bool, bool) {
+    (*rejection == Rejection::BadSignature, matches!(rejection, Rejection::UnsupportedAlgorithm { .. }))
+}
+
+fn signed_with(token: &Unverified<'_>, kid: &str, family: &Family, ring: &KeyRing) -> Result<SignedBy, Rejection> {
+    let (key, found) = ring.by_kid(family, kid).map_err(|reason| reason.rejection(family, kid))?;
+    let public = found.public().ok_or_else(|| NoKey::Absent.rejection(family, kid))?;
+    let algorithm = public.algorithm();
+    if token.algorithm != algorithm.as_str() {
+        let found = token.algorithm.clone();
+        return Err(Rejection::UnsupportedAlgorithm { found, allowed: algorithm.as_str() });
+    }
     if !public.verifies(token.signed, &token.signature) {
         return Err(Rejection::BadSignature);
     }
-    Ok(SignedBy { key, algorithm: Algorithm::Rs256, fingerprint: public.fingerprint.clone() })
+    let kid = if key.is_of_settings() { kid.to_owned() } else { key.serial.to_string() };
+    Ok(SignedBy { key, kid, algorithm, fingerprint: public.fingerprint.clone() })
 }
 
 /// Checks a signature as HS256 with the control plane key that the token names by its serial.
 fn signed_by_serial(token: &Unverified<'_>, ring: &KeyRing) -> Result<SignedBy, Rejection> {
     match token.algorithm.as_str() {
         "HS256" => {}
-        "RS256" => return Err(Rejection::Malformed { text: NO_KID }),
+        "RS256" | "ES256" | "EdDSA" => return Err(Rejection::Malformed { text: NO_KID }),
         other => return Err(Rejection::UnsupportedAlgorithm { found: other.to_owned(), allowed: "HS256" }),
     }
     let serial = token.claims.get("TokenSerialNumber").and_then(serde_json::Value::as_u64);
     let serial = serial.ok_or(Rejection::Malformed { text: NO_SERIAL })?;
     let key = KeyId { family: Family::ControlPlane, serial };
-    let found = ring.key(&key).map_err(|reason| reason.rejection(&key))?;
-    let hmac = found.hmac().ok_or_else(|| NoKey::Absent.rejection(&key))?;
+    let kid = serial.to_string();
+    let found = ring.key(&key).map_err(|reason| reason.rejection(&key.family, &kid))?;
+    let hmac = found.hmac().ok_or_else(|| NoKey::Absent.rejection(&key.family, &kid))?;
     if !hmac.verifies(token.signed, &token.signature) {
         return Err(Rejection::BadSignature);
     }
-    Ok(SignedBy { key, algorithm: Algorithm::Hs256, fingerprint: hmac.fingerprint.clone() })
+    Ok(SignedBy { key, kid, algorithm: Algorithm::Hs256, fingerprint: hmac.fingerprint.clone() })
 }
 
 /// Reads the common claims. Only the oldest form of control plane tokens may be without an end.

@@ -17,7 +17,7 @@ use crate::{
     issuing::NotIssued,
     keys::KeysBehind,
     limits::Crowd,
-    resources::{Operation, ReadOnly, WriteError},
+    writes::{Operation, ReadOnly, WriteError},
 };
 
 /// Why a handler has no answer.
@@ -29,7 +29,6 @@ pub(crate) enum ApiError {
     BadRequest { text: String },
     /// The request breaks rules.
     Invalid { title: &'static str, violations: Vec<Violation> },
-    /// The size of a page is wrong.
     PageSize { reason: String },
     /// The start of a page is wrong.
     Offset { text: String },
@@ -330,7 +329,6 @@ pub(crate) enum Refused {
     TwoHosts,
     /// Nothing is at this path.
     NotFound,
-    /// The path lies outside of the base path.
     OutsideBasePath,
     /// Something is there, for other methods.
     Method { allow: String },

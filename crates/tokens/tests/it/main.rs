@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
+mod algorithms;
+#[cfg(test)]
 mod captures;
 #[cfg(test)]
 mod fixture;
@@ -20,3 +22,5 @@ mod properties;
 mod revocation;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod static_keys;
