@@ -27,6 +27,7 @@ mod phase;
 mod rejection;
 mod revocation;
 mod ring;
+pub mod rotation;
 mod secrecy;
 mod static_keys;
 mod strict_json;
