@@ -108,6 +108,11 @@ macro_rules! proven {
                 self.proof.by.algorithm
             }
 
+            /// When it was issued, as it says itself.
+            pub fn issued_at(&self) -> Option<Timestamp> {
+                self.proof.registered.issued_at
+            }
+
             /// When it ends, leeway not counted.
             pub fn expires_at(&self) -> Option<Timestamp> {
                 self.proof.registered.expires_at
