@@ -89,7 +89,15 @@ pub enum Claims<'a> {
     },
 }
 
-impl Claims<'_> {
+impl<'a> Claims<'a> {
+    /// The zone that the token is for.
+    pub(crate) fn zone(&self) -> Option<&'a str> {
+        match *self {
+            Self::Zone { zone, .. } => Some(zone.as_str()),
+            Self::User { .. } | Self::Dataplane { .. } => None,
+        }
+    }
+
     /// The members in the order in which peers write them.
     pub(crate) fn members(&self) -> Map<String, Value> {
         let mut members = Map::new();

@@ -28,15 +28,11 @@ pub(crate) enum Endpoint {
     Kri,
     /// `/tokens/…`
     Tokens(TokenKind),
-    /// A list.
     List(Kind),
-    /// One resource.
     Get(Kind),
     /// Create or change one.
     Put(Kind),
-    /// Delete one.
     Delete(Kind),
-    /// A list with insights.
     OverviewList(Kind),
     /// One resource with its insight.
     Overview(Kind),
@@ -131,9 +127,7 @@ impl Endpoint {
 pub(crate) struct Route {
     /// The path, as texts name it: `/meshes/{mesh}/meshtimeouts`.
     pub(crate) template: String,
-    /// The method.
     pub(crate) method: Method,
-    /// What is asked for.
     pub(crate) endpoint: Endpoint,
     /// What callers must be allowed to do; judged before the body is read.
     pub(crate) rule: Rule,
@@ -182,7 +176,6 @@ impl Route {
 /// A row that matched, and what stood in the place of its parameters.
 #[derive(Clone, Debug)]
 pub(crate) struct Matched<'a> {
-    /// The row.
     pub(crate) route: &'a Route,
     parameters: Vec<(String, String)>,
 }
@@ -198,7 +191,6 @@ impl Matched<'_> {
         self.parameter("mesh")
     }
 
-    /// The name of the path.
     pub(crate) fn name(&self) -> &str {
         self.parameter("name")
     }
@@ -213,7 +205,6 @@ pub(crate) enum NoRoute {
     Method(String),
 }
 
-/// All routes.
 #[derive(Clone, Debug)]
 pub(crate) struct Routes(Vec<Route>);
 
@@ -232,7 +223,6 @@ impl Routes {
         Self(rows)
     }
 
-    /// The rows.
     pub(crate) fn rows(&self) -> &[Route] {
         &self.0
     }

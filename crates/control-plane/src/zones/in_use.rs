@@ -13,7 +13,6 @@ use prometheus_client::{
     encoding::{DescriptorEncoder, EncodeMetric as _},
     metrics::{MetricType, gauge::ConstGauge},
 };
-use tokens::KeyId;
 
 use crate::{
     clock::Clock,
@@ -47,8 +46,8 @@ impl Collector for InUse {
         let counted = Counted::of(&self.registry.open());
         let help = "Connected zones by the signing key of their tokens";
         let mut keys = encoder.encode_descriptor("zones_by_signing_key", help, None, MetricType::Gauge)?;
-        for (key, zones) in counted.zones {
-            let labels = [("family", key.family.key_word()), ("key", &key.serial.to_string())];
+        for ((family, key), zones) in counted.zones {
+            let labels = [("family", family), ("key", &key)];
             let zones = i64::try_from(zones.len()).unwrap_or(i64::MAX);
             ConstGauge::new(zones).encode(keys.encode_family(&labels)?)?;
         }
@@ -67,7 +66,8 @@ impl Collector for InUse {
 /// What streams stand on.
 #[derive(Default)]
 struct Counted {
-    zones: BTreeMap<KeyId, BTreeSet<ZoneName>>,
+    /// By family and key.
+    zones: BTreeMap<(&'static str, String), BTreeSet<ZoneName>>,
     /// A zone whose tokens have no end is missing.
     ends: BTreeMap<ZoneName, Timestamp>,
 }
@@ -78,7 +78,8 @@ impl Counted {
         for stream in open {
             let ZoneCaller::Verified(verified) = &*stream.caller else { continue };
             let zone = verified.zone();
-            counted.zones.entry(verified.key().clone()).or_default().insert(zone.clone());
+            let key = (verified.key().family.key_word(), verified.kid().to_owned());
+            counted.zones.entry(key).or_default().insert(zone.clone());
             if let Some(end) = verified.expires_at() {
                 let first = counted.ends.entry(zone.clone()).or_insert(end);
                 *first = end.min(*first);

@@ -49,7 +49,6 @@ use crate::{
     },
 };
 
-/// One accepted connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,

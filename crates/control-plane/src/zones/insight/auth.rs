@@ -19,14 +19,13 @@ const TENTHS_OF_LIFE: i32 = 8;
 /// What a token says of itself, and where it comes from; nothing without authentication.
 pub(super) fn of(caller: &ZoneCaller, origin: &Origin, now: Timestamp) -> Option<ZoneAuth> {
     let ZoneCaller::Verified(verified) = caller else { return None };
-    let key = verified.key();
     Some(ZoneAuth {
-        family: key.family.key_word().to_owned(),
-        key: key.serial.to_string(),
+        family: verified.key().family.key_word().to_owned(),
+        key: verified.kid().to_owned(),
         algorithm: verified.algorithm().as_str().to_owned(),
-        token_id: verified.token_id().unwrap_or_default().to_owned(),
+        token_id: verified.id().to_owned(),
         issued_at: verified.issued_at().and_then(time),
-        expires_at: verified.expires_at().and_then(time),
+        expires_at: verified.token_expires_at().and_then(time),
         since: time(now),
         // An address of IPv4 came in over a socket of both families.
         address: SocketAddr::new(origin.address.ip().to_canonical(), origin.address.port()).to_string(),
@@ -95,10 +94,9 @@ pub(super) fn note_ageing(
 impl std::fmt::Display for Ageing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { token_id, key, ends, renews } = self;
-        let token = if token_id.is_empty() { "the token".to_owned() } else { format!("the token {token_id}") };
         write!(
             f,
-            "{token} of {key} ends at {ends} and nobody renewed it (the zone renews: {renews}); give the zone a new one before"
+            "the token {token_id} of {key} ends at {ends} and nobody renewed it (the zone renews: {renews}); give the zone a new one before"
         )
     }
 }
