@@ -27,6 +27,7 @@ mod phase;
 mod rejection;
 mod revocation;
 mod ring;
+pub mod rotation;
 mod secrecy;
 mod static_keys;
 mod strict_json;
@@ -43,7 +44,10 @@ pub use key::{KeyProblem, check_key};
 pub use name::{Family, Half, KeyId, KeyName, NoFamily, SecretName, looks_like_revocation_list, signing_key_name};
 pub use phase::{Phase, Phases};
 pub use rejection::Rejection;
-pub use revocation::rule::{RevocationRule, Revoked, TokenFacts};
+pub use revocation::{
+    list::no_token_id,
+    rule::{RevocationRule, Revoked, TokenFacts},
+};
 pub use ring::{KeyRing, RingProblem, RingSources, SecretEntry};
 pub use static_keys::{StaticKeyProblem, StaticKeys};
 pub use verified::{IssuedAs, VerifiedUser, VerifiedZone};

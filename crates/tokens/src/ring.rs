@@ -42,6 +42,9 @@ pub struct RingSources<'a> {
     pub phases: Phases,
     /// What is revoked beside what lists among the secrets name.
     pub rules: Vec<RevocationRule>,
+    /// Families of which nobody knows what is revoked, and why: the name of what cannot be read. None of their tokens is
+    /// accepted.
+    pub closed: Vec<(Family, String)>,
 }
 
 /// Something among the secrets that a human must mend.
@@ -121,7 +124,7 @@ impl KeyRing {
     /// Phases say which key signs, never which verify: a token that was good stays so in whatever phase its key comes. A
     /// phase of a key that does not exist counts for nothing. Where no key is in the phase to sign, nothing is signed.
     pub fn build_of(generation: u64, sources: RingSources<'_>) -> (Self, Vec<RingProblem>) {
-        let RingSources { secrets, phases, rules } = sources;
+        let RingSources { secrets, phases, rules, closed } = sources;
         let mut ring = Self { generation, ..Self::empty() };
         let mut problems = Vec::new();
         let mut found = BTreeMap::new();
@@ -137,6 +140,9 @@ impl KeyRing {
         }
         for rule in rules {
             ring.revocations.entry(rule.family.clone()).or_default().add_rule(rule);
+        }
+        for (family, name) in closed {
+            ring.revocations.entry(family).or_default().unreadable = Some(name);
         }
         (ring, problems)
     }
@@ -182,6 +188,16 @@ impl KeyRing {
     /// The number of the state of the secrets that this ring was built from.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// The keys of a family, whether they can be used or not, and how far each has come: those of secrets by their serial,
+    /// then those of the settings, which sign nothing here.
+    pub fn keys_of(&self, family: &Family) -> impl Iterator<Item = (KeyId, Phase)> {
+        let id = |serial| KeyId { family: family.clone(), serial };
+        let of_secrets = self.slots.range(id(0)..=id(u64::MAX)).map(|(id, slot)| (id.clone(), slot.phase));
+        let settings: Vec<KeyId> = self.settings.all().map(|(id, _, _)| id.clone()).collect();
+        let of_settings = settings.into_iter().filter(|id| id.family == *family);
+        of_secrets.chain(of_settings.map(|id| (id, Phase::Retiring)))
     }
 
     /// Returns the key that verifies under this id, or why there is none.

@@ -104,7 +104,8 @@ impl ControlPlane {
     }
 
     pub(super) async fn keys(&self) -> anyhow::Result<Keys> {
-        Keys::start(&self.store, &self.tasks).await.context("read the keys")
+        let settings = Arc::clone(&self.config.static_keys);
+        Keys::start_beside(settings, &self.store, &self.tasks).await.context("read the keys")
     }
 
     /// The insights of the zones that this end knows: on a zone, of itself.
