@@ -11,14 +11,20 @@ use anyhow::anyhow;
 use model::{Key, Kind, secret};
 use store::{Change, Freshness, Kinds, Mirror, Picture, ResourceStore, WatchEnded};
 use thiserror::Error;
-use tokens::{KeyRing, SecretEntry, SecretName, StaticKeys};
+use tokens::{KeyRing, RingSources, SecretEntry, SecretName, StaticKeys};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
 use tracing::{error, info, warn};
 
-use crate::tasks::{OnError, Tasks};
+use crate::{
+    records::{
+        self,
+        rotation::{self, Rotations},
+    },
+    tasks::{OnError, Tasks},
+};
 
 /// For how long keys are relied on after the store was last known to be fresh: longer than a database takes to fail over,
 /// and as long as the deletion of a key on another control plane may go unnoticed here.
@@ -51,7 +57,7 @@ impl Keys {
         store: &Arc<dyn ResourceStore>,
         tasks: &Tasks,
     ) -> Result<Self, WatchEnded> {
-        let mut secrets = Mirror::of(&**store, Kinds::Only(vec![Kind::SECRET, Kind::GLOBAL_SECRET]));
+        let mut secrets = Mirror::of(&**store, Kinds::Only(vec![Kind::SECRET, Kind::GLOBAL_SECRET, Kind::RECORD]));
         secrets.changes().await?;
         let (rings, ring) = watch::channel(Arc::new(build(1, secrets.picture(), &settings)));
         let (said, freshness) = watch::channel(secrets.freshness());
@@ -160,11 +166,12 @@ fn build(generation: u64, secrets: &Picture, settings: &Arc<StaticKeys>) -> KeyR
             data: data.as_ref().map(|data| data.as_slice()),
         })
         .collect();
-    let (ring, problems) = KeyRing::build(generation, &entries);
+    let sources = RingSources { secrets: &entries, phases: rotation::phases(secrets), ..RingSources::default() };
+    let (ring, problems) = KeyRing::build_of(generation, sources);
     for problem in problems {
         error!(problem = %problem, "a secret that verifies tokens cannot be used");
     }
-    ring.with_static_keys(Arc::clone(settings))
+    ring.with_retired(rotation::retired(secrets)).with_static_keys(Arc::clone(settings))
 }
 
 /// Whether a change can change a verdict.
@@ -176,9 +183,9 @@ fn matters(change: &Change) -> bool {
     differs && verifies(change.key())
 }
 
-/// Whether the secret is one that tokens are verified with.
+/// Whether the secret is one that tokens are verified with, or the record says which of them signs.
 fn verifies(key: &Key) -> bool {
-    SecretName::parse(&key.mesh, &key.name).is_some()
+    SecretName::parse(&key.mesh, &key.name).is_some() || records::is::<Rotations>(key)
 }
 
 #[cfg(test)]
