@@ -7,6 +7,7 @@ mod generate;
 mod get;
 mod inspect;
 mod output;
+pub(crate) mod rotate;
 
 use clap::{Args, Parser, Subcommand};
 use jiff::SignedDuration;
@@ -86,6 +87,8 @@ pub(crate) enum Verb {
     Help,
     #[command(about = "Inspect resources.")]
     Inspect(Inspect),
+    #[command(subcommand, about = "Rotate signing keys.")]
+    Rotate(rotate::Rotate),
     #[command(about = "Print version.")]
     Version(Version),
 }
