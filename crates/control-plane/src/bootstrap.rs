@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 use crate::{
     issuing::{KeyNotMade, new_signing_key},
-    resources::{MeshDefaults, Side, mesh_batch, missing_authorities},
+    writes::{MeshDefaults, Side, mesh_batch, missing_authorities},
 };
 use secrets::Secrets;
 

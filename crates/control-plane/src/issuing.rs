@@ -99,7 +99,6 @@ impl Issuer {
         tokens::jwk_set(&self.keys.ring(), wanted)
     }
 
-    /// Issues a token for a caller.
     pub(crate) fn issue(&self, permit: &Permit, order: &Order) -> Result<Token, NotIssued> {
         let kind = order.kind();
         self.may_issue(permit, kind, order.zone())?;
@@ -113,7 +112,7 @@ impl Issuer {
         let caller = permit.caller().to_string();
         info!(
             caller = %shown::name(&caller), token = ?kind, zone = order.zone(),
-            scope = scopes(order), name = &*shown::name(order.name()), token_id = token.id().unwrap_or("none"), key,
+            scope = scopes(order), name = &*shown::name(order.name()), token_id = token.id(), key,
             expires, "token issued"
         );
         Ok(token)

@@ -108,7 +108,7 @@ pub enum KeyProblem {
 pub fn check_key(mesh: &str, name: &str, data: &[u8]) -> Result<(), KeyProblem> {
     match SecretName::parse(mesh, name) {
         None => Ok(()),
-        Some(SecretName::Revocations(_)) => revocation::check(data),
+        Some(SecretName::Revocations(_)) => revocation::list::check(data),
         Some(SecretName::Key(name)) => Key::parse(&name, data).map(|_| ()),
     }
 }

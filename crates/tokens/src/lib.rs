@@ -28,9 +28,11 @@ mod phase;
 mod rejection;
 mod revocation;
 mod ring;
+pub mod rotation;
 mod secrecy;
 mod static_keys;
 mod strict_json;
+mod token_id;
 mod verified;
 mod verify;
 
@@ -44,7 +46,11 @@ pub use key::{KeyProblem, check_key};
 pub use name::{Family, Half, KeyId, KeyName, NoFamily, SecretName, looks_like_revocation_list, signing_key_name};
 pub use phase::{Phase, Phases};
 pub use rejection::Rejection;
-pub use ring::{KeyRing, RingProblem, SecretEntry};
+pub use revocation::{
+    list::no_token_id,
+    rule::{RevocationRule, Revoked, TokenFacts},
+};
+pub use ring::{KeyRing, RingProblem, RingSources, SecretEntry};
 pub use static_keys::{StaticKeyProblem, StaticKeys};
 pub use verified::{IssuedAs, VerifiedUser, VerifiedZone};
-pub use verify::{Accept, Want, verify, verify_user};
+pub use verify::{Accept, SignedUser, SignedZone, Want, verify, verify_user};

@@ -7,7 +7,6 @@
 /// What a setting's value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// Text.
     Text,
     /// `true` or `false`.
     Flag,
@@ -21,7 +20,6 @@ pub(super) enum Form {
     Keys,
 }
 
-/// One setting.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setting {
     pub(super) path: &'static str,
@@ -353,7 +351,6 @@ pub(super) const SETTINGS: &[Setting] = &[
     foreign("meshService.labelPropagation.allowedLabelKeys", List, "KUMA_MESH_SERVICE_LABEL_PROPAGATION_ALLOWED_LABEL_KEYS", ""),
 ];
 
-/// The default of a setting.
 pub(super) fn default_of(path: &str) -> &'static str {
     SETTINGS.iter().find(|setting| setting.path == path).map_or("", |setting| setting.default)
 }

@@ -70,7 +70,7 @@ async fn what_is_ordered_is_what_the_token_says() {
     let (admin, now) = (of_admin(), Timestamp::UNIX_EPOCH);
     for order in [zone(&[Scope::Cp]), control_plane()] {
         let token = issuer.issue(&admin, &order).unwrap();
-        let want = Want { zone: "west", accept: Accept::CpToken, leeway: Duration::ZERO };
+        let want = Want { zone: "west", accept: Accept::CpToken, leeway: Duration::ZERO, legacy_until: None };
         let verified = tokens::verify(token.reveal(), &ring, now, &want).unwrap();
         assert_eq!((verified.zone().as_str(), verified.expires_at()), ("west", token.expires_at()));
     }

@@ -40,7 +40,7 @@ fn token(ring: &KeyRing) -> String {
 }
 
 fn verifies_with(ring: &KeyRing, raw: &str) -> bool {
-    let want = Want { zone: "west", accept: Accept::CpToken, leeway: Duration::ZERO };
+    let want = Want { zone: "west", accept: Accept::CpToken, leeway: Duration::ZERO, legacy_until: None };
     tokens::verify(raw, ring, Timestamp::UNIX_EPOCH, &want).is_ok()
 }
 

@@ -6,16 +6,22 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{Key, Resource};
+use model::{Key, Kind, Resource};
 use store::{Page, Query, ResourceStore, Stored};
 
 use super::{AdminAnswer, AdminRequest, EnvoyAdmin, Settings, error::ApiError, query::Parameters};
-use crate::{access::Permit, clock::Clock, issuing::Issuer, observe::readiness::Readiness, resources::Resources};
+use crate::{
+    access::Permit,
+    clock::Clock,
+    issuing::Issuer,
+    observe::readiness::Readiness,
+    writes::{Writes, mesh_exists},
+};
 
 /// What handlers work with, whatever the request is. Signing keys are behind the issuer, which asks for the permit.
 pub(crate) struct Parts {
     pub(crate) clock: Clock,
-    pub(crate) resources: Resources,
+    pub(crate) writes: Writes,
     pub(crate) issuer: Issuer,
     pub(crate) settings: Settings,
     pub(crate) readiness: Readiness,
@@ -42,7 +48,6 @@ pub(crate) struct Call<'a> {
     pub(crate) path: &'a str,
     /// `http://host`
     pub(crate) origin: String,
-    /// The query.
     pub(crate) parameters: Parameters,
     /// The body; empty for GET and DELETE.
     pub(crate) body: Bytes,
@@ -61,6 +66,15 @@ impl Call<'_> {
     pub(crate) async fn list(&self, query: &Query, title: &'static str) -> Result<Page, ApiError> {
         self.permit.read(query.kind)?;
         self.handles.guarded.store.list(query).await.map_err(|source| ApiError::Store { title, source })
+    }
+
+    /// Checks that the mesh of a path is there, if the path has one and the caller may read meshes.
+    pub(crate) async fn mesh_exists(&self, mesh: &str) -> Result<(), ApiError> {
+        if mesh.is_empty() {
+            return Ok(());
+        }
+        self.permit.read(Kind::MESH)?;
+        Ok(mesh_exists(&*self.handles.guarded.store, mesh).await?)
     }
 
     /// Asks a zone for a proxy of it, if the caller may look into proxies this way.

@@ -5,7 +5,6 @@ mod token;
 
 use crate::{cli::verbs::Generate, failure::Failure, session::Session};
 
-/// Generates one thing.
 pub(super) fn run(session: &Session<'_>, what: &Generate) -> Result<(), Failure> {
     session.check_version();
     match what {

@@ -13,13 +13,16 @@ mod fuzz;
 #[cfg(test)]
 mod issuing;
 #[cfg(test)]
-mod malformed;
+mod legacy;
 #[cfg(test)]
+mod malformed;
 mod phases;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod revocation;
+#[cfg(test)]
+mod rules;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]

@@ -15,29 +15,26 @@ use crate::{
     tasks::Tasks,
     zones::{
         first_seen,
-        insight::{Insights, Peer},
+        insight::{Insights, Instance},
         registry::Registry,
     },
 };
 
 /// Shared by all streams.
 pub(crate) struct Context {
-    /// The store.
     pub store: Arc<dyn ResourceStore>,
-    /// The clock.
     pub clock: Clock,
     /// Who is connected.
     pub registry: Registry,
     /// What is known of zones.
     pub insights: Insights,
-    /// Counters.
     pub metrics: KdsMetrics,
     /// Asks zones about their proxies.
     pub asker: Asker,
     /// How much of one zone is kept.
     pub quotas: Quotas,
     /// What this end says of itself.
-    pub us: Peer,
+    pub us: Instance,
     /// What was configured.
     pub settings: Arc<GlobalKds>,
     /// Where tasks run.

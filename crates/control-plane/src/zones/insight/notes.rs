@@ -1,11 +1,13 @@
 //! What happens to zones, noted in memory.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use model::{Key, Kind, ZoneName};
 use sync::{SizeNotice, Unreadable};
+use tracing::warn;
 use wire::kuma::system::v1alpha1::ZoneInsight;
 
-use super::{Insights, Live, Peer, RejectedBy, StreamName, Written, record, trouble};
+use super::{Insights, Instance, Live, RejectedBy, StreamName, Written, auth, record, trouble};
+use crate::zones::caller::{Origin, ZoneCaller};
 
 impl Insights {
     /// Notes that a stream of a zone is open.
@@ -30,15 +32,37 @@ impl Insights {
         id
     }
 
+    /// Notes on which token a subscription stands from now on: when it is opened, and when a newer one took its place.
+    pub fn stands_on(&self, zone: &ZoneName, subscription: &str, caller: &ZoneCaller, origin: &Origin) {
+        let auth = auth::of(caller, origin, self.shared.clock.now());
+        self.change(zone, Written::Now, |insight| auth::stands_on(insight, subscription, auth));
+    }
+
+    /// Tells, in the log and in the insights, of the tokens that end soon and that nobody renews.
+    pub fn tell_ageing(&self) {
+        let (now, options) = (self.shared.clock.now(), &self.shared.options);
+        let mut told = false;
+        for (zone, live) in self.lock().iter_mut() {
+            for old in auth::note_ageing(&mut live.insight, now, |one| options.is_ours(one)) {
+                (live.dirty, live.urgent, told) = (true, true, true);
+                let auth::Ageing { token_id, key, ends, renews } = old;
+                warn!(zone = %zone, token = token_id, key, ends = %ends, renews, "the token of a zone ends soon and nobody renewed it: give the zone a new one");
+            }
+        }
+        if told {
+            self.shared.soon.notify_one();
+        }
+    }
+
     /// Opens a subscription in the insight that a zone keeps of itself: one for each ZoneToGlobalSync stream (contract:
     /// kds 8.1, "zone side mirror"). Returns its id.
-    pub fn subscribe_at_zone(&self, zone: &ZoneName, global: &Peer, us: &Peer) -> String {
+    pub fn subscribe_at_zone(&self, zone: &ZoneName, global: &Instance, us: &Instance) -> String {
         let id = uuid::Uuid::new_v4().to_string();
         let (now, options) = (self.shared.clock.now(), &self.shared.options);
-        let described = Peer { instance: us.instance.clone(), config: String::new(), ..global.clone() };
+        let described = Instance { id: us.id.clone(), config: String::new(), ..global.clone() };
         self.change_live(zone, Written::Now, |live| {
             record::end_open_subscriptions(&mut live.insight, now, |one| options.may_end(one));
-            record::subscribe(&mut live.insight, &id, &global.instance, false, now);
+            record::subscribe(&mut live.insight, &id, &global.id, false, now);
             record::described(&mut live.insight, &id, &described);
             live.keep_last(options);
             live.open.push(id.clone());
@@ -47,8 +71,8 @@ impl Insights {
     }
 
     /// Notes what the zone said of itself in a first request.
-    pub fn described(&self, zone: &ZoneName, subscription: &str, peer: &Peer) {
-        self.change(zone, Written::Now, |insight| record::described(insight, subscription, peer));
+    pub fn described(&self, zone: &ZoneName, subscription: &str, said: &Instance) {
+        self.change(zone, Written::Now, |insight| record::described(insight, subscription, said));
     }
 
     /// Counts a response that was sent.
@@ -143,13 +167,13 @@ impl Insights {
         });
     }
 
-    /// Notes a ping.
-    pub fn pinged(&self, zone: &ZoneName) {
+    /// Notes a ping, and how far the clock of the zone is ahead of ours, if it told.
+    pub fn pinged(&self, zone: &ZoneName, clock_ahead: Option<SignedDuration>) {
         let now = self.shared.clock.now();
         let mut zones = self.lock();
         // A ping alone creates no zone, and so no insight of one.
         if let Some(live) = zones.get_mut(zone) {
-            record::pinged(&mut live.insight, now);
+            record::pinged(&mut live.insight, now, clock_ahead);
             live.dirty = true;
         }
     }
