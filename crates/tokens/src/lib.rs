@@ -33,6 +33,7 @@ mod secrecy;
 mod static_keys;
 mod strict_json;
 mod token_id;
+mod verdicts;
 mod verified;
 mod verify;
 
@@ -52,5 +53,6 @@ pub use revocation::{
 };
 pub use ring::{KeyRing, RingProblem, RingSources, SecretEntry};
 pub use static_keys::{StaticKeyProblem, StaticKeys};
+pub use verdicts::Verdicts;
 pub use verified::{IssuedAs, VerifiedUser, VerifiedZone};
 pub use verify::{Accept, SignedUser, SignedZone, Want, verify, verify_user};
