@@ -19,7 +19,7 @@ use anyhow::anyhow;
 use model::{Key, Kind};
 use store::{Change, Freshness, Kinds, Mirror, ResourceStore, WatchEnded};
 use thiserror::Error;
-use tokens::KeyRing;
+use tokens::{KeyRing, StaticKeys};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout},
@@ -75,9 +75,18 @@ pub struct KeysBehind {
 impl Keys {
     /// Reads secrets and records and keeps the ring up to date from then on. Returns when the first ring is complete.
     pub async fn start(store: &Arc<dyn ResourceStore>, tasks: &Tasks) -> Result<Self, WatchEnded> {
+        Self::start_beside(Arc::default(), store, tasks).await
+    }
+
+    /// The same, with the keys of the settings in every ring.
+    pub async fn start_beside(
+        settings: Arc<StaticKeys>,
+        store: &Arc<dyn ResourceStore>,
+        tasks: &Tasks,
+    ) -> Result<Self, WatchEnded> {
         let mut stored = Mirror::of(&**store, Kinds::Only(vec![Kind::SECRET, Kind::GLOBAL_SECRET, Kind::RECORD]));
         stored.changes().await?;
-        let mut sources = Sources::default();
+        let mut sources = Sources::beside(settings);
         let (rings, ring) = watch::channel(Arc::new(sources.ring(1, stored.picture())));
         let (said, freshness) = watch::channel(stored.freshness());
         let (revoked, revocations) = watch::channel(Arc::new(names(&sources)));

@@ -104,7 +104,8 @@ impl ControlPlane {
     }
 
     pub(super) async fn keys(&self) -> anyhow::Result<Keys> {
-        let keys = Keys::start(&self.store, &self.tasks).await.context("read the keys")?;
+        let settings = Arc::clone(&self.config.static_keys);
+        let keys = Keys::start_beside(settings, &self.store, &self.tasks).await.context("read the keys")?;
         if let Some(unreadable) = keys.unreadable() {
             let gauges = self.metrics.register(unreadable::Gauges::register);
             let told = unreadable::tell(unreadable, self.readiness.clone(), gauges, self.tasks.clone());

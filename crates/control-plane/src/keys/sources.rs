@@ -1,14 +1,14 @@
-//! What a ring is built of: keys and lists among the secrets, revocations and rotations among the records.
+//! What a ring is built of: keys of the settings, keys and lists among the secrets, revocations among the records.
 //!
 //! What cannot be read is never taken for something that is not there. A list or a record that could be read before stays
 //! in force as it was then: somebody meant what it said, and a damaged row must neither give a revoked token back nor cut
 //! off everybody else. Where nothing was read before, nobody knows whom it names, and no token of its family is accepted.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use model::{Key, secret};
 use store::{Picture, Version};
-use tokens::{Family, KeyProblem, KeyRing, Phases, RevocationRule, RingSources, SecretEntry, SecretName};
+use tokens::{Family, KeyProblem, KeyRing, Phases, RevocationRule, RingSources, SecretEntry, SecretName, StaticKeys};
 use tracing::{error, info};
 use zeroize::Zeroizing;
 
@@ -80,12 +80,18 @@ impl fmt::Display for Unreadable {
 /// Builds rings, and keeps what could be read last of what they are built of.
 #[derive(Default)]
 pub(super) struct Sources {
+    settings: Arc<StaticKeys>,
     lists: BTreeMap<Key, Zeroizing<Vec<u8>>>,
     rules: BTreeMap<Key, RevocationRule>,
     unreadable: Vec<Unreadable>,
 }
 
 impl Sources {
+    /// Returns what builds rings with the keys of the settings in each.
+    pub(super) fn beside(settings: Arc<StaticKeys>) -> Self {
+        Self { settings, ..Self::default() }
+    }
+
     /// Builds the ring of what is stored. What cannot be read is logged when it is found.
     pub(super) fn ring(&mut self, generation: u64, stored: &Picture) -> KeyRing {
         self.lists.retain(|key, _| stored.get(key).is_some());
@@ -107,7 +113,7 @@ impl Sources {
             error!(problem = %problem, "a secret that verifies tokens cannot be used");
         }
         self.tell(unreadable);
-        ring
+        ring.with_static_keys(Arc::clone(&self.settings))
     }
 
     /// What cannot be read now.

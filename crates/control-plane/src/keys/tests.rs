@@ -266,6 +266,28 @@ async fn a_store_that_is_fresh_again_counts_from_the_start() {
 }
 
 #[tokio::test]
+async fn keys_of_the_settings_are_in_every_ring() {
+    let key = tokens::generate_key(tokens::Algorithm::EdDsa);
+    let mut settings = StaticKeys::default();
+    let public = tokens::public_half(key.reveal()).unwrap();
+    settings.add(tokens::Family::Zone, "offline", public.as_bytes()).unwrap();
+    let zone = ZoneName::parse("west").unwrap();
+    let claims = tokens::Claims::Zone { zone: &zone, scope: Some(&[tokens::Scope::Cp]) };
+    let hour = Duration::from_secs(3600);
+    let token = tokens::sign_offline(key.reveal(), "offline", &claims, hour, Timestamp::UNIX_EPOCH, uuid::Uuid::nil());
+    let token = token.unwrap();
+
+    let store: Arc<dyn ResourceStore> = Arc::new(Database::new().instance());
+    let keys = Keys::start_beside(Arc::new(settings), &store, &Tasks::new()).await.unwrap();
+    assert!(verifies_with(&keys.ring(), &token));
+    let mut rings = keys.subscribe();
+    store.put(secret(KEY, spec(Some(SIGNING))), Precondition::Absent).await.unwrap();
+    rings.changed().await.unwrap();
+    assert_eq!(keys.ring().generation(), 2);
+    assert!(verifies_with(&keys.ring(), &token));
+}
+
+#[tokio::test]
 async fn the_end_of_the_watch_of_secrets_stops_the_program() {
     let store = Database::new().instance();
     let tasks = Tasks::new();

@@ -44,7 +44,7 @@ use crate::{
     },
     tasks::OnError,
     zones::{
-        caller::ZoneCaller,
+        caller::{Origin, Renews, ZoneCaller},
         registry::{Arrival, ConnectionId, StreamGuard},
     },
 };
@@ -119,7 +119,8 @@ impl Router {
         {
             log_session(guard.caller(), line);
         }
-        self.dispatch(rpc, guard, zone_can, request).await
+        let origin = Origin { address: connection.peer, renews: renews(request.headers()) };
+        self.dispatch(rpc, guard, zone_can, origin, request).await
     }
 
     async fn dispatch(
@@ -127,6 +128,7 @@ impl Router {
         rpc: Rpc,
         guard: StreamGuard,
         zone_can: Features,
+        origin: Origin,
         request: http::Request<Incoming>,
     ) -> http::Response<Body> {
         let call = self.calls.start(labels(rpc));
@@ -135,7 +137,8 @@ impl Router {
                 let shared = Arc::clone(&self.down);
                 let token_provided = request.headers().get_all(http::header::AUTHORIZATION).iter().count() == 1;
                 self.stream(rpc, guard, call, request, move |context, guard, inbound, frames| {
-                    down::serve(context, shared, guard, inbound, frames, token_provided)
+                    let opened = down::Opened { token_provided, origin };
+                    down::serve(context, shared, guard, inbound, frames, opened)
                 })
             }
             Rpc::ZoneToGlobalSync => self.stream(rpc, guard, call, request, move |context, guard, inbound, frames| {
@@ -219,6 +222,11 @@ impl Router {
 /// What the zone can do, as its headers say.
 fn features(headers: &http::HeaderMap) -> Features {
     Features::from_headers(headers.get_all("features").iter().filter_map(|value| value.to_str().ok()))
+}
+
+/// Whether the zone asks for its next token by itself, as its headers say.
+fn renews(headers: &http::HeaderMap) -> Renews {
+    Renews::of(headers.get(Renews::HEADER).and_then(|value| value.to_str().ok()))
 }
 
 fn labels(rpc: Rpc) -> Method {
