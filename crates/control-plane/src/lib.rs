@@ -21,5 +21,6 @@ pub mod rest;
 pub mod rotation;
 pub mod tasks;
 pub mod tls;
+mod verdicts;
 pub mod writes;
 pub mod zones;
