@@ -246,4 +246,4 @@ fn tell_refusal(family: &Family, order: &Order, refused: &Refused) {
 const LONGEST_LIST: usize = 2048;
 
 #[cfg(test)]
-mod tests;
+mod simulation;

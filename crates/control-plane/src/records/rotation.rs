@@ -154,9 +154,9 @@ mod tests {
         Rotations { family: family(), state: step(&State::default(), &evidence, &order).unwrap().state }
     }
 
-    fn key(name: &str) -> Write {
+    fn put(key: Key) -> Write {
         let resource = Resource {
-            key: Key::in_mesh(Kind::SECRET, "default", name),
+            key,
             labels: Labels::new(),
             spec: Bytes::new(),
             status: None,
@@ -169,8 +169,11 @@ mod tests {
 
     async fn phases_of(record: Write) -> Vec<Phase> {
         let store: Arc<dyn ResourceStore> = Arc::new(MemoryStore::new());
-        let keys = ["dataplane-token-signing-key-default-1", "dataplane-token-signing-key-default-2"].map(key);
-        store.apply(Batch::of(keys.into_iter().chain([record]).collect())).await.unwrap();
+        let mesh = Key::global(Kind::MESH, "default");
+        let keys = ["dataplane-token-signing-key-default-1", "dataplane-token-signing-key-default-2"];
+        let keys = keys.map(|name| Key::in_mesh(Kind::SECRET, "default", name));
+        let writes = [mesh].into_iter().chain(keys).map(put).chain([record]);
+        store.apply(Batch::of(writes.collect())).await.unwrap();
         let mut mirror = Mirror::of(&*store, store::Kinds::Only(vec![Kind::SECRET, Kind::RECORD]));
         mirror.changes().await.unwrap();
         let phases = phases(mirror.picture());
