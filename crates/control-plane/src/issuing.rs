@@ -23,7 +23,7 @@ use crate::{
 };
 
 pub(crate) use order::Order;
-pub(crate) use signing_key::{KeyNotMade, new_signing_key};
+pub(crate) use signing_key::{KeyNotMade, new_key_of, new_signing_key};
 
 /// Which kinds of tokens are issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,6 +32,7 @@ use crate::{
         readiness::Readiness,
     },
     rest::{Api, EnvoyAdmin, Handles, Issuers, Settings},
+    rotation::Rotations,
     tasks::{OnError, Tasks},
     tls::{Alpn, ClientCerts, PairFiles, Protocols, SELF_SIGNED_FILES, ServerIdentity, host_names, self_signed},
     writes::{MeshDefaults, Rules, Side, Writes},
@@ -167,6 +168,7 @@ impl ControlPlane {
         side: Side,
         keys: &Keys,
         admin: Arc<dyn EnvoyAdmin>,
+        rotations: Option<Rotations>,
         addresses: &mut Addresses,
     ) -> anyhow::Result<()> {
         let server = &self.config.api_server;
@@ -204,6 +206,7 @@ impl ControlPlane {
             admin,
             settings,
             readiness: self.readiness.clone(),
+            rotations,
         });
         let allowed = server.timeouts;
         let timeouts = Timeouts { head: allowed.read_header, write: allowed.write, idle: allowed.idle };

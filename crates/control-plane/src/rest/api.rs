@@ -28,6 +28,7 @@ use crate::{
     keys::Keys,
     limits::{Holder, Proof},
     observe::{readiness::Readiness, shown},
+    rotation::Rotations,
     writes::Writes,
 };
 
@@ -52,6 +53,8 @@ pub struct Handles {
     pub settings: Settings,
     /// What troubles this control plane, for its index.
     pub readiness: Readiness,
+    /// The rotations of signing keys; keys are rotated on global alone.
+    pub rotations: Option<Rotations>,
 }
 
 /// The REST API. Cheap to clone; one for all listeners.
@@ -84,7 +87,7 @@ struct Asked<'a> {
 impl Api {
     /// Returns the API.
     pub fn new(handles: Handles) -> Self {
-        let Handles { store, clock, writes, access, keys, admin, settings, readiness } = handles;
+        let Handles { store, clock, writes, access, keys, admin, settings, readiness, rotations } = handles;
         if settings.localhost_is_admin {
             info!(
                 "programs on this machine that ask for themselves are administrators; where one forwards requests of \
@@ -94,7 +97,7 @@ impl Api {
         let authenticator = Authenticator::new(settings.localhost_is_admin, keys.clone());
         let issuer = Issuer::new(keys, clock.clone(), settings.issuers);
         let guarded = Guarded::new(store, admin);
-        let parts = Parts { clock, writes, issuer, settings, readiness, guarded };
+        let parts = Parts { clock, writes, issuer, settings, readiness, rotations, guarded };
         let (routes, room, answers, audit) = (Routes::all(), Room::new(), Answers::new(), Audit::new());
         Self(Arc::new(Inner { access, parts, authenticator, routes, room, answers, audit }))
     }

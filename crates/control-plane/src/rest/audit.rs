@@ -62,8 +62,15 @@ impl Audit {
                 reason = &*shown::escaped(&reason, LONGEST_REASON), left_out, "token not issued"
             );
         };
+        let rotate = |left_out| {
+            let (family, reason) = (matched.parameter("family"), error.reason());
+            info!(
+                caller = %shown::name(&caller.to_string()), family = &*shown::name(family),
+                reason = &*shown::escaped(&reason, LONGEST_REASON), left_out, "rotation step not made"
+            );
+        };
         let endpoint = matched.route.endpoint;
-        if !matches!(endpoint, Endpoint::Put(_) | Endpoint::Delete(_) | Endpoint::Tokens(_)) {
+        if !matches!(endpoint, Endpoint::Put(_) | Endpoint::Delete(_) | Endpoint::Tokens(_) | Endpoint::RotationStep(_)) {
             return;
         }
         let line = if caller.is_authenticated() { self.users.take(caller.name()) } else { self.strangers.take() };
@@ -71,6 +78,7 @@ impl Audit {
         match endpoint {
             Endpoint::Put(kind) | Endpoint::Delete(kind) => write(kind, left_out),
             Endpoint::Tokens(token) => issue(token, left_out),
+            Endpoint::RotationStep(_) => rotate(left_out),
             _ => {}
         }
     }

@@ -15,6 +15,7 @@ use crate::{
     clock::Clock,
     issuing::Issuer,
     observe::readiness::Readiness,
+    rotation::Rotations,
     writes::{Writes, mesh_exists},
 };
 
@@ -25,6 +26,7 @@ pub(crate) struct Parts {
     pub(crate) issuer: Issuer,
     pub(crate) settings: Settings,
     pub(crate) readiness: Readiness,
+    pub(crate) rotations: Option<Rotations>,
     pub(crate) guarded: Guarded,
 }
 

@@ -9,7 +9,7 @@ use model::{
 };
 use serde_json::{Map, Value, json};
 use store::StoreError;
-use tokens::IssueError;
+use tokens::{IssueError, rotation::Refused as Refusal};
 
 use super::{admin::AdminError, answer};
 use crate::{
@@ -17,6 +17,8 @@ use crate::{
     issuing::NotIssued,
     keys::KeysBehind,
     limits::Crowd,
+    records::RecordError,
+    rotation::NotMade,
     writes::{Operation, ReadOnly, WriteError},
 };
 
@@ -40,6 +42,10 @@ pub(crate) enum ApiError {
     Unreadable,
     /// No token was made.
     Issue(IssueError),
+    /// A step of a rotation was not made: the rules say no.
+    NotRotated(Refusal),
+    /// A rotation cannot be looked at, or a step not be written.
+    Rotation { text: String },
     /// The caller may not.
     Denied(Denied),
     /// The token of the request is refused.
@@ -107,6 +113,22 @@ impl From<NotIssued> for ApiError {
     }
 }
 
+impl From<NotMade> for ApiError {
+    fn from(error: NotMade) -> Self {
+        match error {
+            NotMade::Denied(denied) => Self::Denied(denied),
+            NotMade::Refused(refused) => Self::NotRotated(refused),
+            NotMade::Store(source) | NotMade::Record(RecordError::Store(source)) => {
+                Self::Store { title: ROTATION, source }
+            }
+            NotMade::Busy => Self::Busy,
+            NotMade::Record(RecordError::Unreadable { .. }) | NotMade::Key(_) | NotMade::Unwritable(_) => {
+                Self::Rotation { text: error.to_string() }
+            }
+        }
+    }
+}
+
 impl From<KriError> for ApiError {
     fn from(error: KriError) -> Self {
         Self::BadRequest { text: error.to_string() }
@@ -115,6 +137,8 @@ impl From<KriError> for ApiError {
 
 /// Title of what is wrong with a request for a token.
 pub(crate) const TOKEN_REQUEST: &str = "Invalid request";
+/// Title of what is wrong with a rotation.
+const ROTATION: &str = "Could not rotate signing keys";
 /// Title of what a caller reads when the reason is not theirs to know.
 const INTERNAL: &str = "Internal Server Error";
 const NOT_VALID: &str = "Resource is not valid";
@@ -132,11 +156,13 @@ struct Problem {
     title: String,
     detail: String,
     parameters: Vec<Violation>,
+    /// Who is in the way of a step of a rotation.
+    blockers: Value,
 }
 
 impl Problem {
     fn new(status: StatusCode, title: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { status, title: title.into(), detail: detail.into(), parameters: Vec::new() }
+        Self { status, title: title.into(), detail: detail.into(), parameters: Vec::new(), blockers: Value::Null }
     }
 
     fn invalid(title: &str, detail: &str, parameters: Vec<Violation>) -> Self {
@@ -166,6 +192,9 @@ impl Problem {
             body.insert("causes".to_owned(), Value::Array(list("message")));
         } else {
             body.insert("details".to_owned(), json!(detail));
+        }
+        if !self.blockers.is_null() {
+            body.insert("blockers".to_owned(), self.blockers);
         }
         answer::json(self.status, &Value::Object(body))
     }
@@ -224,6 +253,8 @@ impl ApiError {
             }
             Self::Unreadable => Problem::new(S::BAD_REQUEST, BAD_REQUEST, ""),
             Self::Issue(error) => of_issue(&error),
+            Self::NotRotated(refused) => of_rotation(refused),
+            Self::Rotation { text } => Problem::new(S::INTERNAL_SERVER_ERROR, ROTATION, text),
             Self::Denied(denied) => Problem::new(S::FORBIDDEN, "Access Denied", denied.to_string()),
             Self::Unauthenticated => Problem::new(S::UNAUTHORIZED, "Invalid authentication data", "Unauthenticated"),
             Self::KeysBehind(behind) => Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", behind.to_string()),
@@ -266,6 +297,19 @@ fn of_issue(problem: &IssueError) -> Problem {
     match problem {
         IssueError::NoKey { .. } => Problem::new(StatusCode::NOT_FOUND, "Signing Key not found", problem.to_string()),
         _ => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, NO_TOKEN, INTERNAL),
+    }
+}
+
+/// Who is in the way stands beside the text, for programs.
+fn of_rotation(refused: Refusal) -> Problem {
+    let status = match &refused {
+        Refusal::Algorithm { .. } => StatusCode::BAD_REQUEST,
+        _ => StatusCode::CONFLICT,
+    };
+    let problem = Problem::new(status, ROTATION, refused.to_string());
+    match refused {
+        Refusal::Blocked { blockers } => Problem { blockers: json!(blockers), ..problem },
+        _ => problem,
     }
 }
 

@@ -30,6 +30,12 @@ pub(crate) enum Endpoint {
     Kri,
     /// `/tokens/…`
     Tokens(TokenKind),
+    /// `/rotations`
+    Rotations,
+    /// `/rotations/{family}`
+    Rotation,
+    /// `/rotations/{family}/…`
+    RotationStep(RotationStep),
     List(Kind),
     Get(Kind),
     /// Create or change one.
@@ -46,6 +52,14 @@ pub(crate) enum Endpoint {
     Behind(Kind),
     /// Something about one proxy.
     Proxy(ProxyPage),
+}
+
+/// A step of a rotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RotationStep {
+    Start,
+    Advance,
+    Rollback,
 }
 
 /// The two shapes of the list of selected proxies.
@@ -83,6 +97,8 @@ impl Endpoint {
             Self::GlobalInsight | Self::GlobalInsights => Rule::ReadFiltered,
             Self::Kri | Self::Hostnames => Rule::ReadNamed,
             Self::Tokens(token) => Rule::Issue(token),
+            Self::Rotations | Self::Rotation => Rule::Read(Kind::GLOBAL_SECRET),
+            Self::RotationStep(_) => Rule::Write(Kind::GLOBAL_SECRET),
             Self::List(kind)
             | Self::Get(kind)
             | Self::OverviewList(kind)
@@ -116,6 +132,9 @@ impl Endpoint {
             | Self::Jwks
             | Self::Kri
             | Self::Tokens(_)
+            | Self::Rotations
+            | Self::Rotation
+            | Self::RotationStep(_)
             | Self::Put(_)
             | Self::Delete(_)
             | Self::Overview(_)
@@ -250,6 +269,7 @@ pub(crate) const JWKS: &str = "/.well-known/jwks.json";
 
 fn fixed() -> Vec<Route> {
     let get = |template: &str, endpoint| Route::new(Method::GET, template, endpoint);
+    let rotate = |template: &str, step| Route::new(Method::POST, template, Endpoint::RotationStep(step));
     let token = |template: &str, kind| Route::new(Method::POST, template, Endpoint::Tokens(kind));
     vec![
         get("/", Endpoint::Index),
@@ -265,6 +285,11 @@ fn fixed() -> Vec<Route> {
         token("/tokens/zone", TokenKind::Zone),
         token("/tokens/control-plane", TokenKind::ControlPlane),
         token("/tokens/user", TokenKind::User),
+        get("/rotations", Endpoint::Rotations),
+        get("/rotations/{family}", Endpoint::Rotation),
+        rotate("/rotations/{family}/start", RotationStep::Start),
+        rotate("/rotations/{family}/advance", RotationStep::Advance),
+        rotate("/rotations/{family}/rollback", RotationStep::Rollback),
         get("/meshes/{mesh}/{plural}/{name}/_hostnames", Endpoint::Hostnames),
     ]
 }

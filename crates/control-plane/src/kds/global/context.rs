@@ -14,6 +14,7 @@ use crate::{
     observe::kds_metrics::KdsMetrics,
     tasks::Tasks,
     zones::{
+        confirmed::Confirmed,
         first_seen,
         insight::{Insights, Instance},
         registry::Registry,
@@ -26,6 +27,8 @@ pub(crate) struct Context {
     pub clock: Clock,
     /// Who is connected.
     pub registry: Registry,
+    /// Which keys zones have.
+    pub confirmed: Confirmed,
     /// What is known of zones.
     pub insights: Insights,
     pub metrics: KdsMetrics,

@@ -98,6 +98,7 @@ impl World {
         let followed = Followed { rings: keys.subscribe(), secrets: verifying(&store).await }.into();
         let api = Api::new(Handles {
             readiness: control_plane::observe::readiness::Readiness::default(),
+            rotations: None,
             store: store.clone(),
             clock: clock.clone(),
             writes: Writes::new(store.clone(), clock.clone(), rules),
