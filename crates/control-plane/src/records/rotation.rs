@@ -154,9 +154,9 @@ mod tests {
         Rotations { family: family(), state: step(&State::default(), &evidence, &order).unwrap().state }
     }
 
-    fn key(name: &str) -> Write {
+    fn put(key: Key) -> Write {
         let resource = Resource {
-            key: Key::in_mesh(Kind::SECRET, "default", name),
+            key,
             labels: Labels::new(),
             spec: Bytes::new(),
             status: None,
@@ -169,8 +169,12 @@ mod tests {
 
     async fn phases_of(record: Write) -> Vec<Phase> {
         let store: Arc<dyn ResourceStore> = Arc::new(MemoryStore::new());
-        let keys = ["dataplane-token-signing-key-default-1", "dataplane-token-signing-key-default-2"].map(key);
-        store.apply(Batch::of(keys.into_iter().chain([record]).collect())).await.unwrap();
+        let mut writes = vec![put(Key::global(Kind::MESH, "default"))];
+        for name in ["dataplane-token-signing-key-default-1", "dataplane-token-signing-key-default-2"] {
+            writes.push(put(Key::in_mesh(Kind::SECRET, "default", name)));
+        }
+        writes.push(record);
+        store.apply(Batch::of(writes)).await.unwrap();
         let mut mirror = Mirror::of(&*store, store::Kinds::Only(vec![Kind::SECRET, Kind::RECORD]));
         mirror.changes().await.unwrap();
         let phases = phases(mirror.picture());
