@@ -220,7 +220,7 @@ fn matters(change: &Change) -> bool {
     differs && decides(change.key())
 }
 
-/// Whether what is kept there decides which tokens are good, or which key signs.
+/// Whether what is kept there decides which tokens are good, or with which key they are signed.
 fn decides(key: &Key) -> bool {
     sources::secret_name(key).is_some() || records::is::<Revocation>(key) || records::is::<Rotations>(key)
 }

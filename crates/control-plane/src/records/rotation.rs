@@ -169,11 +169,12 @@ mod tests {
 
     async fn phases_of(record: Write) -> Vec<Phase> {
         let store: Arc<dyn ResourceStore> = Arc::new(MemoryStore::new());
-        let mesh = Key::global(Kind::MESH, "default");
-        let keys = ["dataplane-token-signing-key-default-1", "dataplane-token-signing-key-default-2"];
-        let keys = keys.map(|name| Key::in_mesh(Kind::SECRET, "default", name));
-        let writes = [mesh].into_iter().chain(keys).map(put).chain([record]);
-        store.apply(Batch::of(writes.collect())).await.unwrap();
+        let mut writes = vec![put(Key::global(Kind::MESH, "default"))];
+        for name in ["dataplane-token-signing-key-default-1", "dataplane-token-signing-key-default-2"] {
+            writes.push(put(Key::in_mesh(Kind::SECRET, "default", name)));
+        }
+        writes.push(record);
+        store.apply(Batch::of(writes)).await.unwrap();
         let mut mirror = Mirror::of(&*store, store::Kinds::Only(vec![Kind::SECRET, Kind::RECORD]));
         mirror.changes().await.unwrap();
         let phases = phases(mirror.picture());
