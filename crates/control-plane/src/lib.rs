@@ -11,6 +11,7 @@ mod files;
 pub mod issuing;
 mod kds;
 pub mod keys;
+pub mod ledger;
 mod limits;
 pub mod observe;
 #[cfg_attr(not(test), expect(dead_code, reason = "each sort of record comes with what keeps it"))]

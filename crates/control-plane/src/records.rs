@@ -3,6 +3,8 @@
 //! A record is a resource of the kind [`Kind::RECORD`], which REST does not show and KDS does not send. Its name says what
 //! it is: a front for the sort of record, a dot, and the rest. A record that cannot be read is an error and never a missing one.
 
+pub(crate) mod text;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use model::{Key, Kind, Labels, Resource};

@@ -66,6 +66,8 @@ pub(super) async fn start(
     let starting = tasks.stop_on_drop();
     bootstrap::global(store, &common.wanted(), clock.now()).await.context("make what a global control plane needs")?;
     let keys = common.keys().await?;
+    let ledger = common.ledger().await?;
+    let issuer = common.issuer(&keys, &ledger);
     let mut addresses = Addresses::default();
     // A probe hears from here on what is still missing.
     for part in ["rest", "kds"] {
@@ -82,6 +84,7 @@ pub(super) async fn start(
         clock: clock.clone(),
         registry: registry.clone(),
         insights: insights.clone(),
+        ledger: ledger.clone(),
         metrics: metrics.clone(),
         asker: Asker::default(),
         quotas: Quotas::new(settings.zone_quota_resources, settings.zone_quota_bytes),
@@ -115,7 +118,7 @@ pub(super) async fn start(
     }
 
     let admin = Arc::new(ThroughZones { asker: context.asker.clone(), insights });
-    common.serve_rest(Side::Global, &keys, admin, &mut addresses).await?;
+    common.serve_rest(Side::Global, &keys, &ledger, issuer, admin, &mut addresses).await?;
     common.readiness.ready("rest");
     let listener = limits::bind(common::any(config.global.grpc_port), "KDS")?;
     let tls = match (config.global.tls_enabled, identity) {

@@ -38,11 +38,13 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
         .await
         .context("make what a zone control plane needs")?;
     let keys = common.keys().await?;
+    let ledger = common.ledger().await?;
+    let issuer = common.issuer(&keys, &ledger);
     let mut addresses = Addresses::default();
     // A probe hears from here on what is still missing.
     common.readiness.expect("rest");
     common.serve_diagnostics(&keys, &mut addresses).await?;
-    common.serve_rest(side, &keys, Arc::new(NoZones), &mut addresses).await?;
+    common.serve_rest(side, &keys, &ledger, issuer, Arc::new(NoZones), &mut addresses).await?;
     common.readiness.ready("rest");
     if let Some(options) = connection(&common).await? {
         let link = Link::default();

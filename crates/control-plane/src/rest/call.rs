@@ -6,11 +6,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{Key, Resource};
+use model::{Key, Kind, Resource};
 use store::{Page, Query, ResourceStore, Stored};
 
 use super::{AdminAnswer, AdminRequest, EnvoyAdmin, Settings, error::ApiError, query::Parameters};
-use crate::{access::Permit, clock::Clock, issuing::Issuer, observe::readiness::Readiness, resources::Resources};
+use crate::{
+    access::Permit, clock::Clock, issuing::Issuer, ledger::Ledger, observe::readiness::Readiness, resources::Resources,
+};
 
 /// What handlers work with, whatever the request is. Signing keys are behind the issuer, which asks for the permit.
 pub(crate) struct Parts {
@@ -26,11 +28,12 @@ pub(crate) struct Parts {
 pub(crate) struct Guarded {
     store: Arc<dyn ResourceStore>,
     admin: Arc<dyn EnvoyAdmin>,
+    ledger: Ledger,
 }
 
 impl Guarded {
-    pub(crate) fn new(store: Arc<dyn ResourceStore>, admin: Arc<dyn EnvoyAdmin>) -> Self {
-        Self { store, admin }
+    pub(crate) fn new(store: Arc<dyn ResourceStore>, admin: Arc<dyn EnvoyAdmin>, ledger: Ledger) -> Self {
+        Self { store, admin, ledger }
     }
 }
 
@@ -61,6 +64,12 @@ impl Call<'_> {
     pub(crate) async fn list(&self, query: &Query, title: &'static str) -> Result<Page, ApiError> {
         self.permit.read(query.kind)?;
         self.handles.guarded.store.list(query).await.map_err(|source| ApiError::Store { title, source })
+    }
+
+    /// The tokens that were issued, if the caller may read the secrets that sign them.
+    pub(crate) fn ledger(&self) -> Result<&Ledger, ApiError> {
+        self.permit.read(Kind::GLOBAL_SECRET)?;
+        Ok(&self.handles.guarded.ledger)
     }
 
     /// Asks a zone for a proxy of it, if the caller may look into proxies this way.

@@ -115,6 +115,11 @@ impl Router {
             Err(reason) => return convert::close_status(&reason).into_http(),
         };
         self.context.metrics.authenticated();
+        if let ZoneCaller::Verified(verified) = guard.caller()
+            && let Some(id) = verified.token_id()
+        {
+            self.context.ledger.seen(&verified.key().family, id);
+        }
         if guard.opens_session()
             && let Some(line) = self.sessions.take(guard.caller().zone().as_str())
         {
