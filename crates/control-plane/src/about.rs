@@ -1,8 +1,6 @@
 //! What this program is.
 
-/// The product.
 pub(crate) const PRODUCT: &str = "Arctos";
-/// Our version.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The commit it was built from, if that was known.
 pub(crate) const COMMIT: &str = match option_env!("ARCTOS_COMMIT") {

@@ -10,7 +10,7 @@ mod localhost;
 mod permit;
 mod rules;
 
-pub use authenticate::{Authenticator, Peer, Transport, Unproved};
+pub use authenticate::{Authenticator, Remote, Transport, Unproved};
 pub use caller::Caller;
 pub(crate) use localhost::{TwoHosts, host_of};
 pub use permit::{Permit, Rule, TokenKind};

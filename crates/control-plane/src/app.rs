@@ -1,9 +1,9 @@
 //! Assembles a control plane from its parts. What differs between global and zone is in `global.rs` and `zone.rs`.
 
-mod common;
+mod control_plane;
 mod global;
 mod open_store;
-mod parts;
+mod running;
 mod serve;
 mod store_freshness;
 mod zone;
@@ -15,7 +15,7 @@ use store::ResourceStore;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
-pub use self::parts::{Addresses, Running};
+pub use self::running::{Addresses, Running};
 use crate::{
     clock::Clock,
     config::{Config, Mode},

@@ -29,7 +29,7 @@ use uuid::Uuid;
 use crate::{
     issuing::{KeyNotMade, new_signing_key},
     records,
-    resources::{MeshDefaults, Side, mesh_batch, missing_authorities},
+    writes::{MeshDefaults, Side, mesh_batch, missing_authorities},
 };
 use secrets::Secrets;
 

@@ -11,7 +11,7 @@ use anyhow::anyhow;
 use model::{Key, Kind, secret};
 use store::{Change, Freshness, Kinds, Mirror, Picture, ResourceStore, WatchEnded};
 use thiserror::Error;
-use tokens::{KeyRing, SecretEntry, SecretName};
+use tokens::{KeyRing, SecretEntry, SecretName, StaticKeys};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -42,11 +42,20 @@ pub struct KeysBehind {
 impl Keys {
     /// Reads the secrets and keeps the ring up to date from then on. Returns when the first ring is complete.
     pub async fn start(store: &Arc<dyn ResourceStore>, tasks: &Tasks) -> Result<Self, WatchEnded> {
+        Self::start_beside(Arc::default(), store, tasks).await
+    }
+
+    /// The same, with the keys of the settings in every ring.
+    pub async fn start_beside(
+        settings: Arc<StaticKeys>,
+        store: &Arc<dyn ResourceStore>,
+        tasks: &Tasks,
+    ) -> Result<Self, WatchEnded> {
         let mut secrets = Mirror::of(&**store, Kinds::Only(vec![Kind::SECRET, Kind::GLOBAL_SECRET]));
         secrets.changes().await?;
-        let (rings, ring) = watch::channel(Arc::new(build(1, secrets.picture())));
+        let (rings, ring) = watch::channel(Arc::new(build(1, secrets.picture(), &settings)));
         let (said, freshness) = watch::channel(secrets.freshness());
-        tasks.spawn("keys", OnError::StopProgram, follow(secrets, rings, said, tasks.clone()));
+        tasks.spawn("keys", OnError::StopProgram, follow(secrets, settings, rings, said, tasks.clone()));
         Ok(Self { ring, freshness: Some(freshness) })
     }
 
@@ -78,6 +87,7 @@ impl Keys {
 
 async fn follow(
     mut secrets: Mirror,
+    settings: Arc<StaticKeys>,
     rings: watch::Sender<Arc<KeyRing>>,
     said: watch::Sender<Freshness>,
     tasks: Tasks,
@@ -94,7 +104,7 @@ async fn follow(
         // What is ready together makes one ring: each one parses every key.
         if changes.iter().any(matters) {
             generation += 1;
-            rings.send_replace(Arc::new(build(generation, secrets.picture())));
+            rings.send_replace(Arc::new(build(generation, secrets.picture(), &settings)));
             info!(generation, "key ring rebuilt");
         }
         age.is(secrets.freshness());
@@ -138,8 +148,8 @@ impl Age {
     }
 }
 
-/// The ring of the secrets that the `tokens` crate reads, by their store key.
-fn build(generation: u64, secrets: &Picture) -> KeyRing {
+/// The ring of the secrets that the `tokens` crate reads, by their store key, and the keys of the settings.
+fn build(generation: u64, secrets: &Picture, settings: &Arc<StaticKeys>) -> KeyRing {
     let decoded: Vec<_> =
         secrets.stored().map(|stored| (&stored.resource.key, secret::decode(&stored.resource.spec))).collect();
     let entries: Vec<_> = decoded
@@ -154,7 +164,7 @@ fn build(generation: u64, secrets: &Picture) -> KeyRing {
     for problem in problems {
         error!(problem = %problem, "a secret that verifies tokens cannot be used");
     }
-    ring
+    ring.with_static_keys(Arc::clone(settings))
 }
 
 /// Whether a change can change a verdict.

@@ -7,6 +7,8 @@ pub mod bootstrap;
 pub mod cli;
 pub mod clock;
 pub mod config;
+#[cfg_attr(not(test), expect(dead_code, reason = "asked by the REST API"))]
+mod doctor;
 mod files;
 pub mod issuing;
 mod kds;
@@ -16,8 +18,8 @@ mod limits;
 pub mod observe;
 #[cfg_attr(not(test), expect(dead_code, reason = "each sort of record comes with what keeps it"))]
 mod records;
-pub mod resources;
 pub mod rest;
 pub mod tasks;
 pub mod tls;
+pub mod writes;
 pub mod zones;

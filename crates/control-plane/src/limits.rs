@@ -47,7 +47,6 @@ use self::{
 /// The ports that this program may have. The names stand in logs and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PortName {
-    /// KDS.
     Kds,
     /// REST in plain text.
     Http,
@@ -87,7 +86,6 @@ impl Limits {
         Self { shares: Shares::of(1024), metrics: ConnectionMetrics::default() }
     }
 
-    /// Returns the places of a port.
     pub(crate) fn port(&self, name: PortName) -> Arc<Port> {
         let share = match name {
             PortName::Kds => self.shares.kds,

@@ -1,10 +1,8 @@
 //! What this program says of itself.
 
-/// The product.
 pub(crate) const PRODUCT: &str = "Arctos";
 /// The product whose API this one speaks.
 pub(crate) const SPOKEN_PRODUCT: &str = "Kuma";
-/// The version of this program.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The commit this program was built from.
 pub(crate) const COMMIT: &str = match option_env!("ARCTOS_GIT_COMMIT") {

@@ -174,7 +174,6 @@ pub(crate) fn is_readable_by_others(url: &Url) -> bool {
 /// Why there can be no client.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientProblem {
-    /// The address is no address.
     #[error("API Server URL is invalid: parse {address:?}: invalid URI for request")]
     Address {
         /// What was given.
@@ -186,7 +185,6 @@ pub(crate) enum ClientProblem {
          read them. Use the https address of the control plane (port 5682), or allow it with --allow-plaintext-token"
     )]
     Plaintext {
-        /// The address.
         address: String,
     },
     /// The environment names a proxy that cannot be used.

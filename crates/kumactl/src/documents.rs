@@ -12,7 +12,6 @@ use crate::{failure::Failure, session::Session};
 pub(crate) struct Given {
     /// `resource[0]`, behind the file's name if there are several files.
     pub(crate) place: String,
-    /// The text.
     pub(crate) text: String,
 }
 

@@ -7,7 +7,6 @@ use std::fmt;
 pub(crate) enum Failure {
     /// The words make no sense: the text goes to standard error, the usage to standard output.
     Usage {
-        /// What is wrong.
         text: String,
         /// How the command is used.
         usage: String,
@@ -19,7 +18,6 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Returns a refusal with this text.
     pub(crate) fn refused(text: impl Into<String>) -> Self {
         Self::Refused(text.into())
     }

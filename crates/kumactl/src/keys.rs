@@ -24,9 +24,7 @@ const FIVE_MINUTES: Duration = Duration::from_secs(5 * 60);
 /// Who shows a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
-    /// A server.
     Server,
-    /// A client.
     Client,
 }
 
@@ -41,9 +39,7 @@ pub(crate) enum Algorithm {
 
 /// A private key and its self-signed certificate, both in PEM.
 pub(crate) struct Pair {
-    /// The key.
     pub(crate) key: String,
-    /// The certificate.
     pub(crate) certificate: String,
 }
 
@@ -93,7 +89,6 @@ pub(crate) fn self_signed(
     Ok(Pair { key, certificate: params.self_signed(&signer)?.pem() })
 }
 
-/// Reads a file with a signing key.
 pub(crate) fn read_signing_key(path: &str) -> Result<Vec<u8>, Failure> {
     fs::read(path).map_err(|error| {
         Failure::Refused(format!("could not read a signing key file: open {path}: {}", files::reason(&error)))
@@ -103,7 +98,7 @@ pub(crate) fn read_signing_key(path: &str) -> Result<Vec<u8>, Failure> {
 /// Words why a file holds no signing key.
 pub(crate) fn no_signing_key(problem: &KeyProblem) -> Failure {
     match problem {
-        KeyProblem::Size { .. } => Failure::Refused(problem.to_string()),
+        KeyProblem::Size { .. } | KeyProblem::Unreadable { .. } => Failure::Refused(problem.to_string()),
         _ => Failure::refused("provided file is not a PEM-encoded signing key"),
     }
 }

@@ -43,7 +43,6 @@ impl Values {
 /// A text with its values put in, and the names that had none.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rendered {
-    /// The text.
     pub(crate) text: String,
     /// Names without a value.
     pub(crate) missing: BTreeSet<String>,

@@ -12,11 +12,9 @@ use crate::failure::Failure;
 /// The form that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// A table.
     Table,
     /// YAML with sorted keys.
     Yaml,
-    /// JSON.
     Json,
 }
 

@@ -4,7 +4,6 @@ use model::{Kind, Scope};
 
 use crate::client;
 
-/// Returns the route of the list of a kind.
 pub(crate) fn list(kind: Kind, mesh: &str) -> String {
     match kind.scope {
         Scope::Mesh => format!("/meshes/{}/{}", client::segment(mesh), kind.path),

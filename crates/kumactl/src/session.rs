@@ -34,7 +34,6 @@ pub(crate) struct Session<'a> {
 pub(crate) enum Trouble {
     /// The settings name no server, or not a good one.
     Settings(String),
-    /// The call failed.
     Call(CallError),
 }
 
@@ -101,7 +100,6 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Returns the proxies of the environment.
     pub(crate) fn proxies(&self) -> &Proxies {
         &self.proxies
     }
@@ -116,7 +114,6 @@ impl<'a> Session<'a> {
         &self.surroundings.printer
     }
 
-    /// Returns the time.
     pub(crate) fn now(&self) -> Timestamp {
         (self.surroundings.now)()
     }

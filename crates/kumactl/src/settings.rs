@@ -27,22 +27,18 @@ pub(crate) struct Settings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Context {
-    /// The control plane.
     #[serde(alias = "control_plane", skip_serializing_if = "String::is_empty")]
     pub(crate) control_plane: String,
     /// Kept as it is; no command uses it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) defaults: Option<Defaults>,
-    /// The name.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) name: String,
 }
 
-/// Defaults of a context.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Defaults {
-    /// The mesh.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) mesh: String,
 }
@@ -53,7 +49,6 @@ pub(crate) struct Defaults {
 pub(crate) struct ControlPlane {
     /// How it is reached.
     pub(crate) coordinates: Coordinates,
-    /// The name.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) name: String,
 }
@@ -86,7 +81,6 @@ pub(crate) struct ApiServer {
     /// The certificate shown to the server.
     #[serde(alias = "client_cert_file", skip_serializing_if = "String::is_empty")]
     pub(crate) client_cert_file: String,
-    /// Its key.
     #[serde(alias = "client_key_file", skip_serializing_if = "String::is_empty")]
     pub(crate) client_key_file: String,
     /// Headers sent with each request.
@@ -95,7 +89,6 @@ pub(crate) struct ApiServer {
     /// The server's certificate is not checked at all.
     #[serde(alias = "skip_verify", skip_serializing_if = "std::ops::Not::not")]
     pub(crate) skip_verify: bool,
-    /// The address.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) url: String,
 }
@@ -123,9 +116,7 @@ impl fmt::Debug for ApiServer {
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Header {
-    /// Its name.
     pub(crate) key: String,
-    /// Its value.
     pub(crate) value: String,
 }
 
@@ -182,7 +173,6 @@ impl Settings {
         model::yaml::to_string(&serde_json::to_value(self).unwrap_or_default())
     }
 
-    /// Returns the control plane with this name.
     pub(crate) fn find(&self, name: &str) -> Option<&ControlPlane> {
         self.control_planes.iter().find(|control_plane| control_plane.name == name)
     }

@@ -7,6 +7,7 @@ pub mod causes;
 pub mod defaults;
 pub mod document;
 pub mod duration;
+mod flow;
 pub mod insight;
 mod key;
 mod kind;
@@ -26,8 +27,9 @@ pub mod validate;
 pub mod yaml;
 
 pub use base64::Base64Error;
+pub use flow::Flow;
 pub use key::Key;
-pub use kind::{Flow, Kind, Policy, Row, Scope, SpecForm, Writable};
+pub use kind::{Kind, Policy, Row, Scope, SpecForm, Writable};
 pub use labels::Labels;
 pub use name::{NameError, ZoneName};
 pub use proxy_view::ProxyView;

@@ -1,6 +1,9 @@
 //! The table of kinds (contract: kds 6.1 and 11.4, rest-and-cli 3). Adding a kind is adding a row.
 
-use crate::kind::{Flow, Policy, Row, Scope, SpecForm, Writable};
+use crate::{
+    flow::Flow,
+    kind::{Policy, Row, Scope, SpecForm, Writable},
+};
 
 impl Row {
     const fn new(name: &'static str, path: &'static str, scope: Scope, flow: Flow) -> Self {

@@ -89,7 +89,15 @@ pub enum Claims<'a> {
     },
 }
 
-impl Claims<'_> {
+impl<'a> Claims<'a> {
+    /// The zone that the token is for.
+    pub(crate) fn zone(&self) -> Option<&'a str> {
+        match *self {
+            Self::Zone { zone, .. } => Some(zone.as_str()),
+            Self::User { .. } | Self::Dataplane { .. } => None,
+        }
+    }
+
     /// The members in the order in which peers write them.
     pub(crate) fn members(&self) -> Map<String, Value> {
         let mut members = Map::new();
@@ -123,6 +131,8 @@ const ID_NOT_TEXT: &str = "could not parse token: token has invalid claims: jti 
 pub(crate) struct Registered {
     pub(crate) expires_at: Option<Timestamp>,
     pub(crate) not_before: Option<Timestamp>,
+    /// What is no time counts as none: it refuses nobody, and a token without it is as old as can be.
+    pub(crate) issued_at: Option<Timestamp>,
     pub(crate) id: Option<String>,
 }
 
@@ -137,8 +147,9 @@ impl Registered {
             Some(Value::String(id)) => Some(id.clone()).filter(|id| !id.is_empty()),
             Some(_) => return Err(Rejection::Malformed { text: ID_NOT_TEXT }),
         };
+        let issued_at = claims.get("iat").and_then(|value| seconds(value, f64::floor));
         // Parts of seconds never make a token good for longer.
-        Ok(Self { expires_at: time("exp", f64::floor)?, not_before: time("nbf", f64::ceil)?, id })
+        Ok(Self { expires_at: time("exp", f64::floor)?, not_before: time("nbf", f64::ceil)?, issued_at, id })
     }
 }
 
@@ -202,13 +213,15 @@ mod tests {
     fn times_are_rounded_to_the_strict_side() {
         let read = |claims: Value| Registered::read(claims.as_object().unwrap());
         let second = |second| Some(Timestamp::from_second(second).unwrap());
-        let registered = read(json!({"exp": 10.9, "nbf": 10.1, "jti": ""})).unwrap();
+        let registered = read(json!({"exp": 10.9, "nbf": 10.1, "iat": 9.9, "jti": ""})).unwrap();
         assert_eq!((registered.expires_at, registered.not_before, registered.id), (second(10), second(11), None));
+        assert_eq!(registered.issued_at, second(9));
         let registered = read(json!({"exp": 1.795478834e9})).unwrap();
         assert_eq!((registered.expires_at, registered.not_before), (second(1_795_478_834), None));
         for bad in [json!("10"), json!(null), json!(1e300), json!(i64::MAX), json!(u64::MAX), json!(true), json!([1])] {
             assert!(read(json!({"exp": bad})).is_err(), "{bad}");
             assert!(read(json!({"nbf": bad})).is_err(), "{bad}");
+            assert_eq!(read(json!({"iat": bad})).unwrap().issued_at, None, "{bad}");
         }
         assert!(read(json!({"jti": 1})).is_err());
     }

@@ -62,6 +62,12 @@ pub(crate) fn pkcs1_in_pkcs8(pkcs8: &[u8]) -> Option<&[u8]> {
     expect(OCTET_STRING, algorithm.rest).map(|key| key.content)
 }
 
+/// Returns what stands in the algorithm of a PKCS#8 `PrivateKeyInfo`: its object identifier and parameters.
+pub(crate) fn pkcs8_algorithm(pkcs8: &[u8]) -> Option<&[u8]> {
+    let version = expect(INTEGER, expect(SEQUENCE, pkcs8)?.content)?;
+    expect(SEQUENCE, version.rest).map(|algorithm| algorithm.content)
+}
+
 fn bits(number: &[u8]) -> usize {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     match number.get(zeros) {

@@ -10,13 +10,15 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
-    KeyProblem, KeyRing,
+    Algorithm, KeyProblem, KeyRing,
     claims::{Claims, Scope},
     jws,
-    key::{HmacKey, Key, RsaPrivate},
+    key::{HmacKey, Key, PrivateKey},
     name::{Family, KeyId, wanted_secret},
     rejection::no_signing_key,
+    revocation::rule::TokenFacts,
     ring::NoKey,
+    token_id::TokenId,
 };
 
 /// How long before now a token becomes good: clocks differ.
@@ -27,25 +29,65 @@ const HS256_HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 /// A token. Its text is erased when it is dropped, and is never printed.
 pub struct Token {
     text: Zeroizing<String>,
-    id: Option<String>,
+    id: TokenId,
     key: KeyId,
+    issued_at: Option<Timestamp>,
+    algorithm: Algorithm,
     expires_at: Option<Timestamp>,
 }
 
 impl Token {
+    fn new(
+        text: Zeroizing<String>,
+        jti: Option<Uuid>,
+        key: &KeyId,
+        algorithm: Algorithm,
+        dates: Option<Dates>,
+    ) -> Self {
+        let id = TokenId::of(&text, jti.map(|jti| jti.to_string()));
+        let (issued_at, expires_at) = dates.map(|dates| (dates.issued_at, dates.expires_at)).unzip();
+        Self { text, id, key: key.clone(), algorithm, issued_at, expires_at }
+    }
+
+    /// What is revoked is not handed out.
+    fn unless_revoked(self, ring: &KeyRing, zone: Option<&str>) -> Result<Self, IssueError> {
+        let facts = TokenFacts { key: &self.key, id: self.id(), zone, issued_at: self.issued_at };
+        match (ring.revokes(&facts), self.issued_at) {
+            (false, _) => Ok(self),
+            (true, None) => Err(IssueError::RevokedWithoutEnd),
+            (true, Some(_)) => Err(IssueError::Revoked),
+        }
+    }
+
     /// The token itself.
     pub fn reveal(&self) -> &str {
         &self.text
     }
 
-    /// Its id. The oldest form of control plane tokens has none.
-    pub fn id(&self) -> Option<&str> {
-        self.id.as_deref()
+    /// What it is called: its `jti`, or, as the oldest form of control plane tokens has none, `sha256:` and a part of the
+    /// hash of its text.
+    pub fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    /// Its `jti`.
+    pub fn token_id(&self) -> Option<&str> {
+        self.id.claimed()
     }
 
     /// The key that signed it.
     pub fn key(&self) -> &KeyId {
         &self.key
+    }
+
+    /// When it was issued, as it says itself: a little before it was, because clocks differ.
+    pub fn issued_at(&self) -> Option<Timestamp> {
+        self.issued_at
+    }
+
+    /// How it is signed.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
     }
 
     /// When it ends.
@@ -56,7 +98,7 @@ impl Token {
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Token").field("id", &self.id).field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("Token").field("id", &self.id.as_str()).field("key", &self.key).finish_non_exhaustive()
     }
 }
 
@@ -97,6 +139,15 @@ pub enum IssueError {
     /// A user must have a name.
     #[error("name of the user cannot be empty")]
     NoName,
+    /// A token without end is the same bytes each time, and these are revoked.
+    #[error(
+        "this token is revoked: without an end it is the same each time it is issued. Give it an end (`--valid-for`), or \
+         rotate the signing key"
+    )]
+    RevokedWithoutEnd,
+    /// A revocation without a time names it.
+    #[error("this token would be revoked, whenever it is issued; take the revocation back that names such tokens")]
+    Revoked,
     /// What the token says is more than what is accepted.
     #[error("token would be longer than {} bytes, which is refused everywhere", jws::LONGEST)]
     TooLong,
@@ -123,8 +174,11 @@ pub fn issue_control_plane(
 ) -> Result<Token, IssueError> {
     let (id, key) = newest(ring, &Family::ControlPlane)?;
     let hmac = key.hmac().ok_or_else(|| no_key(&Family::ControlPlane))?;
-    let (text, expires_at) = control_plane_token(hmac, id.serial, zone, valid_for, now, jti)?;
-    Ok(Token { text, id: expires_at.map(|_| jti.to_string()), key: id.clone(), expires_at })
+    let dates =
+        valid_for.map(|valid_for| Dates::of(valid_for, now, good_from(ring, id, Some(zone.as_str())))).transpose()?;
+    let text = control_plane_token(hmac, id.serial, zone, dates.as_ref(), jti)?;
+    let jti = dates.as_ref().map(|_| jti);
+    Token::new(text, jti, id, Algorithm::Hs256, dates).unless_revoked(ring, Some(zone.as_str()))
 }
 
 /// Issues a zone token.
@@ -151,7 +205,7 @@ pub fn issue_user(
     issue(ring, &Claims::User { name, groups }, valid_for, now, jti)
 }
 
-/// Issues a token with these claims: RS256, with the newest key of its family.
+/// Issues a token with these claims, with the newest key of its family and as that one signs.
 pub fn issue(
     ring: &KeyRing,
     claims: &Claims<'_>,
@@ -166,8 +220,10 @@ pub fn issue(
     };
     let (id, key) = newest(ring, &family)?;
     let Key::Private { private, .. } = key else { return Err(no_key(&family)) };
-    let (text, expires_at) = rs256_token(private, &id.serial.to_string(), claims, valid_for, now, jti)?;
-    Ok(Token { text, id: Some(jti.to_string()), key: id.clone(), expires_at: Some(expires_at) })
+    let zone = claims.zone();
+    let dates = Dates::of(valid_for, now, good_from(ring, id, zone))?;
+    let text = token_with_kid(private, &id.serial.to_string(), claims, &dates, jti)?;
+    Token::new(text, Some(jti), id, private.algorithm(), Some(dates)).unless_revoked(ring, zone)
 }
 
 /// Signs a token with the private key of a PEM file, to be verified under the name `kid`.
@@ -179,13 +235,13 @@ pub fn sign_offline(
     now: Timestamp,
     jti: Uuid,
 ) -> Result<Zeroizing<String>, IssueError> {
-    let private = RsaPrivate::from_pem(pem).map_err(|problem| IssueError::BadKeyFile { problem })?;
-    rs256_token(&private, kid, claims, valid_for, now, jti).map(|(text, _)| text)
+    let private = PrivateKey::from_pem(pem).map_err(|problem| IssueError::BadKeyFile { problem })?;
+    token_with_kid(&private, kid, claims, &Dates::of(valid_for, now, None)?, jti)
 }
 
 fn newest<'a>(ring: &'a KeyRing, family: &Family) -> Result<(&'a KeyId, &'a Key), IssueError> {
     ring.signing_key(family).map_err(|reason| match reason {
-        NoKey::Absent => no_key(family),
+        NoKey::Absent | NoKey::NotInSettings => no_key(family),
         NoKey::Broken { name, problem } => IssueError::BadKey { name, problem },
     })
 }
@@ -198,56 +254,69 @@ fn control_plane_token(
     key: &HmacKey,
     serial: u64,
     zone: &ZoneName,
-    valid_for: Option<Duration>,
-    now: Timestamp,
+    dates: Option<&Dates>,
     jti: Uuid,
-) -> Result<(Zeroizing<String>, Option<Timestamp>), IssueError> {
+) -> Result<Zeroizing<String>, IssueError> {
     let mut members = Map::new();
     members.insert("Zone".to_owned(), zone.as_str().into());
     members.insert("TokenSerialNumber".to_owned(), serial.into());
-    let expires_at = match valid_for {
-        None => None,
-        Some(valid_for) => Some(add_registered(&mut members, valid_for, now, jti)?),
-    };
+    if let Some(dates) = dates {
+        dates.add_to(&mut members, jti);
+    }
     let signed = jws::to_sign(HS256_HEADER, &Value::Object(members).to_string());
     let signature = key.sign(signed.as_bytes());
-    Ok((checked(jws::with_signature(signed, &signature))?, expires_at))
+    checked(jws::with_signature(signed, &signature))
 }
 
-fn rs256_token(
-    key: &RsaPrivate,
+fn token_with_kid(
+    key: &PrivateKey,
     kid: &str,
     claims: &Claims<'_>,
-    valid_for: Duration,
-    now: Timestamp,
+    dates: &Dates,
     jti: Uuid,
-) -> Result<(Zeroizing<String>, Timestamp), IssueError> {
+) -> Result<Zeroizing<String>, IssueError> {
     if matches!(claims, Claims::User { name: "", .. }) {
         return Err(IssueError::NoName);
     }
     let mut members = claims.members();
-    let expires_at = add_registered(&mut members, valid_for, now, jti)?;
-    let header = json!({"alg": "RS256", "kid": kid, "typ": "JWT"}).to_string();
+    dates.add_to(&mut members, jti);
+    let header = json!({"alg": key.algorithm().as_str(), "kid": kid, "typ": "JWT"}).to_string();
     let signed = jws::to_sign(&header, &Value::Object(members).to_string());
     let signature = key.sign(signed.as_bytes()).ok_or(IssueError::Failed)?;
-    Ok((checked(jws::with_signature(signed, &signature))?, expires_at))
+    checked(jws::with_signature(signed, &signature))
 }
 
-/// Adds `exp`, `nbf`, `iat` and `jti`, and returns when the token ends.
-fn add_registered(
-    members: &mut Map<String, Value>,
-    valid_for: Duration,
-    now: Timestamp,
-    jti: Uuid,
-) -> Result<Timestamp, IssueError> {
-    let valid_for = validity(SignedDuration::try_from(valid_for).ok().ok_or(TOO_LONG)?)?;
-    let expires_at = now.checked_add(valid_for).ok().ok_or(TOO_LONG)?;
-    let start = now.checked_sub(BACKDATED).unwrap_or(now).as_second();
-    members.insert("exp".to_owned(), expires_at.as_second().into());
-    members.insert("nbf".to_owned(), start.into());
-    members.insert("iat".to_owned(), start.into());
-    members.insert("jti".to_owned(), jti.to_string().into());
-    Timestamp::from_second(expires_at.as_second()).ok().ok_or(TOO_LONG)
+/// When a token was issued, begins and ends, in whole seconds.
+struct Dates {
+    issued_at: Timestamp,
+    starts_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+impl Dates {
+    /// `good_from` is where the rules end that revoke such tokens: a token that is issued after them is not set back to
+    /// before them.
+    fn of(valid_for: Duration, now: Timestamp, good_from: Option<Timestamp>) -> Result<Self, IssueError> {
+        let valid_for = validity(SignedDuration::try_from(valid_for).ok().ok_or(TOO_LONG)?)?;
+        let whole = |time: Timestamp| Timestamp::from_second(time.as_second()).ok().ok_or(TOO_LONG);
+        let expires_at = whole(now.checked_add(valid_for).ok().ok_or(TOO_LONG)?)?;
+        let starts_at = whole(now.checked_sub(BACKDATED).unwrap_or(now))?;
+        let issued_at = good_from.map_or(starts_at, |good_from| good_from.max(starts_at));
+        Ok(Self { issued_at, starts_at, expires_at })
+    }
+
+    /// Adds `exp`, `nbf`, `iat` and `jti`.
+    fn add_to(&self, members: &mut Map<String, Value>, jti: Uuid) {
+        members.insert("exp".to_owned(), self.expires_at.as_second().into());
+        members.insert("nbf".to_owned(), self.starts_at.as_second().into());
+        members.insert("iat".to_owned(), self.issued_at.as_second().into());
+        members.insert("jti".to_owned(), jti.to_string().into());
+    }
+}
+
+/// From when on a token of this zone, that this key signs, is not revoked by its age.
+fn good_from(ring: &KeyRing, key: &KeyId, zone: Option<&str>) -> Option<Timestamp> {
+    ring.revocations(&key.family)?.good_from(zone, key.serial)
 }
 
 fn checked(text: String) -> Result<Zeroizing<String>, IssueError> {

@@ -59,15 +59,18 @@ fn bytes(segment: &str) -> Result<Vec<u8>, Rejection> {
     decoded.ok().ok_or_else(|| malformed("could not parse token: token is malformed: illegal base64url data"))
 }
 
-/// The `kid` is text that anyone may have written and that errors repeat: short, and of harmless characters.
+/// Whether a text can be the `kid` of a token: it is text that anyone may have written and that errors repeat, so it is short,
+/// and of harmless characters.
+pub(crate) fn is_kid(kid: &str) -> bool {
+    (1..=LONGEST_KID).contains(&kid.len())
+        && kid.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-'))
+}
+
 fn kid(header: &Map<String, Value>) -> Result<Option<String>, Rejection> {
-    let harmless = |kid: &str| {
-        kid.len() <= LONGEST_KID && kid.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-'))
-    };
     match header.get("kid") {
         None => Ok(None),
         Some(Value::String(kid)) if kid.is_empty() => Err(malformed("JWT token must have kid header")),
-        Some(Value::String(kid)) if harmless(kid) => Ok(Some(kid.clone())),
+        Some(Value::String(kid)) if is_kid(kid) => Ok(Some(kid.clone())),
         Some(Value::String(_)) => {
             Err(malformed("JWT token kid header must be at most 64 letters, digits, dots, dashes and underscores"))
         }

@@ -11,7 +11,7 @@
 //!
 //! * **control plane token**: HS256, no `kid`; the key is named by the claim `TokenSerialNumber`, and its bytes are
 //!   those of the secret, unaltered. Newer ones are RS256 with a `kid`.
-//! * **zone token** with the scope `cp`: RS256, `kid` is the serial of the key.
+//! * **zone token** with the scope `cp`: `kid` is the serial of the key, which says how it is signed: RS256, ES256 or EdDSA.
 
 mod algorithm;
 mod bearer;
@@ -27,20 +27,28 @@ mod phase;
 mod rejection;
 mod revocation;
 mod ring;
+pub mod rotation;
 mod secrecy;
+mod static_keys;
 mod strict_json;
+mod token_id;
 mod verified;
 mod verify;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use bearer::bearer;
 pub use claims::{Claims, Scope, UnknownScope};
-pub use generate::{PemKey, generate_signing_key, public_half};
+pub use generate::{PemKey, SigningKey, algorithm_of, generate_key, generate_signing_key, public_half};
 pub use issue::{IssueError, Token, issue, issue_control_plane, issue_user, issue_zone, sign_offline, validity};
 pub use key::{KeyProblem, check_key};
 pub use name::{Family, Half, KeyId, KeyName, NoFamily, SecretName, looks_like_revocation_list, signing_key_name};
 pub use phase::{Phase, Phases};
 pub use rejection::Rejection;
-pub use ring::{KeyRing, RingProblem, SecretEntry};
+pub use revocation::{
+    list::no_token_id,
+    rule::{RevocationRule, Revoked, TokenFacts},
+};
+pub use ring::{KeyRing, RingProblem, RingSources, SecretEntry};
+pub use static_keys::{StaticKeyProblem, StaticKeys};
 pub use verified::{IssuedAs, VerifiedUser, VerifiedZone};
-pub use verify::{Accept, Want, verify, verify_user};
+pub use verify::{Accept, SignedUser, SignedZone, Want, verify, verify_user};

@@ -12,6 +12,8 @@ use model::reserved::{
     ZONE_KEY, ZONE_PUBLIC_KEY, ZONE_REVOCATIONS,
 };
 
+use crate::static_keys::FIRST_OF_SETTINGS;
+
 /// What a signing key signs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
@@ -103,8 +105,18 @@ pub struct KeyId {
     pub serial: u64,
 }
 
+impl KeyId {
+    /// Whether it is a key of the settings, whose number counts inside this program only.
+    pub fn is_of_settings(&self) -> bool {
+        self.serial >= FIRST_OF_SETTINGS
+    }
+}
+
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_of_settings() {
+            return write!(f, "{} (settings, {})", self.family.key_word(), self.serial - FIRST_OF_SETTINGS + 1);
+        }
         f.write_str(&signing_key_name(&self.family, self.serial))
     }
 }
@@ -229,9 +241,11 @@ fn is_decimal(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit())
 }
 
-/// Returns the serial that decimal digits say, with or without leading zeros; no sign, nothing else.
+/// Returns the serial that decimal digits say, with or without leading zeros; no sign, nothing else. The highest numbers are
+/// those of the keys of settings.
 pub(crate) fn parse_serial(digits: &str) -> Option<u64> {
-    if is_decimal(digits) { digits.parse().ok() } else { None }
+    let serial = if is_decimal(digits) { digits.parse().ok() } else { None };
+    serial.filter(|serial| *serial < FIRST_OF_SETTINGS)
 }
 
 /// Returns the name under which a new key of this family and serial is kept.
@@ -248,6 +262,11 @@ pub fn signing_key_name(family: &Family, serial: u64) -> String {
 
 fn numbered(prefix: &str, serial: u64) -> String {
     if serial == 0 { prefix.to_owned() } else { format!("{prefix}-{serial}") }
+}
+
+/// The key that a token with this `kid` asks for where secrets verify nothing, in words.
+pub(crate) fn wanted_of_settings(family: &Family, kid: &str) -> String {
+    format!("Public key with kid {kid:?} for {}s in the settings", family.token_word())
 }
 
 /// The secret that a token with this `kid` asks for, in words: `GlobalSecret of name "…"`.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 /// Why a token is refused. `Display` is what the peer of a refused zone reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,9 +32,14 @@ pub enum Rejection {
         /// How long ago.
         by: SignedDuration,
     },
+    /// The token has no end, and tokens without one were good until some time ago.
+    LegacyEnded {
+        /// Until when.
+        until: Timestamp,
+    },
     /// The token is not good yet.
     NotYetValid,
-    /// The id of the token is in a list.
+    /// The id of the token is in a list, or a rule names the token.
     Revoked,
     /// Nobody can say if the token is revoked.
     UnreadableRevocations {
@@ -75,7 +80,7 @@ impl Rejection {
         match self {
             Self::Missing => "missing",
             Self::TooManyValues { .. } | Self::Malformed { .. } | Self::UnsupportedAlgorithm { .. } => "malformed",
-            Self::Expired { .. } => "expired",
+            Self::Expired { .. } | Self::LegacyEnded { .. } => "expired",
             Self::NotYetValid => "not-yet-valid",
             Self::Revoked | Self::UnreadableRevocations { .. } => "revoked",
             Self::UnknownKey { .. } | Self::UnusableKey { .. } => "unknown-key",
@@ -102,6 +107,10 @@ impl Rejection {
                 format!("unsupported token alg {found}. Allowed algorithm is {allowed}")
             }
             Self::Expired { by } => format!("could not parse token: token is expired by {}", go_seconds(*by)),
+            Self::LegacyEnded { until } => format!(
+                "token has no end (claim exp), and tokens without one are accepted until {until} only. Generate one that \
+                 has an end (--valid-for) and give it to the zone control plane"
+            ),
             Self::NotYetValid => "token is not yet valid: 'valid_from' date is in the future. Check if the system \
                                   clock on the instance that issued the token is set correctly"
                 .to_owned(),
@@ -145,6 +154,7 @@ impl fmt::Display for Rejection {
             Self::Malformed { .. }
             | Self::UnsupportedAlgorithm { .. }
             | Self::Expired { .. }
+            | Self::LegacyEnded { .. }
             | Self::NotYetValid
             | Self::Revoked
             | Self::UnreadableRevocations { .. }

@@ -6,15 +6,20 @@
 //! All keys verify. Of those of a family that are in the phase to sign ([`Phase::Signing`], which all are unless somebody
 //! says otherwise) the one with the highest serial signs.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
+use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::{
     key::{Key, KeyProblem},
-    name::{Family, Half, KeyId, SecretName},
+    name::{Family, Half, KeyId, SecretName, parse_serial},
     phase::{Phase, Phases},
-    revocation::Revocations,
+    revocation::{
+        Revocations,
+        rule::{RevocationRule, TokenFacts},
+    },
+    static_keys::StaticKeys,
 };
 
 /// A secret as the store has it: mesh (empty for a global secret), name and decoded data.
@@ -26,6 +31,20 @@ pub struct SecretEntry<'a> {
     pub name: &'a str,
     /// The bytes; `None` if they are not there or cannot be read, which is not the same as empty.
     pub data: Option<&'a [u8]>,
+}
+
+/// All that a ring is built from.
+#[derive(Clone, Default)]
+pub struct RingSources<'a> {
+    /// All secrets that exist; those with other names than keys and lists have are passed over.
+    pub secrets: &'a [SecretEntry<'a>],
+    /// How far keys have come; all are in the phase to sign unless this says otherwise.
+    pub phases: Phases,
+    /// What is revoked beside what lists among the secrets name.
+    pub rules: Vec<RevocationRule>,
+    /// Families of which nobody knows what is revoked, and why: the name of what cannot be read. None of their tokens is
+    /// accepted.
+    pub closed: Vec<(Family, String)>,
 }
 
 /// Something among the secrets that a human must mend.
@@ -67,6 +86,7 @@ pub struct KeyRing {
     generation: u64,
     slots: BTreeMap<KeyId, Slot>,
     revocations: BTreeMap<Family, Revocations>,
+    settings: Arc<StaticKeys>,
 }
 
 /// A secret that may hold the key of a serial.
@@ -87,22 +107,25 @@ struct Slot {
 pub(crate) enum NoKey {
     /// There is no secret for it.
     Absent,
+    /// The settings have none, and say that secrets verify nothing of this family.
+    NotInSettings,
     /// There is one, and it cannot be used.
     Broken { name: String, problem: KeyProblem },
 }
 
 impl KeyRing {
-    /// Builds a ring of all secrets that exist, all keys in the phase to sign; secrets with other names are passed over.
+    /// Builds a ring of secrets alone.
     pub fn build(generation: u64, secrets: &[SecretEntry<'_>]) -> (Self, Vec<RingProblem>) {
-        Self::build_in_phases(generation, secrets, &Phases::default())
+        Self::build_of(generation, RingSources { secrets, ..RingSources::default() })
     }
 
-    /// Builds a ring of all secrets that exist; those with other names are passed over.
+    /// Builds a ring.
     ///
     /// Phases say which key signs, never which verify: a token that was good stays so in whatever phase its key comes. A
     /// phase of a key that does not exist counts for nothing. Where no key is in the phase to sign, nothing is signed.
-    pub fn build_in_phases(generation: u64, secrets: &[SecretEntry<'_>], phases: &Phases) -> (Self, Vec<RingProblem>) {
-        let mut ring = Self { generation, slots: BTreeMap::new(), revocations: BTreeMap::new() };
+    pub fn build_of(generation: u64, sources: RingSources<'_>) -> (Self, Vec<RingProblem>) {
+        let RingSources { secrets, phases, rules, closed } = sources;
+        let mut ring = Self { generation, ..Self::empty() };
         let mut problems = Vec::new();
         let mut found = BTreeMap::new();
         for secret in secrets {
@@ -115,12 +138,24 @@ impl KeyRing {
             }
             ring.slots.insert(id, slot);
         }
+        for rule in rules {
+            ring.revocations.entry(rule.family.clone()).or_default().add_rule(rule);
+        }
+        for (family, name) in closed {
+            ring.revocations.entry(family).or_default().unreadable = Some(name);
+        }
         (ring, problems)
     }
 
     /// A ring that verifies nothing.
     pub fn empty() -> Self {
-        Self { generation: 0, slots: BTreeMap::new(), revocations: BTreeMap::new() }
+        Self { generation: 0, slots: BTreeMap::new(), revocations: BTreeMap::new(), settings: Arc::default() }
+    }
+
+    /// Adds the keys of the settings.
+    #[must_use]
+    pub fn with_static_keys(self, settings: Arc<StaticKeys>) -> Self {
+        Self { settings, ..self }
     }
 
     fn add(
@@ -134,7 +169,7 @@ impl KeyRing {
         let key_name = match says {
             SecretName::Key(key_name) => key_name,
             SecretName::Revocations(family) => {
-                if !self.revocations.entry(family.clone()).or_default().add(secret.name, secret.data) {
+                if !self.revocations.entry(family.clone()).or_default().add_list(secret.name, secret.data) {
                     problems.push(RingProblem::UnreadableRevocations { family, mesh, name });
                 }
                 return;
@@ -155,9 +190,38 @@ impl KeyRing {
         self.generation
     }
 
-    /// Returns the key, or why there is none.
+    /// The keys of a family, whether they can be used or not, and how far each has come: those of secrets by their serial,
+    /// then those of the settings, which sign nothing here.
+    pub fn keys_of(&self, family: &Family) -> impl Iterator<Item = (KeyId, Phase)> {
+        let id = |serial| KeyId { family: family.clone(), serial };
+        let of_secrets = self.slots.range(id(0)..=id(u64::MAX)).map(|(id, slot)| (id.clone(), slot.phase));
+        let settings: Vec<KeyId> = self.settings.all().map(|(id, _, _)| id.clone()).collect();
+        let of_settings = settings.into_iter().filter(|id| id.family == *family);
+        of_secrets.chain(of_settings.map(|id| (id, Phase::Retiring)))
+    }
+
+    /// Returns the key that verifies under this id, or why there is none.
     pub(crate) fn key(&self, id: &KeyId) -> Result<&Key, NoKey> {
+        if id.is_of_settings() {
+            return self.settings.key(id).ok_or(NoKey::NotInSettings);
+        }
+        if !self.settings.use_secrets(&id.family) {
+            return Err(NoKey::NotInSettings);
+        }
         self.slots.get(id).ok_or(NoKey::Absent)?.usable()
+    }
+
+    /// Returns the key that verifies tokens with this `kid`, which settings name before secrets do.
+    pub(crate) fn by_kid(&self, family: &Family, kid: &str) -> Result<(KeyId, &Key), NoKey> {
+        if let Some((id, key)) = self.settings.by_kid(family, kid) {
+            return Ok((id.clone(), key));
+        }
+        let of_secret = |serial| KeyId { family: family.clone(), serial };
+        match parse_serial(kid).map(of_secret) {
+            Some(id) => self.key(&id).map(|key| (id, key)),
+            None if self.settings.use_secrets(family) => Err(NoKey::Absent),
+            None => Err(NoKey::NotInSettings),
+        }
     }
 
     /// Returns the key that signs for a family.
@@ -177,7 +241,19 @@ impl KeyRing {
         slots.rev().find(|(_, slot)| slot.names.len() > 1 || !matches!(slot.key, Ok(Key::Public(_))))
     }
 
-    /// The revoked ids of a family, if a list of them exists.
+    /// Tells if a list or a rule names a token. One that nobody can say it of, because a list cannot be read, is not.
+    pub fn revokes(&self, token: &TokenFacts<'_>) -> bool {
+        self.revocations(&token.key.family).is_some_and(|revocations| revocations.revokes(token))
+    }
+
+    /// What [`RevocationRule::before`] of a new rule must be to revoke all that was issued until now: the next second, or
+    /// a later one if another rule came within this one. An issuer dates a token forward to where rules end.
+    pub fn next_before(&self, family: &Family, now: Timestamp) -> Timestamp {
+        let none = Revocations::default();
+        self.revocations.get(family).unwrap_or(&none).next_before(now)
+    }
+
+    /// What is revoked of a family, if anything may be.
     pub(crate) fn revocations(&self, family: &Family) -> Option<&Revocations> {
         self.revocations.get(family)
     }

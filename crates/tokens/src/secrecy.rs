@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     der,
-    key::{KeyProblem, RsaPrivate},
+    key::{KeyProblem, PrivateKey},
     pem,
 };
 
@@ -39,7 +39,7 @@ pub(crate) fn check(data: &[u8]) -> Result<(), KeyProblem> {
         if let Some(block) = pem::decode(data) {
             let whole = text.trim_start().starts_with("-----BEGIN ") && text.matches("-----BEGIN ").count() == 1;
             return match block.label {
-                "RSA PRIVATE KEY" if whole => RsaPrivate::from_pem(data).map(drop),
+                "RSA PRIVATE KEY" if whole => PrivateKey::rsa_from_pem(data).map(drop),
                 "RSA PRIVATE KEY" => no("a text with a private key in it, not the key alone"),
                 label if label.ends_with("PUBLIC KEY") => no("a public key"),
                 label if label.ends_with("CERTIFICATE") => no("a certificate"),
@@ -52,7 +52,7 @@ pub(crate) fn check(data: &[u8]) -> Result<(), KeyProblem> {
     if is_wide_text(data) {
         return no("a text");
     }
-    if RsaPrivate::parse(data).is_ok() {
+    if PrivateKey::parse(data).is_ok() {
         return Ok(());
     }
     if der::begins_with_sequence(data) || PUBLIC_KEY_MARKS.iter().any(|mark| contains(data, mark)) {

@@ -33,9 +33,9 @@ pub enum Transport {
 
 /// The other end of the connection a request came on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer {
+pub struct Remote {
     /// Its address.
-    pub remote: SocketAddr,
+    pub address: SocketAddr,
     /// How it came.
     pub transport: Transport,
 }
@@ -68,9 +68,9 @@ impl Authenticator {
     ///
     /// `host` is the authority that the request names. A token is looked at only if the caller is not the
     /// administrator already; no token at all makes an anonymous caller.
-    pub fn authenticate(&self, peer: Peer, host: &str, head: &Parts, now: Timestamp) -> Result<Caller, Unproved> {
+    pub fn authenticate(&self, remote: Remote, host: &str, head: &Parts, now: Timestamp) -> Result<Caller, Unproved> {
         if self.localhost_is_admin {
-            match localhost::sign_of_another(peer.remote.ip(), host, head) {
+            match localhost::sign_of_another(remote.address.ip(), host, head) {
                 None => return Ok(Caller::admin()),
                 Some(Sign::Remote) => {}
                 Some(sign) => debug!(?sign, "a caller on this machine is not its administrator"),
@@ -108,9 +108,9 @@ impl Authenticator {
 
 impl Authenticator {
     /// Returns who sent a request to a port where only its head says so; who names two hosts is nobody.
-    pub fn caller(&self, peer: Peer, head: &Parts, now: Timestamp) -> Result<Caller, Unproved> {
+    pub fn caller(&self, remote: Remote, head: &Parts, now: Timestamp) -> Result<Caller, Unproved> {
         match localhost::host_of(head) {
-            Ok(host) => self.authenticate(peer, host.unwrap_or_default(), head, now),
+            Ok(host) => self.authenticate(remote, host.unwrap_or_default(), head, now),
             Err(localhost::TwoHosts) => Ok(Caller::anonymous()),
         }
     }
@@ -148,8 +148,8 @@ mod tests {
                 request = request.header("authorization", format!("Bearer {token}"));
             }
             let (head, ()) = request.body(()).unwrap().into_parts();
-            let peer = Peer { remote: from.parse().unwrap(), transport: Transport::Http };
-            authenticator.authenticate(peer, "localhost", &head, Timestamp::UNIX_EPOCH)
+            let remote = Remote { address: from.parse().unwrap(), transport: Transport::Http };
+            authenticator.authenticate(remote, "localhost", &head, Timestamp::UNIX_EPOCH)
         };
         let remote = "192.0.2.1:4711";
         assert!(matches!(caller(remote, Some("x")), Err(Unproved::Rejected(_))));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! route ─► Rule ─┐
-//! head ─► Caller ┴► Access::judge ─► Permit ─► body ─► handler, Resources, what is stored
+//! head ─► Caller ┴► Access::judge ─► Permit ─► body ─► handler, Writes, what is stored
 //! ```
 //!
 //! A rule is judged when the head of a request is there and its body is not. What reads or writes takes a [`Permit`],

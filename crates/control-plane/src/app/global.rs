@@ -12,9 +12,9 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use super::{
-    common::{self, Common},
+    control_plane::{self, ControlPlane},
     open_store::open_store,
-    parts::{Addresses, Running},
+    running::{Addresses, Running},
 };
 use crate::{
     bootstrap,
@@ -36,10 +36,10 @@ use crate::{
         kds_metrics::{KdsMetrics, SECONDS},
         log::Log,
     },
-    resources::Side,
     rest::{AdminError, AdminRequest, EnvoyAdmin},
     tasks::{OnError, Tasks},
     tls::Alpn,
+    writes::Side,
     zones::{
         health,
         insight::{Insights, Others},
@@ -61,22 +61,24 @@ pub(super) async fn start(
         // Memory and a locked file are of one program at a time.
         None => (open_store(&config, "global.db").await?, Others::Nobody),
     };
-    let common = Common::start(config, clock, log, tasks, "Global", store).await?;
-    let Common { config, clock, tasks, store, identity, .. } = &common;
+    let control_plane = ControlPlane::start(config, clock, log, tasks, "Global", store).await?;
+    let ControlPlane { config, clock, tasks, store, identity, .. } = &control_plane;
     let starting = tasks.stop_on_drop();
-    bootstrap::global(store, &common.wanted(), clock.now()).await.context("make what a global control plane needs")?;
-    let keys = common.keys().await?;
-    let ledger = common.ledger().await?;
-    let issuer = common.issuer(&keys, &ledger);
+    bootstrap::global(store, &control_plane.wanted(), clock.now())
+        .await
+        .context("make what a global control plane needs")?;
+    let keys = control_plane.keys().await?;
+    let ledger = control_plane.ledger().await?;
+    let issuer = control_plane.issuer(&keys, &ledger);
     let mut addresses = Addresses::default();
     // A probe hears from here on what is still missing.
     for part in ["rest", "kds"] {
-        common.readiness.expect(part);
+        control_plane.readiness.expect(part);
     }
-    common.serve_diagnostics(&keys, &mut addresses).await?;
+    control_plane.serve_diagnostics(&keys, &mut addresses).await?;
     let registry = Registry::new(keys.ring(), config.global.auth.leeway);
-    let metrics = common.metrics.register(KdsMetrics::register);
-    let insights = common.insights(others).await?;
+    let metrics = control_plane.metrics.register(KdsMetrics::register);
+    let insights = control_plane.insights(others).await?;
     let settings = Arc::clone(&config.global);
     let down = down::Shared::start(store, &settings, &metrics, tasks).await;
     let context = Arc::new(Context {
@@ -88,12 +90,12 @@ pub(super) async fn start(
         metrics: metrics.clone(),
         asker: Asker::default(),
         quotas: Quotas::new(settings.zone_quota_resources, settings.zone_quota_bytes),
-        us: common.us(String::new()),
+        us: control_plane.us(String::new()),
         settings,
         tasks: tasks.clone(),
     });
     let down = down.context("make the snapshots of what zones get")?;
-    let calls = common.metrics.register(GrpcMetrics::register);
+    let calls = control_plane.metrics.register(GrpcMetrics::register);
     let router = Router::new(Arc::clone(&context), down, keys.clone(), calls);
     tasks.spawn(
         "sweeper",
@@ -106,39 +108,39 @@ pub(super) async fn start(
     tasks.spawn("gauges", OnError::Log, sweeper::gauges(registry.clone(), metrics.clone(), tasks.clone()));
     if !config.global.health_timeout.is_zero() {
         let (interval, timeout) = (config.global.health_poll_interval, config.global.health_timeout);
-        let limits = health::Limits { interval, timeout };
+        let checks = health::HealthChecks { interval, timeout };
         let took = Histogram::new(SECONDS);
         let watched = took.clone();
-        common.metrics.register(|registry| {
+        control_plane.metrics.register(|registry| {
             registry.register("component_zone_watch", "Seconds to look at all zones", watched);
         });
         let (registry, insights) = (registry.clone(), insights.clone());
-        let watch = health::run(registry, insights, metrics.clone(), clock.clone(), limits, took, tasks.clone());
+        let watch = health::run(registry, insights, metrics.clone(), clock.clone(), checks, took, tasks.clone());
         tasks.spawn("zone-health", OnError::StopProgram, watch);
     }
 
     let admin = Arc::new(ThroughZones { asker: context.asker.clone(), insights });
-    common.serve_rest(Side::Global, &keys, &ledger, issuer, admin, &mut addresses).await?;
-    common.readiness.ready("rest");
-    let listener = limits::bind(common::any(config.global.grpc_port), "KDS")?;
+    control_plane.serve_rest(Side::Global, &keys, &ledger, issuer, admin, &mut addresses).await?;
+    control_plane.readiness.ready("rest");
+    let listener = limits::bind(control_plane::any(config.global.grpc_port), "KDS")?;
     let tls = match (config.global.tls_enabled, identity) {
         (true, identity) => {
-            let kds = common.identity_for(&config.global.tls, identity)?;
-            let protocols = common.protocols(&config.global.tls)?;
+            let kds = control_plane.identity_for(&config.global.tls, identity)?;
+            let protocols = control_plane.protocols(&config.global.tls)?;
             Some(TlsAcceptor::from(kds.server_config(Alpn::H2, &protocols, &crate::tls::ClientCerts::Ignore)?))
         }
         (false, _) => None,
     };
     warn_of_open_doors(config);
-    addresses.kds = Some(common::listening("kds", &listener)?);
-    let places = common.limits.port(PortName::Kds);
+    addresses.kds = Some(control_plane::listening("kds", &listener)?);
+    let places = control_plane.limits.port(PortName::Kds);
     tasks.spawn(
         "kds",
         OnError::StopProgram,
         crate::kds::global::listener::serve(listener, tls, Arc::new(router), places, tasks.clone()),
     );
-    common.readiness.ready("kds");
-    info!(mode = "global", version = crate::about::VERSION, instance = %common.instance, "started");
+    control_plane.readiness.ready("kds");
+    info!(mode = "global", version = crate::about::VERSION, instance = %control_plane.instance, "started");
     let _serves = starting.disarm();
     Ok(Running { tasks: tasks.clone(), addresses, registry: Some(registry) })
 }

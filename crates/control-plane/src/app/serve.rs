@@ -7,7 +7,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tracing::debug;
 
 use crate::{
-    access::{Peer, Transport},
+    access::{Remote, Transport},
     limits::{Accepted, Place, Port, Timeouts, accept, serve_http1},
     rest::Api,
     tasks::Tasks,
@@ -34,7 +34,7 @@ async fn connection(accepted: Accepted, tls: Option<TlsAcceptor>, api: Api, time
     let transport = if tls.is_some() { Transport::Https } else { Transport::Http };
     let answer = move |request| {
         let api = api.clone();
-        async move { api.answer(Peer { remote: peer, transport }, request).await }
+        async move { api.answer(Remote { address: peer, transport }, request).await }
     };
     let Some(acceptor) = tls else {
         return Box::pin(serve_http1(stream, peer, place, timeouts, tasks, answer)).await;

@@ -6,9 +6,9 @@ use anyhow::Context as _;
 use tracing::info;
 
 use super::{
-    common::Common,
+    control_plane::ControlPlane,
     open_store::open_store,
-    parts::{Addresses, Running},
+    running::{Addresses, Running},
 };
 use crate::{
     bootstrap,
@@ -16,10 +16,10 @@ use crate::{
     config::{Config, StoreType},
     kds::zone::{self, Dialer, LegacyPolicies, Link, Options, OwnMeshes, Reports, Target, Token, TokenSource, Trust},
     observe::{kds_metrics::KdsMetrics, log::Log, readiness::Readiness},
-    resources::Side,
     rest::NoZones,
     tasks::{OnError, Tasks},
     tls::{ClientTrust, InsecureTrust},
+    writes::Side,
     zones::insight::Others,
 };
 
@@ -27,39 +27,39 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     let name = config.zone_name.clone();
     let file = format!("zone-{name}.db");
     let store = open_store(&config, &file).await?;
-    let common = Common::start(config, clock, log, tasks, name.as_str(), store).await?;
-    let Common { config, clock, tasks, store, .. } = &common;
+    let control_plane = ControlPlane::start(config, clock, log, tasks, name.as_str(), store).await?;
+    let ControlPlane { config, clock, tasks, store, .. } = &control_plane;
     let starting = tasks.stop_on_drop();
     let side = match config.federated_zone() {
         Some(zone) => Side::FederatedZone(zone.as_str().to_owned()),
         None => Side::LoneZone(name.as_str().to_owned()),
     };
-    bootstrap::zone(store, &side, &common.wanted(), clock.now())
+    bootstrap::zone(store, &side, &control_plane.wanted(), clock.now())
         .await
         .context("make what a zone control plane needs")?;
-    let keys = common.keys().await?;
-    let ledger = common.ledger().await?;
-    let issuer = common.issuer(&keys, &ledger);
+    let keys = control_plane.keys().await?;
+    let ledger = control_plane.ledger().await?;
+    let issuer = control_plane.issuer(&keys, &ledger);
     let mut addresses = Addresses::default();
     // A probe hears from here on what is still missing.
-    common.readiness.expect("rest");
-    common.serve_diagnostics(&keys, &mut addresses).await?;
-    common.serve_rest(side, &keys, &ledger, issuer, Arc::new(NoZones), &mut addresses).await?;
-    common.readiness.ready("rest");
-    if let Some(options) = connection(&common).await? {
+    control_plane.readiness.expect("rest");
+    control_plane.serve_diagnostics(&keys, &mut addresses).await?;
+    control_plane.serve_rest(side, &keys, &ledger, issuer, Arc::new(NoZones), &mut addresses).await?;
+    control_plane.readiness.ready("rest");
+    if let Some(options) = connection(&control_plane).await? {
         let link = Link::default();
-        tasks.spawn("link", OnError::Log, follow(link.clone(), common.readiness.clone(), tasks.clone()));
+        tasks.spawn("link", OnError::Log, follow(link.clone(), control_plane.readiness.clone(), tasks.clone()));
         let running = zone::run(options, Arc::clone(store), clock.clone(), link, tasks.clone());
         tasks.spawn("kds-zone", OnError::StopProgram, running);
     }
-    info!(mode = "zone", zone = %name, version = crate::about::VERSION, instance = %common.instance, "started");
+    info!(mode = "zone", zone = %name, version = crate::about::VERSION, instance = %control_plane.instance, "started");
     let _serves = starting.disarm();
     Ok(Running { tasks: tasks.clone(), addresses, registry: None })
 }
 
 /// What the connection to global needs, if there is a global.
-async fn connection(common: &Common) -> anyhow::Result<Option<Options>> {
-    let Common { config, clock, tasks, .. } = common;
+async fn connection(control_plane: &ControlPlane) -> anyhow::Result<Option<Options>> {
+    let ControlPlane { config, clock, tasks, .. } = control_plane;
     let Some(address) = &config.global_address else {
         OwnMeshes::left(&config.work_dir, config.zone_name.as_str())
             .context("note in the work folder that this zone has no global")?;
@@ -89,7 +89,7 @@ async fn connection(common: &Common) -> anyhow::Result<Option<Options>> {
         zone: config.zone_name.clone(),
         dialer: Dialer::new(target, trust, config.zone.proxy.clone(), clock.clone()),
         token,
-        us: common.us(config.display_json().to_owned()),
+        us: control_plane.us(config.display_json().to_owned()),
         max_message_size: config.zone.max_msg_size,
         base_backoff: config.base_backoff,
         max_backoff: config.max_backoff,
@@ -103,9 +103,9 @@ async fn connection(common: &Common) -> anyhow::Result<Option<Options>> {
         )),
         msg_send_timeout: config.zone.msg_send_timeout,
         reports: Reports {
-            insights: common.insights(Others::Nobody).await?,
-            metrics: common.metrics.register(KdsMetrics::register),
-            policies: Arc::new(LegacyPolicies::new(common.readiness.clone())),
+            insights: control_plane.insights(Others::Nobody).await?,
+            metrics: control_plane.metrics.register(KdsMetrics::register),
+            policies: Arc::new(LegacyPolicies::new(control_plane.readiness.clone())),
             rejections: Arc::default(),
         },
     }))

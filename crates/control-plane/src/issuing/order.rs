@@ -14,38 +14,29 @@ use crate::access::TokenKind;
 pub(crate) enum Order {
     /// For a data plane proxy; what is empty binds it to nothing.
     Dataplane {
-        /// The mesh.
         mesh: String,
-        /// The name of the proxy.
         name: String,
         /// Its tags, and the values that each may have.
         tags: BTreeMap<String, Vec<String>>,
-        /// Its type.
         proxy_type: String,
-        /// Its workload.
         workload: String,
         /// How long it is good.
         valid_for: Duration,
     },
     /// For a zone, with scopes.
     Zone {
-        /// The zone.
         zone: ZoneName,
         /// What it is good for; `None` leaves the claim out.
         scope: Option<Vec<Scope>>,
         /// How long it is good.
         valid_for: Duration,
     },
-    /// For the control plane of a zone.
     ControlPlane {
-        /// The zone.
         zone: ZoneName,
         /// How long it is good; `None` is without end.
         valid_for: Option<Duration>,
     },
-    /// For a user.
     User {
-        /// The name.
         name: String,
         /// The groups; `None` leaves the claim out.
         groups: Option<Vec<String>>,
@@ -55,7 +46,6 @@ pub(crate) enum Order {
 }
 
 impl Order {
-    /// Which kind of token it is.
     pub(crate) fn kind(&self) -> TokenKind {
         match self {
             Self::Dataplane { .. } => TokenKind::Dataplane,
@@ -90,7 +80,6 @@ impl Order {
         }
     }
 
-    /// Whether a control plane is let in with it.
     pub(super) fn lets_control_planes_in(&self) -> bool {
         self.scopes().contains(&Scope::Cp)
     }

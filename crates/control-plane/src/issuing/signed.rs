@@ -1,8 +1,7 @@
 //! A token that is signed, and what is kept of it.
 
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
-use tokens::{Algorithm, Family, IssueError, KeyRing, Scope, Token};
+use tokens::{IssueError, KeyRing, Scope, Token};
 use uuid::Uuid;
 
 use super::Order;
@@ -33,13 +32,14 @@ impl Order {
             Self::ControlPlane { .. } | Self::Dataplane { .. } | Self::User { .. } => None,
         };
         let entry = Entry {
-            id: token.id().map_or_else(|| id_of(token.reveal()), str::to_owned),
+            id: token.id().to_owned(),
             key: token.key().clone(),
-            algorithm: algorithm(&token.key().family),
+            algorithm: token.algorithm(),
             zone: text(self.zone()),
             name: text(self.name()),
             scope,
             issued_at: now,
+            iat: token.issued_at(),
             expires_at: token.expires_at(),
             by: by.whom.clone(),
             how: by.how,
@@ -51,17 +51,4 @@ impl Order {
 
 fn words(scope: &[Scope]) -> Vec<String> {
     scope.iter().copied().map(Scope::as_str).map(str::to_owned).collect()
-}
-
-/// What a token without an id is called: it is the same bytes each time, so their hash names it.
-fn id_of(token: &str) -> String {
-    let hash = Sha256::digest(token.as_bytes());
-    hash.iter().take(8).fold("sha256:".to_owned(), |id, byte| format!("{id}{byte:02x}"))
-}
-
-fn algorithm(family: &Family) -> Algorithm {
-    match family {
-        Family::ControlPlane => Algorithm::Hs256,
-        Family::Zone | Family::User | Family::Dataplane { .. } => Algorithm::Rs256,
-    }
 }

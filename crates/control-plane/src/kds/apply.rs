@@ -30,7 +30,6 @@ pub(crate) enum Origin {
     Global,
     /// From a zone, to global. The name is that of the authenticated connection.
     Zone {
-        /// The zone.
         name: String,
         /// The zone lacks the hash-suffix feature: its names get the zone's name in front.
         prefix_names: bool,
@@ -332,7 +331,7 @@ fn summarise(kind: Kind, changes: &[Change]) {
     let deleted = count(|change| matches!(change, Change::Delete(_)));
     if created + deleted > 0 {
         let kind = kind.name;
-        info!(target: "kds-delta-client", kind, created, updated = changes.len() - created - deleted, deleted, "resources changed by upstream");
+        info!(kind, created, updated = changes.len() - created - deleted, deleted, "resources changed by upstream");
     }
     for change in changes {
         let (what, key) = match change {
@@ -340,7 +339,7 @@ fn summarise(kind: Kind, changes: &[Change]) {
             Change::Update(resource) => ("updated", &resource.key),
             Change::Delete(key) => ("deleted", key),
         };
-        debug!(target: "kds-delta-client", what, kind = key.kind.name, name = key.name, mesh = key.mesh, "resource changed by upstream");
+        debug!(what, kind = key.kind.name, name = key.name, mesh = key.mesh, "resource changed by upstream");
     }
 }
 

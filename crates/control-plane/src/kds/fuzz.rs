@@ -32,7 +32,7 @@ use wire::{
     },
 };
 
-use crate::{kds::messages::node, zones::insight::Peer};
+use crate::{kds::messages::node, zones::insight::Instance};
 
 /// The zone of most recordings, and of every target.
 const ZONE: &str = "zone-1";
@@ -75,11 +75,11 @@ fn encoded<T: Message>(messages: &[T]) -> Vec<u8> {
 }
 
 fn first_request(kind: &str, subscribe: &[&str]) -> DeltaDiscoveryRequest {
-    let us = Peer {
-        instance: "host-1a2b".to_owned(),
+    let us = Instance {
+        id: "host-1a2b".to_owned(),
         config: r#"{"store":{"type":"memory"}}"#.to_owned(),
         features: vec!["hash-suffix".to_owned()],
-        ..Peer::default()
+        ..Instance::default()
     };
     DeltaDiscoveryRequest {
         node: Some(node::first(ZONE, &us)),

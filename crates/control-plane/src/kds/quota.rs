@@ -28,7 +28,6 @@ impl Usage {
         Self { resources: 1, bytes: name + labels + resource.spec.len() + status }
     }
 
-    /// Counts resources.
     pub(crate) fn sum<'a>(resources: impl IntoIterator<Item = &'a Resource>) -> Self {
         resources.into_iter().map(Self::of).fold(Self::default(), Self::plus)
     }

@@ -2,7 +2,6 @@
 
 use model::ProxyView;
 
-/// One RPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rpc {
     /// Global provides, the zone asks.
@@ -15,8 +14,10 @@ pub(crate) enum Rpc {
     HealthCheck,
 }
 
+/// With its pings a zone of ours says what time it has (RFC 3339): tokens begin and end by the clock.
+pub(crate) const TIME_HEADER: &str = "arctos-time";
+
 impl Rpc {
-    /// All of them.
     pub(crate) const ALL: [Self; 6] = [
         Self::GlobalToZoneSync,
         Self::ZoneToGlobalSync,
@@ -31,7 +32,6 @@ impl Rpc {
         Self::ALL.into_iter().find(|rpc| rpc.path() == path)
     }
 
-    /// The path of its requests.
     pub(crate) const fn path(self) -> &'static str {
         match self {
             Self::GlobalToZoneSync => "/kuma.mesh.v1alpha1.KDSSyncService/GlobalToZoneSync",

@@ -31,9 +31,7 @@ pub(crate) enum Provider {
         /// Labels with these prefixes stay here.
         skip_prefixes: Vec<String>,
     },
-    /// A zone.
     Zone {
-        /// Its name.
         name: String,
         /// Labels with these prefixes stay here.
         skip_prefixes: Vec<String>,
@@ -128,7 +126,6 @@ async fn follow(
     }
 }
 
-/// What changes in one kind.
 #[derive(Default)]
 struct Changes {
     upserts: Vec<Entry>,

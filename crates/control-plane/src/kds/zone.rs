@@ -42,19 +42,18 @@ use crate::{
         zone::{backoff::Backoff, ended::Ended, session::Session},
     },
     tasks::Tasks,
-    zones::insight::Peer,
+    zones::insight::Instance,
 };
 
 /// What the zone's end needs.
 pub(crate) struct Options {
-    /// The zone.
     pub zone: ZoneName,
     /// How to reach global.
     pub dialer: Dialer,
     /// Where the token comes from.
     pub token: TokenSource,
     /// What this end says of itself.
-    pub us: Peer,
+    pub us: Instance,
     /// The largest message, in bytes.
     pub max_message_size: usize,
     /// The first pause before a new attempt; doubles up to `max_backoff`, with jitter.

@@ -40,7 +40,7 @@ fn token(ring: &KeyRing) -> String {
 }
 
 fn verifies_with(ring: &KeyRing, raw: &str) -> bool {
-    let want = Want { zone: "west", accept: Accept::CpToken, leeway: Duration::ZERO };
+    let want = Want { zone: "west", accept: Accept::CpToken, leeway: Duration::ZERO, legacy_until: None };
     tokens::verify(raw, ring, Timestamp::UNIX_EPOCH, &want).is_ok()
 }
 
@@ -50,7 +50,7 @@ fn a_stored_list_that_cannot_be_decoded_is_unreadable_and_not_empty() {
     let mut ring_with = |name: &str, spec: Bytes| {
         let resource = Arc::new(secret(name, spec));
         secrets.take(Event::Apply(Stored { resource, version: Version(1) }));
-        build(1, &secrets)
+        build(1, &secrets, &Arc::default())
     };
     let ring = ring_with(KEY, spec(Some(SIGNING)));
     let token = token(&ring);
@@ -125,6 +125,28 @@ async fn a_store_that_is_fresh_again_counts_from_the_start() {
         settle().await;
     }
     assert_eq!(keys.ring().generation(), 1, "nothing changed, so nobody is judged anew");
+}
+
+#[tokio::test]
+async fn keys_of_the_settings_are_in_every_ring() {
+    let key = tokens::generate_key(tokens::Algorithm::EdDsa);
+    let mut settings = StaticKeys::default();
+    let public = tokens::public_half(key.reveal()).unwrap();
+    settings.add(tokens::Family::Zone, "offline", public.as_bytes()).unwrap();
+    let zone = ZoneName::parse("west").unwrap();
+    let claims = tokens::Claims::Zone { zone: &zone, scope: Some(&[tokens::Scope::Cp]) };
+    let hour = Duration::from_secs(3600);
+    let token = tokens::sign_offline(key.reveal(), "offline", &claims, hour, Timestamp::UNIX_EPOCH, uuid::Uuid::nil());
+    let token = token.unwrap();
+
+    let store: Arc<dyn ResourceStore> = Arc::new(Database::new().instance());
+    let keys = Keys::start_beside(Arc::new(settings), &store, &Tasks::new()).await.unwrap();
+    assert!(verifies_with(&keys.ring(), &token));
+    let mut rings = keys.subscribe();
+    store.put(secret(KEY, spec(Some(SIGNING))), Precondition::Absent).await.unwrap();
+    rings.changed().await.unwrap();
+    assert_eq!(keys.ring().generation(), 2);
+    assert!(verifies_with(&keys.ring(), &token));
 }
 
 #[tokio::test]

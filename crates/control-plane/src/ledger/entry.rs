@@ -4,7 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokens::{Algorithm, Family, KeyId, NoFamily};
+use tokens::{Algorithm, Family, KeyId, NoFamily, TokenFacts};
 
 use crate::records::{Record, text};
 
@@ -26,6 +26,8 @@ pub(crate) struct Entry {
     pub(crate) scope: Option<Vec<String>>,
     /// When it was issued: the real moment, which the token itself sets back.
     pub(crate) issued_at: Timestamp,
+    /// When it says itself that it was issued, if it says so: a little earlier, or later where a rule revokes what is older.
+    pub(crate) iat: Option<Timestamp>,
     /// When it ends.
     pub(crate) expires_at: Option<Timestamp>,
     /// Who asked for it.
@@ -40,6 +42,11 @@ impl Entry {
     /// The family of the token.
     pub(crate) fn family(&self) -> &Family {
         &self.key.family
+    }
+
+    /// What rules of revocation ask of it.
+    pub(crate) fn facts(&self) -> TokenFacts<'_> {
+        TokenFacts { key: &self.key, id: &self.id, zone: self.zone.as_deref(), issued_at: self.iat }
     }
 
     /// Whose it is: tokens of one family with one owner come one after the other.
@@ -104,6 +111,8 @@ struct Written {
     algorithm: Algorithm,
     #[serde(with = "text")]
     issued_at: Timestamp,
+    #[serde(default, with = "text::option", skip_serializing_if = "Option::is_none")]
+    iat: Option<Timestamp>,
     #[serde(with = "text::option")]
     expires_at: Option<Timestamp>,
     by: String,
@@ -114,10 +123,10 @@ struct Written {
 
 impl From<Entry> for Written {
     fn from(entry: Entry) -> Self {
-        let Entry { id, key, algorithm, zone, name, scope, issued_at, expires_at, by, how, first_seen } = entry;
+        let Entry { id, key, algorithm, zone, name, scope, issued_at, iat, expires_at, by, how, first_seen } = entry;
         let (family, mesh) = (key.family.token_word().to_owned(), key.family.mesh().map(str::to_owned));
         let key = key.serial;
-        Self { id, family, mesh, zone, name, scope, key, algorithm, issued_at, expires_at, by, how, first_seen }
+        Self { id, family, mesh, zone, name, scope, key, algorithm, issued_at, iat, expires_at, by, how, first_seen }
     }
 }
 
@@ -127,8 +136,8 @@ impl TryFrom<Written> for Entry {
     fn try_from(written: Written) -> Result<Self, NoFamily> {
         let Written { id, family, mesh, zone, name, scope, key, algorithm, .. } = written;
         let key = KeyId { family: Family::of_word(&family, mesh.as_deref())?, serial: key };
-        let Written { issued_at, expires_at, by, how, first_seen, .. } = written;
-        Ok(Self { id, key, algorithm, zone, name, scope, issued_at, expires_at, by, how, first_seen })
+        let Written { issued_at, iat, expires_at, by, how, first_seen, .. } = written;
+        Ok(Self { id, key, algorithm, zone, name, scope, issued_at, iat, expires_at, by, how, first_seen })
     }
 }
 
@@ -142,7 +151,7 @@ mod tests {
     fn an_entry_is_written_in_words_and_read_back() {
         let written = json!({
             "id": "7", "family": "dataplane-token", "mesh": "default", "name": "dp", "key": 2, "algorithm": "RS256",
-            "issuedAt": "2026-01-01T00:00:00.5Z", "expiresAt": null, "by": "john", "how": "renewal"
+            "issuedAt": "2026-01-01T00:00:00.5Z", "iat": "2025-12-31T23:59:55Z", "expiresAt": null, "by": "john", "how": "renewal"
         });
         let entry: Entry = serde_json::from_value(written.clone()).unwrap();
         assert_eq!((entry.family().mesh(), entry.how), (Some("default"), How::Renewal));

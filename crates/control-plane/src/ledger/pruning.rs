@@ -93,6 +93,7 @@ mod tests {
             name: None,
             scope: None,
             issued_at: Timestamp::UNIX_EPOCH,
+            iat: None,
             expires_at: ended_days_ago.map(end),
             by: "john".to_owned(),
             how: How::Command,

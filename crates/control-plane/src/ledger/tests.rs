@@ -43,6 +43,7 @@ fn entry(id: &str, serial: u64, zone: &str) -> Entry {
         name: None,
         scope: None,
         issued_at: start(),
+        iat: None,
         expires_at: None,
         by: "john".to_owned(),
         how: How::Command,

@@ -14,13 +14,10 @@ use super::{
 };
 use crate::tasks::{OnError, Tasks};
 
-/// One connection.
 pub(crate) struct Accepted {
-    /// The connection.
     pub(crate) stream: TcpStream,
     /// The other end; an IPv4 address is one, whatever family we listen on.
     pub(crate) peer: SocketAddr,
-    /// Its place.
     pub(crate) place: Place,
 }
 

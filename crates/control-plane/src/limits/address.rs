@@ -10,7 +10,6 @@ use std::{
 pub(super) struct Group(IpAddr);
 
 impl Group {
-    /// Returns the group of an address.
     pub(super) fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),

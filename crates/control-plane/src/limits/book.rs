@@ -36,7 +36,6 @@ impl Grace {
 /// How many connections a port takes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Capacity {
-    /// All.
     pub(super) all: usize,
     /// Those on which nobody has proved who they are.
     pub(super) unproven: usize,
@@ -70,7 +69,6 @@ pub(super) struct Id(u64);
 pub(super) enum Entry<T> {
     /// It has a place, which another one may have lost for it.
     In {
-        /// Its name.
         id: Id,
         /// What belongs to the one that has to go.
         in_place_of: Option<T>,

@@ -32,7 +32,6 @@ pub(super) struct ConnectionMetrics {
     open: Family<OfStanding, Gauge>,
 }
 
-/// The metrics of one port.
 pub(super) struct PortMetrics {
     /// Connections that got a place.
     pub(super) accepted: Counter,

@@ -40,7 +40,6 @@ impl Told {
     }
 }
 
-/// The places of one port.
 pub(crate) struct Port {
     name: &'static str,
     capacity: Capacity,
@@ -75,7 +74,6 @@ impl Message {
 pub(super) enum Asked {
     /// Yes; another one may have lost it.
     Got {
-        /// The place.
         place: Place,
         /// Another one had to go.
         displaced: bool,

@@ -18,7 +18,7 @@ use tower::ServiceExt as _;
 use tracing::info;
 
 use crate::{
-    access::{Access, Authenticator, Caller, Peer, Transport, Unproved},
+    access::{Access, Authenticator, Caller, Remote, Transport, Unproved},
     clock::Clock,
     limits::{Accepted, Port, Timeouts, accept, serve_http1},
     observe::{
@@ -55,8 +55,8 @@ impl FromRequestParts<Arc<Diagnostics>> for Administrator {
     async fn from_request_parts(head: &mut Parts, diagnostics: &Arc<Diagnostics>) -> Result<Self, Response> {
         let Diagnostics { authenticator, access, clock, .. } = &**diagnostics;
         // Without the address nobody can say whether the caller is the administrator of this machine.
-        let caller = match head.extensions.get::<Peer>() {
-            Some(peer) => authenticator.caller(*peer, head, clock.now()),
+        let caller = match head.extensions.get::<Remote>() {
+            Some(remote) => authenticator.caller(*remote, head, clock.now()),
             None => Ok(Caller::anonymous()),
         };
         match caller {
@@ -80,7 +80,6 @@ impl Administrator {
 
 const HOW_TO_BE_ONE: &str = "call from the machine of the control plane, or with the token of an administrator";
 
-/// The largest body of `/logging`.
 const LARGEST_BODY: usize = 4096;
 
 /// How long a client may take: probes and scrapers are quick.
@@ -108,7 +107,7 @@ pub(crate) async fn serve(
 async fn connection(accepted: Accepted, router: Router, tasks: Tasks) {
     let Accepted { stream, peer, place } = accepted;
     let answer = move |mut request: http::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(Peer { remote: peer, transport: Transport::Http });
+        request.extensions_mut().insert(Remote { address: peer, transport: Transport::Http });
         let answer = router.clone().oneshot(request.map(Body::new));
         async move {
             match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
@@ -240,8 +239,8 @@ mod tests {
     }
 
     async fn asked_by(from: &str, router: &Router, method: &str, path: &str, body: &str) -> (u16, String, String) {
-        let peer = Peer { remote: from.parse().unwrap(), transport: Transport::Http };
-        let request = Request::builder().method(method).uri(path).header("host", "localhost:5680").extension(peer);
+        let remote = Remote { address: from.parse().unwrap(), transport: Transport::Http };
+        let request = Request::builder().method(method).uri(path).header("host", "localhost:5680").extension(remote);
         let request = request.body(Body::from(body.to_owned())).unwrap();
         let response = router.clone().oneshot(request).await.unwrap();
         let status = response.status().as_u16();

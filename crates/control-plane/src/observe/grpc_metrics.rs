@@ -19,7 +19,6 @@ pub(crate) struct Method {
     pub(crate) grpc_type: &'static str,
     /// Package and service.
     pub(crate) grpc_service: &'static str,
-    /// The method.
     pub(crate) grpc_method: &'static str,
 }
 
@@ -65,7 +64,6 @@ impl GrpcMetrics {
         Self(Arc::new(metrics))
     }
 
-    /// An RPC started.
     pub(crate) fn start(&self, method: Method) -> Call {
         self.0.started.get_or_create(&method).inc();
         let counters = Counters {
@@ -99,7 +97,6 @@ impl Call {
         self.counters.clone()
     }
 
-    /// It ended.
     pub(crate) fn ended(self, code: Code) {
         let Method { grpc_type, grpc_service, grpc_method } = self.method;
         let grpc_code = name(code).to_owned();

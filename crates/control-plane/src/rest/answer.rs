@@ -6,7 +6,6 @@ use model::document;
 use serde::Serialize;
 use serde_json::{Value, ser::PrettyFormatter};
 
-/// A body of a type.
 pub(crate) fn with_type(status: StatusCode, media_type: &'static str, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;

@@ -22,14 +22,14 @@ use super::{
     routes::{Matched, NoRoute, Routes},
 };
 use crate::{
-    access::{Access, Authenticator, Caller, Peer, Permit, Rule, TokenKind, Transport, TwoHosts, Unproved, host_of},
+    access::{Access, Authenticator, Caller, Permit, Remote, Rule, TokenKind, Transport, TwoHosts, Unproved, host_of},
     clock::Clock,
     issuing::Issuer,
     keys::Keys,
     ledger::Ledger,
     limits::{Holder, Proof},
     observe::{readiness::Readiness, shown},
-    resources::Resources,
+    writes::Writes,
 };
 
 /// The wording of a refusal that needs a look at the body is not waited for longer than this.
@@ -42,7 +42,7 @@ pub struct Handles {
     /// What time it is.
     pub clock: Clock,
     /// How resources are written.
-    pub resources: Resources,
+    pub writes: Writes,
     /// Who may do what.
     pub access: Arc<Access>,
     /// The keys of the moment.
@@ -89,16 +89,16 @@ struct Asked<'a> {
 impl Api {
     /// Returns the API.
     pub fn new(handles: Handles) -> Self {
-        let Handles { store, clock, resources, access, keys, issuer, ledger, admin, settings, readiness } = handles;
+        let Handles { store, clock, writes, access, keys, issuer, ledger, admin, settings, readiness } = handles;
         if settings.localhost_is_admin {
             info!(
                 "programs on this machine that ask for themselves are administrators; where one forwards requests of \
                  others without a trace, as a plain TCP forwarder does, set apiServer.authn.localhostIsAdmin to false"
             );
         }
-        let authenticator = Authenticator::new(settings.localhost_is_admin, keys);
-        let guarded = Guarded::new(store, admin, ledger);
-        let parts = Parts { clock, resources, issuer, settings, readiness, guarded };
+        let authenticator = Authenticator::new(settings.localhost_is_admin, keys.clone());
+        let guarded = Guarded::new(store, admin, ledger, keys);
+        let parts = Parts { clock, writes, issuer, settings, readiness, guarded };
         let (routes, room, answers, audit) = (Routes::all(), Room::new(), Answers::new(), Audit::new());
         Self(Arc::new(Inner { access, parts, authenticator, routes, room, answers, audit }))
     }
@@ -108,18 +108,18 @@ impl Api {
         self.0.routes.rows().iter().map(|route| (route.method.clone(), route.template.clone())).collect()
     }
 
-    /// Answers a request that came from `peer`.
+    /// Answers a request that came from `remote`.
     ///
     /// Who asks is judged by the head: the body is read for those who may send one, and a connection on which one is
     /// left unread is closed after the answer, never drained.
-    pub async fn answer<B>(&self, peer: Peer, request: http::Request<B>) -> Response
+    pub async fn answer<B>(&self, remote: Remote, request: http::Request<B>) -> Response
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin,
     {
         let (head, body) = request.into_parts();
         let mut body = Incoming::new(body);
         let span = info_span!("request", method = head.method.as_str(), path = &*shown::name(head.uri.path()));
-        let answered = self.try_answer(peer, &head, &mut body).instrument(span).await;
+        let answered = self.try_answer(remote, &head, &mut body).instrument(span).await;
         let mut response = answered.unwrap_or_else(|response| *response);
         if body.is_left() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -132,7 +132,7 @@ impl Api {
 
     async fn try_answer<B>(
         &self,
-        peer: Peer,
+        remote: Remote,
         head: &http::request::Parts,
         body: &mut Incoming<B>,
     ) -> Result<Response, Box<Response>>
@@ -156,14 +156,14 @@ impl Api {
         }
         let path = self.below_base_path(full_path)?;
         let cors = Cors::of(&self.0.parts.settings.cors_allowed_domains, headers);
-        let caller = self.caller(peer, host, head, path).map_err(|error| Box::new(error.into_response()))?;
+        let caller = self.caller(remote, host, head, path).map_err(|error| Box::new(error.into_response()))?;
         if let Some(proof) = head.extensions.get::<Proof>() {
             self.prove(proof, &caller)?;
         }
         if cors.is_preflight(method, headers) {
             return Ok(Response::new(Body::empty()));
         }
-        let origin = format!("{}://{host}", if peer.transport == Transport::Https { "https" } else { "http" });
+        let origin = format!("{}://{host}", if remote.transport == Transport::Https { "https" } else { "http" });
         let asked = Asked { method, headers, full_path, path, origin, query, caller };
         let mut response = self.inside(asked, body).await.unwrap_or_else(|response| *response);
         cors.mark(&mut response);
@@ -232,7 +232,7 @@ impl Api {
     /// Asks the rule of the route. What nobody may write here is told first, as from the peer.
     fn judge(&self, caller: &Caller, matched: &Matched<'_>) -> Result<Permit, ApiError> {
         if let Rule::Write(kind) = matched.route.rule {
-            self.0.parts.resources.writable(kind)?;
+            self.0.parts.writes.writable(kind)?;
         }
         Ok(self.0.access.judge(caller.clone(), matched.route.rule)?)
     }
@@ -261,14 +261,14 @@ impl Api {
     }
 
     /// Returns who is calling; nobody is looked at for the index.
-    fn caller(&self, peer: Peer, host: &str, head: &http::request::Parts, path: &str) -> Result<Caller, ApiError> {
+    fn caller(&self, remote: Remote, host: &str, head: &http::request::Parts, path: &str) -> Result<Caller, ApiError> {
         if path == "/" || path.is_empty() {
             return Ok(Caller::anonymous());
         }
         let now = self.0.parts.clock.now();
-        self.0.authenticator.authenticate(peer, host, head, now).map_err(|unproved| match unproved {
+        self.0.authenticator.authenticate(remote, host, head, now).map_err(|unproved| match unproved {
             Unproved::Rejected(rejection) => {
-                self.0.audit.rejected(peer.remote, &rejection);
+                self.0.audit.rejected(remote.address, &rejection);
                 ApiError::Unauthenticated
             }
             Unproved::KeysBehind(behind) => ApiError::KeysBehind(behind),

@@ -1,7 +1,7 @@
 //! The log lines about requests that are refused, and about faults of our own that requests meet.
 //!
 //! No caller decides how many lines there are or how long they get. What was done, and what a caller who may write tried
-//! to, is logged where it is done: in `resources` and `issuing`.
+//! to, is logged where it is done: in `writes` and `issuing`.
 
 use std::net::SocketAddr;
 

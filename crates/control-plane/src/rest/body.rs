@@ -45,7 +45,6 @@ impl Room {
         Self(Arc::new(Semaphore::new(ROOM as usize)))
     }
 
-    /// Waits for room for `bytes`.
     async fn wait(&self, bytes: usize, until: Instant) -> Result<OwnedSemaphorePermit, ApiError> {
         let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(ROOM).min(ROOM);
         match timeout_at(until, Arc::clone(&self.0).acquire_many_owned(kib)).await {

@@ -8,16 +8,23 @@ use std::sync::Arc;
 use bytes::Bytes;
 use model::{Key, Kind, Resource};
 use store::{Page, Query, ResourceStore, Stored};
+use tokens::TokenFacts;
 
 use super::{AdminAnswer, AdminRequest, EnvoyAdmin, Settings, error::ApiError, query::Parameters};
 use crate::{
-    access::Permit, clock::Clock, issuing::Issuer, ledger::Ledger, observe::readiness::Readiness, resources::Resources,
+    access::Permit,
+    clock::Clock,
+    issuing::Issuer,
+    keys::Keys,
+    ledger::Ledger,
+    observe::readiness::Readiness,
+    writes::{Writes, mesh_exists},
 };
 
 /// What handlers work with, whatever the request is. Signing keys are behind the issuer, which asks for the permit.
 pub(crate) struct Parts {
     pub(crate) clock: Clock,
-    pub(crate) resources: Resources,
+    pub(crate) writes: Writes,
     pub(crate) issuer: Issuer,
     pub(crate) settings: Settings,
     pub(crate) readiness: Readiness,
@@ -29,11 +36,12 @@ pub(crate) struct Guarded {
     store: Arc<dyn ResourceStore>,
     admin: Arc<dyn EnvoyAdmin>,
     ledger: Ledger,
+    keys: Keys,
 }
 
 impl Guarded {
-    pub(crate) fn new(store: Arc<dyn ResourceStore>, admin: Arc<dyn EnvoyAdmin>, ledger: Ledger) -> Self {
-        Self { store, admin, ledger }
+    pub(crate) fn new(store: Arc<dyn ResourceStore>, admin: Arc<dyn EnvoyAdmin>, ledger: Ledger, keys: Keys) -> Self {
+        Self { store, admin, ledger, keys }
     }
 }
 
@@ -45,7 +53,6 @@ pub(crate) struct Call<'a> {
     pub(crate) path: &'a str,
     /// `http://host`
     pub(crate) origin: String,
-    /// The query.
     pub(crate) parameters: Parameters,
     /// The body; empty for GET and DELETE.
     pub(crate) body: Bytes,
@@ -70,6 +77,22 @@ impl Call<'_> {
     pub(crate) fn ledger(&self) -> Result<&Ledger, ApiError> {
         self.permit.read(Kind::GLOBAL_SECRET)?;
         Ok(&self.handles.guarded.ledger)
+    }
+
+    /// Tells of tokens whether they are revoked now, if the caller may read the lists that say so.
+    pub(crate) fn revoked(&self) -> Result<impl Fn(&TokenFacts<'_>) -> bool + use<>, ApiError> {
+        self.permit.read(Kind::GLOBAL_SECRET)?;
+        let ring = self.handles.guarded.keys.ring();
+        Ok(move |token: &TokenFacts<'_>| ring.revokes(token))
+    }
+
+    /// Checks that the mesh of a path is there, if the path has one and the caller may read meshes.
+    pub(crate) async fn mesh_exists(&self, mesh: &str) -> Result<(), ApiError> {
+        if mesh.is_empty() {
+            return Ok(());
+        }
+        self.permit.read(Kind::MESH)?;
+        Ok(mesh_exists(&*self.handles.guarded.store, mesh).await?)
     }
 
     /// Asks a zone for a proxy of it, if the caller may look into proxies this way.

@@ -19,7 +19,7 @@ use crate::{
     keys::KeysBehind,
     ledger::NotRecorded,
     limits::Crowd,
-    resources::{Operation, ReadOnly, WriteError},
+    writes::{Operation, ReadOnly, WriteError},
 };
 
 /// Why a handler has no answer.
@@ -31,7 +31,6 @@ pub(crate) enum ApiError {
     BadRequest { text: String },
     /// The request breaks rules.
     Invalid { title: &'static str, violations: Vec<Violation> },
-    /// The size of a page is wrong.
     PageSize { reason: String },
     /// The start of a page is wrong.
     Offset { text: String },
@@ -91,7 +90,8 @@ impl From<AdminError> for ApiError {
     }
 }
 
-/// A validity that ends beyond all calendars is the caller's fault; a missing or broken key is not.
+/// A validity that ends beyond all calendars is the caller's fault, and so is a token that is revoked; a missing or broken
+/// key is not.
 impl From<NotIssued> for ApiError {
     fn from(error: NotIssued) -> Self {
         match error {
@@ -99,7 +99,11 @@ impl From<NotIssued> for ApiError {
             NotIssued::Off => Self::IssuerOff,
             NotIssued::KeysBehind(behind) => Self::KeysBehind(behind),
             NotIssued::Failed(
-                problem @ (IssueError::BadValidity { .. } | IssueError::NoName | IssueError::TooLong),
+                problem @ (IssueError::BadValidity { .. }
+                | IssueError::NoName
+                | IssueError::TooLong
+                | IssueError::RevokedWithoutEnd
+                | IssueError::Revoked),
             ) => {
                 let violations = vec![Violation::new("validFor", problem.to_string())];
                 Self::Invalid { title: TOKEN_REQUEST, violations }
@@ -356,7 +360,6 @@ pub(crate) enum Refused {
     TwoHosts,
     /// Nothing is at this path.
     NotFound,
-    /// The path lies outside of the base path.
     OutsideBasePath,
     /// Something is there, for other methods.
     Method { allow: String },

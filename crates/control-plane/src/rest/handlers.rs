@@ -13,7 +13,7 @@ mod overviews;
 mod tokens;
 
 use axum::response::Response;
-use model::{Audience, Key, Kind};
+use model::{Audience, Kind};
 
 use super::{
     call::Call,
@@ -58,14 +58,4 @@ fn audience(call: &Call<'_>) -> Audience {
         Ok(_) => Audience::Administrator,
         Err(_) => Audience::Everybody,
     }
-}
-
-/// Checks that the mesh of a path is there.
-async fn mesh_exists(call: &Call<'_>, mesh: &str) -> Result<(), ApiError> {
-    const TITLE: &str = "Failed to retrieve Mesh";
-    if mesh.is_empty() {
-        return Ok(());
-    }
-    let stored = call.get(&Key::global(Kind::MESH, mesh), TITLE).await?;
-    stored.map(drop).ok_or(ApiError::NotFound { title: TITLE })
 }

@@ -16,7 +16,6 @@ const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.')
 pub(crate) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// Reads a query.
     pub(crate) fn parse(query: Option<&str>) -> Self {
         Self(url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect())
     }
@@ -31,7 +30,6 @@ impl Parameters {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Returns the size of a page.
     pub(crate) fn size(&self) -> Result<usize, ApiError> {
         let refused = |reason: String| Err(ApiError::PageSize { reason });
         let text = self.first("size").unwrap_or_default();

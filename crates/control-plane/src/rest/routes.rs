@@ -31,15 +31,11 @@ pub(crate) enum Endpoint {
     Tokens(TokenKind),
     /// `/tokens`
     IssuedTokens,
-    /// A list.
     List(Kind),
-    /// One resource.
     Get(Kind),
     /// Create or change one.
     Put(Kind),
-    /// Delete one.
     Delete(Kind),
-    /// A list with insights.
     OverviewList(Kind),
     /// One resource with its insight.
     Overview(Kind),
@@ -137,9 +133,7 @@ impl Endpoint {
 pub(crate) struct Route {
     /// The path, as texts name it: `/meshes/{mesh}/meshtimeouts`.
     pub(crate) template: String,
-    /// The method.
     pub(crate) method: Method,
-    /// What is asked for.
     pub(crate) endpoint: Endpoint,
     /// What callers must be allowed to do; judged before the body is read.
     pub(crate) rule: Rule,
@@ -188,7 +182,6 @@ impl Route {
 /// A row that matched, and what stood in the place of its parameters.
 #[derive(Clone, Debug)]
 pub(crate) struct Matched<'a> {
-    /// The row.
     pub(crate) route: &'a Route,
     parameters: Vec<(String, String)>,
 }
@@ -204,7 +197,6 @@ impl Matched<'_> {
         self.parameter("mesh")
     }
 
-    /// The name of the path.
     pub(crate) fn name(&self) -> &str {
         self.parameter("name")
     }
@@ -219,7 +211,6 @@ pub(crate) enum NoRoute {
     Method(String),
 }
 
-/// All routes.
 #[derive(Clone, Debug)]
 pub(crate) struct Routes(Vec<Route>);
 
@@ -238,7 +229,6 @@ impl Routes {
         Self(rows)
     }
 
-    /// The rows.
     pub(crate) fn rows(&self) -> &[Route] {
         &self.0
     }

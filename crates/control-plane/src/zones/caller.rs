@@ -25,18 +25,18 @@ impl ZoneCaller {
     pub fn token(&self) -> Option<TokenIdentity> {
         match self {
             Self::Verified(verified) => {
-                Some(TokenIdentity { key: verified.key().clone(), id: verified.token_id().map(str::to_owned) })
+                Some(TokenIdentity { key: verified.key().clone(), id: verified.id().to_owned() })
             }
             Self::Unverified(_) => None,
         }
     }
 }
 
-/// Tells one token from another without showing it. Tokens without an id that the same key signed are one.
+/// Tells one token from another without showing it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TokenIdentity {
     /// The key that signed it.
     pub key: KeyId,
-    /// Its own id.
-    pub id: Option<String>,
+    /// What it is called: its own id, or that of its text.
+    pub id: String,
 }

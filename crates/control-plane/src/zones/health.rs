@@ -16,7 +16,7 @@ use crate::{
 
 /// How often to look, and what is too long.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct HealthChecks {
     /// How often zones are looked at, and how often they shall ping.
     pub interval: Duration,
     /// A zone that has not pinged for so long is gone.
@@ -29,15 +29,15 @@ pub async fn run(
     insights: Insights,
     metrics: KdsMetrics,
     clock: Clock,
-    limits: Limits,
+    checks: HealthChecks,
     took: Histogram,
     tasks: Tasks,
 ) -> anyhow::Result<()> {
-    let timeout = SignedDuration::try_from(limits.timeout)?;
+    let timeout = SignedDuration::try_from(checks.timeout)?;
     loop {
         tokio::select! {
             () = tasks.stopping() => return Ok(()),
-            () = tokio::time::sleep(limits.interval) => {}
+            () = tokio::time::sleep(checks.interval) => {}
         }
         let start = Instant::now();
         report(&registry.close_silent(clock.now(), timeout, |zone| insights.last_ping(zone)), &metrics);

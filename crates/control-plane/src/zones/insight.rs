@@ -26,7 +26,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use model::{Kind, ZoneName};
 use prost::Message as _;
-pub use record::{Peer, StreamName};
+pub use record::{Instance, StreamName};
 use store::{Kinds, Query, ResourceStore, StoreError, Version};
 use tokio::sync::Notify;
 use tracing::{info, warn};
@@ -156,7 +156,7 @@ impl Insights {
             let resource = &stored.resource;
             let Ok(zone) = ZoneName::parse(&resource.key.name) else { continue };
             let Ok(mut insight) = ZoneInsight::decode(resource.spec.clone()) else {
-                warn!(target: "zones", zone = %zone, "the stored insight of a zone cannot be read, starting a new one");
+                warn!(%zone, "the stored insight of a zone cannot be read, starting a new one");
                 zones.insert(zone, Live { version: Some(stored.version), ..Live::default() });
                 continue;
             };
@@ -213,7 +213,7 @@ impl Insights {
     /// Forgets a zone that was deleted.
     pub fn forget(&self, zone: &ZoneName) {
         if self.lock().remove(zone).is_some() {
-            info!(target: "zones", zone = %zone, "the zone is gone, its insight too");
+            info!(%zone, "the zone is gone, its insight too");
         }
     }
 

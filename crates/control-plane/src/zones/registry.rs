@@ -94,7 +94,6 @@ struct State {
 struct Live {
     /// On what it stands now.
     caller: Arc<ZoneCaller>,
-    /// The session it counts for.
     session: Session,
     /// It is one call and no stream.
     unary: bool,

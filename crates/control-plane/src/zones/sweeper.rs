@@ -133,7 +133,7 @@ pub(super) fn report(closed: &[Closed], metrics: &KdsMetrics) {
     for ((zone, reason), streams) in together {
         let detail = streams.first().map(|stream| stream.reason.to_string()).unwrap_or_default();
         let methods: Vec<&str> = streams.iter().map(|stream| stream.method).collect();
-        info!(target: "kds.auth", zone = %zone, reason, detail, streams = methods.join(" "), "closed live streams");
+        info!(%zone, reason, detail, streams = methods.join(" "), "closed live streams");
     }
 }
 

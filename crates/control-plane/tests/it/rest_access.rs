@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use control_plane::resources::Side;
+use control_plane::writes::Side;
 use model::{Key, Kind, Labels, Resource, proto};
 use serde_json::{Value, json};
 use store::Precondition;

@@ -1,6 +1,6 @@
 //! What answers of the REST API say and what bodies may say, beyond what recordings show.
 
-use control_plane::resources::Side;
+use control_plane::writes::Side;
 use model::MASK;
 use serde_json::{Value, json};
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use control_plane::resources::Side;
+use control_plane::writes::Side;
 use tracing::{Event, Subscriber, field};
 use tracing_subscriber::{Layer, layer::Context, prelude::*};
 

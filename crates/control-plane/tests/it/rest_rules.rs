@@ -7,7 +7,7 @@ use std::sync::{
 
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use control_plane::resources::Side;
+use control_plane::writes::Side;
 use model::{Key, Kind};
 use store::{Applied, Batch, Kinds, Page, Query, ResourceStore, StoreError, Stored, Watch, memory::MemoryStore};
 

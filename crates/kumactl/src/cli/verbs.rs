@@ -15,7 +15,8 @@ use model::duration;
 pub(crate) use config::{Add, Config, ControlPlanes};
 pub(crate) use documents::{Apply, Delete, Export};
 pub(crate) use generate::{
-    ControlPlaneToken, DataplaneToken, Generate, OfflineKey, TlsCertificate, UserToken, ZONE_SCOPES, ZoneToken,
+    ControlPlaneToken, DataplaneToken, Generate, OfflineKey, SigningKey, TlsCertificate, UserToken, ZONE_SCOPES,
+    ZoneToken,
 };
 pub(crate) use get::{Get, Many, One, Wanted};
 pub(crate) use inspect::{Dataplane, Dataplanes, Inspect, Policy, View};

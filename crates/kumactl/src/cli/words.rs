@@ -16,7 +16,6 @@ pub(crate) struct Name {
 }
 
 impl Name {
-    /// Returns the name.
     pub(crate) fn name(&self) -> &str {
         word(&self.words, 0)
     }
@@ -30,12 +29,10 @@ pub(crate) struct TypeAndName {
 }
 
 impl TypeAndName {
-    /// Returns the type.
     pub(crate) fn type_name(&self) -> &str {
         word(&self.words, 0)
     }
 
-    /// Returns the name.
     pub(crate) fn name(&self) -> &str {
         word(&self.words, 1)
     }

@@ -19,7 +19,6 @@ impl Answer {
         if statuses.contains(&self.status) { Ok(self) } else { Err(CallError::from_answer(self.status, &self.body)) }
     }
 
-    /// Returns the body as JSON.
     pub(crate) fn json(&self) -> Result<Value, CallError> {
         serde_json::from_str(&self.body).map_err(|error| CallError::not_json(&self.body, &error))
     }

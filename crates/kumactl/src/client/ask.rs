@@ -1,15 +1,11 @@
 //! What is asked of a control plane.
 
-/// The method of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
-    /// Read.
     Get,
-    /// Write.
     Put,
     /// Ask for something new.
     Post,
-    /// Remove.
     Delete,
 }
 
@@ -33,7 +29,6 @@ impl Method {
     }
 }
 
-/// What to ask.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ask<'a> {
     pub(super) method: Method,

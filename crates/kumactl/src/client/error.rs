@@ -19,7 +19,6 @@ pub(crate) enum CallError {
     Other {
         /// The HTTP status.
         status: u16,
-        /// What to tell.
         text: String,
     },
     /// The answer is no JSON.

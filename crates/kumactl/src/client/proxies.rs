@@ -10,7 +10,6 @@ use url::Url;
 
 use crate::environment::Environment;
 
-/// The proxies of the environment.
 #[derive(Clone, Default)]
 pub(crate) struct Proxies {
     https: Option<String>,

@@ -23,15 +23,12 @@ pub(crate) enum TlsProblem {
     /// A file cannot be read.
     #[error("could not read {path:?}: {reason}")]
     File {
-        /// The file.
         path: PathBuf,
-        /// Why.
         reason: String,
     },
     /// A file holds something else.
     #[error("{path:?} holds no PEM-encoded {what}")]
     Content {
-        /// The file.
         path: PathBuf,
         /// What it should hold.
         what: &'static str,

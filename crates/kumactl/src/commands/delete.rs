@@ -65,7 +65,6 @@ fn files(session: &Session<'_>, files: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is to be deleted.
 #[derive(Debug, PartialEq, Eq)]
 struct Target {
     kind: Kind,

@@ -9,12 +9,10 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Returns a table with this head.
     pub(crate) fn new(head: &[&str]) -> Self {
         Self { rows: vec![head.iter().map(|cell| (*cell).to_owned()).collect()] }
     }
 
-    /// Adds a row.
     pub(crate) fn add(&mut self, row: impl IntoIterator<Item = String>) {
         // Cells come from servers.
         self.rows.push(row.into_iter().map(|cell| visible::line(&cell)).collect());

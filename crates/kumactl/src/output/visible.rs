@@ -1,7 +1,6 @@
 //! Texts of servers on a terminal: what would move the cursor, start a line of its own or turn the reading direction
 //! is written as an escape.
 
-/// Returns the text as one line.
 pub(crate) fn line(text: &str) -> String {
     escaped(text, |_| false)
 }

@@ -8,10 +8,8 @@ use crate::{
     session::{Session, Trouble},
 };
 
-/// One page of a list.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
-    /// What is on it.
     pub(crate) items: Vec<Value>,
     /// How many there are on all pages.
     pub(crate) total: Value,

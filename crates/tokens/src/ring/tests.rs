@@ -115,7 +115,7 @@ fn a_broken_key_stops_signing_in_the_phase_to_sign_alone() {
     let second = KeyId { family: Family::Zone, serial: 2 };
     let signs_with = |phase: Phase| {
         let phases = Phases::from_iter([(second.clone(), phase)]);
-        let (ring, _) = KeyRing::build_in_phases(1, &secrets, &phases);
+        let (ring, _) = KeyRing::build_of(1, RingSources { secrets: &secrets, phases, ..RingSources::default() });
         ring.signing_key(&Family::Zone).map(|(id, _)| id.serial).ok()
     };
     assert_eq!(signs_with(Phase::Signing), None);

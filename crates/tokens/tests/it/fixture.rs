@@ -68,7 +68,7 @@ pub(crate) fn usual() -> Vec<(&'static str, &'static str)> {
 }
 
 pub(crate) fn want(accept: Accept) -> Want<'static> {
-    Want { zone: "west", accept, leeway: LEEWAY }
+    Want { zone: "west", accept, leeway: LEEWAY, legacy_until: None }
 }
 
 /// Verifies for zone `west`, with control plane tokens accepted.

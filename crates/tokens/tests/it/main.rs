@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
+mod algorithms;
+#[cfg(test)]
 mod captures;
 #[cfg(test)]
 mod fixture;
@@ -11,12 +13,17 @@ mod fuzz;
 #[cfg(test)]
 mod issuing;
 #[cfg(test)]
-mod malformed;
+mod legacy;
 #[cfg(test)]
+mod malformed;
 mod phases;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod revocation;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod static_keys;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use tokens::{Family, IssueError, KeyId, KeyRing, Phase, Phases, SecretEntry};
+use tokens::{Family, IssueError, KeyId, KeyRing, Phase, Phases, RingSources, SecretEntry};
 
 use crate::fixture::*;
 
@@ -27,7 +27,7 @@ fn ring_of(keys: &InPhases) -> KeyRing {
     let entries: Vec<SecretEntry<'_>> =
         secrets.iter().map(|(name, data)| SecretEntry { mesh: "", name, data: Some(data.as_bytes()) }).collect();
     let phases = Phases::from_iter(keys.iter().map(|(serial, phase)| (id(serial), *phase)));
-    let (ring, problems) = KeyRing::build_in_phases(1, &entries, &phases);
+    let (ring, problems) = KeyRing::build_of(1, RingSources { secrets: &entries, phases, ..RingSources::default() });
     assert_eq!(problems, []);
     ring
 }
@@ -66,7 +66,7 @@ proptest! {
         let id = |serial: u64| KeyId { family: Family::Zone, serial };
         let secrets = [SecretEntry { mesh: "", name: "zone-token-signing-key-1", data: Some(pem(1).as_bytes()) }];
         let phases = Phases::from_iter(keys.keys().map(|serial| (id(serial + 2), Phase::Staged)).chain([(id(other), phase)]));
-        let (ring, _) = KeyRing::build_in_phases(1, &secrets, &phases);
+        let (ring, _) = KeyRing::build_of(1, RingSources { secrets: &secrets, phases, ..RingSources::default() });
         let token = tokens::issue_zone(&ring, &west(), None, HOUR, now(), jti()).unwrap();
         prop_assert_eq!(token.key().serial, 1);
     }

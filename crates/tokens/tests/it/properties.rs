@@ -52,7 +52,7 @@ proptest! {
         let ring = ring(&usual());
         let (zone, id) = (ZoneName::parse(&zone).unwrap(), Uuid::from_u128(id));
         let (valid_for, start) = (Duration::from_secs(seconds), at(start));
-        let want = Want { zone: zone.as_str(), accept: Accept::CpToken, leeway: Duration::ZERO };
+        let want = Want { zone: zone.as_str(), accept: Accept::CpToken, leeway: Duration::ZERO, legacy_until: None };
         let issued = [
             tokens::issue_control_plane(&ring, &zone, Some(valid_for), start, id).unwrap(),
             tokens::issue_zone(&ring, &zone, Some(&[Scope::Egress, Scope::Cp]), valid_for, start, id).unwrap(),
@@ -60,7 +60,7 @@ proptest! {
         for token in issued {
             let verified = tokens::verify(token.reveal(), &ring, start, &want).unwrap();
             prop_assert_eq!(verified.zone(), &zone);
-            prop_assert_eq!(verified.token_id(), token.id());
+            prop_assert_eq!(verified.id(), token.id());
             prop_assert_eq!(verified.key(), token.key());
             prop_assert_eq!(verified.expires_at(), token.expires_at());
             let end = token.expires_at().unwrap();

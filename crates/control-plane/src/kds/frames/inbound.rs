@@ -107,7 +107,6 @@ where
     B: http_body::Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
-    /// Returns the messages of a body.
     pub(crate) fn new(body: B, encoding: Encoding, limit: usize, received: Counter) -> Self {
         let (data, pieces) = (Bytes::new(), BytesMut::new());
         Self { body, encoding, limit, data, pieces, header: None, over: false, received, message: PhantomData }

@@ -51,7 +51,6 @@ struct Shared {
 pub(crate) enum NotSent {
     /// Its queue is full: it does not read.
     Full,
-    /// It is gone.
     Gone,
 }
 
@@ -59,7 +58,6 @@ pub(crate) enum NotSent {
 pub(crate) struct Room<'a>(&'a mut Frames);
 
 impl Room<'_> {
-    /// Sends the message.
     pub(crate) fn send(self, message: Bytes) {
         let mut shared = lock(&self.0.shared);
         shared.messages.push_back(message);

@@ -11,7 +11,7 @@ use wire::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryR
 use super::{ZONE, answer, decoded, encoded, first_request, recorded_requests};
 use crate::{
     kds::messages::{convert, node, request::Request},
-    zones::insight::Peer,
+    zones::insight::Instance,
 };
 
 /// Small enough that a change comes in parts and a first response may not fit.
@@ -68,15 +68,15 @@ fn any_node_is_read_within_bounds() {
     let metadata = |request: DeltaDiscoveryRequest| Some(request.node?.metadata?.encode_to_vec());
     let recorded = recorded_requests().into_iter().flat_map(|input| decoded(&input)).filter_map(metadata);
     let recorded: BTreeSet<Vec<u8>> = recorded.take(64).collect();
-    let long = Peer { instance: "ü".repeat(300), ..Peer::default() };
+    let long = Instance { id: "ü".repeat(300), ..Instance::default() };
     let made = [metadata(first_request("Mesh", &[])), Some(node::first(ZONE, &long).metadata.unwrap().encode_to_vec())];
     let words = ["version", "kumaCp", "config", "control-plane-id", "features", "gitTag"];
     let inputs = Inputs::new(Form::Message).recorded(recorded).made(made.into_iter().flatten());
     testkit::fuzz!(inputs.words(words).runs(4_000), |input| {
         let Ok(metadata) = prost_types::Struct::decode(input) else { return };
-        let peer = node::peer(&metadata);
-        let version = &peer.version;
-        for text in [&peer.instance, &version.version, &version.git_tag, &version.git_commit, &version.build_date] {
+        let said = node::instance(&metadata);
+        let version = &said.version;
+        for text in [&said.id, &version.version, &version.git_tag, &version.git_commit, &version.build_date] {
             assert!(text.chars().count() <= 256, "{text}");
         }
     });
@@ -93,7 +93,7 @@ fn converse(provided: &Provided, audience: &Audience, requests: &[DeltaDiscovery
     for (index, message) in requests.iter().enumerate() {
         let Ok((request, from)) = convert::request(received(message), ZONE) else { return };
         assert_eq!(from.id, ZONE);
-        let _malformed_or_not = from.peer();
+        let _malformed_or_not = from.instance();
         let kind = request.kind.clone();
         if world.sender.on_request(request).is_err() {
             assert_eq!(world.sender.next_within(LIMIT), None, "a refused request changes nothing");

@@ -68,7 +68,7 @@ pub(crate) async fn serve<A: Answer>(
     let zone = guard.caller().zone().clone();
     let (id, mut questions) = context.asker.opened(&zone, A::VIEW);
     if context.ensure_zone(&zone).await.is_ok() {
-        context.insights.stream_opened(&zone, stream_name(A::VIEW));
+        context.insights.stream_opened(&zone, StreamName::Admin(A::VIEW));
     }
     info!(rpc = rpc::title(A::VIEW), zone = %zone, "Envoy Admin RPC stream started");
     let ended = loop {
@@ -98,15 +98,6 @@ pub(crate) async fn serve<A: Answer>(
     };
     context.asker.closed(&zone, A::VIEW, id);
     frames.end_with(ended)
-}
-
-/// The stream as the insight names it.
-fn stream_name(view: ProxyView) -> StreamName {
-    match view {
-        ProxyView::ConfigDump => StreamName::ConfigDump,
-        ProxyView::Stats => StreamName::Stats,
-        ProxyView::Clusters => StreamName::Clusters,
-    }
 }
 
 fn encode(request_id: String, question: Question) -> Bytes {

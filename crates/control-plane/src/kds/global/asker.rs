@@ -20,11 +20,9 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
 /// One question about a proxy, in the words of the zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Question {
-    /// What is asked.
     pub view: ProxyView,
     /// The kind of the proxy: `Dataplane`.
     pub kind: String,
-    /// The mesh.
     pub mesh: String,
     /// The name in the zone.
     pub name: String,
@@ -42,13 +40,11 @@ pub(crate) enum AskError {
     /// The zone has no such stream here.
     #[error("client {zone} is not connected")]
     NotConnected {
-        /// The zone.
         zone: ZoneName,
     },
     /// The zone answered with an error.
     #[error("{text}")]
     Zone {
-        /// The zone's text.
         text: String,
     },
     /// The zone did not answer in time.

@@ -69,7 +69,7 @@ pub(crate) fn authenticate(
         .map(|value| value.to_str().unwrap_or("\u{fffd}"))
         .collect();
     let verified = tokens::bearer(&values).and_then(|raw| {
-        let want = Want { zone: zone.as_str(), accept, leeway: auth.leeway };
+        let want = Want { zone: zone.as_str(), accept, leeway: auth.leeway, legacy_until: auth.legacy_tokens_until };
         tokens::verify(raw, ring, now, &want)
     });
     match verified {

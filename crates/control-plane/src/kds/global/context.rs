@@ -16,16 +16,14 @@ use crate::{
     tasks::Tasks,
     zones::{
         first_seen,
-        insight::{Insights, Peer},
+        insight::{Insights, Instance},
         registry::Registry,
     },
 };
 
 /// Shared by all streams.
 pub(crate) struct Context {
-    /// The store.
     pub store: Arc<dyn ResourceStore>,
-    /// The clock.
     pub clock: Clock,
     /// Who is connected.
     pub registry: Registry,
@@ -33,14 +31,13 @@ pub(crate) struct Context {
     pub insights: Insights,
     /// The tokens that were issued.
     pub ledger: Ledger,
-    /// Counters.
     pub metrics: KdsMetrics,
     /// Asks zones about their proxies.
     pub asker: Asker,
     /// How much of one zone is kept.
     pub quotas: Quotas,
     /// What this end says of itself.
-    pub us: Peer,
+    pub us: Instance,
     /// What was configured.
     pub settings: Arc<GlobalKds>,
     /// Where tasks run.

@@ -24,7 +24,7 @@ use crate::{
     },
     observe::kds_metrics::Client,
     zones::{
-        insight::{Peer, StreamName},
+        insight::{Instance, StreamName},
         registry::{CloseReason, StreamGuard},
     },
 };
@@ -45,7 +45,7 @@ pub(crate) async fn serve(
     if let Err(status) = context.ensure_zone(&zone).await {
         return frames.end_with(Some(status));
     }
-    context.insights.stream_opened(&zone, StreamName::GlobalToZone);
+    context.insights.stream_opened(&zone, StreamName::GlobalToZoneSync);
     let subscription = context.insights.subscribe(&zone, token_provided);
     let unanswered = Unanswered::new(context.settings.msg_send_timeout);
     let mut stream = Stream {
@@ -122,13 +122,13 @@ impl Stream<'_> {
         let malformed = |malformed| convert::malformed_status(&malformed);
         let (request, from) = convert::request(message, zone.as_str()).map_err(malformed)?;
         // Every first request says it all, and one of them is enough.
-        let peer = if self.described { None } else { from.peer().map_err(malformed)? };
-        if let Some(peer) = &peer {
+        let said = if self.described { None } else { from.instance().map_err(malformed)? };
+        if let Some(said) = &said {
             self.described = true;
-            self.describe(peer);
+            self.describe(said);
         }
         if self.supply.is_none() {
-            self.supply = Some(self.supply(&peer.unwrap_or_default()).await?);
+            self.supply = Some(self.supply(&said.unwrap_or_default()).await?);
         }
         let Some(supply) = &mut self.supply else { return Ok(()) };
         let reaction =
@@ -161,13 +161,13 @@ impl Stream<'_> {
     }
 
     /// Keeps what the zone says of itself, and ends an older instance of it.
-    fn describe(&mut self, peer: &Peer) {
+    fn describe(&mut self, said: &Instance) {
         let zone = self.guard.caller().zone();
-        self.context.insights.described(zone, self.subscription, peer);
-        if peer.instance.is_empty() {
+        self.context.insights.described(zone, self.subscription, said);
+        if said.id.is_empty() {
             return;
         }
-        for closed in self.context.registry.identify(self.guard.id(), &peer.instance) {
+        for closed in self.context.registry.identify(self.guard.id(), &said.id) {
             if let CloseReason::Replaced { by } = &closed.reason {
                 warn!(instance = %text::of_peer(by), method = closed.method, "two instances of one zone, the older one is ended");
             }
@@ -175,9 +175,9 @@ impl Stream<'_> {
     }
 
     /// Makes the provider for a zone with these features.
-    async fn supply(&self, peer: &Peer) -> Result<Supply, Status> {
-        let version = peer.version.version.as_str();
-        let features = Features::from_names(peer.features.iter().map(String::as_str)) | Features::of_version(version);
+    async fn supply(&self, said: &Instance) -> Result<Supply, Status> {
+        let version = said.version.version.as_str();
+        let features = Features::from_names(said.features.iter().map(String::as_str)) | Features::of_version(version);
         let snapshots = self.shared.snapshots(features).await?;
         let mut world = snapshots.subscribe();
         let drops_rejected_batches = Release::parse(version).is_some_and(Release::drops_rejected_batches);
@@ -187,7 +187,7 @@ impl Stream<'_> {
             sender.on_snapshot(Arc::clone(snapshot));
         }
         let hashed = features.contains(Features::HASH_SUFFIX);
-        let client = self.context.metrics.client(&peer.version.version);
+        let client = self.context.metrics.client(&said.version.version);
         Ok(Supply { sender, world, kinds: 0, hashed, _client: client })
     }
 

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use hyper::body::Incoming;
+use jiff::{SignedDuration, Timestamp};
 use model::ZoneName;
 use sync::Features;
 use tonic::{
@@ -15,7 +16,7 @@ use tonic::{
 use wire::kuma::mesh::v1alpha1::{ZoneHealthCheckRequest, ZoneHealthCheckResponse};
 
 use crate::{
-    kds::{global::context::Context, messages::convert},
+    kds::{global::context::Context, messages::convert, rpc},
     observe::grpc_metrics::Call,
     zones::registry::StreamGuard,
 };
@@ -23,6 +24,9 @@ use crate::{
 /// A unary call whose request has not come by then is ended. A zone whose first requests fill its connection, on a machine
 /// that is short of CPU, may take a while; the places that it holds meanwhile are its own.
 const UNARY_DEADLINE: Duration = Duration::from_secs(120);
+
+/// A clock that is farther off is shown as this far off.
+const FARTHEST: SignedDuration = SignedDuration::from_hours(10 * 365 * 24);
 
 /// Answers one ping.
 pub(super) async fn serve(
@@ -60,8 +64,11 @@ impl UnaryService<ZoneHealthCheckRequest> for HealthCheck {
     type Response = ZoneHealthCheckResponse;
     type Future = std::future::Ready<Result<Response<ZoneHealthCheckResponse>, Status>>;
 
-    fn call(&mut self, _request: Request<ZoneHealthCheckRequest>) -> Self::Future {
-        self.context.insights.pinged(&self.zone);
+    fn call(&mut self, request: Request<ZoneHealthCheckRequest>) -> Self::Future {
+        let told = request.metadata().get(rpc::TIME_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let ahead = told.map(|told: Timestamp| told.duration_since(self.context.clock.now()));
+        let ahead = ahead.map(|ahead| ahead.clamp(-FARTHEST, FARTHEST));
+        self.context.insights.pinged(&self.zone, ahead);
         let interval = self.context.settings.health_poll_interval;
         let interval = prost_types::Duration::try_from(interval).unwrap_or_default();
         let mut response = Response::new(ZoneHealthCheckResponse { interval: Some(interval) });

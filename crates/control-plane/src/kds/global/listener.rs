@@ -5,15 +5,15 @@ use std::{sync::Arc, time::Duration};
 
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
-};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use crate::{
-    kds::global::router::{Connection, Router},
+    kds::{
+        frames::ByteStream,
+        global::router::{Connection, Router},
+    },
     limits::{self, Accepted, Place, Stalls, accept},
     tasks::Tasks,
     zones::registry::{ConnectionGuard, Standing},
@@ -67,11 +67,7 @@ async fn connection(accepted: Accepted, tls: Option<TlsAcceptor>, router: Arc<Ro
     }
 }
 
-trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
-
-async fn secure(stream: TcpStream, tls: Option<TlsAcceptor>, place: &Place) -> std::io::Result<Box<dyn Io>> {
+async fn secure(stream: TcpStream, tls: Option<TlsAcceptor>, place: &Place) -> std::io::Result<Box<dyn ByteStream>> {
     stream.set_nodelay(true)?;
     let Some(acceptor) = tls else { return Ok(Box::new(Stalls::new(stream, WRITE_DEADLINE, 1))) };
     // Nothing is made for a peer that says nothing.
@@ -83,7 +79,7 @@ async fn secure(stream: TcpStream, tls: Option<TlsAcceptor>, place: &Place) -> s
 }
 
 async fn serve_http2(
-    io: Box<dyn Io>,
+    io: Box<dyn ByteStream>,
     connection: Connection,
     mut known: ConnectionGuard,
     place: Place,

@@ -49,7 +49,6 @@ use crate::{
     },
 };
 
-/// One accepted connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
@@ -115,10 +114,8 @@ impl Router {
             Err(reason) => return convert::close_status(&reason).into_http(),
         };
         self.context.metrics.authenticated();
-        if let ZoneCaller::Verified(verified) = guard.caller()
-            && let Some(id) = verified.token_id()
-        {
-            self.context.ledger.seen(&verified.key().family, id);
+        if let ZoneCaller::Verified(verified) = guard.caller() {
+            self.context.ledger.seen(&verified.key().family, verified.id());
         }
         if guard.opens_session()
             && let Some(line) = self.sessions.take(guard.caller().zone().as_str())

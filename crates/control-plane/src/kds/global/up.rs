@@ -32,7 +32,7 @@ pub(crate) async fn serve(
     let zone = guard.caller().zone().clone();
     let ended = match context.ensure_zone(&zone).await {
         Ok(()) => {
-            context.insights.stream_opened(&zone, StreamName::ZoneToGlobal);
+            context.insights.stream_opened(&zone, StreamName::ZoneToGlobalSync);
             run(&context, &mut guard, &mut inbound, &mut frames, zone_can).await
         }
         Err(status) => Some(status),

@@ -22,7 +22,7 @@ use wire::{
 use crate::{
     kds::messages::{
         malformed::Malformed,
-        request::{Request, Sender},
+        request::{Request, Requester},
     },
     keys::KeysBehind,
     zones::registry::CloseReason,
@@ -118,8 +118,8 @@ pub(crate) fn request_frame(request: DeltaRequest, node: Node) -> Bytes {
 }
 
 /// Reads a request of the peer of `zone`; who it is from is returned for what it says of itself.
-pub(crate) fn request(message: Request, zone: &str) -> Result<(DeltaRequest, Sender), Malformed> {
-    let from = Sender::read(message.node.ok_or(Malformed::NoNode)?)?;
+pub(crate) fn request(message: Request, zone: &str) -> Result<(DeltaRequest, Requester), Malformed> {
+    let from = Requester::read(message.node.ok_or(Malformed::NoNode)?)?;
     if from.id != zone {
         return Err(Malformed::OtherNode { found: text::of_peer(&from.id), expected: zone.to_owned() });
     }

@@ -8,10 +8,8 @@ pub(crate) enum Malformed {
     /// A request or ACK without `node`.
     #[error("the request has no `node`")]
     NoNode,
-    /// The node is no node.
     #[error("the `node` of the request cannot be decoded: {what}")]
     Node {
-        /// What is wrong.
         what: String,
     },
     /// `node.id` is not the zone that the token and `client-id` name.
@@ -22,17 +20,14 @@ pub(crate) enum Malformed {
         /// The zone of the connection.
         expected: String,
     },
-    /// No type.
     #[error("type URL is required")]
     NoType,
     /// A resource that is no `KumaResource`.
     #[error("resource {index} of type {kind}: {what}")]
     Resource {
-        /// The kind of the response.
         kind: String,
         /// Which resource of it.
         index: usize,
-        /// What is wrong.
         what: String,
     },
 }

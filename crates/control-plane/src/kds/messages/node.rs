@@ -6,13 +6,13 @@ use model::text::first_chars;
 use prost_types::{ListValue, Struct, Value, value::Kind};
 use wire::{envoy::config::core::v3::Node, kuma::system::v1alpha1::KumaCpVersion};
 
-use crate::zones::insight::Peer;
+use crate::zones::insight::Instance;
 
 /// A longer configuration is not kept; a real one has 10 KB.
 const LARGEST_CONFIG: usize = 256 * 1024;
 
 /// Returns the node of first requests. `zone` is the zone's name, in both directions.
-pub(crate) fn first(zone: &str, us: &Peer) -> Node {
+pub(crate) fn first(zone: &str, us: &Instance) -> Node {
     let version = [
         ("version", &us.version.version),
         ("gitTag", &us.version.git_tag),
@@ -24,7 +24,7 @@ pub(crate) fn first(zone: &str, us: &Peer) -> Node {
     let metadata = object([
         ("version", object_value([("kumaCp", Value { kind: Some(Kind::StructValue(object(version))) })])),
         ("config", text(&us.config)),
-        ("control-plane-id", text(&us.instance)),
+        ("control-plane-id", text(&us.id)),
         ("features", Value { kind: Some(Kind::ListValue(ListValue { values: features })) }),
     ]);
     Node { id: zone.to_owned(), metadata: Some(metadata) }
@@ -36,7 +36,7 @@ pub(crate) fn later(zone: &str) -> Node {
 }
 
 /// Reads what a peer says of itself; what is missing or of another type is empty.
-pub(crate) fn peer(metadata: &Struct) -> Peer {
+pub(crate) fn instance(metadata: &Struct) -> Instance {
     let text = |fields: &BTreeMap<String, Value>, key: &str| match fields.get(key).and_then(|value| value.kind.as_ref())
     {
         Some(Kind::StringValue(text)) => text.clone(),
@@ -59,8 +59,8 @@ pub(crate) fn peer(metadata: &Struct) -> Peer {
             .collect(),
         _ => Vec::new(),
     };
-    Peer {
-        instance: short(&text(&metadata.fields, "control-plane-id")),
+    Instance {
+        id: short(&text(&metadata.fields, "control-plane-id")),
         version: KumaCpVersion {
             version: short(&text(&build, "version")),
             git_tag: short(&text(&build, "gitTag")),
@@ -98,21 +98,21 @@ mod tests {
 
     #[test]
     fn a_peer_reads_what_the_other_end_wrote() {
-        let us = Peer {
-            instance: "host-1a2b".to_owned(),
+        let us = Instance {
+            id: "host-1a2b".to_owned(),
             version: KumaCpVersion { version: "3.0.0".to_owned(), git_tag: "v3.0.0".to_owned(), ..Default::default() },
             config: r#"{"store":{"type":"memory"}}"#.to_owned(),
             features: vec!["hash-suffix".to_owned(), "zone-token".to_owned()],
         };
         let node = first("west", &us);
         assert_eq!(node.id, "west");
-        assert_eq!(peer(&node.metadata.unwrap()), us);
+        assert_eq!(instance(&node.metadata.unwrap()), us);
     }
 
     #[test]
     fn metadata_of_other_types_is_empty() {
         let number = Value { kind: Some(Kind::NumberValue(1.0)) };
         let odd = object([("version", number.clone()), ("features", number.clone()), ("config", number)]);
-        assert_eq!(peer(&odd), Peer::default());
+        assert_eq!(instance(&odd), Instance::default());
     }
 }

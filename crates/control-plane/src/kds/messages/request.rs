@@ -11,7 +11,7 @@ use wire::{envoy::config::core::v3::Node, google};
 
 use crate::{
     kds::messages::{malformed::Malformed, node},
-    zones::insight::Peer,
+    zones::insight::Instance,
 };
 
 /// `DeltaDiscoveryRequest` with the node as bytes, and without what no peer of the protocol sends.
@@ -31,32 +31,30 @@ pub(crate) struct Request {
     pub(crate) error_detail: Option<google::rpc::Status>,
 }
 
-/// The id alone.
 #[derive(Clone, PartialEq, Message)]
 struct Id {
     #[prost(string, tag = "1")]
     id: String,
 }
 
-/// The node of a request, with an id that was read.
+/// Who asks: the node of a request, with an id that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Sender {
+pub(crate) struct Requester {
     /// `node.id`.
     pub(crate) id: String,
     encoded: Bytes,
 }
 
-impl Sender {
-    /// Reads the id.
+impl Requester {
     pub(crate) fn read(encoded: Bytes) -> Result<Self, Malformed> {
         let Id { id } = Id::decode(encoded.clone()).map_err(|broken| Malformed::Node { what: broken.to_string() })?;
         Ok(Self { id, encoded })
     }
 
     /// Reads what the peer says of itself, if it says anything.
-    pub(crate) fn peer(&self) -> Result<Option<Peer>, Malformed> {
+    pub(crate) fn instance(&self) -> Result<Option<Instance>, Malformed> {
         let node = Node::decode(self.encoded.clone()).map_err(|broken| Malformed::Node { what: broken.to_string() })?;
-        Ok(node.metadata.as_ref().map(node::peer))
+        Ok(node.metadata.as_ref().map(node::instance))
     }
 }
 
@@ -78,7 +76,7 @@ mod tests {
             error_detail: Some(google::rpc::Status { message: "bad".to_owned(), ..Default::default() }),
         };
         let request = Request::decode(generated.encode_to_vec().as_slice()).unwrap();
-        assert_eq!(Sender::read(request.node.clone().unwrap()).unwrap().id, "west");
+        assert_eq!(Requester::read(request.node.clone().unwrap()).unwrap().id, "west");
         assert_eq!(request.type_url, generated.type_url);
         assert_eq!(request.resource_names_subscribe, generated.resource_names_subscribe);
         assert_eq!(request.initial_resource_versions, generated.initial_resource_versions);
@@ -88,18 +86,18 @@ mod tests {
 
     #[test]
     fn a_peer_is_read_when_it_is_wanted() {
-        let us = Peer { instance: "host-1a2b".to_owned(), config: "{}".to_owned(), ..Peer::default() };
-        let said = Sender::read(node::first("west", &us).encode_to_vec().into()).unwrap();
-        assert_eq!((said.id.as_str(), said.peer()), ("west", Ok(Some(us))));
-        let silent = Sender::read(node::later("west").encode_to_vec().into()).unwrap();
-        assert_eq!(silent.peer(), Ok(None));
+        let us = Instance { id: "host-1a2b".to_owned(), config: "{}".to_owned(), ..Instance::default() };
+        let said = Requester::read(node::first("west", &us).encode_to_vec().into()).unwrap();
+        assert_eq!((said.id.as_str(), said.instance()), ("west", Ok(Some(us))));
+        let silent = Requester::read(node::later("west").encode_to_vec().into()).unwrap();
+        assert_eq!(silent.instance(), Ok(None));
     }
 
     #[test]
     fn a_broken_node_is_malformed() {
-        assert!(matches!(Sender::read(Bytes::from_static(b"\xff")), Err(Malformed::Node { .. })));
+        assert!(matches!(Requester::read(Bytes::from_static(b"\xff")), Err(Malformed::Node { .. })));
         // An id, and metadata that is none: seen when it is read.
-        let broken = Sender::read(Bytes::from_static(b"\x0a\x04west\x1a\x01\xff")).unwrap();
-        assert!(matches!(broken.peer(), Err(Malformed::Node { .. })));
+        let broken = Requester::read(Bytes::from_static(b"\x0a\x04west\x1a\x01\xff")).unwrap();
+        assert!(matches!(broken.instance(), Err(Malformed::Node { .. })));
     }
 }

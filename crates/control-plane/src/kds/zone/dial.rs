@@ -16,6 +16,7 @@ use super::tunnel;
 use crate::{
     clock::Clock,
     config::{Proxy, SecretText},
+    kds::frames::ByteStream,
     tls::{Alpn, ClientTrust, InsecureTrust},
 };
 
@@ -32,7 +33,6 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(15);
 pub(crate) struct Target {
     /// The host, as certificates must name it.
     pub host: String,
-    /// The port.
     pub port: u16,
 }
 
@@ -72,21 +72,16 @@ pub(super) enum DialError {
     /// No TCP connection.
     #[error("cannot reach {target}: {cause}")]
     Unreachable {
-        /// Where.
         target: Target,
         /// What the system said.
         cause: io::Error,
     },
     /// No answer in time.
     #[error("{target} did not answer within {} s", DEADLINE.as_secs())]
-    Late {
-        /// Where.
-        target: Target,
-    },
+    Late { target: Target },
     /// The proxy on the way does not lead there.
     #[error("cannot reach {target} through the proxy {proxy} (HTTPS_PROXY): {reason}")]
     Proxy {
-        /// Where.
         target: Target,
         /// The proxy, its password masked.
         proxy: String,
@@ -96,7 +91,6 @@ pub(super) enum DialError {
     /// TLS failed: unknown authority, wrong name, expired certificate. No token was sent.
     #[error("TLS with {target} failed, no token was sent: {reason}")]
     Tls {
-        /// Where.
         target: Target,
         /// What is wrong, for people.
         reason: String,
@@ -104,7 +98,6 @@ pub(super) enum DialError {
     /// HTTP/2 failed.
     #[error("{target} does not speak HTTP/2: {cause}")]
     Http {
-        /// Where.
         target: Target,
         /// What was wrong.
         cause: hyper::Error,
@@ -114,16 +107,10 @@ pub(super) enum DialError {
 /// The two halves of a connection: requests go into one, the other must be polled.
 pub(super) struct Connected {
     pub(super) requests: SendRequest<Body>,
-    pub(super) driver: http2::Connection<TokioIo<Box<dyn Io>>, Body, TokioExecutor>,
+    pub(super) driver: http2::Connection<TokioIo<Box<dyn ByteStream>>, Body, TokioExecutor>,
 }
 
-/// What a connection runs over.
-pub(super) trait Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
-
-impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Io for T {}
-
 impl Dialer {
-    /// Returns a dialer.
     pub(crate) fn new(target: Target, trust: Trust, proxy: Option<Proxy>, clock: Clock) -> Self {
         Self { target, trust, proxy, clock }
     }
@@ -158,7 +145,7 @@ impl Dialer {
             Some(proxy) => self.through(proxy).await?,
         };
         let tls = |reason: String| DialError::Tls { target: target(), reason };
-        let io: Box<dyn Io> = match &self.trust {
+        let io: Box<dyn ByteStream> = match &self.trust {
             Trust::Plain => Box::new(tcp),
             Trust::Verified(trust) => {
                 let config = trust.client_config(Alpn::H2).map_err(|error| tls(error.chain()))?;

@@ -18,18 +18,14 @@ pub(super) enum Ended {
     Silent,
     /// The zone did not apply what came: it would lose what it has of its own.
     Refused(Refusal),
-    /// An RPC ended.
     Rpc {
-        /// Which.
         method: &'static str,
-        /// With what.
         status: Status,
         /// How long the connection stood.
         lasted: Duration,
     },
     /// The connection was lost.
     Lost {
-        /// What happened.
         cause: String,
         /// How long it stood.
         lasted: Duration,

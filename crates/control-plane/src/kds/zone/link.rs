@@ -3,14 +3,12 @@
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-/// The state of the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LinkState {
     /// A connection is being made.
     Connecting,
     /// Global accepted the zone.
     Connected {
-        /// Since when.
         since: Timestamp,
     },
     /// There is no connection, and why.

@@ -49,7 +49,6 @@ pub(super) enum Refusal {
     /// The copy of what goes could not be written.
     #[error("cannot write the copy of what joining deletes to `{}`: {cause}", path.display())]
     NoCopy {
-        /// Where.
         path: PathBuf,
         /// What the system said.
         cause: io::Error,

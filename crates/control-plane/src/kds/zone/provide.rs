@@ -14,7 +14,7 @@ use tonic::Status;
 use tracing::{debug, info, warn};
 
 use super::{
-    reports::Mirror,
+    reports::Subscription,
     session::{Channel, Session, next},
 };
 use crate::kds::{
@@ -35,7 +35,7 @@ impl Session {
         let mut world = self.snapshots.subscribe();
         let mut unanswered = Unanswered::new(self.msg_send_timeout);
         // Made with the first request, which tells who asks.
-        let mut asked: Option<(Sender, Mirror)> = None;
+        let mut asked: Option<(Sender, Subscription)> = None;
         loop {
             tokio::select! {
                 message = next(&mut inbound) => {
@@ -48,8 +48,8 @@ impl Session {
                         Ok(request) => request,
                         Err(malformed) => return convert::malformed_status(&malformed),
                     };
-                    let (sender, mirror) = if let Some(asked) = &mut asked { asked } else {
-                        let global = match from.peer() {
+                    let (sender, subscription) = if let Some(asked) = &mut asked { asked } else {
+                        let global = match from.instance() {
                             Ok(global) => global.unwrap_or_default(),
                             Err(malformed) => return convert::malformed_status(&malformed),
                         };
@@ -58,10 +58,10 @@ impl Session {
                         for snapshot in world.borrow_and_update().snapshots() {
                             sender.on_snapshot(Arc::clone(snapshot));
                         }
-                        asked.insert((sender, self.reports.mirror(&self.zone, &global, &self.us)))
+                        asked.insert((sender, self.reports.subscribe(&self.zone, &global, &self.us)))
                     };
                     match sender.on_request(request) {
-                        Ok(reaction) => react(&reaction, &mut unanswered, mirror),
+                        Ok(reaction) => react(&reaction, &mut unanswered, subscription),
                         Err(broken) => return Status::invalid_argument(broken.to_string()),
                     }
                 }
@@ -76,7 +76,7 @@ impl Session {
                     return Status::deadline_exceeded(format!("the global control plane does not acknowledge {kinds}"));
                 }
             }
-            let Some((sender, mirror)) = &mut asked else { continue };
+            let Some((sender, subscription)) = &mut asked else { continue };
             while let Some(response) = sender.next_within(self.max_message_size) {
                 debug!(
                     kind = response.kind,
@@ -85,7 +85,7 @@ impl Session {
                     "detected changes in the resources. Sending changes to the client."
                 );
                 let frame = convert::response_frame(&response, self.zone.as_str());
-                mirror.sent(&response.kind, frame.len());
+                subscription.sent(&response.kind, frame.len());
                 unanswered.sent(&response.kind, Instant::now());
                 if frames.send(frame).await.is_err() {
                     return Status::unavailable("the stream was closed");
@@ -122,18 +122,18 @@ fn audience(global: Features) -> Audience {
     Audience { zone: String::new(), features: Features::ALL | parts, drops_rejected_batches: false }
 }
 
-fn react(reaction: &Reaction, unanswered: &mut Unanswered, mirror: &Mirror) {
+fn react(reaction: &Reaction, unanswered: &mut Unanswered, subscription: &Subscription) {
     match reaction {
         Reaction::Acknowledged { kind, nonce } => {
             let answered = unanswered.answered(kind, Instant::now());
             unanswered.heard(Instant::now());
-            mirror.acknowledged(kind, answered.map(|answered| answered.took));
+            subscription.acknowledged(kind, answered.map(|answered| answered.took));
             debug!(kind, nonce, "global acknowledged");
         }
         Reaction::Rejected { kind, nonce, reason } => {
             unanswered.answered(kind, Instant::now());
             unanswered.heard(Instant::now());
-            mirror.rejected(kind, reason);
+            subscription.rejected(kind, reason);
             warn!(kind, nonce, reason = %text::of_peer(reason), "global rejected resources of this zone; the others are in force there");
         }
         Reaction::Subscribed { kind } | Reaction::Repeated { kind } => {

@@ -11,7 +11,7 @@ use model::{Kind, ZoneName};
 use super::legacy_policies::LegacyPolicies;
 use crate::{
     observe::kds_metrics::KdsMetrics,
-    zones::insight::{Insights, Peer},
+    zones::insight::{Insights, Instance},
 };
 
 /// Where a connection reports. Cheap to clone.
@@ -21,7 +21,6 @@ pub(crate) struct Reports {
     pub insights: Insights,
     /// The policies that a 3.0 zone would read differently.
     pub policies: Arc<LegacyPolicies>,
-    /// The metrics of synchronization.
     pub metrics: KdsMetrics,
     /// What was rejected.
     pub rejections: Arc<Rejections>,
@@ -45,41 +44,41 @@ impl Rejections {
 
 impl Reports {
     /// Notes that global asks on a new stream.
-    pub(super) fn mirror(&self, zone: &ZoneName, global: &Peer, us: &Peer) -> Mirror {
-        let subscription = self.insights.subscribe_at_zone(zone, global, us);
-        Mirror { insights: self.insights.clone(), metrics: self.metrics.clone(), zone: zone.clone(), subscription }
+    pub(super) fn subscribe(&self, zone: &ZoneName, global: &Instance, us: &Instance) -> Subscription {
+        let id = self.insights.subscribe_at_zone(zone, global, us);
+        Subscription { insights: self.insights.clone(), metrics: self.metrics.clone(), zone: zone.clone(), id }
     }
 }
 
 /// The subscription of one ZoneToGlobalSync stream: ends when dropped.
-pub(super) struct Mirror {
+pub(super) struct Subscription {
     insights: Insights,
     metrics: KdsMetrics,
     zone: ZoneName,
-    subscription: String,
+    id: String,
 }
 
-impl Mirror {
+impl Subscription {
     pub(super) fn sent(&self, kind: &str, bytes: usize) {
         self.metrics.sent(kind, bytes);
-        self.insights.sent(&self.zone, &self.subscription, kind);
+        self.insights.sent(&self.zone, &self.id, kind);
     }
 
     pub(super) fn acknowledged(&self, kind: &str, took: Option<Duration>) {
         self.metrics.acknowledged(kind);
         took.into_iter().for_each(|took| self.metrics.delivered(took));
-        self.insights.acknowledged(&self.zone, &self.subscription, kind);
+        self.insights.acknowledged(&self.zone, &self.id, kind);
     }
 
     pub(super) fn rejected(&self, kind: &str, reason: &str) {
         self.metrics.rejected(self.zone.as_str(), kind, reason);
-        self.insights.rejected_by_global(&self.zone, &self.subscription, kind, reason);
+        self.insights.rejected_by_global(&self.zone, &self.id, kind, reason);
     }
 }
 
-impl Drop for Mirror {
+impl Drop for Subscription {
     fn drop(&mut self) {
-        self.insights.unsubscribe(&self.zone, &self.subscription);
+        self.insights.unsubscribe(&self.zone, &self.id);
     }
 }
 

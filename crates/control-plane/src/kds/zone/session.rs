@@ -32,8 +32,13 @@ use super::{dial::Dialer, own_meshes::OwnMeshes, reports::Reports, token::Token}
 use crate::{
     about,
     clock::Clock,
-    kds::{frames::codec::FrameCodec, messages::convert, rpc::Rpc, snapshots::Snapshots},
-    zones::insight::Peer,
+    kds::{
+        frames::codec::FrameCodec,
+        messages::convert,
+        rpc::{Rpc, TIME_HEADER},
+        snapshots::Snapshots,
+    },
+    zones::insight::Instance,
 };
 
 /// How often the zone pings when global names no interval (contract: kds 8.2).
@@ -49,7 +54,7 @@ pub(super) struct Session {
     pub(super) zone: ZoneName,
     pub(super) dialer: Dialer,
     pub(super) token: Option<Token>,
-    pub(super) us: Peer,
+    pub(super) us: Instance,
     pub(super) max_message_size: usize,
     pub(super) store: Arc<dyn ResourceStore>,
     pub(super) clock: Clock,
@@ -101,12 +106,17 @@ impl Session {
         let mut learn = Some(learn);
         let mut grpc = Grpc::with_origin(channel, self.dialer.origin());
         let mut interval = PING;
+        let mut is_ours = false;
         let settled = Instant::now() + SETTLED;
         loop {
-            let request = match self.request(ZoneHealthCheckRequest {}) {
+            let mut request = match self.request(ZoneHealthCheckRequest {}) {
                 Ok(request) => request,
                 Err(status) => return status,
             };
+            // A real one hears nothing that it does not know.
+            if is_ours && let Ok(time) = MetadataValue::try_from(self.clock.now().to_string()) {
+                request.metadata_mut().insert(TIME_HEADER, time);
+            }
             if let Err(status) = ready(&mut grpc).await {
                 return status;
             }
@@ -118,7 +128,9 @@ impl Session {
                     if let Some(learn) = learn.take() {
                         let values = response.metadata().get_all("features");
                         let names = values.iter().filter_map(|name| name.to_str().ok());
-                        let _not_waited_for = learn.send(Features::from_names(names));
+                        let features = Features::from_names(names);
+                        is_ours = features.contains(Features::PARTS);
+                        let _not_waited_for = learn.send(features);
                     }
                     interval = convert::ping_interval(&response.into_inner()).unwrap_or(interval);
                 }

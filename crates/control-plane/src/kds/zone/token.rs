@@ -46,7 +46,6 @@ pub(crate) enum TokenError {
     /// The file cannot be read.
     #[error("cannot read the token file `{}`: {cause}", path.display())]
     Unreadable {
-        /// Which file.
         path: PathBuf,
         /// What the system said.
         cause: io::Error,
@@ -54,7 +53,6 @@ pub(crate) enum TokenError {
     /// The file holds nothing.
     #[error("the token file `{}` is empty", path.display())]
     Empty {
-        /// Which file.
         path: PathBuf,
     },
 }
@@ -66,12 +64,10 @@ pub(crate) enum TokenSource {
     None,
     /// The setting holds it.
     Inline(Token),
-    /// The file holds it.
     File(PathBuf),
 }
 
 impl TokenSource {
-    /// Reads the token as it is now.
     pub(crate) async fn read(&self) -> Result<Option<Token>, TokenError> {
         match self {
             Self::None => Ok(None),

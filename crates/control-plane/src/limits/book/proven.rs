@@ -24,9 +24,7 @@ pub(crate) enum Holder {
 /// about to prove that they are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Users {
-    /// All of them.
     pub(super) all: usize,
-    /// Each of them.
     pub(super) each: usize,
 }
 

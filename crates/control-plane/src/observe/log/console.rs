@@ -31,7 +31,6 @@ const LEFT_OUT: &str = "left_out";
 pub(super) enum Sink {
     /// Standard error.
     Stderr,
-    /// A file that is rotated.
     File(Mutex<file::Rotated>),
     /// Whatever who made the log gave, a line at a time.
     Given(Mutex<Box<dyn Write + Send>>),
@@ -155,7 +154,6 @@ where
     }
 }
 
-/// The zone of a span, as it is kept with it.
 struct ZoneOfSpan(Box<str>);
 
 /// Reads the zone from the fields of a span.

@@ -16,7 +16,6 @@ use tracing::Level;
 const SECURITY: [&str; 6] = ["api-server", "diagnostics", "kds.auth", "kds.global", "keys", "zones"];
 /// Single loggers that may have a level of their own.
 const OVERRIDES: usize = 256;
-/// The longest name of a logger.
 const LONGEST_NAME: usize = 128;
 
 /// How much is shown.

@@ -11,6 +11,7 @@ const LOGGERS: &[(&str, &str)] = &[
     ("control_plane::app::serve", "api-server"),
     ("control_plane::issuing", "api-server"),
     ("control_plane::kds", "kds"),
+    ("control_plane::kds::apply", "kds-delta-client"),
     ("control_plane::kds::global", "kds.global"),
     ("control_plane::kds::global::listener", "kds"),
     ("control_plane::kds::global::router", "kds.auth"),
@@ -18,9 +19,12 @@ const LOGGERS: &[(&str, &str)] = &[
     ("control_plane::limits", "kuma-cp.run"),
     ("control_plane::limits::http1", "api-server"),
     ("control_plane::observe::diagnostics", "diagnostics"),
-    ("control_plane::resources::delete", "api-server"),
-    ("control_plane::resources::put", "api-server"),
     ("control_plane::rest", "api-server"),
+    ("control_plane::writes::authority", "resources.authority"),
+    ("control_plane::writes::delete", "api-server"),
+    ("control_plane::writes::put", "api-server"),
+    ("control_plane::zones", "zones"),
+    ("control_plane::zones::sweeper", "kds.auth"),
     ("store", "store"),
 ];
 /// What the modules of this program begin with.
@@ -55,10 +59,13 @@ mod tests {
         let check = |target: &str, expected: Option<&str>| assert_eq!(logger(target).as_deref(), expected, "{target}");
         check("control_plane::kds::zone::dial", Some("kds.zone"));
         check("control_plane::kds::zones", Some("kds"));
+        check("control_plane::kds::apply", Some("kds-delta-client"));
         check("control_plane::kds::global::down", Some("kds.global"));
         check("control_plane::rest::handlers::tokens", Some("api-server"));
         check("control_plane::keys", Some("keys"));
-        check("control_plane::resources::authority", Some("resources.authority"));
+        check("control_plane::zones::insight::writing", Some("zones"));
+        check("control_plane::zones::sweeper", Some("kds.auth"));
+        check("control_plane::writes::authority", Some("resources.authority"));
         check("store::sqlite::writer", Some("store"));
         check("kds-delta-client", Some("kds-delta-client"));
         check("hyper_util::client", None);

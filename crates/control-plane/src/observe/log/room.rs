@@ -22,7 +22,6 @@ fn kept(space: Space) -> u64 {
 pub(super) enum Notice {
     /// From now on lines are left out.
     Short {
-        /// The bytes that are free.
         free: u64,
     },
     /// From now on none is.

@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use super::Call;
 use crate::{
     about,
-    resources::Side,
     rest::{Settings, answer, error::ApiError},
+    writes::Side,
 };
 
 /// `GET /`: for everyone, without a look at who they are.
@@ -64,13 +64,13 @@ pub(super) fn who_am_i(call: &Call<'_>) -> Response {
 
 /// `GET /policies`
 pub(super) fn policies(call: &Call<'_>) -> Response {
-    let resources = &call.handles.resources;
+    let writes = &call.handles.writes;
     let mut rows: Vec<(Kind, Value)> = Vec::new();
     for kind in Kind::all().filter(|kind| kind.in_rest) {
         let Some(policy) = kind.policy else { continue };
         let row = json!({
             "name": kind.name,
-            "readOnly": resources.read_only(kind).is_some(),
+            "readOnly": writes.read_only(kind).is_some(),
             "path": kind.path,
             "singularDisplayName": kind.display,
             "pluralDisplayName": kind.display_plural,
@@ -88,7 +88,7 @@ pub(super) fn policies(call: &Call<'_>) -> Response {
 
 /// `GET /_resources`
 pub(super) fn resource_types(call: &Call<'_>) -> Response {
-    let rules = call.handles.resources.rules();
+    let rules = call.handles.writes.rules();
     let all_read_only = rules.read_only || matches!(rules.side, Side::FederatedZone(_));
     let mut kinds: Vec<Kind> = Kind::all().filter(|kind| kind.in_rest).collect();
     kinds.sort();

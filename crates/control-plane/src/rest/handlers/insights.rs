@@ -39,7 +39,7 @@ pub(super) async fn global_insight(call: &Call<'_>) -> Result<Response, ApiError
     let proxies = Proxies::count(call, None).await?;
     let zones = call.list(&Query::all(Kind::ZONE_INSIGHT), TITLE).await?;
     let online = zones.items.iter().filter(|stored| is_online(Kind::ZONE_INSIGHT, &stored.resource.spec)).count();
-    let federated = call.handles.resources.rules().side.zone().is_some();
+    let federated = call.handles.writes.rules().side.zone().is_some();
     // A zone tells of itself only.
     let (meshes, all_zones) =
         if federated { (0, 0) } else { (total(call, Kind::MESH, None).await?, total(call, Kind::ZONE, None).await?) };

@@ -9,14 +9,14 @@ use model::{Key, Kind, ProxyView, Resource, document::Violation, labels, proto};
 use serde_json::{Value, json};
 use store::{Query, Stored};
 
-use super::{Call, mesh_exists};
+use super::Call;
 use crate::{
-    resources::Side,
     rest::{
         AdminRequest, answer,
         error::ApiError,
         routes::{Matched, ProxyPage, SelectedShape},
     },
+    writes::Side,
 };
 
 /// `…/dataplanes/{name}/…`
@@ -25,7 +25,7 @@ pub(super) async fn proxy(call: &Call<'_>, matched: &Matched<'_>, page: ProxyPag
         ProxyPage::Rules | ProxyPage::Policies => "Could not retrieve Dataplane",
         ProxyPage::Layout => "Failed to retrieve Dataplane",
         ProxyPage::Legacy => "Could not get MatchedPolicies",
-        ProxyPage::Config if call.handles.resources.rules().side == Side::Global => return Err(ApiError::NotOnGlobal),
+        ProxyPage::Config if call.handles.writes.rules().side == Side::Global => return Err(ApiError::NotOnGlobal),
         ProxyPage::Config => "Could not retrieve Dataplane",
         ProxyPage::Admin => return admin(call, matched).await,
     };
@@ -152,7 +152,7 @@ pub(super) async fn hostnames(call: &Call<'_>, matched: &Matched<'_>) -> Result<
 }
 
 async fn find(call: &Call<'_>, matched: &Matched<'_>, kind: Kind, title: &'static str) -> Result<Stored, ApiError> {
-    mesh_exists(call, matched.mesh()).await?;
+    call.mesh_exists(matched.mesh()).await?;
     let key = Key::of(kind, matched.mesh(), matched.name());
     call.get(&key, title).await?.ok_or(ApiError::NotFound { title })
 }

@@ -2,9 +2,10 @@
 
 use axum::response::Response;
 use http::StatusCode;
+use jiff::Timestamp;
 use model::document::Violation;
 use serde::Serialize;
-use tokens::{Family, NoFamily};
+use tokens::{Family, NoFamily, TokenFacts};
 
 use super::Call;
 use crate::{
@@ -26,7 +27,9 @@ pub(super) fn list(call: &Call<'_>) -> Result<Response, ApiError> {
     found.sort_by(|left, right| order(&left.entry).cmp(&order(&right.entry)));
     let (total, after) = (found.len(), offset.saturating_add(size));
     let next = (after < total).then(|| parameters.link(&call.origin, call.path, after));
-    let items = found.iter().skip(offset).take(size).map(Shown::of).collect();
+    let revoked = call.revoked()?;
+    let shown = |known| Shown::of(known, &revoked);
+    let items = found.iter().skip(offset).take(size).map(shown).collect();
     let page = Page { total, items, next, unreadable: ledger.unreadable() };
     // What is in it was read from JSON.
     Ok(answer::json(StatusCode::OK, &serde_json::to_value(page).unwrap_or_default()))
@@ -46,16 +49,19 @@ struct Page<'a> {
 struct Shown<'a> {
     #[serde(flatten)]
     entry: &'a Entry,
+    revoked: bool,
     seen: bool,
 }
 
 impl<'a> Shown<'a> {
-    fn of(known: &'a Known) -> Self {
-        Self { entry: &known.entry, seen: known.seen }
+    fn of(known: &'a Known, revoked: impl Fn(&TokenFacts<'_>) -> bool) -> Self {
+        let entry = &*known.entry;
+        Self { entry, revoked: revoked(&entry.facts()), seen: known.seen }
     }
 }
 
-fn order(entry: &Entry) -> (jiff::Timestamp, &str) {
+/// The oldest come first; of the same moment, in the order of ids.
+fn order(entry: &Entry) -> (Timestamp, &str) {
     (entry.issued_at, &entry.id)
 }
 

@@ -5,10 +5,10 @@ use http::StatusCode;
 use model::{Key, Kind, document, document::Violation};
 use serde_json::json;
 
-use super::{Call, audience, config_of_zones, k8s, mesh_exists};
+use super::{Call, audience, config_of_zones, k8s};
 use crate::{
-    resources::Put,
     rest::{answer, error::ApiError, routes::Matched},
+    writes::Put,
 };
 
 /// The title of what is wrong with reading.
@@ -17,7 +17,6 @@ pub(super) const TITLE: &str = "Could not retrieve a resource";
 /// How a resource is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
-    /// As it is.
     Universal,
     /// As an object of Kubernetes.
     Kubernetes,
@@ -38,13 +37,13 @@ pub(super) fn format(call: &Call<'_>) -> Result<Format, ApiError> {
 /// `GET` of one resource.
 pub(super) async fn get(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> Result<Response, ApiError> {
     let format = format(call)?;
-    mesh_exists(call, matched.mesh()).await?;
+    call.mesh_exists(matched.mesh()).await?;
     let stored = call.get(&Key::of(kind, matched.mesh(), matched.name()), TITLE).await?;
     let stored = stored.ok_or(ApiError::NotFound { title: TITLE })?;
     let audience = audience(call);
     let namespace = call.parameters.first("namespace").unwrap_or_default();
     let shown = match format {
-        Format::Universal => document::to_rest(&stored.resource, call.handles.resources.rules().side.zone(), audience),
+        Format::Universal => document::to_rest(&stored.resource, call.handles.writes.rules().side.zone(), audience),
         Format::Kubernetes => k8s::object(&stored.resource, namespace, audience),
     };
     Ok(answer::resource(&config_of_zones::hide_in(call, kind, shown)))
@@ -52,7 +51,7 @@ pub(super) async fn get(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> R
 
 /// `PUT` of one resource.
 pub(super) async fn put(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> Result<Response, ApiError> {
-    let written = call.handles.resources.put(&call.permit, kind, matched.mesh(), matched.name(), &call.body).await?;
+    let written = call.handles.writes.put(&call.permit, kind, matched.mesh(), matched.name(), &call.body).await?;
     let status = match written.put {
         Put::Created => StatusCode::CREATED,
         Put::Updated => StatusCode::OK,
@@ -63,6 +62,6 @@ pub(super) async fn put(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> R
 
 /// `DELETE` of one resource.
 pub(super) async fn delete(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> Result<Response, ApiError> {
-    call.handles.resources.delete(&call.permit, kind, matched.mesh(), matched.name()).await?;
+    call.handles.writes.delete(&call.permit, kind, matched.mesh(), matched.name()).await?;
     Ok(answer::json(StatusCode::OK, &json!({})))
 }

@@ -17,7 +17,7 @@ pub(super) async fn get(call: &Call<'_>, text: &str) -> Result<Response, ApiErro
     let kri = kri::parse(text)?;
     call.permit.read(kri.kind)?;
     let format = items::format(call)?;
-    let zone = call.handles.resources.rules().side.zone();
+    let zone = call.handles.writes.rules().side.zone();
     let stored = find(call, &kri, zone).await?.ok_or(ApiError::NotFound { title: items::TITLE })?;
     let audience = audience(call);
     let namespace = call.parameters.first("namespace").unwrap_or_default();

@@ -5,7 +5,7 @@ use model::{Kind, Resource, Scope, document, document::Violation, proto};
 use serde_json::{Map, Value};
 use store::{Page, Query, Stored};
 
-use super::{Call, audience, config_of_zones, mesh_exists};
+use super::{Call, audience, config_of_zones};
 use crate::rest::{
     answer,
     error::ApiError,
@@ -16,7 +16,7 @@ use crate::rest::{
 /// `GET` of a list.
 pub(super) async fn list(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> Result<Response, ApiError> {
     let (page, next) = page(call, matched, kind).await?;
-    let zone = call.handles.resources.rules().side.zone();
+    let zone = call.handles.writes.rules().side.zone();
     let audience = audience(call);
     let shown = |stored: &Stored| document::to_rest(&stored.resource, zone, audience);
     let items = page.items.iter().map(|stored| config_of_zones::hide_in(call, kind, shown(stored)));
@@ -35,7 +35,7 @@ pub(super) async fn page(
     let labels = parameters.label_filters(&matched.route.template)?;
     let proxies = ProxyFilter::of(kind, parameters, &matched.route.template)?;
     let mesh = Some(matched.mesh()).filter(|mesh| kind.scope == Scope::Mesh && !mesh.is_empty());
-    mesh_exists(call, mesh.unwrap_or_default()).await?;
+    call.mesh_exists(mesh.unwrap_or_default()).await?;
     let offset = parameters.offset(size)?;
     let mut query = Query {
         mesh: mesh.map(str::to_owned),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     Call, audience, config_of_zones,
     items::{self, Format},
-    lists, mesh_exists,
+    lists,
 };
 use crate::rest::{answer, error::ApiError, query, routes::Matched};
 
@@ -28,7 +28,7 @@ pub(super) async fn get(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> R
         let reason = "an overview has the format \"universal\" only";
         return Err(ApiError::Invalid { title: items::TITLE, violations: vec![Violation::new("format", reason)] });
     }
-    mesh_exists(call, matched.mesh()).await?;
+    call.mesh_exists(matched.mesh()).await?;
     let stored = call.get(&Key::of(kind, matched.mesh(), matched.name()), items::TITLE).await?;
     let stored = stored.ok_or(ApiError::NotFound { title: items::TITLE })?;
     let insight = insight(call, &stored.resource, items::TITLE).await?.unwrap_or_default();

@@ -51,7 +51,6 @@ impl Configs {
         spec
     }
 
-    /// The configuration of a subscription.
     pub(super) fn get(&self, subscription: &str) -> Option<String> {
         self.0.get(subscription).map(|config| String::from_utf8_lossy(config).into_owned())
     }
@@ -63,7 +62,6 @@ impl Configs {
         }
     }
 
-    /// Forgets all of them.
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }

@@ -1,7 +1,7 @@
 //! Any stored insight: what happens to it afterwards keeps its rules.
 
 use jiff::Timestamp;
-use model::Kind;
+use model::{Kind, ProxyView};
 use prost::Message as _;
 use serde_json::Value;
 use testkit::{
@@ -10,7 +10,7 @@ use testkit::{
 };
 use wire::kuma::system::v1alpha1::{KumaCpVersion, ZoneInsight};
 
-use super::record::{self, Peer, StreamName};
+use super::record::{self, Instance, StreamName};
 
 /// The insights that real globals showed at the end of each recording.
 fn recorded() -> Vec<Vec<u8>> {
@@ -33,7 +33,7 @@ fn made() -> ZoneInsight {
         record::subscribe(&mut insight, id, "global-1", true, at);
         record::count(&mut insight, id, "Mesh", at, |stats| stats.responses_sent += 1);
     }
-    record::stream_opened(&mut insight, StreamName::ZoneToGlobal, "global-1", at);
+    record::stream_opened(&mut insight, StreamName::ZoneToGlobalSync, "global-1", at);
     insight
 }
 
@@ -57,12 +57,12 @@ fn any_stored_insight_can_be_carried_on() {
             assert_eq!(insight.subscriptions.last().map(|last| last.id.as_str()), Some("new"));
         }
         let version = KumaCpVersion { version: String::from_utf8_lossy(input).into_owned(), ..Default::default() };
-        record::described(&mut insight, "new", &Peer { version, ..Peer::default() });
+        record::described(&mut insight, "new", &Instance { version, ..Instance::default() });
         record::count(&mut insight, "new", "Mesh", now, |stats| stats.responses_sent += 1);
-        for stream in [StreamName::Clusters, StreamName::ConfigDump, StreamName::Stats, StreamName::GlobalToZone] {
+        for stream in ProxyView::ALL.map(StreamName::Admin).into_iter().chain([StreamName::GlobalToZoneSync]) {
             record::stream_opened(&mut insight, stream, "global-1", now);
         }
-        record::pinged(&mut insight, now);
+        record::pinged(&mut insight, now, None);
         record::unsubscribe(&mut insight, "new", now);
         assert!(!record::online(&insight));
         record::reopen(&mut insight, "new");

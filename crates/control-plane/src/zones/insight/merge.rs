@@ -13,7 +13,6 @@ pub(super) struct Known<'a> {
     pub(super) open: &'a [String],
     /// Something was noted that may not be stored yet.
     pub(super) unwritten: bool,
-    /// Troubles among it.
     pub(super) troubled: bool,
 }
 

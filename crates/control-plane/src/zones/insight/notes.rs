@@ -1,11 +1,11 @@
 //! What happens to zones, noted in memory.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use model::{Key, Kind, ZoneName};
 use sync::{SizeNotice, Unreadable};
 use wire::kuma::system::v1alpha1::ZoneInsight;
 
-use super::{Insights, Live, Peer, RejectedBy, StreamName, Written, record, trouble};
+use super::{Insights, Instance, Live, RejectedBy, StreamName, Written, record, trouble};
 
 impl Insights {
     /// Notes that a stream of a zone is open.
@@ -32,13 +32,13 @@ impl Insights {
 
     /// Opens a subscription in the insight that a zone keeps of itself: one for each ZoneToGlobalSync stream (contract:
     /// kds 8.1, "zone side mirror"). Returns its id.
-    pub fn subscribe_at_zone(&self, zone: &ZoneName, global: &Peer, us: &Peer) -> String {
+    pub fn subscribe_at_zone(&self, zone: &ZoneName, global: &Instance, us: &Instance) -> String {
         let id = uuid::Uuid::new_v4().to_string();
         let (now, options) = (self.shared.clock.now(), &self.shared.options);
-        let described = Peer { instance: us.instance.clone(), config: String::new(), ..global.clone() };
+        let described = Instance { id: us.id.clone(), config: String::new(), ..global.clone() };
         self.change_live(zone, Written::Now, |live| {
             record::end_open_subscriptions(&mut live.insight, now, |one| options.may_end(one));
-            record::subscribe(&mut live.insight, &id, &global.instance, false, now);
+            record::subscribe(&mut live.insight, &id, &global.id, false, now);
             record::described(&mut live.insight, &id, &described);
             live.keep_last(options);
             live.open.push(id.clone());
@@ -47,8 +47,8 @@ impl Insights {
     }
 
     /// Notes what the zone said of itself in a first request.
-    pub fn described(&self, zone: &ZoneName, subscription: &str, peer: &Peer) {
-        self.change(zone, Written::Now, |insight| record::described(insight, subscription, peer));
+    pub fn described(&self, zone: &ZoneName, subscription: &str, said: &Instance) {
+        self.change(zone, Written::Now, |insight| record::described(insight, subscription, said));
     }
 
     /// Counts a response that was sent.
@@ -143,13 +143,13 @@ impl Insights {
         });
     }
 
-    /// Notes a ping.
-    pub fn pinged(&self, zone: &ZoneName) {
+    /// Notes a ping, and how far the clock of the zone is ahead of ours, if it told.
+    pub fn pinged(&self, zone: &ZoneName, clock_ahead: Option<SignedDuration>) {
         let now = self.shared.clock.now();
         let mut zones = self.lock();
         // A ping alone creates no zone, and so no insight of one.
         if let Some(live) = zones.get_mut(zone) {
-            record::pinged(&mut live.insight, now);
+            record::pinged(&mut live.insight, now, clock_ahead);
             live.dirty = true;
         }
     }

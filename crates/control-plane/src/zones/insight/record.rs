@@ -1,6 +1,7 @@
 //! What happens to a `ZoneInsight` when something happens to a zone. Pure.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use model::ProxyView;
 use wire::kuma::system::v1alpha1::{
     EnvoyAdminStreams, HealthCheck, KdsServiceStats, KdsStream, KdsSubscription, KdsSubscriptionStatus, KumaCpVersion,
     Version, ZoneInsight,
@@ -9,23 +10,19 @@ use wire::kuma::system::v1alpha1::{
 /// The five long-lived streams of a zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamName {
-    /// Reverse requests for Envoy's clusters.
-    Clusters,
-    /// Reverse requests for Envoy's configuration.
-    ConfigDump,
-    /// Reverse requests for Envoy's statistics.
-    Stats,
     /// What global provides.
-    GlobalToZone,
+    GlobalToZoneSync,
     /// What the zone provides.
-    ZoneToGlobal,
+    ZoneToGlobalSync,
+    /// Reverse requests for what a proxy says.
+    Admin(ProxyView),
 }
 
-/// What a peer says of itself in a first request.
+/// An instance of a control plane, by what it says of itself in a first request.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Peer {
-    /// Its instance: `<hostname>-<4 hex>`.
-    pub instance: String,
+pub struct Instance {
+    /// `<hostname>-<4 hex>`.
+    pub id: String,
     /// Its build.
     pub version: KumaCpVersion,
     /// Its configuration as JSON, secrets masked.
@@ -43,20 +40,20 @@ pub(super) fn stream_opened(insight: &mut ZoneInsight, stream: StreamName, insta
     let streams = insight.kds_streams.get_or_insert_default();
     let admin = insight.envoy_admin_streams.get_or_insert_with(EnvoyAdminStreams::default);
     match stream {
-        StreamName::Clusters => {
+        StreamName::Admin(ProxyView::Clusters) => {
             streams.clusters = opened;
             instance.clone_into(&mut admin.clusters_global_instance_id);
         }
-        StreamName::ConfigDump => {
+        StreamName::Admin(ProxyView::ConfigDump) => {
             streams.config_dump = opened;
             instance.clone_into(&mut admin.config_dump_global_instance_id);
         }
-        StreamName::Stats => {
+        StreamName::Admin(ProxyView::Stats) => {
             streams.stats = opened;
             instance.clone_into(&mut admin.stats_global_instance_id);
         }
-        StreamName::GlobalToZone => streams.global_to_zone = opened,
-        StreamName::ZoneToGlobal => streams.zone_to_global = opened,
+        StreamName::GlobalToZoneSync => streams.global_to_zone = opened,
+        StreamName::ZoneToGlobalSync => streams.zone_to_global = opened,
     }
 }
 
@@ -91,13 +88,13 @@ pub(super) fn keep_last(insight: &mut ZoneInsight, limit: usize, compact: bool) 
     }
 }
 
-pub(super) fn described(insight: &mut ZoneInsight, id: &str, peer: &Peer) {
+pub(super) fn described(insight: &mut ZoneInsight, id: &str, said: &Instance) {
     let Some(subscription) = find(insight, id) else { return };
-    let compatible = compatible(&peer.version.version);
-    let version = KumaCpVersion { kuma_cp_global_compatible: compatible, ..peer.version.clone() };
+    let compatible = compatible(&said.version.version);
+    let version = KumaCpVersion { kuma_cp_global_compatible: compatible, ..said.version.clone() };
     subscription.version = Some(Version { kuma_cp: Some(version) });
-    subscription.config.clone_from(&peer.config);
-    subscription.zone_instance_id.clone_from(&peer.instance);
+    subscription.config.clone_from(&said.config);
+    subscription.zone_instance_id.clone_from(&said.id);
 }
 
 pub(super) fn count(
@@ -145,8 +142,10 @@ pub(super) fn end_open_subscriptions(
     ended
 }
 
-pub(super) fn pinged(insight: &mut ZoneInsight, now: Timestamp) {
-    insight.health_check = Some(HealthCheck { time: time(now) });
+pub(super) fn pinged(insight: &mut ZoneInsight, now: Timestamp, clock_ahead: Option<SignedDuration>) {
+    let clock_ahead =
+        clock_ahead.map(|ahead| prost_types::Duration { seconds: ahead.as_secs(), nanos: ahead.subsec_nanos() });
+    insight.health_check = Some(HealthCheck { time: time(now), clock_ahead });
 }
 
 pub(super) fn last_ping(insight: &ZoneInsight) -> Option<Timestamp> {
@@ -216,7 +215,7 @@ mod tests {
         let mut insight = ZoneInsight::default();
         for id in ["a", "b"] {
             subscribe(&mut insight, id, "g", true, at(1));
-            described(&mut insight, id, &Peer { config: "{}".to_owned(), ..Peer::default() });
+            described(&mut insight, id, &Instance { config: "{}".to_owned(), ..Instance::default() });
             count(&mut insight, id, "Mesh", at(1), |stats| stats.responses_sent += 1);
         }
         keep_last(&mut insight, 10, true);

@@ -1,6 +1,6 @@
 //! Several control planes keep the insight of a zone in one store: what each says stays true, whoever writes, starts or dies.
 
-use model::{Key, Labels, Resource};
+use model::{Key, Labels, ProxyView, Resource};
 use store::{
     Precondition,
     testing::{Database, Instance},
@@ -127,17 +127,17 @@ async fn pings_counters_and_configurations_of_one_survive_what_the_other_writes(
     let database = database().await;
     let (first, second) = (Global::start(&database, "a", &[]).await, Global::start(&database, "b", &[]).await);
     let here = first.insights.subscribe(&west(), true);
-    let peer = Peer { config: "{\"of\":\"west\"}".to_owned(), ..Peer::default() };
-    first.insights.described(&west(), &here, &peer);
-    first.insights.stream_opened(&west(), StreamName::Clusters);
+    let said = super::Instance { config: "{\"of\":\"west\"}".to_owned(), ..super::Instance::default() };
+    first.insights.described(&west(), &here, &said);
+    first.insights.stream_opened(&west(), StreamName::Admin(ProxyView::Clusters));
     first.insights.sent(&west(), &here, "Mesh");
     first.stored(|insight| insight.subscriptions.iter().any(|one| !one.config.is_empty())).await;
     second.knows(|insights| insights.last_config(&west()).as_deref() == Some("{\"of\":\"west\"}")).await;
     second.insights.subscribe(&west(), true);
-    second.insights.pinged(&west());
+    second.insights.pinged(&west(), None);
     second.insights.rejected_here(&west(), "Mesh", "no");
     let stored = first.stored(|insight| insight.subscriptions.len() == 2 && !insight.type_troubles.is_empty()).await;
-    assert_eq!(stored.subscriptions[0].config, peer.config);
+    assert_eq!(stored.subscriptions[0].config, said.config);
     assert_eq!(stored.subscriptions[0].status.as_ref().unwrap().total.as_ref().unwrap().responses_sent, 1);
     assert_eq!(stored.envoy_admin_streams.unwrap().clusters_global_instance_id, "a");
     first.knows(|insights| insights.last_ping(&west()).is_some()).await;

@@ -91,11 +91,11 @@ impl Insights {
                 StoreError::NotFound { key: missing } if missing == key => self.written(&zone, unwritten),
                 // The zone is not there: deleted a moment ago, or about to be made. It is written with its next change.
                 StoreError::NotFound { .. } => {
-                    debug!(target: "zones", zone = %zone, "no zone to keep an insight of");
+                    debug!(%zone, "no zone to keep an insight of");
                     return self.written(&zone, |_live| {});
                 }
                 error @ (StoreError::Corrupt { .. } | StoreError::Unavailable { .. }) => {
-                    warn!(target: "zones", zone = %zone, error = %error, "cannot write the insight of a zone, will try again");
+                    warn!(%zone, %error, "cannot write the insight of a zone, will try again");
                     return self.written(&zone, unwritten);
                 }
             }
@@ -103,12 +103,12 @@ impl Insights {
                 Ok(Some(stored)) => self.take_over(&zone, &stored),
                 Ok(None) => self.written(&zone, |live| live.version = None),
                 Err(error) => {
-                    warn!(target: "zones", zone = %zone, error = %error, "cannot read the insight of a zone, will try again");
+                    warn!(%zone, %error, "cannot read the insight of a zone, will try again");
                     return;
                 }
             }
         }
-        debug!(target: "zones", zone = %zone, "others keep writing the insight of a zone, will try again");
+        debug!(%zone, "others keep writing the insight of a zone, will try again");
     }
 
     /// Notes that a write is over, and what came of it.
@@ -119,7 +119,6 @@ impl Insights {
         }
     }
 
-    /// Returns what is to be written.
     fn take(&self, zone: &ZoneName) -> Option<Taken> {
         let now = self.shared.clock.now();
         let mut zones = self.lock();
@@ -181,7 +180,7 @@ impl Insights {
             return;
         }
         let Ok(mut insight) = ZoneInsight::decode(spec.clone()) else {
-            warn!(target: "zones", zone = %zone, "the stored insight of a zone cannot be read, starting a new one");
+            warn!(%zone, "the stored insight of a zone cannot be read, starting a new one");
             return;
         };
         let mut configs = Configs::take_from(&mut insight, spec);

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use control_plane::resources::{MeshDefaults, Side, mesh_batch};
+use control_plane::writes::{MeshDefaults, Side, mesh_batch};
 use jiff::Timestamp;
 use model::{Key, Kind, Resource, Scope, labels};
 use prost::Message as _;

@@ -6,7 +6,7 @@ use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use control_plane::resources::Side;
+use control_plane::writes::Side;
 use model::{Key, Kind};
 use serde_json::{Map, Value};
 

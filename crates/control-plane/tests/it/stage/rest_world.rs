@@ -4,16 +4,16 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use control_plane::{
-    access::{Access, Allowed, Peer, Transport},
+    access::{Access, Allowed, Remote, Transport},
     bootstrap::{self, Wanted},
     clock::Clock,
     config::Config,
     issuing::{Issuer, Issuers},
     keys::Keys,
     ledger::Ledger,
-    resources::{MeshDefaults, Resources, Rules, Side},
     rest::{AdminAnswer, AdminError, AdminRequest, Api, EnvoyAdmin, Handles, Settings},
     tasks::Tasks,
+    writes::{MeshDefaults, Rules, Side, Writes},
 };
 use http_body_util::{BodyExt as _, Full};
 use model::{Key, Kind, Labels, ProxyView, Resource, labels, proto, secret};
@@ -105,7 +105,7 @@ impl World {
             readiness: control_plane::observe::readiness::Readiness::default(),
             store: store.clone(),
             clock: clock.clone(),
-            resources: Resources::new(store.clone(), clock.clone(), rules),
+            writes: Writes::new(store.clone(), clock.clone(), rules),
             access,
             keys,
             issuer,
@@ -172,10 +172,10 @@ impl World {
 
     /// Sends a request and returns the answer.
     pub(crate) async fn ask(&self, host: &str, ask: Ask<'_>) -> Answer {
-        let remote: SocketAddr =
+        let address: SocketAddr =
             if ask.remote { "10.9.9.1:40000" } else { "127.0.0.1:40000" }.parse().expect("address");
         let https = self.https || host.ends_with(":5682");
-        let peer = Peer { remote, transport: if https { Transport::Https } else { Transport::Http } };
+        let remote = Remote { address, transport: if https { Transport::Https } else { Transport::Http } };
         let mut request = http::Request::builder().method(ask.method).uri(uri(ask.path));
         if !ask.headers.iter().any(|(name, _)| name == "host") {
             request = request.header("host", host);
@@ -184,7 +184,7 @@ impl World {
             request = request.header(name, value);
         }
         let body = Full::new(Bytes::from(ask.body.unwrap_or_default()));
-        let response = self.api.answer(peer, request.body(body).expect("request")).await;
+        let response = self.api.answer(remote, request.body(body).expect("request")).await;
         let (head, body) = response.into_parts();
         let headers = head.headers.iter().map(|(name, value)| (name.to_string(), json!(value.to_str().unwrap_or("?"))));
         let body = body.collect().await.expect("body").to_bytes();

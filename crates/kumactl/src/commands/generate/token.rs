@@ -39,7 +39,6 @@ pub(super) fn control_plane(session: &Session<'_>, flags: &ControlPlaneToken) ->
     issue(session, "control plane", TOKENS_OF_CONTROL_PLANES, &Value::Object(request))
 }
 
-/// A zone token.
 pub(super) fn zone(session: &Session<'_>, flags: &ZoneToken) -> Result<(), Failure> {
     let names = List::joined(&flags.scope);
     let scope: Option<Vec<Scope>> = names.iter().map(|name| name.parse().ok()).collect();
@@ -67,7 +66,6 @@ pub(super) fn zone(session: &Session<'_>, flags: &ZoneToken) -> Result<(), Failu
     }
 }
 
-/// A user token.
 pub(super) fn user(session: &Session<'_>, flags: &UserToken) -> Result<(), Failure> {
     let groups = Some(List::joined(&flags.group)).filter(|groups| !groups.is_empty());
     match offline_key(&flags.key)? {
@@ -86,7 +84,6 @@ pub(super) fn user(session: &Session<'_>, flags: &UserToken) -> Result<(), Failu
     }
 }
 
-/// A dataplane token.
 pub(super) fn dataplane(session: &Session<'_>, flags: &DataplaneToken) -> Result<(), Failure> {
     let proxy_type = flags.proxy_type.as_str();
     if !["", "dataplane", "ingress"].contains(&proxy_type) {

@@ -7,7 +7,7 @@ use sync::Received;
 use super::*;
 use crate::{
     bootstrap::{self, Wanted},
-    resources,
+    writes,
 };
 
 const POLICY: &str = r#"{"to":[{"targetRef":{"kind":"Mesh"},"default":{"idleTimeout":"1h0m0s"}}]}"#;
@@ -19,7 +19,7 @@ fn now() -> Timestamp {
 /// A zone as it is after its first start without a global.
 async fn lone_zone() -> Arc<dyn ResourceStore> {
     let store: Arc<dyn ResourceStore> = Arc::new(MemoryStore::new());
-    let side = resources::Side::LoneZone("west".to_owned());
+    let side = writes::Side::LoneZone("west".to_owned());
     bootstrap::zone(&store, &side, &Wanted::default(), now()).await.unwrap();
     store
 }

@@ -19,7 +19,7 @@ fn the_next_token_of_a_zone_has_room_however_much_the_stolen_one_has_open() {
     let registry = Registry::new(operator.ring(), LEEWAY);
     let (stolen, next) = (operator.issue("west", 1000).unwrap(), operator.issue("west", 1000).unwrap());
     let arrival = |token: &Issued, connection: &ConnectionGuard| {
-        let want = Want { zone: "west", accept: Accept::CpToken, leeway: LEEWAY };
+        let want = Want { zone: "west", accept: Accept::CpToken, leeway: LEEWAY, legacy_until: None };
         let verified = tokens::verify(&token.raw, &operator.ring(), start, &want).unwrap();
         let caller = ZoneCaller::Verified(verified);
         let unverified = unverified("west", connection.id().0);
@@ -145,7 +145,7 @@ fn the_sweeper_learns_of_the_earliest_expiry() {
     let earliest = registry.earliest_expiry();
     let arrive = |seconds| {
         let token = operator.issue("west", seconds).unwrap();
-        let want = Want { zone: "west", accept: Accept::CpToken, leeway: LEEWAY };
+        let want = Want { zone: "west", accept: Accept::CpToken, leeway: LEEWAY, legacy_until: None };
         let verified = tokens::verify(&token.raw, &operator.ring(), start, &want).unwrap();
         let arrival = Arrival { caller: ZoneCaller::Verified(verified), ..unverified("west", 1) };
         (registry.admit(Arrival { ring_generation: 1, ..arrival }, start).unwrap(), token.expires)
@@ -177,7 +177,7 @@ fn a_zone_that_pings_no_more_loses_its_streams_and_one_that_never_did_keeps_them
 
 /// What comes with a token over a connection.
 fn arrival(operator: &Operator, token: &Issued, connection: &ConnectionGuard) -> Arrival {
-    let want = Want { zone: token.zone, accept: Accept::CpToken, leeway: LEEWAY };
+    let want = Want { zone: token.zone, accept: Accept::CpToken, leeway: LEEWAY, legacy_until: None };
     let verified = tokens::verify(&token.raw, &operator.ring(), operator.now, &want).unwrap();
     let unverified = unverified(token.zone, connection.id().0);
     Arrival { caller: ZoneCaller::Verified(verified), ring_generation: operator.generation, ..unverified }

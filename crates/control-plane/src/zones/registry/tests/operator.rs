@@ -80,7 +80,7 @@ impl Operator {
             raw: token.reveal().to_owned(),
             zone: zone_name,
             serial,
-            id: token.id().unwrap().to_owned(),
+            id: token.id().to_owned(),
             expires: token.expires_at().unwrap(),
         })
     }

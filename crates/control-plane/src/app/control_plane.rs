@@ -1,4 +1,4 @@
-//! What both assemblies have: store, keys, certificate, REST, diagnostics.
+//! A control plane, global or of a zone, by what both have: store, keys, certificate, REST, diagnostics.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 use wire::kuma::system::v1alpha1::KumaCpVersion;
 
-use super::{parts::Addresses, serve, store_freshness};
+use super::{running::Addresses, serve, store_freshness};
 use crate::{
     about,
     access::Authenticator,
@@ -33,15 +33,15 @@ use crate::{
         metrics::Metrics,
         readiness::Readiness,
     },
-    resources::{MeshDefaults, Resources, Rules, Side},
     rest::{Api, EnvoyAdmin, Handles, Settings},
     tasks::{OnError, Tasks},
     tls::{Alpn, ClientCerts, PairFiles, Protocols, SELF_SIGNED_FILES, ServerIdentity, host_names, self_signed},
-    zones::insight::{self, Insights, Others, Peer},
+    writes::{MeshDefaults, Rules, Side, Writes},
+    zones::insight::{self, Insights, Instance, Others},
 };
 
-/// The parts that global and zone share.
-pub(super) struct Common {
+/// A control plane before it is a global or a zone.
+pub(super) struct ControlPlane {
     pub(super) config: Config,
     pub(super) clock: Clock,
     pub(super) log: Log,
@@ -58,7 +58,7 @@ pub(super) struct Common {
     hostname: String,
 }
 
-impl Common {
+impl ControlPlane {
     pub(super) async fn start(
         config: Config,
         clock: Clock,
@@ -106,7 +106,8 @@ impl Common {
     }
 
     pub(super) async fn keys(&self) -> anyhow::Result<Keys> {
-        Keys::start(&self.store, &self.tasks).await.context("read the keys")
+        let settings = Arc::clone(&self.config.static_keys);
+        Keys::start_beside(settings, &self.store, &self.tasks).await.context("read the keys")
     }
 
     pub(super) async fn ledger(&self) -> anyhow::Result<Ledger> {
@@ -139,9 +140,9 @@ impl Common {
     }
 
     /// What this end says of itself on KDS. The version is the one that peers compare.
-    pub(super) fn us(&self, config: String) -> Peer {
-        Peer {
-            instance: self.instance.clone(),
+    pub(super) fn us(&self, config: String) -> Instance {
+        Instance {
+            id: self.instance.clone(),
             version: KumaCpVersion {
                 version: about::BASED_ON_KUMA.to_owned(),
                 git_tag: format!("v{}", about::BASED_ON_KUMA),
@@ -191,7 +192,7 @@ impl Common {
             unsafe_delete: self.config.unsafe_delete,
             mesh_defaults: MeshDefaults::AsTheMeshSays,
         };
-        let resources = Resources::new(Arc::clone(&self.store), self.clock.clone(), rules);
+        let writes = Writes::new(Arc::clone(&self.store), self.clock.clone(), rules);
         let settings = Settings {
             product: server.product.clone(),
             base_path: server.base_path.clone(),
@@ -205,7 +206,7 @@ impl Common {
         let api = Api::new(Handles {
             store: Arc::clone(&self.store),
             clock: self.clock.clone(),
-            resources,
+            writes,
             access,
             keys: keys.clone(),
             issuer,

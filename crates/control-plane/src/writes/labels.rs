@@ -173,7 +173,7 @@ pub(super) fn check_ours(rules: &Rules, kind: Kind, stored: &Labels, field: &str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resources::MeshDefaults;
+    use crate::writes::MeshDefaults;
 
     fn rules(side: Side) -> Rules {
         Rules {

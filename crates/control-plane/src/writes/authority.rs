@@ -22,12 +22,12 @@ use tracing::error;
 use x509_parser::asn1_rs::{FromDer as _, Integer, OctetString, Sequence};
 use zeroize::Zeroizing;
 
-use super::{Operation, Resources, Side, WriteError};
+use super::{Operation, Side, WriteError, Writes};
 
 /// A key takes up to a second; a document may not ask for any number of them.
 const MOST_BACKENDS: usize = 8;
 /// Clocks of two machines differ a little.
-const BEFORE_NOW: u64 = 10;
+const BEFORE_NOW: Duration = Duration::from_secs(10);
 const DAY: u64 = 24 * 60 * 60;
 
 /// An authority that a mesh asks for.
@@ -70,23 +70,34 @@ impl Authority {
     }
 
     fn certificate(&self, key: &KeyPair, now: Timestamp) -> Result<String, rcgen::Error> {
-        let start = u64::try_from(now.as_second()).unwrap_or_default();
-        let epoch = date_time_ymd(1970, 1, 1);
-        let mut params = CertificateParams::default();
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::OrganizationName, "Kuma");
-        params.distinguished_name.push(DnType::OrganizationalUnitName, "Mesh");
-        params.distinguished_name.push(DnType::CommonName, self.mesh.as_str());
-        params.not_before = epoch + Duration::from_secs(start.saturating_sub(BEFORE_NOW));
-        params.not_after = epoch + Duration::from_secs(start) + self.valid;
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let mut params = authority_certificate(&self.mesh, now, BEFORE_NOW, self.valid);
         params.subject_alt_names = vec![SanType::URI(format!("spiffe://{}", self.mesh).try_into()?)];
         Ok(params.self_signed(key)?.pem())
     }
 }
 
-impl Resources {
+/// What the certificate of an authority says: of a mesh, or of a control plane.
+pub(crate) fn authority_certificate(
+    name: &str,
+    now: Timestamp,
+    before_now: Duration,
+    valid: Duration,
+) -> CertificateParams {
+    let start = Duration::from_secs(u64::try_from(now.as_second()).unwrap_or_default());
+    let epoch = date_time_ymd(1970, 1, 1);
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::OrganizationName, "Kuma");
+    params.distinguished_name.push(DnType::OrganizationalUnitName, "Mesh");
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.not_before = epoch + start.saturating_sub(before_now);
+    params.not_after = epoch + start + valid;
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
+impl Writes {
     /// Returns what is to be written with a mesh, so that each authority it asks for is there.
     pub(super) async fn authorities(&self, mesh: &Resource) -> Result<Vec<Write>, WriteError> {
         // A zone of ours has them from its global.

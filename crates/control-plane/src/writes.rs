@@ -28,6 +28,7 @@ use crate::{
     observe::line_budget::{Line, LineBudgets},
 };
 
+pub(crate) use authority::authority_certificate;
 pub use authority::missing_authorities;
 pub use error::{Operation, ReadOnly, WriteError};
 pub use mesh::mesh_batch;
@@ -80,7 +81,7 @@ pub enum MeshDefaults {
 
 /// Writes resources for callers. Cheap to clone.
 #[derive(Clone)]
-pub struct Resources {
+pub struct Writes {
     store: Arc<dyn ResourceStore>,
     clock: Clock,
     rules: Arc<Rules>,
@@ -88,7 +89,7 @@ pub struct Resources {
     refusals: Arc<LineBudgets>,
 }
 
-impl Resources {
+impl Writes {
     /// Returns the write path to a store.
     pub fn new(store: Arc<dyn ResourceStore>, clock: Clock, rules: Rules) -> Self {
         Self { store, clock, rules: Arc::new(rules), refusals: Arc::new(LineBudgets::new()) }
@@ -126,13 +127,15 @@ impl Resources {
     }
 
     async fn mesh_exists(&self, kind: Kind, mesh: &str) -> Result<(), WriteError> {
-        if kind.scope == Scope::Global {
-            return Ok(());
-        }
-        match self.store.get(&Key::global(Kind::MESH, mesh)).await {
-            Ok(Some(_)) => Ok(()),
-            Ok(None) => Err(WriteError::NoMesh),
-            Err(source) => Err(WriteError::Store { operation: Operation::FindMesh, source }),
-        }
+        if kind.scope == Scope::Global { Ok(()) } else { mesh_exists(&*self.store, mesh).await }
+    }
+}
+
+/// Checks that a mesh is there, for who reads and who writes what is in it.
+pub(crate) async fn mesh_exists(store: &dyn ResourceStore, mesh: &str) -> Result<(), WriteError> {
+    match store.get(&Key::global(Kind::MESH, mesh)).await {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err(WriteError::NoMesh),
+        Err(source) => Err(WriteError::Store { operation: Operation::FindMesh, source }),
     }
 }

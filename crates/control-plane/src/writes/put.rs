@@ -5,7 +5,7 @@ use model::{Key, Kind, Resource, Scope, defaults, document, labels as known, val
 use store::{Batch, Precondition, Stored, Write};
 use tracing::info;
 
-use super::{Operation, Resources, Side, WriteError, keys, labels, mesh};
+use super::{Operation, Side, WriteError, Writes, keys, labels, mesh};
 use crate::{
     access::Permit,
     issuing::{KeyNotMade, new_signing_key},
@@ -30,7 +30,7 @@ pub struct Written {
     pub warnings: Vec<String>,
 }
 
-impl Resources {
+impl Writes {
     /// Creates or replaces a resource from a REST body. Durable when it returns.
     pub async fn put(
         &self,

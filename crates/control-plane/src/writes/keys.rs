@@ -7,7 +7,7 @@ use model::{Key, Kind, secret};
 use store::{Importance, Query, StoreError, Write};
 use tokens::{Half, KeyName, KeyProblem, SecretName};
 
-use super::{Operation, Resources, WriteError};
+use super::{Operation, WriteError, Writes};
 
 /// How long the name of a resource may be, in bytes.
 const LONGEST_NAME: usize = 253;
@@ -19,7 +19,7 @@ const NO_LIST: &str = "no list of revoked tokens is read under this name here: t
                        control-plane-token-revocations, zone-token-revocations, user-token-revocations and \
                        dataplane-token-revocations-<mesh>, and are GlobalSecrets (the last one may be a Secret of its mesh)";
 
-impl Resources {
+impl Writes {
     /// Refuses a secret without data, a signing key that cannot be used, one whose serial another key has, and a list of
     /// revoked ids that names none or holds what can be none.
     pub(super) async fn check_secret(&self, key: &Key, spec: &[u8]) -> Result<(), WriteError> {

@@ -15,12 +15,12 @@ use super::*;
 use crate::{
     access::{Access, Allowed, Caller, Permit, Rule},
     clock::Clock,
-    resources::{MeshDefaults, Rules, Side},
+    writes::{MeshDefaults, Rules, Side},
 };
 
 /// The write path of one control plane, for somebody who may write secrets.
 struct Writer {
-    resources: Resources,
+    writes: Writes,
     permit: Permit,
 }
 
@@ -35,14 +35,14 @@ impl Writer {
         };
         let keeper = Allowed { users: vec!["keeper".to_owned()], groups: Vec::new() };
         let access = Arc::new(Access { admin_resources: keeper, ..Access::default() });
-        let resources = Resources::new(Arc::new(store), Clock::starting_at(Timestamp::UNIX_EPOCH), rules);
-        Self { resources, permit: access.judge(Caller::proved("keeper"), Rule::Public).unwrap() }
+        let writes = Writes::new(Arc::new(store), Clock::starting_at(Timestamp::UNIX_EPOCH), rules);
+        Self { writes, permit: access.judge(Caller::proved("keeper"), Rule::Public).unwrap() }
     }
 
     /// Writes a secret that holds a key, whichever.
     async fn put(&self, name: &str, key: &str) -> Result<(), String> {
         let body = json!({"type": "GlobalSecret", "name": name, "data": STANDARD.encode(key)}).to_string();
-        let written = self.resources.put(&self.permit, Kind::GLOBAL_SECRET, "", name, body.as_bytes()).await;
+        let written = self.writes.put(&self.permit, Kind::GLOBAL_SECRET, "", name, body.as_bytes()).await;
         written.map(drop).map_err(|error| error.to_string())
     }
 }

@@ -6,13 +6,13 @@ use model::{Key, Kind, Scope, insight};
 use store::{Batch, Importance, Precondition, Query, StoreError, Stored, Write};
 use tracing::info;
 
-use super::{Operation, Resources, WriteError, labels};
+use super::{Operation, WriteError, Writes, labels};
 use crate::{
     access::{Denied, Permit},
     observe::shown,
 };
 
-impl Resources {
+impl Writes {
     /// Deletes a resource and everything it owns. Durable when it returns.
     pub async fn delete(&self, permit: &Permit, kind: Kind, mesh: &str, name: &str) -> Result<(), WriteError> {
         let result = self.try_delete(permit, kind, mesh, name).await;

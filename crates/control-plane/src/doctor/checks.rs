@@ -1,0 +1,288 @@
+//! The checks. Each looks at one thing and says at least one sentence about it.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Finding,
+    facts::{Facts, ZoneFacts},
+};
+use crate::config::{AuthMode, AuthType};
+
+/// All checks, in the order in which they are shown.
+pub(super) const ALL: [fn(&Facts) -> Vec<Finding>; 10] = [
+    authentication,
+    keys,
+    rotations,
+    tokens_that_end,
+    tokens_without_end,
+    refusals,
+    clocks,
+    secrets,
+    certificates,
+    store,
+];
+
+/// Tokens that end within this time and do not renew are told of.
+const TOKEN_ENDS_SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// The same of certificates.
+const CERTIFICATE_ENDS_SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// Older refusals are history.
+const RECENT: SignedDuration = SignedDuration::from_hours(24);
+/// Clocks closer than this are taken for equal: a ping takes its time too.
+const CLOCKS_AGREE: SignedDuration = SignedDuration::from_secs(5);
+/// Of long lists so many are named.
+const NAMED: usize = 10;
+
+fn authentication(facts: &Facts) -> Vec<Finding> {
+    const NAME: &str = "authentication";
+    if !facts.is_global {
+        return vec![Finding::ok(NAME, "zones do not connect to this control plane")];
+    }
+    let connected: Vec<&ZoneFacts> = facts.zones.iter().filter(|zone| zone.online).collect();
+    if facts.auth == AuthType::None {
+        let without = names(connected.iter().map(|zone| zone.name.as_str()));
+        let what =
+            format!("zones are not authenticated: whoever reaches the KDS port may be any zone; connected: {without}");
+        let remedy = "give each zone a token (`kumactl generate control-plane-token --zone=<zone>`), set \
+                      multizone.global.kds.auth.mode to `shadow` and auth.type to `cpToken` to see who would be refused, \
+                      then take `shadow` away";
+        return vec![Finding::fail(NAME, what, remedy)];
+    }
+    let would_be: Vec<String> = facts
+        .zones
+        .iter()
+        .filter_map(|zone| zone.would_be_refused.as_ref().map(|refusal| (zone, refusal)))
+        .map(|(zone, refusal)| format!("{} ({}: {})", zone.name, refusal.reason, refusal.text))
+        .collect();
+    match (facts.mode, would_be.is_empty()) {
+        (_, false) => {
+            let what = format!("if authentication were enforced now, these would be refused: {}", list(&would_be));
+            vec![Finding::warn(NAME, what, "give these zones tokens that are good for them, then enforce")]
+        }
+        (AuthMode::Shadow, true) => {
+            let what = "nobody is refused (shadow), and nobody would be if authentication were enforced now";
+            vec![Finding::warn(NAME, what, "set multizone.global.kds.auth.mode to `enforce`")]
+        }
+        (AuthMode::Enforce, true) => vec![Finding::ok(NAME, "zones are authenticated; nobody is let in without")],
+    }
+}
+
+fn keys(facts: &Facts) -> Vec<Finding> {
+    const NAME: &str = "keys";
+    let mut found = Vec::new();
+    for key in &facts.keys {
+        let serial = key.serial.to_string();
+        let on_it: Vec<&str> = facts
+            .zones
+            .iter()
+            .filter(|zone| zone.stands_on.as_ref().is_some_and(|on| on.family == key.family && on.key == serial))
+            .map(|zone| zone.name.as_str())
+            .collect();
+        let signs = if key.signs { "signs" } else { "signs no more" };
+        let title = format!("{} {} {signs}", key.family, key.serial);
+        found.push(match (on_it.is_empty(), key.signs) {
+            (true, true) => Finding::ok(NAME, format!("{title}; no zone stands on it")),
+            (true, false) => {
+                Finding::ok(NAME, format!("{title}; no zone that is known would be cut off if it were retired now"))
+            }
+            (false, _) => {
+                let what = format!("{title}; retired now it would cut off {}", names(on_it.iter().copied()));
+                if key.signs {
+                    Finding::ok(NAME, what)
+                } else {
+                    let family = key.family.split(' ').next().unwrap_or_default();
+                    Finding::warn(NAME, what, format!("`kumactl rotate status {family}` says what is left to do"))
+                }
+            }
+        });
+    }
+    if found.is_empty() {
+        found.push(Finding::fail(
+            NAME,
+            "there is no key that verifies tokens",
+            "`kumactl generate signing-key` makes one",
+        ));
+    }
+    found
+}
+
+fn rotations(facts: &Facts) -> Vec<Finding> {
+    const NAME: &str = "rotations";
+    let under_way = facts.rotations.iter().map(|rotation| {
+        let what = format!("{} is {}", rotation.family, rotation.phase);
+        match &rotation.stopped {
+            Some(reason) => Finding::warn(
+                NAME,
+                format!("{what} and goes no further by itself: {reason}"),
+                "see to what is named, or go on with `kumactl rotate advance`, or back with `kumactl rotate rollback`",
+            ),
+            None if rotation.blockers.is_empty() => Finding::ok(NAME, format!("{what}, and nothing stands in its way")),
+            None => Finding::ok(NAME, format!("{what}; it waits for {}", list(&rotation.blockers))),
+        }
+    });
+    let found: Vec<Finding> = under_way.collect();
+    if found.is_empty() { vec![Finding::ok(NAME, "no key is being rotated")] } else { found }
+}
+
+fn tokens_that_end(facts: &Facts) -> Vec<Finding> {
+    const NAME: &str = "tokens-that-end";
+    let mut found = Vec::new();
+    for zone in &facts.zones {
+        let Some(on) = zone.stands_on.as_ref().filter(|on| on.renews != "yes") else { continue };
+        let Some(ends) = on.expires_at else { continue };
+        let left = ends.duration_since(facts.now);
+        if left > TOKEN_ENDS_SOON {
+            continue;
+        }
+        let (id, name) = (&on.token_id, &zone.name);
+        let remedy = if on.renews == "no (file)" {
+            format!("make the token file of {name} writable for its control plane, or put a new token into it")
+        } else {
+            format!(
+                "`kumactl generate` a token for {name} and put it where the zone reads it, or let the zone renew it"
+            )
+        };
+        found.push(if left.is_negative() {
+            Finding::fail(NAME, format!("token {id} of zone {name} ended at {ends}"), remedy)
+        } else {
+            Finding::warn(NAME, format!("token {id} of zone {name} ends at {ends}, and nobody renews it"), remedy)
+        });
+    }
+    if found.is_empty() {
+        found.push(Finding::ok(NAME, "no token that a zone stands on ends within 7 days without being renewed"));
+    }
+    found
+}
+
+fn tokens_without_end(facts: &Facts) -> Vec<Finding> {
+    const NAME: &str = "tokens-without-end";
+    let zones: Vec<&str> = facts
+        .zones
+        .iter()
+        .filter(|zone| zone.stands_on.as_ref().is_some_and(|on| on.expires_at.is_none()))
+        .map(|zone| zone.name.as_str())
+        .collect();
+    let issued: Vec<String> =
+        facts.tokens.iter().filter(|token| !token.ends).map(|token| format!("{} ({})", token.of, token.id)).collect();
+    if zones.is_empty() && issued.is_empty() {
+        return vec![Finding::ok(NAME, "no token without an end is known")];
+    }
+    let until = match facts.legacy_tokens_until {
+        None => "they are accepted for ever".to_owned(),
+        Some(until) if until <= facts.now => format!("they are refused since {until}"),
+        Some(until) => format!("they are accepted until {until}"),
+    };
+    let (issued, on_one) = (list(&issued), names(zones.iter().copied()));
+    let what = format!("tokens without an end were issued to {issued}; zones that stand on one: {on_one}; {until}");
+    let remedy = "issue tokens with `--valid-for`, then set multizone.global.kds.auth.legacyTokensUntil";
+    let refused = facts.legacy_tokens_until.is_some_and(|until| until <= facts.now) && !zones.is_empty();
+    vec![if refused { Finding::fail(NAME, what, remedy) } else { Finding::warn(NAME, what, remedy) }]
+}
+
+fn refusals(facts: &Facts) -> Vec<Finding> {
+    const NAME: &str = "refusals";
+    let recent = |at: Timestamp| facts.now.duration_since(at) <= RECENT;
+    let found: Vec<Finding> = facts
+        .zones
+        .iter()
+        .filter_map(|zone| zone.refused.as_ref().filter(|refusal| recent(refusal.at)).map(|refusal| (zone, refusal)))
+        .map(|(zone, refusal)| {
+            let what =
+                format!("zone {} was refused at {}: {}: {}", zone.name, refusal.at, refusal.reason, refusal.text);
+            let remedy = "`kumactl inspect token --file <its token>` says what is wrong with it";
+            if zone.online { Finding::warn(NAME, what, remedy) } else { Finding::fail(NAME, what, remedy) }
+        })
+        .collect();
+    if found.is_empty() { vec![Finding::ok(NAME, "no zone was refused within a day")] } else { found }
+}
+
+fn clocks(facts: &Facts) -> Vec<Finding> {
+    const NAME: &str = "clocks";
+    let leeway = SignedDuration::try_from(facts.leeway).unwrap_or(SignedDuration::ZERO);
+    let found: Vec<Finding> = facts
+        .zones
+        .iter()
+        .filter_map(|zone| zone.clock_ahead.map(|ahead| (zone, ahead)))
+        .filter(|(_, ahead)| ahead.abs() > CLOCKS_AGREE)
+        .map(|(zone, ahead)| {
+            let side = if ahead.is_negative() { "behind" } else { "ahead of" };
+            let what = format!("the clock of zone {} is {} s {side} ours", zone.name, ahead.abs().as_secs());
+            let remedy = "let both machines follow a time server: tokens begin and end by the clock";
+            if ahead.abs() > leeway { Finding::fail(NAME, what, remedy) } else { Finding::warn(NAME, what, remedy) }
+        })
+        .collect();
+    let told = facts.zones.iter().filter(|zone| zone.clock_ahead.is_some()).count();
+    if found.is_empty() {
+        return vec![Finding::ok(NAME, format!("the clocks of {told} zones that tell their time agree with ours"))];
+    }
+    found
+}
+
+fn secrets(facts: &Facts) -> Vec<Finding> {
+    const NAME: &str = "secrets";
+    let remedy = "write it anew, or delete it";
+    let found: Vec<Finding> =
+        facts.unusable.iter().map(|problem| Finding::fail(NAME, problem.as_str(), remedy)).collect();
+    if found.is_empty() { vec![Finding::ok(NAME, "all keys, lists and records can be used")] } else { found }
+}
+
+fn certificates(facts: &Facts) -> Vec<Finding> {
+    const NAME: &str = "certificates";
+    let mut by_file: BTreeMap<&str, Timestamp> = BTreeMap::new();
+    for certificate in &facts.certificates {
+        by_file.insert(&certificate.file, certificate.ends);
+    }
+    let found: Vec<Finding> = by_file
+        .into_iter()
+        .filter_map(|(file, ends)| {
+            let left = ends.duration_since(facts.now);
+            let remedy = "put a new certificate and key there; they are read without a restart";
+            if left.is_negative() {
+                Some(Finding::fail(NAME, format!("the certificate in {file} ended at {ends}"), remedy))
+            } else if left <= CERTIFICATE_ENDS_SOON {
+                Some(Finding::warn(NAME, format!("the certificate in {file} ends at {ends}"), remedy))
+            } else {
+                None
+            }
+        })
+        .collect();
+    if found.is_empty() {
+        vec![Finding::ok(NAME, "no certificate of this control plane ends within 30 days")]
+    } else {
+        found
+    }
+}
+
+fn store(facts: &Facts) -> Vec<Finding> {
+    const NAME: &str = "store";
+    vec![match facts.store_behind_for {
+        None => Finding::ok(NAME, "the store shows what is written"),
+        Some(behind) => Finding::fail(
+            NAME,
+            format!(
+                "for {} s the store has not shown what others write: keys that were deleted may still be taken for good",
+                behind.as_secs()
+            ),
+            "look at the database and the way to it",
+        ),
+    }]
+}
+
+/// A few names and how many more there are.
+fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    list(&names.map(str::to_owned).collect::<Vec<_>>())
+}
+
+fn list(items: &[String]) -> String {
+    let (shown, more) = (items.get(..NAMED).unwrap_or(items), items.len().saturating_sub(NAMED));
+    match (items.is_empty(), more) {
+        (true, _) => "nobody".to_owned(),
+        (false, 0) => shown.join(", "),
+        (false, more) => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! What the checks look at: plain values of one moment.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::config::{AuthMode, AuthType};
+
+/// All that is known at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    pub(crate) now: Timestamp,
+    /// Whether zones join here at all.
+    pub(crate) is_global: bool,
+    pub(crate) auth: AuthType,
+    pub(crate) mode: AuthMode,
+    /// How far clocks may be apart.
+    pub(crate) leeway: Duration,
+    pub(crate) legacy_tokens_until: Option<Timestamp>,
+    pub(crate) keys: Vec<KeyFacts>,
+    pub(crate) zones: Vec<ZoneFacts>,
+    /// The tokens that were issued and have not ended.
+    pub(crate) tokens: Vec<TokenFacts>,
+    pub(crate) rotations: Vec<RotationFacts>,
+    pub(crate) certificates: Vec<Certificate>,
+    /// Secrets, lists and records that cannot be used, each with the reason.
+    pub(crate) unusable: Vec<String>,
+    /// Since when the store does not show what others wrote.
+    pub(crate) store_behind_for: Option<Duration>,
+}
+
+/// A key that verifies.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyFacts {
+    /// The word for its family, with the mesh behind a blank where there is one.
+    pub(crate) family: String,
+    pub(crate) serial: u64,
+    pub(crate) signs: bool,
+}
+
+/// What a zone stands on.
+#[derive(Clone, Debug)]
+pub(crate) struct StandsOn {
+    pub(crate) family: String,
+    /// The serial, or the name of a key of the settings.
+    pub(crate) key: String,
+    pub(crate) token_id: String,
+    pub(crate) expires_at: Option<Timestamp>,
+    /// `yes`, `no` or `no (file)`.
+    pub(crate) renews: String,
+}
+
+/// A zone.
+#[derive(Clone, Debug)]
+pub(crate) struct ZoneFacts {
+    pub(crate) name: String,
+    pub(crate) online: bool,
+    /// `None` for one that is connected without a token, or never was.
+    pub(crate) stands_on: Option<StandsOn>,
+    /// The last refusal.
+    pub(crate) refused: Option<Refusal>,
+    /// Somebody was let in under its name although the token was not good for it.
+    pub(crate) would_be_refused: Option<Refusal>,
+    /// How far its clock is before ours, as its last ping said.
+    pub(crate) clock_ahead: Option<SignedDuration>,
+}
+
+/// Why somebody was refused, or would have been.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) at: Timestamp,
+    pub(crate) reason: String,
+    pub(crate) text: String,
+}
+
+/// A token that was issued.
+#[derive(Clone, Debug)]
+pub(crate) struct TokenFacts {
+    pub(crate) id: String,
+    /// `zone west`, `user jo`, …
+    pub(crate) of: String,
+    pub(crate) ends: bool,
+}
+
+/// A rotation that is under way.
+#[derive(Clone, Debug)]
+pub(crate) struct RotationFacts {
+    pub(crate) family: String,
+    pub(crate) phase: String,
+    /// Why it goes no further by itself, if it should.
+    pub(crate) stopped: Option<String>,
+    /// What stands in its way, in words.
+    pub(crate) blockers: Vec<String>,
+}
+
+/// A certificate that this control plane shows.
+#[derive(Clone, Debug)]
+pub(crate) struct Certificate {
+    pub(crate) file: String,
+    pub(crate) ends: Timestamp,
+}

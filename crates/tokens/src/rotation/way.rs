@@ -1,0 +1,186 @@
+//! Who is in the way of a step: who would be cut off by it, and who is not known not to be.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    evidence::{Evidence, Handed, Instance, StandsOn, Zone},
+    state::{Rotation, Stage},
+    text,
+};
+use crate::{Family, algorithm::Algorithm};
+
+/// How far the clocks of two instances may be apart: what has ended here may still be good there.
+const SKEW: SignedDuration = SignedDuration::from_secs(60);
+
+/// Somebody in the way of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Blocker {
+    /// What it is.
+    pub kind: BlockerKind,
+    /// The name of the zone or instance, the id of the token.
+    pub name: String,
+    /// The key that it is on, if that is known.
+    pub key: Option<u64>,
+    /// When it was seen last.
+    #[serde(with = "text::option")]
+    pub last_seen: Option<Timestamp>,
+    /// Why it is in the way, and what helps.
+    pub reason: String,
+}
+
+/// What is in the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum BlockerKind {
+    /// A zone.
+    Zone,
+    /// An instance of the global control plane.
+    Instance,
+    /// A token that was handed out.
+    Token,
+}
+
+impl BlockerKind {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Zone => "zone",
+            Self::Instance => "instance",
+            Self::Token => "token",
+        }
+    }
+}
+
+impl Blocker {
+    /// Who it is, in words.
+    pub fn who(&self) -> String {
+        format!("{} `{}` {}", self.kind.word(), self.name, self.reason)
+    }
+
+    /// Whether it is known to be on the key, and not only not known not to be.
+    pub(super) fn is_certain(&self) -> bool {
+        self.key.is_some()
+    }
+}
+
+impl Evidence {
+    /// Who is in the way of the next step of a rotation.
+    pub fn in_the_way(&self, rotation: &Rotation) -> Vec<Blocker> {
+        let Rotation { from, to, .. } = *rotation;
+        match rotation.stage {
+            Stage::Staged => {
+                let instances = self.instances.iter().filter_map(|instance| lacks(instance, to));
+                instances.chain(self.unconfirmed(to)).collect()
+            }
+            Stage::Signing => self.not_signing_with(to).collect(),
+            // The instances again: one that does not sign with the key that stays may make more of the other.
+            Stage::Draining => self.not_signing_with(to).chain(self.on(from)).collect(),
+        }
+    }
+
+    /// Who would be cut off, or may be, if this key were gone.
+    pub fn on(&self, key: u64) -> impl Iterator<Item = Blocker> {
+        let zones = self.zones.iter().filter_map(move |zone| self.zone_on(zone, key));
+        zones.chain(self.tokens.iter().filter_map(move |token| self.token_of(token, key)))
+    }
+
+    /// Which zones cannot read a key of this algorithm that they have to verify with.
+    pub(super) fn cannot_read(&self, algorithm: Algorithm) -> Vec<Blocker> {
+        if algorithm == Algorithm::Rs256 || !verified_in_zones(&self.family) {
+            return Vec::new();
+        }
+        let zones = self.zones.iter().filter(|zone| zone.reads_rsa_alone && zone.counts(self));
+        let reason = || format!("reads RSA keys alone, and would refuse what a key for {algorithm} signs");
+        zones.map(|zone| of_zone(zone, None, reason())).collect()
+    }
+
+    /// The zones that are connected and have not confirmed a key that they have to verify with.
+    fn unconfirmed(&self, key: u64) -> impl Iterator<Item = Blocker> {
+        let zones = self.zones.iter().filter(|_| verified_in_zones(&self.family));
+        let zones = zones.filter(move |zone| zone.live && !zone.confirmed.contains(&key));
+        zones.map(move |zone| of_zone(zone, None, format!("is connected and has not confirmed that it has key {key}")))
+    }
+
+    fn not_signing_with(&self, key: u64) -> impl Iterator<Item = Blocker> {
+        self.instances.iter().filter(move |instance| instance.signs != Some(key)).map(move |instance| {
+            let reason = match instance.signs {
+                Some(other) => format!("signs with key {other}, not with key {key}"),
+                None => format!("does not sign with key {key}"),
+            };
+            of_instance(instance, instance.signs, reason)
+        })
+    }
+
+    fn zone_on(&self, zone: &Zone, key: u64) -> Option<Blocker> {
+        if !zone.counts(self) {
+            return None;
+        }
+        let known = match zone.stands_on {
+            StandsOn::Key(on) if on == key => Some(key),
+            StandsOn::Unknown => None,
+            StandsOn::Key(_) | StandsOn::Other => return None,
+        };
+        let reason = match (known, zone.live, zone.renews) {
+            (Some(key), true, true) => format!("is connected with a token of key {key}, which it has still to renew"),
+            (Some(key), true, false) => {
+                format!("is connected with a token of key {key} and does not renew it: give it a new one")
+            }
+            (Some(key), false, true) => {
+                format!("was last connected with a token of key {key}, and renews it when it comes back")
+            }
+            (Some(key), false, false) => format!(
+                "was last connected with a token of key {key} and does not renew it: give it a new one, \
+                 or delete the zone if it does not come back"
+            ),
+            (None, ..) => "is on a key that is not known: let it connect again, \
+                           or delete the zone if it does not come back"
+                .to_owned(),
+        };
+        Some(of_zone(zone, known, reason))
+    }
+
+    fn token_of(&self, token: &Handed, key: u64) -> Option<Blocker> {
+        let good = token.ends.is_none_or(|ends| self.now.duration_since(ends) < self.times.leeway + SKEW);
+        let of_zones = token.watched && (token.seen || self.replaced(token));
+        if token.key != key || !good || of_zones {
+            return None;
+        }
+        let whose = token.zone.as_ref().map(|zone| format!(" for zone `{zone}`")).unwrap_or_default();
+        let used = if token.watched { "was not used yet" } else { "is used where it is not seen" };
+        let end = token.ends.map_or_else(|| "has no end".to_owned(), |ends| format!("ends {ends}"));
+        let reason =
+            format!("was issued{whose} with key {key}, {used} and {end}: issue another one and revoke this one");
+        Some(Blocker { kind: BlockerKind::Token, name: token.id.clone(), key: Some(key), last_seen: None, reason })
+    }
+
+    /// Whether an answer with this token was lost: the zone asked again, and was let in with what it got then.
+    fn replaced(&self, token: &Handed) -> bool {
+        let came_later = |zone: &Zone| {
+            token.zone.as_ref() == Some(&zone.name)
+                && zone.issued.is_some_and(|issued| issued.duration_since(token.issued) > SKEW)
+        };
+        // By more than clocks are apart: it is not the other one that is still on its way.
+        token.renewal && self.zones.iter().any(came_later)
+    }
+}
+
+/// Whether zones verify what the keys of a family sign, so that they must have a key before it signs.
+fn verified_in_zones(family: &Family) -> bool {
+    matches!(family, Family::Zone | Family::Dataplane { .. })
+}
+
+fn lacks(instance: &Instance, key: u64) -> Option<Blocker> {
+    let reason = || format!("does not verify with key {key} yet");
+    (!instance.verifies.contains(&key)).then(|| of_instance(instance, None, reason()))
+}
+
+fn of_instance(instance: &Instance, key: Option<u64>, reason: String) -> Blocker {
+    let (name, last_seen) = (instance.name.clone(), instance.last_seen);
+    Blocker { kind: BlockerKind::Instance, name, key, last_seen, reason }
+}
+
+fn of_zone(zone: &Zone, key: Option<u64>, reason: String) -> Blocker {
+    Blocker { kind: BlockerKind::Zone, name: zone.name.clone(), key, last_seen: zone.last_seen, reason }
+}

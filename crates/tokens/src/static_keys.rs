@@ -1,0 +1,160 @@
+//! Keys that the settings name: public halves of keys that are kept elsewhere, for tokens that are signed offline.
+//!
+//! They never change while the program runs, and are searched before the secrets. Their `kid` is any name, not a serial: inside
+//! the program each has a number from the top of the range instead, which no secret has.
+
+use std::{collections::BTreeSet, fmt};
+
+use thiserror::Error;
+
+use crate::{
+    jws,
+    key::{Key, KeyProblem, PublicKey},
+    name::{Family, KeyId},
+};
+
+/// The number of the first key of the settings. No secret has a serial from here on.
+pub(crate) const FIRST_OF_SETTINGS: u64 = u64::MAX - 0xffff;
+
+/// The keys of the settings, and which families are verified with them alone.
+#[derive(Default)]
+pub struct StaticKeys {
+    keys: Vec<StaticKey>,
+    /// By the word for their keys: a setting means all meshes.
+    without_secrets: BTreeSet<&'static str>,
+}
+
+struct StaticKey {
+    id: KeyId,
+    kid: String,
+    key: Key,
+}
+
+/// Why a key of the settings cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum StaticKeyProblem {
+    /// The name cannot stand in a token that is accepted.
+    #[error("kid {kid:?} must be 1 to 64 letters, digits, dots, dashes and underscores")]
+    Kid {
+        /// The name.
+        kid: String,
+    },
+    /// Two keys of a family have one name.
+    #[error("kid {kid:?} stands twice; each key needs one of its own")]
+    SharedKid {
+        /// The name.
+        kid: String,
+    },
+    /// It is no public key.
+    #[error("key with kid {kid:?} cannot be used: {problem}")]
+    Key {
+        /// The name.
+        kid: String,
+        /// What is wrong with it.
+        problem: KeyProblem,
+    },
+}
+
+impl StaticKeys {
+    /// Adds the public half of a key that signs tokens of this family.
+    pub fn add(&mut self, family: Family, kid: &str, data: &[u8]) -> Result<(), StaticKeyProblem> {
+        let known = self.by_kid(&family, kid).is_some();
+        let kid = kid.to_owned();
+        if !jws::is_kid(&kid) {
+            return Err(StaticKeyProblem::Kid { kid });
+        }
+        if known {
+            return Err(StaticKeyProblem::SharedKid { kid });
+        }
+        let serial = FIRST_OF_SETTINGS.saturating_add(u64::try_from(self.keys.len()).unwrap_or(u64::MAX));
+        match PublicKey::parse(data) {
+            Ok(public) => self.keys.push(StaticKey { id: KeyId { family, serial }, kid, key: Key::Public(public) }),
+            Err(problem) => return Err(StaticKeyProblem::Key { kid, problem }),
+        }
+        Ok(())
+    }
+
+    /// Has the tokens of this family verified with keys of the settings alone; one mesh stands for all.
+    pub fn without_secrets(&mut self, family: &Family) {
+        self.without_secrets.insert(family.key_word());
+    }
+
+    /// Whether the secrets of this family verify.
+    pub(crate) fn use_secrets(&self, family: &Family) -> bool {
+        !self.without_secrets.contains(family.key_word())
+    }
+
+    /// The key that a token asks for.
+    pub(crate) fn by_kid(&self, family: &Family, kid: &str) -> Option<(&KeyId, &Key)> {
+        let mut of_family = self.keys.iter().filter(|one| one.id.family == *family);
+        of_family.find(|one| one.kid == kid).map(|one| (&one.id, &one.key))
+    }
+
+    /// The key of this number.
+    pub(crate) fn key(&self, id: &KeyId) -> Option<&Key> {
+        self.all().find(|(other, _, _)| *other == id).map(|(_, _, key)| key)
+    }
+
+    /// All of them: number, name and key.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&KeyId, &str, &Key)> {
+        self.keys.iter().map(|one| (&one.id, one.kid.as_str(), &one.key))
+    }
+}
+
+impl fmt::Debug for StaticKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kids: Vec<String> = self.all().map(|(id, kid, _)| format!("{} {kid}", id.family.token_word())).collect();
+        f.debug_struct("StaticKeys").field("kids", &kids).field("without_secrets", &self.without_secrets).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Algorithm, generate_key, public_half};
+
+    fn public() -> String {
+        public_half(generate_key(Algorithm::EdDsa).reveal()).unwrap()
+    }
+
+    #[test]
+    fn what_is_no_public_key_is_refused_with_its_name() {
+        let mut keys = StaticKeys::default();
+        let private = generate_key(Algorithm::EdDsa);
+        for bad in [private.reveal(), b"", b"no key", generate_key(Algorithm::Hs256).reveal()] {
+            let problem = keys.add(Family::Zone, "a", bad).unwrap_err();
+            assert_eq!(problem, StaticKeyProblem::Key { kid: "a".to_owned(), problem: KeyProblem::NotPublic });
+        }
+        assert_eq!(keys.all().count(), 0);
+        for algorithm in [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa] {
+            let public = public_half(generate_key(algorithm).reveal()).unwrap();
+            assert_eq!(keys.add(Family::Zone, algorithm.as_str(), public.as_bytes()), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_name_is_one_that_a_token_can_have() {
+        let (mut keys, public) = (StaticKeys::default(), public());
+        for bad in ["", "a b", "ä", "a/b", &"a".repeat(65)] {
+            let problem = keys.add(Family::Zone, bad, public.as_bytes()).unwrap_err();
+            assert_eq!(problem, StaticKeyProblem::Kid { kid: bad.to_owned() });
+        }
+        for good in ["1", "offline-2026_q1.a", &"a".repeat(64)] {
+            assert_eq!(keys.add(Family::Zone, good, public.as_bytes()), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_name_stands_once_in_its_family() {
+        let (mut keys, public) = (StaticKeys::default(), public());
+        let mut add = |family| keys.add(family, "1", public.as_bytes());
+        let mesh = |mesh: &str| Family::Dataplane { mesh: mesh.to_owned() };
+        for family in [Family::Zone, Family::User, mesh("a"), mesh("b")] {
+            assert_eq!(add(family.clone()), Ok(()));
+            assert_eq!(add(family), Err(StaticKeyProblem::SharedKid { kid: "1".to_owned() }));
+        }
+        let numbers: BTreeSet<u64> = keys.all().map(|(id, _, _)| id.serial).collect();
+        assert_eq!(numbers.len(), 4, "each has a number of its own");
+    }
+}
