@@ -26,6 +26,7 @@ use crate::{
     clock::Clock,
     issuing::Issuer,
     keys::Keys,
+    ledger::Ledger,
     limits::{Holder, Proof},
     observe::{readiness::Readiness, shown},
     rotation::Rotations,
@@ -47,6 +48,10 @@ pub struct Handles {
     pub access: Arc<Access>,
     /// The keys of the moment.
     pub keys: Keys,
+    /// What issues tokens.
+    pub issuer: Issuer,
+    /// The tokens that were issued.
+    pub ledger: Ledger,
     /// How proxies are asked.
     pub admin: Arc<dyn EnvoyAdmin>,
     /// The settings.
@@ -87,7 +92,7 @@ struct Asked<'a> {
 impl Api {
     /// Returns the API.
     pub fn new(handles: Handles) -> Self {
-        let Handles { store, clock, writes, access, keys, admin, settings, readiness, rotations } = handles;
+        let Handles { store, clock, writes, access, keys, issuer, ledger, admin, settings, readiness, rotations } = handles;
         if settings.localhost_is_admin {
             info!(
                 "programs on this machine that ask for themselves are administrators; where one forwards requests of \
@@ -95,8 +100,7 @@ impl Api {
             );
         }
         let authenticator = Authenticator::new(settings.localhost_is_admin, keys.clone());
-        let issuer = Issuer::new(keys, clock.clone(), settings.issuers);
-        let guarded = Guarded::new(store, admin);
+        let guarded = Guarded::new(store, admin, ledger, keys);
         let parts = Parts { clock, writes, issuer, settings, readiness, rotations, guarded };
         let (routes, room, answers, audit) = (Routes::all(), Room::new(), Answers::new(), Audit::new());
         Self(Arc::new(Inner { access, parts, authenticator, routes, room, answers, audit }))

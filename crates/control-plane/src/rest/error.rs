@@ -1,4 +1,5 @@
-//! From what went wrong to a status and a body: the only place in which the API chooses a status of failure.
+//! From what went wrong to a status and a body: the only place in which the API chooses a status of failure. Longer than
+//! usual because every condition has its answer here.
 
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
@@ -16,6 +17,7 @@ use crate::{
     access::Denied,
     issuing::NotIssued,
     keys::KeysBehind,
+    ledger::NotRecorded,
     limits::Crowd,
     records::RecordError,
     rotation::NotMade,
@@ -46,6 +48,10 @@ pub(crate) enum ApiError {
     NotRotated(Refusal),
     /// A rotation cannot be looked at, or a step not be written.
     Rotation { text: String },
+    /// A token was made, is not in the ledger, and is not handed out.
+    NotRecorded(NotRecorded),
+    /// A token was made while keys changed, and is not handed out.
+    KeysChanging { text: String },
     /// The caller may not.
     Denied(Denied),
     /// The token of the request is refused.
@@ -109,6 +115,8 @@ impl From<NotIssued> for ApiError {
                 Self::Invalid { title: TOKEN_REQUEST, violations }
             }
             NotIssued::Failed(problem) => Self::Issue(problem),
+            NotIssued::NotRecorded(problem) => Self::NotRecorded(problem),
+            NotIssued::KeysChanging => Self::KeysChanging { text: error.to_string() },
         }
     }
 }
@@ -206,6 +214,7 @@ impl ApiError {
         match self {
             Self::Denied(denied) => denied.to_string(),
             Self::Issue(error) => error.to_string(),
+            Self::NotRecorded(error) => error.to_string(),
             Self::Write(error) => error.to_string(),
             Self::Invalid { violations, .. } => model::validate::join(violations),
             other => format!("{other:?}"),
@@ -222,6 +231,8 @@ impl ApiError {
         match self {
             Self::Issue(IssueError::NoKey { .. }) => None,
             Self::Issue(problem) => Some(format!("no token was issued: {problem}")),
+            Self::NotRecorded(NotRecorded::Store(source)) => of_store(source),
+            Self::NotRecorded(problem @ NotRecorded::NoRecord { .. }) => Some(problem.to_string()),
             Self::Write(WriteError::Store { source, .. }) | Self::Store { source, .. } => of_store(source),
             Self::Write(problem @ WriteError::NoKey) => Some(problem.to_string()),
             _ => None,
@@ -255,6 +266,8 @@ impl ApiError {
             Self::Issue(error) => of_issue(&error),
             Self::NotRotated(refused) => of_rotation(refused),
             Self::Rotation { text } => Problem::new(S::INTERNAL_SERVER_ERROR, ROTATION, text),
+            Self::NotRecorded(error) => of_ledger(&error),
+            Self::KeysChanging { text } => Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", text),
             Self::Denied(denied) => Problem::new(S::FORBIDDEN, "Access Denied", denied.to_string()),
             Self::Unauthenticated => Problem::new(S::UNAUTHORIZED, "Invalid authentication data", "Unauthenticated"),
             Self::KeysBehind(behind) => Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", behind.to_string()),
@@ -310,6 +323,19 @@ fn of_rotation(refused: Refusal) -> Problem {
     match refused {
         Refusal::Blocked { blockers } => Problem { blockers: json!(blockers), ..problem },
         _ => problem,
+    }
+}
+
+fn of_ledger(problem: &NotRecorded) -> Problem {
+    const NOT_WRITTEN: &str = "the store takes no writes now, so the token could not be written into the ledger of issued \
+                               tokens, and was not issued; try again when the store is well";
+    match problem {
+        NotRecorded::Store(StoreError::Unavailable { .. }) => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Service unavailable", NOT_WRITTEN)
+        }
+        NotRecorded::Store(_) | NotRecorded::NoRecord { .. } => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, NO_TOKEN, INTERNAL)
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Which path means what, and what it asks of callers: a table made once from the table of kinds.
+//! Which path means what, and what it asks of callers: a table made once from the table of kinds. Longer than usual because
+//! every endpoint has its row and its rule here.
 
 use std::borrow::Cow;
 
@@ -36,6 +37,8 @@ pub(crate) enum Endpoint {
     Rotation,
     /// `/rotations/{family}/…`
     RotationStep(RotationStep),
+    /// `/tokens`
+    IssuedTokens,
     List(Kind),
     Get(Kind),
     /// Create or change one.
@@ -99,6 +102,8 @@ impl Endpoint {
             Self::Tokens(token) => Rule::Issue(token),
             Self::Rotations | Self::Rotation => Rule::Read(Kind::GLOBAL_SECRET),
             Self::RotationStep(_) => Rule::Write(Kind::GLOBAL_SECRET),
+            // Who reads the secrets that sign may know what they signed.
+            Self::IssuedTokens => Rule::Read(Kind::GLOBAL_SECRET),
             Self::List(kind)
             | Self::Get(kind)
             | Self::OverviewList(kind)
@@ -118,6 +123,7 @@ impl Endpoint {
         match self {
             Self::List(_)
             | Self::OverviewList(_)
+            | Self::IssuedTokens
             | Self::GlobalInsight
             | Self::GlobalInsights
             | Self::Selected(..)
@@ -281,6 +287,7 @@ fn fixed() -> Vec<Route> {
         get("/global-insights", Endpoint::GlobalInsights),
         get(JWKS, Endpoint::Jwks),
         get("/_kri/{kri}", Endpoint::Kri),
+        get("/tokens", Endpoint::IssuedTokens),
         token("/tokens/dataplane", TokenKind::Dataplane),
         token("/tokens/zone", TokenKind::Zone),
         token("/tokens/control-plane", TokenKind::ControlPlane),
