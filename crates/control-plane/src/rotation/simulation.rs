@@ -12,7 +12,7 @@ use self::world::World;
 
 /// How many schedules there are unless somebody says otherwise, and how long each is.
 const SCHEDULES: u64 = 10_000;
-const EVENTS: usize = 80;
+const EVENTS: usize = 200;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var_os(name).and_then(|value| value.to_str()?.parse().ok())
