@@ -34,6 +34,7 @@ use crate::{
         readiness::Readiness,
     },
     rest::{Api, EnvoyAdmin, Handles, Settings},
+    revoking,
     tasks::{OnError, Tasks},
     tls::{Alpn, ClientCerts, PairFiles, Protocols, SELF_SIGNED_FILES, ServerIdentity, host_names, self_signed},
     writes::{MeshDefaults, Rules, Side, Writes},
@@ -113,6 +114,9 @@ impl ControlPlane {
             let told = unreadable::tell(unreadable, self.readiness.clone(), gauges, self.tasks.clone());
             self.tasks.spawn("unreadable", OnError::Log, told);
         }
+        let (leeway, clock) = (self.config.global.auth.leeway, self.clock.clone());
+        let pruning = revoking::pruning::run(Arc::clone(&self.store), keys.clone(), leeway, clock, self.tasks.clone());
+        self.tasks.spawn("revocation-pruning", OnError::Log, pruning);
         Ok(keys)
     }
 

@@ -18,6 +18,7 @@ use crate::{
     keys::Keys,
     ledger::Ledger,
     observe::readiness::Readiness,
+    revoking::Revoker,
     writes::{Writes, mesh_exists},
 };
 
@@ -26,6 +27,7 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) writes: Writes,
     pub(crate) issuer: Issuer,
+    pub(crate) revoker: Revoker,
     pub(crate) settings: Settings,
     pub(crate) readiness: Readiness,
     pub(crate) guarded: Guarded,

@@ -19,6 +19,7 @@ use crate::{
     keys::KeysBehind,
     ledger::NotRecorded,
     limits::Crowd,
+    revoking::NotRevoked,
     writes::{Operation, ReadOnly, WriteError},
 };
 
@@ -68,6 +69,8 @@ pub(crate) enum ApiError {
     Crowded(Crowd),
     /// Others use what this request needs.
     Busy,
+    /// Something failed that cannot.
+    Fault { title: &'static str, problem: String },
     /// The route is known, what it needs is not part of this program.
     NotImplemented { what: &'static str },
 }
@@ -115,6 +118,22 @@ impl From<NotIssued> for ApiError {
     }
 }
 
+impl From<NotRevoked> for ApiError {
+    fn from(error: NotRevoked) -> Self {
+        let text = error.to_string();
+        let wrong = |field| Self::Invalid { title: REVOCATION, violations: vec![Violation::new(field, text)] };
+        match error {
+            NotRevoked::Denied(denied) => Self::Denied(denied),
+            NotRevoked::NoMesh { .. } => wrong("mesh"),
+            NotRevoked::NoKey { .. } => wrong("key"),
+            NotRevoked::Future { .. } => wrong("issuedBefore"),
+            NotRevoked::NotFound => Self::NotFound { title: "Could not take a revocation back" },
+            NotRevoked::Store(source) => Self::Store { title: REVOCATION, source },
+            NotRevoked::NoRecord(problem) => Self::Fault { title: REVOCATION, problem: problem.to_string() },
+        }
+    }
+}
+
 impl From<KriError> for ApiError {
     fn from(error: KriError) -> Self {
         Self::BadRequest { text: error.to_string() }
@@ -123,6 +142,8 @@ impl From<KriError> for ApiError {
 
 /// Title of what is wrong with a request for a token.
 pub(crate) const TOKEN_REQUEST: &str = "Invalid request";
+/// Title of what is wrong with a revocation.
+pub(crate) const REVOCATION: &str = "Could not revoke tokens";
 /// Title of what a caller reads when the reason is not theirs to know.
 const INTERNAL: &str = "Internal Server Error";
 const NOT_VALID: &str = "Resource is not valid";
@@ -206,6 +227,7 @@ impl ApiError {
             Self::NotRecorded(problem @ NotRecorded::NoRecord { .. }) => Some(problem.to_string()),
             Self::Write(WriteError::Store { source, .. }) | Self::Store { source, .. } => of_store(source),
             Self::Write(problem @ WriteError::NoKey) => Some(problem.to_string()),
+            Self::Fault { title, problem } => Some(format!("{title}: {problem}")),
             _ => None,
         }
     }
@@ -268,6 +290,7 @@ impl ApiError {
                 let detail = "too many large requests at once; nothing was done, try again in a moment";
                 Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", detail)
             }
+            Self::Fault { title, .. } => Problem::new(S::INTERNAL_SERVER_ERROR, title, INTERNAL),
             Self::NotImplemented { what } => {
                 Problem::new(S::NOT_IMPLEMENTED, "Not implemented", format!("{what} is not part of this control plane"))
             }

@@ -31,6 +31,12 @@ pub(crate) enum Endpoint {
     Tokens(TokenKind),
     /// `/tokens`
     IssuedTokens,
+    /// The list of revocations.
+    Revocations,
+    /// Revoke tokens.
+    Revoke,
+    /// Take a revocation back.
+    TakeBack,
     List(Kind),
     Get(Kind),
     /// Create or change one.
@@ -86,6 +92,9 @@ impl Endpoint {
             Self::Tokens(token) => Rule::Issue(token),
             // Who reads the secrets that sign may know what they signed.
             Self::IssuedTokens => Rule::Read(Kind::GLOBAL_SECRET),
+            Self::Revocations => Rule::Read(Kind::GLOBAL_SECRET),
+            // Asked again for the secrets of the family that the body names.
+            Self::Revoke | Self::TakeBack => Rule::Write(Kind::GLOBAL_SECRET),
             Self::List(kind)
             | Self::Get(kind)
             | Self::OverviewList(kind)
@@ -119,6 +128,9 @@ impl Endpoint {
             | Self::ResourceTypes
             | Self::Kri
             | Self::Tokens(_)
+            | Self::Revocations
+            | Self::Revoke
+            | Self::TakeBack
             | Self::Put(_)
             | Self::Delete(_)
             | Self::Overview(_)
@@ -265,6 +277,9 @@ fn fixed() -> Vec<Route> {
         token("/tokens/zone", TokenKind::Zone),
         token("/tokens/control-plane", TokenKind::ControlPlane),
         token("/tokens/user", TokenKind::User),
+        get("/tokens/revocations", Endpoint::Revocations),
+        Route::new(Method::POST, "/tokens/revocations", Endpoint::Revoke),
+        Route::new(Method::DELETE, "/tokens/revocations/{name}", Endpoint::TakeBack),
         get("/meshes/{mesh}/{plural}/{name}/_hostnames", Endpoint::Hostnames),
     ]
 }
