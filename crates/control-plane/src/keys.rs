@@ -127,13 +127,11 @@ impl Keys {
     }
 
     /// Waits a moment until a revocation is in the ring; returns whether it is.
-    #[cfg_attr(not(test), expect(dead_code, reason = "asked by whoever revokes"))]
     pub(crate) async fn in_force(&self, record: &str) -> bool {
         self.revocations_are(|names| names.contains(record)).await
     }
 
     /// Waits a moment until a revocation that is taken back is no longer in the ring; returns whether that is so.
-    #[cfg_attr(not(test), expect(dead_code, reason = "asked by whoever revokes"))]
     pub(crate) async fn no_longer_in_force(&self, record: &str) -> bool {
         self.revocations_are(|names| !names.contains(record)).await
     }

@@ -12,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use super::{
-    control_plane::{self, ControlPlane},
+    control_plane::{self, BehindRest, ControlPlane},
     open_store::open_store,
     running::{Addresses, Running},
 };
@@ -72,6 +72,8 @@ pub(super) async fn start(
         .await
         .context("make what a global control plane needs")?;
     let keys = control_plane.keys().await?;
+    let ledger = control_plane.ledger().await?;
+    let issuer = control_plane.issuer(&keys, &ledger);
     let mut addresses = Addresses::default();
     // A probe hears from here on what is still missing.
     for part in ["rest", "kds"] {
@@ -90,6 +92,7 @@ pub(super) async fn start(
         registry: registry.clone(),
         confirmed: confirmed.clone(),
         insights: insights.clone(),
+        ledger: ledger.clone(),
         metrics: metrics.clone(),
         asker: Asker::default(),
         quotas: Quotas::new(settings.zone_quota_resources, settings.zone_quota_bytes),
@@ -140,7 +143,15 @@ pub(super) async fn start(
         },
         tasks,
     );
-    control_plane.serve_rest(Side::Global, &keys, admin, Some(rotations), &mut addresses).await?;
+    let behind = BehindRest {
+        side: Side::Global,
+        keys: keys.clone(),
+        ledger: ledger.clone(),
+        issuer,
+        admin,
+        rotations: Some(rotations),
+    };
+    control_plane.serve_rest(behind, &mut addresses).await?;
     control_plane.readiness.ready("rest");
     let listener = limits::bind(control_plane::any(config.global.grpc_port), "KDS")?;
     let tls = match (config.global.tls_enabled, identity) {

@@ -1,4 +1,5 @@
-//! Which path means what, and what it asks of callers: a table made once from the table of kinds.
+//! Which path means what, and what it asks of callers: a table made once from the table of kinds. Longer than usual because
+//! every endpoint has its row and its rule here.
 
 use std::borrow::Cow;
 
@@ -36,6 +37,14 @@ pub(crate) enum Endpoint {
     Rotation,
     /// `/rotations/{family}/…`
     RotationStep(RotationStep),
+    /// `/tokens`
+    IssuedTokens,
+    /// The list of revocations.
+    Revocations,
+    /// Revoke tokens.
+    Revoke,
+    /// Take a revocation back.
+    TakeBack,
     List(Kind),
     Get(Kind),
     /// Create or change one.
@@ -97,8 +106,10 @@ impl Endpoint {
             Self::GlobalInsight | Self::GlobalInsights => Rule::ReadFiltered,
             Self::Kri | Self::Hostnames => Rule::ReadNamed,
             Self::Tokens(token) => Rule::Issue(token),
-            Self::Rotations | Self::Rotation => Rule::Read(Kind::GLOBAL_SECRET),
-            Self::RotationStep(_) => Rule::Write(Kind::GLOBAL_SECRET),
+            // Who reads the secrets that sign may know what they signed.
+            Self::IssuedTokens | Self::Revocations | Self::Rotations | Self::Rotation => Rule::Read(Kind::GLOBAL_SECRET),
+            // Asked again for the secrets of the family that the body names.
+            Self::Revoke | Self::TakeBack | Self::RotationStep(_) => Rule::Write(Kind::GLOBAL_SECRET),
             Self::List(kind)
             | Self::Get(kind)
             | Self::OverviewList(kind)
@@ -118,6 +129,7 @@ impl Endpoint {
         match self {
             Self::List(_)
             | Self::OverviewList(_)
+            | Self::IssuedTokens
             | Self::GlobalInsight
             | Self::GlobalInsights
             | Self::Selected(..)
@@ -135,6 +147,9 @@ impl Endpoint {
             | Self::Rotations
             | Self::Rotation
             | Self::RotationStep(_)
+            | Self::Revocations
+            | Self::Revoke
+            | Self::TakeBack
             | Self::Put(_)
             | Self::Delete(_)
             | Self::Overview(_)
@@ -281,6 +296,7 @@ fn fixed() -> Vec<Route> {
         get("/global-insights", Endpoint::GlobalInsights),
         get(JWKS, Endpoint::Jwks),
         get("/_kri/{kri}", Endpoint::Kri),
+        get("/tokens", Endpoint::IssuedTokens),
         token("/tokens/dataplane", TokenKind::Dataplane),
         token("/tokens/zone", TokenKind::Zone),
         token("/tokens/control-plane", TokenKind::ControlPlane),
@@ -290,6 +306,9 @@ fn fixed() -> Vec<Route> {
         rotate("/rotations/{family}/start", RotationStep::Start),
         rotate("/rotations/{family}/advance", RotationStep::Advance),
         rotate("/rotations/{family}/rollback", RotationStep::Rollback),
+        get("/tokens/revocations", Endpoint::Revocations),
+        Route::new(Method::POST, "/tokens/revocations", Endpoint::Revoke),
+        Route::new(Method::DELETE, "/tokens/revocations/{name}", Endpoint::TakeBack),
         get("/meshes/{mesh}/{plural}/{name}/_hostnames", Endpoint::Hostnames),
     ]
 }
