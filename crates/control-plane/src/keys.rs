@@ -1,9 +1,13 @@
 //! The key ring as it is now: rebuilt from the store whenever a secret changes, published to all who verify.
 //!
-//! While the store is behind nobody here knows whether a key was deleted elsewhere. What is done then is decided here, and
-//! in one way for zones and users: for [`LONGEST_BEHIND`] tokens are taken as before, afterwards nobody new is let in and
-//! is told to come again ([`Keys::to_admit`]). Sessions stay: what they were let in for was good, they end with their
-//! token, and the sweep with the first fresh ring ends those whose key is gone.
+//! While the store is behind nobody here knows whether a key was deleted elsewhere. What is done then is decided here: for a
+//! while tokens are taken as before, afterwards nobody new is let in and is told to come again. For users, and for whoever
+//! signs, the while is [`LONGEST_BEHIND`] ([`Keys::to_admit`]): a call is easily made again, and one of an administrator can
+//! do anything. For zones it is a setting ([`Keys::to_admit_within`]): one that cannot come back is cut off. Sessions stay:
+//! what they were let in for was good, they end with their token, and the sweep with the first fresh ring ends those whose
+//! key is gone.
+
+mod heard;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,10 +22,11 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
+use self::heard::Heard;
 use crate::tasks::{OnError, Tasks};
 
-/// For how long keys are relied on after the store was last known to be fresh: longer than a database takes to fail over,
-/// and as long as the deletion of a key on another control plane may go unnoticed here.
+/// For how long the keys of users, and those that sign, are relied on after the store was last known to be fresh: longer than
+/// a database takes to fail over, and as long as the deletion of such a key elsewhere may go unnoticed here.
 pub const LONGEST_BEHIND: Duration = Duration::from_secs(30);
 
 /// A handle on the current ring. Cheap to clone.
@@ -30,6 +35,7 @@ pub struct Keys {
     ring: watch::Receiver<Arc<KeyRing>>,
     /// How fresh the ring is. `None` for one that somebody else keeps.
     freshness: Option<watch::Receiver<Freshness>>,
+    heard: Heard,
 }
 
 /// Nobody knows whether the keys that are known here are still good.
@@ -55,13 +61,15 @@ impl Keys {
         secrets.changes().await?;
         let (rings, ring) = watch::channel(Arc::new(build(1, secrets.picture(), &settings)));
         let (said, freshness) = watch::channel(secrets.freshness());
-        tasks.spawn("keys", OnError::StopProgram, follow(secrets, settings, rings, said, tasks.clone()));
-        Ok(Self { ring, freshness: Some(freshness) })
+        let heard = Heard::default();
+        let following = follow(secrets, settings, rings, said, heard.clone(), tasks.clone());
+        tasks.spawn("keys", OnError::StopProgram, following);
+        Ok(Self { ring, freshness: Some(freshness), heard })
     }
 
     /// Keys of which somebody else says what they are.
     pub fn of(ring: watch::Receiver<Arc<KeyRing>>) -> Self {
-        Self { ring, freshness: None }
+        Self { ring, freshness: None, heard: Heard::default() }
     }
 
     /// The ring of now, as far as it is known: for everything but letting somebody in.
@@ -69,14 +77,24 @@ impl Keys {
         Arc::clone(&self.ring.borrow())
     }
 
-    /// The ring that decides who is let in; none if it may be too old for that.
+    /// The ring that decides which user is let in, and that signs; none if it may be too old for that.
     pub fn to_admit(&self) -> Result<Arc<KeyRing>, KeysBehind> {
+        self.to_admit_within(LONGEST_BEHIND)
+    }
+
+    /// The ring that decides who is let in; none if the store is behind for so long.
+    pub fn to_admit_within(&self, longest: Duration) -> Result<Arc<KeyRing>, KeysBehind> {
         // Before the ring: a fresh ring is there before it is said to be fresh.
         let behind = self.freshness.as_ref().and_then(|freshness| freshness.borrow().behind_since());
         match behind {
-            Some(since) if since.elapsed() >= LONGEST_BEHIND => Err(KeysBehind { since }),
+            Some(since) if since.elapsed() >= longest => Err(KeysBehind { since }),
             _ => Ok(self.ring()),
         }
+    }
+
+    /// When the first of the changes was heard that made the ring another one than that of this generation.
+    pub fn heard_after(&self, generation: u64) -> Option<Instant> {
+        self.heard.after(generation)
     }
 
     /// Tells when the ring changes.
@@ -90,6 +108,7 @@ async fn follow(
     settings: Arc<StaticKeys>,
     rings: watch::Sender<Arc<KeyRing>>,
     said: watch::Sender<Freshness>,
+    heard: Heard,
     tasks: Tasks,
 ) -> anyhow::Result<()> {
     let mut generation = 1;
@@ -104,6 +123,7 @@ async fn follow(
         // What is ready together makes one ring: each one parses every key.
         if changes.iter().any(matters) {
             generation += 1;
+            heard.note(generation, Instant::now());
             rings.send_replace(Arc::new(build(generation, secrets.picture(), &settings)));
             info!(generation, "key ring rebuilt");
         }
@@ -144,7 +164,9 @@ impl Age {
             _ => return std::future::pending().await,
         }
         self.told_too_old = true;
-        error!("the store is behind for too long: nobody new is let in with a token until it is fresh");
+        error!(
+            "the store is behind for too long: no user is let in with a token and nothing is signed until it is fresh"
+        );
     }
 }
 

@@ -47,6 +47,8 @@ enum Step {
         seconds: i64,
     },
     Sweep,
+    /// Looks at what has expired, and at nothing else.
+    Expire,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -61,6 +63,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => any::<usize>().prop_map(|token| Step::Revoke { token }),
         1 => (1..600i64).prop_map(|seconds| Step::Pass { seconds }),
         3 => Just(Step::Sweep),
+        2 => Just(Step::Expire),
     ];
     proptest::collection::vec(step, 1..60)
 }
@@ -190,11 +193,25 @@ proptest! {
                     }
                 }
                 Step::Pass { seconds } => operator.now += SignedDuration::from_secs(seconds),
+                Step::Expire => {
+                    let stay: Vec<_> = streams.iter().map(|stream| stream.is_open() && operator.in_time(&stream.token)).collect();
+                    registry.expire(operator.now, Instant::now());
+                    let open: Vec<_> = streams.iter().map(Stream::is_open).collect();
+                    prop_assert_eq!(open, stay, "the end of a token closes its streams and no others");
+                    for connection in &connections {
+                        let proofs = shown.entry(connection.id()).or_default();
+                        let had = !proofs.is_empty();
+                        proofs.retain(|token| operator.in_time(token));
+                        let gone = had && proofs.is_empty();
+                        prop_assert!(!gone || connection.standing() == Standing::Withdrawn);
+                        prop_assert!(proofs.is_empty() || connection.standing() == Standing::Proven);
+                    }
+                }
                 Step::Sweep => {
                     published = operator.ring();
                     swept = operator.clone();
                     let were_open: Vec<_> = streams.iter().map(Stream::is_open).collect();
-                    registry.sweep(&published, operator.now);
+                    registry.sweep(&published, operator.now, Instant::now());
                     for (stream, was_open) in streams.iter().zip(were_open) {
                         let stays = was_open && operator.good(&stream.token);
                         prop_assert_eq!(stream.is_open(), stays, "a stream stays while its newest token is good");
@@ -222,7 +239,7 @@ proptest! {
                 }
             }
         }
-        registry.sweep(&operator.ring(), operator.now);
+        registry.sweep(&operator.ring(), operator.now, Instant::now());
         for stream in streams.iter().filter(|stream| stream.is_open()) {
             prop_assert!(operator.good(&stream.token));
         }
