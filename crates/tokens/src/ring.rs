@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::{
-    key::{Key, KeyProblem},
+    key::{Key, KeyProblem, PublicKey},
     name::{Family, Half, KeyId, SecretName, parse_serial},
     phase::{Phase, Phases},
     revocation::{
@@ -222,6 +222,21 @@ impl KeyRing {
             None if self.settings.use_secrets(family) => Err(NoKey::Absent),
             None => Err(NoKey::NotInSettings),
         }
+    }
+
+    /// Everything that verifies and may be known by everybody: its family, the `kid` of its tokens, the key. Keys of the
+    /// settings come first, and hide those of secrets with their `kid`, as they do when a token is verified.
+    pub(crate) fn public_keys(&self) -> impl Iterator<Item = (&Family, String, &PublicKey)> {
+        let of_settings = self.settings.all().map(|(id, kid, key)| (&id.family, kid.to_owned(), key));
+        let of_secrets = self.slots.iter().filter_map(|(id, slot)| {
+            let (kid, key) = (id.serial.to_string(), slot.usable().ok()?);
+            let counts = self.settings.use_secrets(&id.family) && self.settings.by_kid(&id.family, &kid).is_none();
+            counts.then_some((&id.family, kid, key))
+        });
+        of_settings.chain(of_secrets).filter_map(|(family, kid, key)| match family {
+            Family::ControlPlane => None,
+            Family::Zone | Family::User | Family::Dataplane { .. } => Some((family, kid, key.public()?)),
+        })
     }
 
     /// Returns the key that signs for a family.

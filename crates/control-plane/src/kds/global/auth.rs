@@ -5,13 +5,14 @@ use std::sync::Arc;
 use http::HeaderMap;
 use jiff::Timestamp;
 use model::ZoneName;
-use tokens::{Accept, KeyRing, Rejection, VerifiedZone, Want};
+use tokens::{Accept, KeyRing, SignedZone, Want};
 use tonic::Status;
 
 use crate::{
     config::{AuthType, GlobalAuth},
     kds::messages::convert::{behind_status, refusal_status},
     keys::Keys,
+    verdicts::Verdicts,
     zones::caller::ZoneCaller,
 };
 
@@ -63,6 +64,7 @@ pub(crate) fn authenticate(
     headers: &HeaderMap,
     auth: &GlobalAuth,
     ring: &KeyRing,
+    verdicts: &Verdicts<SignedZone>,
     now: Timestamp,
 ) -> Result<Authenticated, Refusal> {
     let zone = client_id(headers)?;
@@ -79,7 +81,7 @@ pub(crate) fn authenticate(
         .collect();
     let ring_generation = ring.generation();
     let want = Want { zone: zone.as_str(), accept, leeway: auth.leeway, legacy_until: auth.legacy_tokens_until };
-    match tokens::bearer(&values).and_then(|raw| verify(raw, ring, now, &want)) {
+    match tokens::bearer(&values).and_then(|raw| verdicts.zone(raw, ring, now, &want)) {
         Ok(verified) => Ok(Authenticated { caller: ZoneCaller::Verified(verified), ring_generation }),
         Err(why) => {
             let (status, reason) = (refusal_status(&why), why.reason());
@@ -87,11 +89,6 @@ pub(crate) fn authenticate(
             Err(Refusal { status, reason, in_shadow: Some(Authenticated { caller, ring_generation }) })
         }
     }
-}
-
-/// Verifies one token.
-fn verify(raw: &str, ring: &KeyRing, now: Timestamp, want: &Want<'_>) -> Result<VerifiedZone, Rejection> {
-    tokens::verify(raw, ring, now, want)
 }
 
 /// The zone that the peer says it is: the first `client-id`, which must be a zone name.
@@ -128,7 +125,7 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_bytes(value).unwrap());
         }
-        authenticate(&map, &auth(kind), &ring(), Timestamp::UNIX_EPOCH)
+        authenticate(&map, &auth(kind), &ring(), &Verdicts::default(), Timestamp::UNIX_EPOCH)
     }
 
     fn token(zone: &str) -> String {
