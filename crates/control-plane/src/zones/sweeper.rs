@@ -115,11 +115,13 @@ impl Enforcer {
 
     fn told(&self, swept: &Swept) {
         report(&swept.closed, &self.metrics);
-        for Closed { zone, method, reason } in &swept.spared {
-            let (reason, detail) = (word(reason), reason.to_string());
+        for stream in &swept.spared {
+            let reason = stream.reason.word();
             self.metrics.would_be_refused(reason);
-            self.insights.would_be_refused(zone, reason, &detail);
-            warn!(zone = %zone, reason, detail, method, "authentication is in shadow: this stream would be closed");
+            self.insights.would_be_refused(&stream.zone, reason, &stream.reason.to_string());
+        }
+        for Together { zone, reason, detail, streams } in together(&swept.spared) {
+            warn!(zone = %zone, reason, detail, streams, "authentication is in shadow: these live streams would be closed");
         }
     }
 }
@@ -173,31 +175,34 @@ pub async fn gauges(registry: Registry, metrics: KdsMetrics, tasks: Tasks) -> an
     }
 }
 
-/// One line for the streams of a zone that end together.
+/// Counts streams that are closed, with one line for those of a zone that end together.
 pub(super) fn report(closed: &[Closed], metrics: &KdsMetrics) {
-    let mut together: BTreeMap<(&ZoneName, &'static str), Vec<&Closed>> = BTreeMap::new();
     for stream in closed {
-        let reason = word(&stream.reason);
-        metrics.closed(reason);
-        together.entry((&stream.zone, reason)).or_default().push(stream);
+        metrics.closed(stream.reason.word());
     }
-    for ((zone, reason), streams) in together {
-        let detail = streams.first().map(|stream| stream.reason.to_string()).unwrap_or_default();
-        let methods: Vec<&str> = streams.iter().map(|stream| stream.method).collect();
-        info!(%zone, reason, detail, streams = methods.join(" "), "closed live streams");
+    for Together { zone, reason, detail, streams } in together(closed) {
+        info!(target: "kds.auth", zone = %zone, reason, detail, streams, "closed live streams");
     }
 }
 
-fn word(reason: &CloseReason) -> &'static str {
-    match reason {
-        CloseReason::Refused(rejection) => rejection.reason(),
-        CloseReason::Replaced { .. } => "replaced",
-        CloseReason::Draining => "draining",
-        CloseReason::ZoneDeleted => "zone-deleted",
-        CloseReason::TooManyStreams => "too-many-streams",
-        CloseReason::TooManyConnections => "too-many-connections",
-        CloseReason::Silent => "health-check",
+/// Streams of a zone with the same reason.
+struct Together<'a> {
+    zone: &'a ZoneName,
+    reason: &'static str,
+    detail: String,
+    streams: String,
+}
+
+fn together(streams: &[Closed]) -> impl Iterator<Item = Together<'_>> {
+    let mut together: BTreeMap<(&ZoneName, &'static str), Vec<&Closed>> = BTreeMap::new();
+    for stream in streams {
+        together.entry((&stream.zone, stream.reason.word())).or_default().push(stream);
     }
+    together.into_iter().map(|((zone, reason), streams)| {
+        let detail = streams.first().map(|stream| stream.reason.to_string()).unwrap_or_default();
+        let methods: Vec<&str> = streams.iter().map(|stream| stream.method).collect();
+        Together { zone, reason, detail, streams: methods.join(" ") }
+    })
 }
 
 #[cfg(test)]

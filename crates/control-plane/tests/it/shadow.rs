@@ -53,7 +53,7 @@ fn in_shadow_everybody_is_let_in_under_the_name_that_they_say() {
         assert_eq!(events(&world, "west"), Value::Null, "its token is good");
         // The key of all goes: who is connected stays.
         world.kumactl.ok(&["delete", "global-secret", "control-plane-signing-key-0001"], "");
-        world.global.line(&["this stream would be closed", r#""zone": "west""#, "unknown-key"]);
+        world.global.line(&["these live streams would be closed", r#""zone": "west""#, "unknown-key"]);
         calls[0].send(&first("west", "MeshTimeout"));
         assert!(calls[0].next().await.is_some(), "it is served as before");
     });

@@ -119,7 +119,10 @@ impl Router {
         };
         let guard = match self.context.registry.admit(arrival, now) {
             Ok(guard) => guard,
-            Err(reason) => return convert::close_status(&reason).into_http(),
+            Err(reason) => {
+                self.context.metrics.refused(reason.word());
+                return convert::close_status(&reason).into_http();
+            }
         };
         self.count(&guard, behind.as_ref());
         if guard.opens_session()
