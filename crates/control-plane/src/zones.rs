@@ -8,4 +8,5 @@ pub mod health;
 pub mod in_use;
 pub mod insight;
 pub mod registry;
+mod shadow;
 pub mod sweeper;

@@ -22,7 +22,7 @@ use crate::{
     access::Authenticator,
     bootstrap::Wanted,
     clock::Clock,
-    config::{self, Config},
+    config::{self, AuthMode, AuthType, Config, Mode},
     issuing::{Issuer, Issuers},
     keys::Keys,
     ledger::Ledger,
@@ -91,7 +91,11 @@ impl ControlPlane {
         identity.watch(&tasks);
         let metrics = Metrics::new(metrics_zone, &instance, log.lines());
         let readiness = Readiness::default();
-        let told = store_freshness::tell(store.freshness(), readiness.clone(), clock.clone(), tasks.clone());
+        let auth = &config.global.auth;
+        let zones_are_refused =
+            config.mode == Mode::Global && auth.kind != AuthType::None && auth.mode == AuthMode::Enforce;
+        let zones = zones_are_refused.then_some(auth.max_staleness);
+        let told = store_freshness::tell(store.freshness(), zones, readiness.clone(), clock.clone(), tasks.clone());
         tasks.spawn("store-freshness", OnError::Log, told);
         Ok(Self {
             config,
