@@ -7,4 +7,5 @@ pub mod health;
 pub mod in_use;
 pub mod insight;
 pub mod registry;
+pub mod rsa_alone;
 pub mod sweeper;
