@@ -9,4 +9,5 @@ pub mod in_use;
 pub mod insight;
 pub mod registry;
 mod shadow;
+pub mod rsa_alone;
 pub mod sweeper;
