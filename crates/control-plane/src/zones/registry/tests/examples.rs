@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use futures::FutureExt as _;
 use jiff::SignedDuration;
-use tokens::{Accept, Want};
+use tokens::{Accept, Rejection, Want};
 
 use super::{
     operator::{Issued, LEEWAY, Operator, key_of_test, zone},
@@ -158,6 +158,27 @@ fn the_sweeper_learns_of_the_earliest_expiry() {
     assert_eq!(*earliest.borrow(), Some(late_expiry));
     drop(late);
     assert_eq!(*earliest.borrow(), None);
+}
+
+#[test]
+fn a_session_on_a_token_without_end_is_closed_on_the_day_on_which_such_tokens_end() {
+    let start = Timestamp::from_second(1_700_000_000).unwrap();
+    let operator =
+        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
+    let registry = Registry::new(operator.ring(), LEEWAY);
+    let raw = tokens::issue_control_plane(&operator.ring(), &zone("west"), None, start, uuid::Uuid::nil()).unwrap();
+    let last_day = start + SignedDuration::from_hours(24);
+    let want = Want { zone: "west", accept: Accept::CpToken, leeway: LEEWAY, legacy_until: Some(last_day) };
+    let verified = tokens::verify(raw.reveal(), &operator.ring(), start, &want).unwrap();
+    let arrival = Arrival { caller: ZoneCaller::Verified(verified), ring_generation: 1, ..unverified("west", 1) };
+    let mut open = registry.admit(arrival, start).unwrap();
+    assert_eq!(*registry.earliest_expiry().borrow(), Some(last_day));
+    let leeway = SignedDuration::try_from(LEEWAY).unwrap();
+    let before = last_day + leeway - SignedDuration::from_secs(1);
+    assert!(registry.sweep(&operator.ring(), before).is_empty());
+    assert_eq!(registry.sweep(&operator.ring(), last_day + leeway).len(), 1);
+    let ended = CloseReason::Refused(Rejection::LegacyEnded { until: last_day });
+    assert_eq!(open.closed().now_or_never(), Some(ended));
 }
 
 #[test]
