@@ -26,6 +26,11 @@ use tokens::{Accept, Algorithm, KeyRing, Scope, SecretEntry, SignedZone, Signing
 use tokio::time::Instant;
 use uuid::Uuid;
 
+/// Checks a signature over something signed.
+type Check = Box<dyn Fn(&[u8], &[u8]) -> bool>;
+/// Signs, and says how long the signature is.
+type Sign = Box<dyn Fn(&[u8]) -> usize>;
+
 #[derive(Parser)]
 struct Options {
     /// How long each figure is measured, in milliseconds.
@@ -124,7 +129,7 @@ impl Bench {
     }
 
     /// Checks a signature with the library alone.
-    fn raw_check(&self) -> anyhow::Result<Box<dyn Fn(&[u8], &[u8]) -> bool>> {
+    fn raw_check(&self) -> anyhow::Result<Check> {
         let public = |algorithm| -> anyhow::Result<ParsedPublicKey> {
             let der = der(&tokens::public_half(self.key.reveal())?)?;
             Ok(ParsedPublicKey::new(algorithm, der)?)
@@ -142,7 +147,7 @@ impl Bench {
     }
 
     /// Signs with the library alone; the length of the signature shows that it was made.
-    fn raw_sign(&self) -> anyhow::Result<Box<dyn Fn(&[u8]) -> usize>> {
+    fn raw_sign(&self) -> anyhow::Result<Sign> {
         let private = || der(self.key.pem().context("a key in PEM")?);
         Ok(match self.algorithm {
             Algorithm::Hs256 => {

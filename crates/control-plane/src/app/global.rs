@@ -143,6 +143,7 @@ pub(super) async fn start(
             registry: registry.clone(),
             insights: context.insights.clone(),
             confirmed,
+            ledger: ledger.clone(),
             instance: control_plane.instance.clone(),
             times: rotation::times(&config.global.auth),
             metrics: control_plane.metrics.register(RotationMetrics::register),

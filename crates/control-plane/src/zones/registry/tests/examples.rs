@@ -175,8 +175,8 @@ fn a_session_on_a_token_without_end_is_closed_on_the_day_on_which_such_tokens_en
     assert_eq!(*registry.earliest_expiry().borrow(), Some(last_day));
     let leeway = SignedDuration::try_from(LEEWAY).unwrap();
     let before = last_day + leeway - SignedDuration::from_secs(1);
-    assert!(registry.sweep(&operator.ring(), before).is_empty());
-    assert_eq!(registry.sweep(&operator.ring(), last_day + leeway).len(), 1);
+    assert!(registry.sweep(&operator.ring(), before, Instant::now()).closed.is_empty());
+    assert_eq!(registry.sweep(&operator.ring(), last_day + leeway, Instant::now()).closed.len(), 1);
     let ended = CloseReason::Refused(Rejection::LegacyEnded { until: last_day });
     assert_eq!(open.closed().now_or_never(), Some(ended));
 }
