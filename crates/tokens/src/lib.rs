@@ -22,6 +22,7 @@ mod issue;
 mod jws;
 mod key;
 mod name;
+mod outline;
 mod pem;
 mod phase;
 mod rejection;
@@ -42,6 +43,7 @@ pub use generate::{PemKey, SigningKey, algorithm_of, generate_key, generate_sign
 pub use issue::{IssueError, Token, issue, issue_control_plane, issue_user, issue_zone, sign_offline, validity};
 pub use key::{KeyProblem, check_key};
 pub use name::{Family, Half, KeyId, KeyName, NoFamily, SecretName, looks_like_revocation_list, signing_key_name};
+pub use outline::Outline;
 pub use phase::{Phase, Phases};
 pub use rejection::Rejection;
 pub use revocation::rule::{RevocationRule, Revoked, TokenFacts};
