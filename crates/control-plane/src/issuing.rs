@@ -7,6 +7,7 @@
 //! An [`Order`] is whole and valid; reading one from a request, and wording what is wrong with it, is left to whoever
 //! takes requests. What is logged of a token is its id and its key, never the token. Nothing is kept of it here.
 
+mod next;
 mod order;
 mod signing_key;
 
@@ -22,6 +23,7 @@ use crate::{
     observe::shown,
 };
 
+pub(crate) use next::Reason;
 pub(crate) use order::Order;
 pub(crate) use signing_key::{KeyNotMade, new_signing_key};
 
@@ -95,18 +97,21 @@ impl Issuer {
     }
 
     pub(crate) fn issue(&self, permit: &Permit, order: &Order) -> Result<Token, NotIssued> {
+        self.may_issue(permit, order.kind(), order.zone())?;
+        self.fill(order, &permit.caller().to_string())
+    }
+
+    fn fill(&self, order: &Order, caller: &str) -> Result<Token, NotIssued> {
         let kind = order.kind();
-        self.may_issue(permit, kind, order.zone())?;
         // With this scope it lets a control plane in, as a control plane token does.
-        if order.lets_control_planes_in() && !self.issuers.has(TokenKind::ControlPlane) {
+        if !self.issuers.has(kind) || (order.lets_control_planes_in() && !self.issuers.has(TokenKind::ControlPlane)) {
             return Err(NotIssued::Off);
         }
         let token = order.sign(&*self.keys.to_admit()?, self.clock.now(), Uuid::new_v4())?;
         let (key, expires) = (token.key().to_string(), token.expires_at());
         let expires = expires.map_or_else(|| "never".to_owned(), |expires| expires.to_string());
-        let caller = permit.caller().to_string();
         info!(
-            caller = %shown::name(&caller), token = ?kind, zone = order.zone(),
+            caller = %shown::name(caller), token = ?kind, zone = order.zone(),
             scope = scopes(order), name = &*shown::name(order.name()), token_id = token.id(), key,
             expires, "token issued"
         );

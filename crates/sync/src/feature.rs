@@ -35,14 +35,16 @@ impl Features {
     pub const NEWEST: Self = Self(128 | 256 | 512);
     /// It pings, so that its silence means something. Said in the headers of an RPC only.
     pub const PING_HEALTH: Self = Self(1024);
+    /// Ours: a zone gets its next token over the connection that it has.
+    pub const TOKEN_RENEWAL: Self = Self(2048);
     /// What a resource may need. The rest says how a peer speaks.
     pub(crate) const GATES: Self = Self(4 | 8 | 128 | 256 | 512);
     /// What real peers have.
     pub const ALL: Self = Self(31);
     /// What our own two ends have beside that; a real peer ignores the names.
-    pub const OURS: Self = Self(96);
+    pub const OURS: Self = Self(32 | 64 | 2048);
 
-    const NAMES: [(&'static str, Self); 8] = [
+    const NAMES: [(&'static str, Self); 9] = [
         ("zone-ping-health", Self::PING_HEALTH),
         ("zone-token", Self::ZONE_TOKEN),
         ("hash-suffix", Self::HASH_SUFFIX),
@@ -51,6 +53,7 @@ impl Features {
         ("optional-top-level-target-ref", Self::OPTIONAL_TOP_LEVEL_TARGET_REF),
         ("initial-resource-versions", Self::INITIAL_VERSIONS),
         ("responses-in-parts", Self::PARTS),
+        ("token-renewal", Self::TOKEN_RENEWAL),
     ];
 
     /// Reads names; unknown ones are ignored.
@@ -106,6 +109,8 @@ impl BitOr for Features {
 mod tests {
     use super::*;
 
+    const OURS: [&str; 3] = ["initial-resource-versions", "responses-in-parts", "token-renewal"];
+
     #[test]
     fn a_version_says_what_a_zone_can_read() {
         let (v10, v12) = (Features::SINCE_2_10, Features::SINCE_2_10 | Features::SINCE_2_12);
@@ -136,8 +141,7 @@ mod tests {
         assert_eq!(Features::from_names(names.into_iter().rev().chain(["unknown"])), Features::ALL);
         assert_eq!(Features::ALL.names().collect::<Vec<_>>(), names);
         assert!(!Features::NONE.contains(Features::HASH_SUFFIX));
-        let ours = ["initial-resource-versions", "responses-in-parts"];
-        assert_eq!(Features::OURS.names().collect::<Vec<_>>(), ours);
+        assert_eq!(Features::OURS.names().collect::<Vec<_>>(), OURS);
         assert!(!Features::ALL.contains(Features::PARTS), "a real peer gets nothing in parts");
     }
 
@@ -151,12 +155,14 @@ mod tests {
         check(&["zone-ping-health,hash-suffix"], both);
         check(&["hash-suffix , zone-ping-health", "zone-token"], both | Features::ZONE_TOKEN);
         check(&["hash-suffix"], Features::HASH_SUFFIX);
-        check(&["initial-resource-versions,hash-suffix,responses-in-parts"], Features::HASH_SUFFIX | Features::OURS);
-        check(&["initial-resource-versions,responses-in-parts,zone-ping-health"], Features::PING_HEALTH);
+        let ours = "initial-resource-versions,hash-suffix,responses-in-parts,token-renewal";
+        check(&[ours], Features::HASH_SUFFIX | Features::OURS);
+        let unhashed = "initial-resource-versions,responses-in-parts,zone-ping-health,token-renewal";
+        check(&[unhashed], Features::PING_HEALTH);
         for none in [&[][..], &["hash"], &["HASH-SUFFIX"], &["hash-suffix;zone-ping-health"]] {
             check(none, Features::NONE);
         }
         let said: Vec<_> = (both | Features::OURS).names().collect();
-        assert_eq!(said, ["zone-ping-health", "hash-suffix", "initial-resource-versions", "responses-in-parts"]);
+        assert_eq!(said, ["zone-ping-health", "hash-suffix"].into_iter().chain(OURS).collect::<Vec<_>>());
     }
 }

@@ -155,6 +155,16 @@ impl ControlPlane {
         Ok(Protocols::parse(&tls.min_version, max, suites)?)
     }
 
+    /// Which kinds of tokens are issued.
+    pub(super) fn issuers(&self) -> Issuers {
+        Issuers {
+            dataplane: self.config.enable_dataplane_issuer,
+            zone: self.config.enable_zone_issuer,
+            user: self.config.api_server.enable_user_issuer,
+            control_plane: self.config.global.auth.enable_issuer,
+        }
+    }
+
     pub(super) async fn serve_rest(
         &self,
         side: Side,
@@ -178,12 +188,7 @@ impl ControlPlane {
             cors_allowed_domains: server.cors_allowed_domains.clone(),
             read_timeout: server.timeouts.read,
             localhost_is_admin: server.localhost_is_admin,
-            issuers: Issuers {
-                dataplane: self.config.enable_dataplane_issuer,
-                zone: self.config.enable_zone_issuer,
-                user: server.enable_user_issuer,
-                control_plane: self.config.global.auth.enable_issuer,
-            },
+            issuers: self.issuers(),
             config_json: self.config.display_json().into(),
             hostname: self.hostname.clone(),
             instance_id: self.instance.clone(),

@@ -20,11 +20,13 @@ use crate::{
     bootstrap,
     clock::Clock,
     config::{AuthType, Config},
+    issuing::Issuer,
     kds::{
         global::{
             asker::{AskError, Asker, Question},
             context::Context,
             down,
+            renewals::Renewals,
             router::Router,
         },
         quota::Quotas,
@@ -93,7 +95,9 @@ pub(super) async fn start(
     });
     let down = down.context("make the snapshots of what zones get")?;
     let calls = control_plane.metrics.register(GrpcMetrics::register);
-    let router = Router::new(Arc::clone(&context), down, keys.clone(), calls);
+    let issuer = Issuer::new(keys.clone(), clock.clone(), control_plane.issuers());
+    let renewals = Renewals::new(issuer, clock.clone(), config.global.auth.renewal, tasks.clone());
+    let router = Router::new(Arc::clone(&context), down, renewals, keys.clone(), calls);
     tasks.spawn(
         "sweeper",
         OnError::StopProgram,

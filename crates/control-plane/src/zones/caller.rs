@@ -32,6 +32,40 @@ impl ZoneCaller {
     }
 }
 
+/// Whether a zone asks for its next token by itself, as it says in the header [`Renews::HEADER`] of its calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Renews {
+    /// It does.
+    Yes,
+    /// It does not, or does not say.
+    #[default]
+    No,
+    /// It would, and cannot write the file that its token is in.
+    NotTheFile,
+}
+
+impl Renews {
+    /// The header.
+    pub const HEADER: &'static str = "arctos-token-renewal";
+
+    /// All of them.
+    const ALL: [Self; 3] = [Self::Yes, Self::No, Self::NotTheFile];
+
+    /// Reads the value of the header. Another one than these says nothing.
+    pub fn of(value: Option<&str>) -> Self {
+        Self::ALL.into_iter().find(|renews| value == Some(renews.as_str())).unwrap_or_default()
+    }
+
+    /// What the header says, and `RENEWS` of `kumactl inspect zones`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "no",
+            Self::NotTheFile => "no (file)",
+        }
+    }
+}
+
 /// Tells one token from another without showing it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TokenIdentity {
@@ -39,4 +73,19 @@ pub struct TokenIdentity {
     pub key: KeyId,
     /// What it is called: its own id, or that of its text.
     pub id: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_renews_only_if_it_says_so_word_for_word() {
+        for renews in Renews::ALL {
+            assert_eq!(Renews::of(Some(renews.as_str())), renews);
+        }
+        for other in [None, Some(""), Some("Yes"), Some("yes "), Some("true")] {
+            assert_eq!(Renews::of(other), Renews::No, "{other:?}");
+        }
+    }
 }

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 mod bounds;
 mod connections;
 mod guard;
+mod presenting;
 mod reason;
 mod renewal;
 mod sessions;
@@ -31,6 +32,7 @@ use self::{
 pub use self::{
     connections::{ConnectionGuard, ConnectionId, Standing},
     guard::StreamGuard,
+    presenting::Presented,
     reason::{CloseReason, Closed},
 };
 use crate::zones::caller::ZoneCaller;

@@ -15,7 +15,7 @@ use futures::FutureExt as _;
 use hyper::body::Incoming;
 use model::{ProxyView, ZoneName, text};
 use sync::Features;
-use tokens::IssuedAs;
+use tokens::{IssuedAs, KeyRing};
 use tonic::{Code, Status, body::Body};
 use tracing::{Instrument as _, info, info_span};
 use wire::kuma::mesh::v1alpha1::{ClustersResponse, StatsResponse, XdsConfigResponse};
@@ -30,9 +30,11 @@ use crate::{
             admin,
             auth::{self, Purpose, Refusal},
             context::Context,
-            down, health,
+            down,
+            health::{self, Advice},
+            renewals::Renewals,
             throttle::{Logged, Throttle},
-            up,
+            token_service, up,
         },
         messages::convert,
         rpc::Rpc,
@@ -61,6 +63,7 @@ pub(crate) struct Connection {
 pub(crate) struct Router {
     context: Arc<Context>,
     down: Arc<down::Shared>,
+    renewals: Arc<Renewals>,
     keys: Keys,
     calls: GrpcMetrics,
     throttle: Throttle,
@@ -70,8 +73,15 @@ pub(crate) struct Router {
 
 impl Router {
     /// Returns a router over these parts.
-    pub(crate) fn new(context: Arc<Context>, down: down::Shared, keys: Keys, calls: GrpcMetrics) -> Self {
-        Self { context, down: Arc::new(down), keys, calls, throttle: Throttle::new(), sessions: LineBudgets::new() }
+    pub(crate) fn new(
+        context: Arc<Context>,
+        down: down::Shared,
+        renewals: Renewals,
+        keys: Keys,
+        calls: GrpcMetrics,
+    ) -> Self {
+        let (down, renewals) = (Arc::new(down), Arc::new(renewals));
+        Self { context, down, renewals, keys, calls, throttle: Throttle::new(), sessions: LineBudgets::new() }
     }
 
     /// What its streams work with.
@@ -119,7 +129,7 @@ impl Router {
         {
             log_session(guard.caller(), line);
         }
-        self.dispatch(rpc, guard, zone_can, request).await
+        self.dispatch(rpc, guard, zone_can, ring, request).await
     }
 
     async fn dispatch(
@@ -127,6 +137,7 @@ impl Router {
         rpc: Rpc,
         guard: StreamGuard,
         zone_can: Features,
+        ring: Arc<KeyRing>,
         request: http::Request<Incoming>,
     ) -> http::Response<Body> {
         let call = self.calls.start(labels(rpc));
@@ -146,7 +157,12 @@ impl Router {
             }
             Rpc::Admin(ProxyView::Stats) => self.stream(rpc, guard, call, request, admin::serve::<StatsResponse>),
             Rpc::Admin(ProxyView::Clusters) => self.stream(rpc, guard, call, request, admin::serve::<ClustersResponse>),
-            Rpc::HealthCheck => health::serve(Arc::clone(&self.context), guard, call, request).await,
+            Rpc::HealthCheck => {
+                let advice = Advice::of(guard.caller(), zone_can, &ring);
+                health::serve(Arc::clone(&self.context), advice, guard, call, request).await
+            }
+            Rpc::Renew => token_service::renew(Arc::clone(&self.renewals), ring, guard, call, request).await,
+            Rpc::Present => token_service::present(Arc::clone(&self.context), guard, call, request).await,
         }
     }
 
