@@ -7,6 +7,7 @@ mod build;
 mod layers;
 mod proxy;
 mod settings;
+mod validators;
 mod values;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
@@ -314,6 +315,8 @@ pub struct Config {
     pub disable_origin_label_validation: bool,
     /// Who may do what.
     pub access: Access,
+    /// Keys that verify tokens beside those of the store, or alone.
+    pub static_keys: Arc<tokens::StaticKeys>,
     /// The diagnostics port; 0 lets the system choose.
     pub diagnostics_port: u16,
     /// Make no mesh at the first start.

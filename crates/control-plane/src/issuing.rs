@@ -12,7 +12,7 @@ mod order;
 mod signing_key;
 
 use thiserror::Error;
-use tokens::{IssueError, Scope, Token};
+use tokens::{Family, IssueError, Scope, Token};
 use tracing::info;
 use uuid::Uuid;
 
@@ -94,6 +94,11 @@ impl Issuer {
     pub(crate) fn may_issue(&self, permit: &Permit, kind: TokenKind, zone: &str) -> Result<(), NotIssued> {
         permit.issue(kind, zone)?;
         if self.issuers.has(kind) { Ok(()) } else { Err(NotIssued::Off) }
+    }
+
+    /// The public halves of the keys of these families, as a JSON Web Key Set: for everybody.
+    pub(crate) fn public_keys(&self, wanted: impl Fn(&Family) -> bool) -> serde_json::Value {
+        tokens::jwk_set(&self.keys.ring(), wanted)
     }
 
     pub(crate) fn issue(&self, permit: &Permit, order: &Order) -> Result<Token, NotIssued> {

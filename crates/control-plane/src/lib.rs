@@ -20,5 +20,6 @@ mod records;
 pub mod rest;
 pub mod tasks;
 pub mod tls;
+mod verdicts;
 pub mod writes;
 pub mod zones;

@@ -98,7 +98,7 @@ pub(crate) fn read_signing_key(path: &str) -> Result<Vec<u8>, Failure> {
 /// Words why a file holds no signing key.
 pub(crate) fn no_signing_key(problem: &KeyProblem) -> Failure {
     match problem {
-        KeyProblem::Size { .. } => Failure::Refused(problem.to_string()),
+        KeyProblem::Size { .. } | KeyProblem::Unreadable { .. } => Failure::Refused(problem.to_string()),
         _ => Failure::refused("provided file is not a PEM-encoded signing key"),
     }
 }

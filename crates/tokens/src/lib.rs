@@ -19,6 +19,7 @@ mod claims;
 mod der;
 mod generate;
 mod issue;
+mod jwk;
 mod jws;
 mod key;
 mod name;
@@ -33,6 +34,7 @@ mod secrecy;
 mod static_keys;
 mod strict_json;
 mod token_id;
+mod verdicts;
 mod verified;
 mod verify;
 
@@ -41,13 +43,18 @@ pub use bearer::bearer;
 pub use claims::{Claims, Scope, UnknownScope};
 pub use generate::{PemKey, SigningKey, algorithm_of, generate_key, generate_signing_key, public_half};
 pub use issue::{IssueError, Token, issue, issue_control_plane, issue_user, issue_zone, sign_offline, validity};
+pub use jwk::jwk_set;
 pub use key::{KeyProblem, check_key};
 pub use name::{Family, Half, KeyId, KeyName, NoFamily, SecretName, looks_like_revocation_list, signing_key_name};
 pub use outline::Outline;
 pub use phase::{Phase, Phases};
 pub use rejection::Rejection;
-pub use revocation::rule::{RevocationRule, Revoked, TokenFacts};
+pub use revocation::{
+    list::no_token_id,
+    rule::{RevocationRule, Revoked, TokenFacts},
+};
 pub use ring::{KeyRing, RingProblem, RingSources, SecretEntry};
 pub use static_keys::{StaticKeyProblem, StaticKeys};
+pub use verdicts::Verdicts;
 pub use verified::{IssuedAs, VerifiedUser, VerifiedZone};
 pub use verify::{Accept, SignedUser, SignedZone, Want, verify, verify_user};

@@ -12,7 +12,8 @@ use model::reserved::{
     ZONE_KEY, ZONE_PUBLIC_KEY, ZONE_REVOCATIONS,
 };
 
-use crate::static_keys::FIRST_OF_SETTINGS;
+/// The serial of the first key of the settings. No secret has a serial from here on.
+pub(crate) const FIRST_OF_SETTINGS: u64 = u64::MAX - 0xffff;
 
 /// What a signing key signs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

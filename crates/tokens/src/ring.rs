@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::{
-    key::{Key, KeyProblem},
+    key::{Key, KeyProblem, PublicKey},
     name::{Family, Half, KeyId, SecretName, parse_serial},
     phase::{Phase, Phases},
     revocation::{
@@ -42,6 +42,9 @@ pub struct RingSources<'a> {
     pub phases: Phases,
     /// What is revoked beside what lists among the secrets name.
     pub rules: Vec<RevocationRule>,
+    /// Families of which nobody knows what is revoked, and why: the name of what cannot be read. None of their tokens is
+    /// accepted.
+    pub closed: Vec<(Family, String)>,
 }
 
 /// Something among the secrets that a human must mend.
@@ -121,7 +124,7 @@ impl KeyRing {
     /// Phases say which key signs, never which verify: a token that was good stays so in whatever phase its key comes. A
     /// phase of a key that does not exist counts for nothing. Where no key is in the phase to sign, nothing is signed.
     pub fn build_of(generation: u64, sources: RingSources<'_>) -> (Self, Vec<RingProblem>) {
-        let RingSources { secrets, phases, rules } = sources;
+        let RingSources { secrets, phases, rules, closed } = sources;
         let mut ring = Self { generation, ..Self::empty() };
         let mut problems = Vec::new();
         let mut found = BTreeMap::new();
@@ -137,6 +140,9 @@ impl KeyRing {
         }
         for rule in rules {
             ring.revocations.entry(rule.family.clone()).or_default().add_rule(rule);
+        }
+        for (family, name) in closed {
+            ring.revocations.entry(family).or_default().unreadable = Some(name);
         }
         (ring, problems)
     }
@@ -184,6 +190,16 @@ impl KeyRing {
         self.generation
     }
 
+    /// The keys of a family, whether they can be used or not, and how far each has come: those of secrets by their serial,
+    /// then those of the settings, which sign nothing here.
+    pub fn keys_of(&self, family: &Family) -> impl Iterator<Item = (KeyId, Phase)> {
+        let id = |serial| KeyId { family: family.clone(), serial };
+        let of_secrets = self.slots.range(id(0)..=id(u64::MAX)).map(|(id, slot)| (id.clone(), slot.phase));
+        let settings: Vec<KeyId> = self.settings.all().map(|(id, _, _)| id.clone()).collect();
+        let of_settings = settings.into_iter().filter(|id| id.family == *family);
+        of_secrets.chain(of_settings.map(|id| (id, Phase::Retiring)))
+    }
+
     /// Returns the key that verifies under this id, or why there is none.
     pub(crate) fn key(&self, id: &KeyId) -> Result<&Key, NoKey> {
         if id.is_of_settings() {
@@ -206,6 +222,21 @@ impl KeyRing {
             None if self.settings.use_secrets(family) => Err(NoKey::Absent),
             None => Err(NoKey::NotInSettings),
         }
+    }
+
+    /// Everything that verifies and may be known by everybody: its family, the `kid` of its tokens, the key. Keys of the
+    /// settings come first, and hide those of secrets with their `kid`, as they do when a token is verified.
+    pub(crate) fn public_keys(&self) -> impl Iterator<Item = (&Family, String, &PublicKey)> {
+        let of_settings = self.settings.all().map(|(id, kid, key)| (&id.family, kid.to_owned(), key));
+        let of_secrets = self.slots.iter().filter_map(|(id, slot)| {
+            let (kid, key) = (id.serial.to_string(), slot.usable().ok()?);
+            let counts = self.settings.use_secrets(&id.family) && self.settings.by_kid(&id.family, &kid).is_none();
+            counts.then_some((&id.family, kid, key))
+        });
+        of_settings.chain(of_secrets).filter_map(|(family, kid, key)| match family {
+            Family::ControlPlane => None,
+            Family::Zone | Family::User | Family::Dataplane { .. } => Some((family, kid, key.public()?)),
+        })
     }
 
     /// Returns the key that signs for a family.

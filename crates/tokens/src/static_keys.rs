@@ -10,11 +10,8 @@ use thiserror::Error;
 use crate::{
     jws,
     key::{Key, KeyProblem, PublicKey},
-    name::{Family, KeyId},
+    name::{FIRST_OF_SETTINGS, Family, KeyId},
 };
-
-/// The number of the first key of the settings. No secret has a serial from here on.
-pub(crate) const FIRST_OF_SETTINGS: u64 = u64::MAX - 0xffff;
 
 /// The keys of the settings, and which families are verified with them alone.
 #[derive(Default)]

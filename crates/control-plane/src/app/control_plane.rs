@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 use wire::kuma::system::v1alpha1::KumaCpVersion;
 
-use super::{running::Addresses, serve, store_freshness};
+use super::{running::Addresses, serve, store_freshness, unreadable};
 use crate::{
     about,
     access::Authenticator,
@@ -104,7 +104,14 @@ impl ControlPlane {
     }
 
     pub(super) async fn keys(&self) -> anyhow::Result<Keys> {
-        Keys::start(&self.store, &self.tasks).await.context("read the keys")
+        let settings = Arc::clone(&self.config.static_keys);
+        let keys = Keys::start_beside(settings, &self.store, &self.tasks).await.context("read the keys")?;
+        if let Some(unreadable) = keys.unreadable() {
+            let gauges = self.metrics.register(unreadable::Gauges::register);
+            let told = unreadable::tell(unreadable, self.readiness.clone(), gauges, self.tasks.clone());
+            self.tasks.spawn("unreadable", OnError::Log, told);
+        }
+        Ok(keys)
     }
 
     /// The insights of the zones that this end knows: on a zone, of itself.

@@ -43,7 +43,8 @@ use crate::{
     tls::Alpn,
     writes::Side,
     zones::{
-        health,
+        ageing, health,
+        in_use::InUse,
         insight::{Insights, Others},
         registry::Registry,
         sweeper,
@@ -106,6 +107,9 @@ pub(super) async fn start(
     let zones = Mirror::of(&**store, Kinds::Only(vec![Kind::ZONE]));
     let deleted = sweeper::deleted_zones(registry.clone(), insights.clone(), metrics.clone(), zones, tasks.clone());
     tasks.spawn("deleted-zones", OnError::StopProgram, deleted);
+    tasks.spawn("ageing-tokens", OnError::Log, ageing::run(insights.clone(), tasks.clone()));
+    let in_use = InUse::new(registry.clone(), clock.clone());
+    control_plane.metrics.register(|metrics| metrics.register_collector(Box::new(in_use)));
     tasks.spawn("gauges", OnError::Log, sweeper::gauges(registry.clone(), metrics.clone(), tasks.clone()));
     if !config.global.health_timeout.is_zero() {
         let (interval, timeout) = (config.global.health_poll_interval, config.global.health_timeout);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use model::{duration::TEN_YEARS, reserved::ADMIN_TOKEN, secret};
 use store::{Precondition, Stored};
-use tokens::{Family, Half, IssueError, KeyName, KeyRing, Rejection, SecretEntry};
+use tokens::{Algorithm, Family, Half, IssueError, KeyName, KeyRing, Rejection, SecretEntry};
 use tracing::warn;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -113,7 +113,14 @@ fn is_dead(stored: &[u8], ring: &KeyRing, now: Timestamp) -> bool {
     let Err(reason) = tokens::verify_user(token.trim(), ring, now, Duration::ZERO) else {
         return false;
     };
-    let dead = matches!(reason, Rejection::UnknownKey { .. } | Rejection::BadSignature | Rejection::Expired { .. });
+    let dead = match &reason {
+        Rejection::UnknownKey { .. } | Rejection::BadSignature | Rejection::Expired { .. } => true,
+        // The key was replaced by one for another algorithm.
+        Rejection::UnsupportedAlgorithm { found, .. } => {
+            found.parse().is_ok_and(|algorithm: Algorithm| algorithm != Algorithm::Hs256)
+        }
+        _ => false,
+    };
     if !dead {
         warn!(
             %reason,

@@ -180,13 +180,23 @@ async fn a_dead_admin_token_is_made_anew() {
     global(&replaced, &Wanted::default(), now()).await.unwrap();
     put_secret(&replaced, "user-token-signing-key-2", tokens::generate_signing_key().reveal().as_bytes()).await;
     delete(&replaced, "user-token-signing-key-1").await;
+    let otherwise = store();
+    global(&otherwise, &Wanted::default(), now()).await.unwrap();
+    delete(&otherwise, "user-token-signing-key-1").await;
+    let key = tokens::generate_key(tokens::Algorithm::Es256);
+    put_secret(&otherwise, "user-token-signing-key-1", key.reveal()).await;
     let remade = store();
     global(&remade, &Wanted::default(), now()).await.unwrap();
     delete(&remade, "user-token-signing-key-1").await;
     let expired = store();
     global(&expired, &Wanted::default(), now()).await.unwrap();
     let later = now() + jiff::SignedDuration::from_hours(24 * 3651);
-    for (why, store, now) in [("replaced", replaced, now()), ("remade", remade, now()), ("expired", expired, later)] {
+    for (why, store, now) in [
+        ("replaced", replaced, now()),
+        ("for another algorithm", otherwise, now()),
+        ("remade", remade, now()),
+        ("expired", expired, later),
+    ] {
         assert!(!admin_is_let_in(&store, now).await, "{why}: dead before the start");
         let unwanted = Wanted { admin_token: false, ..Wanted::default() };
         global(&store, &unwanted, now).await.unwrap();

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{
     ApiPort, ApiServer, ApiTimeouts, AuthMode, AuthType, Config, ConfigError, GlobalAddress, GlobalAuth, GlobalKds,
-    Mode, Proxy, Recheck, Remark, Renewal, RotationTimes, SecretText, StoreType, Tls, ZoneKds, settings,
+    Mode, Proxy, Recheck, Remark, Renewal, RotationTimes, SecretText, StoreType, Tls, ZoneKds, settings, validators,
     values::Values,
 };
 use crate::{
@@ -122,6 +122,7 @@ impl Builder<'_> {
         let global = Arc::new(self.global_kds());
         let api_server = self.api_server();
         let access = self.access();
+        let static_keys = validators::read(&self.values, &mut self.remarks, &mut self.problems);
         let config = Config {
             mode,
             work_dir: PathBuf::from(self.values.text("general.workDir")),
@@ -138,6 +139,7 @@ impl Builder<'_> {
             zone,
             disable_origin_label_validation: self.values.flag("multizone.zone.disableOriginLabelValidation"),
             access,
+            static_keys: Arc::new(static_keys),
             diagnostics_port: self.port("diagnostics.serverPort"),
             skip_mesh_creation: self.values.flag("defaults.skipMeshCreation"),
             skip_hostname_generators: self.values.flag("defaults.SkipHostnameGenerators"),

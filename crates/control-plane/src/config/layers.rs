@@ -280,6 +280,10 @@ fn distance(one: &str, other: &str) -> usize {
 /// Every leaf of a document with its path. Lists are leaves; so are empty sections, which say nothing.
 fn flatten(prefix: &str, value: &Value, flat: &mut Vec<(String, Value)>) {
     match value {
+        // Not a section: somebody forgot that keys are a list.
+        Value::Object(_) if by_path(prefix).is_some_and(|setting| setting.form == Form::Keys) => {
+            flat.push((prefix.to_owned(), value.clone()));
+        }
         Value::Object(members) => {
             for (name, value) in members {
                 let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
@@ -298,7 +302,8 @@ fn text_of(setting: &Setting, value: &Value) -> Result<String, String> {
             Ok(texts.ok_or("it must be a list of texts")?.join(","))
         }
         (Value::Array(keys), Form::Keys) if keys.is_empty() => Ok(String::new()),
-        (Value::Array(keys), Form::Keys) => Ok(format!("{} keys", keys.len())),
+        (Value::Array(_), Form::Keys) => Ok(value.to_string()),
+        (Value::String(_) | Value::Object(_), Form::Keys) => Err(format!("{} must be a list of keys", setting.path)),
         (Value::Array(_) | Value::Object(_), _) => Err(format!("{} must be one value", setting.path)),
         (Value::String(text), _) => Ok(text.clone()),
         (Value::Bool(_) | Value::Number(_), Form::List | Form::Keys) => {

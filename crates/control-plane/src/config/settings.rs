@@ -16,7 +16,7 @@ pub(super) enum Form {
     Duration,
     /// A list of texts; in the environment separated by commas.
     List,
-    /// Public keys; only in a file.
+    /// Public keys; only in a file, and kept as JSON.
     Keys,
 }
 
@@ -63,10 +63,6 @@ const fn guard(
     Setting { path, form, variable, default, effect: Effect::Refuses(why) }
 }
 
-const KEYS_OF_THE_STORE: &str = "tokens are always verified with the keys of the store here, so this would restrict \
-                                 nothing: remove it, and delete the signing keys that shall verify nothing any more";
-const NO_OTHER_KEYS: &str =
-    "tokens are verified with the keys of the store only, so these keys would verify nothing: remove it";
 const PLAIN_DIAGNOSTICS: &str = "the diagnostics port is served in plain text only: remove it, and let a firewall or a \
                                  proxy that ends TLS stand in front of the port";
 
@@ -144,8 +140,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("apiServer.authn.localhostIsAdmin", Flag, "KUMA_API_SERVER_AUTHN_LOCALHOST_IS_ADMIN", "true"),
     setting("apiServer.authn.tokens.bootstrapAdminToken", Flag, "KUMA_API_SERVER_AUTHN_TOKENS_BOOTSTRAP_ADMIN_TOKEN", "true"),
     setting("apiServer.authn.tokens.enableIssuer", Flag, "KUMA_API_SERVER_AUTHN_TOKENS_ENABLE_ISSUER", "true"),
-    guard("apiServer.authn.tokens.validator.useSecrets", Flag, "KUMA_API_SERVER_AUTHN_TOKENS_VALIDATOR_USE_SECRETS", "true", KEYS_OF_THE_STORE),
-    guard("apiServer.authn.tokens.validator.publicKeys", Keys, "", "", NO_OTHER_KEYS),
+    setting("apiServer.authn.tokens.validator.useSecrets", Flag, "KUMA_API_SERVER_AUTHN_TOKENS_VALIDATOR_USE_SECRETS", "true"),
+    setting("apiServer.authn.tokens.validator.publicKeys", Keys, "", ""),
     setting("apiServer.product", Text, "KMESH_API_SERVER_PRODUCT", "Kuma"),
     setting("apiServer.basePath", Text, "KUMA_API_SERVER_BASE_PATH", "/"),
     foreign("apiServer.rootUrl", Text, "KUMA_API_SERVER_ROOT_URL", ""),
@@ -198,7 +194,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("multizone.global.kds.auth.type", Text, "KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "cpToken"),
     setting("multizone.global.kds.auth.leeway", Duration, "KUMA_MULTIZONE_GLOBAL_KDS_AUTH_LEEWAY", "30s"),
     setting("multizone.global.kds.auth.zoneToken.enableIssuer", Flag, "KUMA_MULTIZONE_GLOBAL_KDS_AUTH_ZONE_TOKEN_ENABLE_ISSUER", "true"),
-    guard("multizone.global.kds.auth.zoneToken.validator.useSecrets", Flag, "KUMA_MULTIZONE_GLOBAL_KDS_AUTH_ZONE_TOKEN_VALIDATOR_USE_SECRETS", "true", KEYS_OF_THE_STORE),
+    setting("multizone.global.kds.auth.zoneToken.validator.useSecrets", Flag, "KUMA_MULTIZONE_GLOBAL_KDS_AUTH_ZONE_TOKEN_VALIDATOR_USE_SECRETS", "true"),
+    setting("multizone.global.kds.auth.zoneToken.validator.publicKeys", Keys, "", ""),
     setting("multizone.global.kds.auth.mode", Text, "KUMA_MULTIZONE_GLOBAL_KDS_AUTH_MODE", "enforce"),
     setting("multizone.global.kds.auth.recheck", Text, "KUMA_MULTIZONE_GLOBAL_KDS_AUTH_RECHECK", "live"),
     setting("multizone.global.kds.auth.legacyTokensUntil", Text, "KUMA_MULTIZONE_GLOBAL_KDS_AUTH_LEGACY_TOKENS_UNTIL", ""),
@@ -310,12 +307,12 @@ pub(super) const SETTINGS: &[Setting] = &[
     foreign("dpServer.gracefulShutdownTimeout", Duration, "KUMA_DP_SERVER_GRACEFUL_SHUTDOWN_TIMEOUT", "10s"),
     foreign("dpServer.authn.dpProxy.type", Text, "KUMA_DP_SERVER_AUTHN_DP_PROXY_TYPE", ""),
     setting("dpServer.authn.dpProxy.dpToken.enableIssuer", Flag, "KUMA_DP_SERVER_AUTHN_DP_PROXY_DP_TOKEN_ENABLE_ISSUER", "true"),
-    guard("dpServer.authn.dpProxy.dpToken.validator.useSecrets", Flag, "KUMA_DP_SERVER_AUTHN_DP_PROXY_DP_TOKEN_VALIDATOR_USE_SECRETS", "true", KEYS_OF_THE_STORE),
-    guard("dpServer.authn.dpProxy.dpToken.validator.publicKeys", Keys, "", "", NO_OTHER_KEYS),
+    setting("dpServer.authn.dpProxy.dpToken.validator.useSecrets", Flag, "KUMA_DP_SERVER_AUTHN_DP_PROXY_DP_TOKEN_VALIDATOR_USE_SECRETS", "true"),
+    setting("dpServer.authn.dpProxy.dpToken.validator.publicKeys", Keys, "", ""),
     foreign("dpServer.authn.zoneProxy.type", Text, "KUMA_DP_SERVER_AUTHN_ZONE_PROXY_TYPE", ""),
     setting("dpServer.authn.zoneProxy.zoneToken.enableIssuer", Flag, "KUMA_DP_SERVER_AUTHN_ZONE_PROXY_ZONE_TOKEN_ENABLE_ISSUER", "true"),
-    guard("dpServer.authn.zoneProxy.zoneToken.validator.useSecrets", Flag, "KUMA_DP_SERVER_AUTHN_ZONE_PROXY_ZONE_TOKEN_VALIDATOR_USE_SECRETS", "true", KEYS_OF_THE_STORE),
-    guard("dpServer.authn.zoneProxy.zoneToken.validator.publicKeys", Keys, "", "", NO_OTHER_KEYS),
+    setting("dpServer.authn.zoneProxy.zoneToken.validator.useSecrets", Flag, "KUMA_DP_SERVER_AUTHN_ZONE_PROXY_ZONE_TOKEN_VALIDATOR_USE_SECRETS", "true"),
+    setting("dpServer.authn.zoneProxy.zoneToken.validator.publicKeys", Keys, "", ""),
     foreign("dpServer.authn.enableReloadableTokens", Flag, "KUMA_DP_SERVER_AUTHN_ENABLE_RELOADABLE_TOKENS", "false"),
     foreign("dpServer.hds.enabled", Flag, "KUMA_DP_SERVER_HDS_ENABLED", "true"),
     foreign("dpServer.hds.interval", Duration, "KUMA_DP_SERVER_HDS_INTERVAL", "5s"),
@@ -404,6 +401,7 @@ pub(super) const FORMER: &[(&str, &str)] = &[
     ("KMESH_MULTIZONE_REMOTE_KDS_AUTH_CP_TOKEN_PATH", "multizone.zone.kds.auth.tokenPath"),
     ("kmesh.multizone.global.kds.auth.cpToken.enableIssuer", "multizone.global.kds.auth.zoneToken.enableIssuer"),
     ("kmesh.multizone.global.kds.auth.cpToken.validator.useSecrets", "multizone.global.kds.auth.zoneToken.validator.useSecrets"),
+    ("kmesh.multizone.global.kds.auth.cpToken.validator.publicKeys", "multizone.global.kds.auth.zoneToken.validator.publicKeys"),
     ("KMESH_MULTIZONE_GLOBAL_KDS_AUTH_CP_TOKEN_ENABLE_ISSUER", "multizone.global.kds.auth.zoneToken.enableIssuer"),
     ("KMESH_MULTIZONE_GLOBAL_KDS_AUTH_CP_TOKEN_VALIDATOR_USE_SECRETS", "multizone.global.kds.auth.zoneToken.validator.useSecrets"),
     ("kmesh.access.static.generateCpToken.users", "access.static.generateCpToken.users"),

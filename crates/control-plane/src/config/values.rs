@@ -138,7 +138,8 @@ impl Values {
                 Form::Duration => {
                     Value::from(model::duration::parse(text).map(model::duration::format).unwrap_or_default())
                 }
-                Form::List | Form::Keys => Value::from(items(text).collect::<Vec<_>>()),
+                Form::List => Value::from(items(text).collect::<Vec<_>>()),
+                Form::Keys => serde_json::from_str(text).unwrap_or_else(|_none| Value::Array(Vec::new())),
             };
             insert(&mut document, setting.path, value);
         }

@@ -209,7 +209,7 @@ impl KdsMetrics {
             metrics.unreadable.clone(),
         );
         registry.register(
-            "kds_auth",
+            "zone_auth",
             "Calls of the KDS port by result of their authentication",
             metrics.authentications.clone(),
         );

@@ -19,7 +19,7 @@ use super::{
     held::Answers,
     negotiate::{cleaned, reads_json, redirect, segments, takes_json},
     query::Parameters,
-    routes::{Matched, NoRoute, Routes},
+    routes::{JWKS, Matched, NoRoute, Routes},
 };
 use crate::{
     access::{Access, Authenticator, Caller, Permit, Remote, Rule, TokenKind, Transport, TwoHosts, Unproved, host_of},
@@ -286,10 +286,11 @@ impl Api {
         })
     }
 
-    /// Cuts the base path off. User tokens are issued below it and, as from the peer, at the root.
+    /// Cuts the base path off. User tokens are issued below it and, as from the peer, at the root; what is well known is at
+    /// the root, too (RFC 8615).
     fn below_base_path<'p>(&self, path: &'p str) -> Result<&'p str, Box<Response>> {
         let base = self.0.parts.settings.base_path.trim_matches('/');
-        if base.is_empty() || path == "/tokens/user" {
+        if base.is_empty() || ["/tokens/user", JWKS].contains(&path) {
             return Ok(path);
         }
         let below = path.strip_prefix('/').and_then(|path| path.strip_prefix(base));

@@ -5,6 +5,7 @@ mod index;
 mod insights;
 mod inspect;
 mod items;
+mod jwks;
 mod k8s;
 mod kri;
 mod lists;
@@ -32,6 +33,7 @@ pub(crate) async fn dispatch(call: &Call<'_>, matched: &Matched<'_>) -> Result<R
         Endpoint::ResourceTypes => Ok(index::resource_types(call)),
         Endpoint::GlobalInsight => insights::global_insight(call).await,
         Endpoint::GlobalInsights => insights::global_insights(call).await,
+        Endpoint::Jwks => jwks::get(call),
         Endpoint::Kri => kri::get(call, matched.parameter("kri")).await,
         Endpoint::Tokens(kind) => tokens::issue(call, kind).await,
         // Nobody writes these: they are counted when they are asked for.

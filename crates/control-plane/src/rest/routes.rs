@@ -24,6 +24,8 @@ pub(crate) enum Endpoint {
     GlobalInsight,
     /// `/global-insights`
     GlobalInsights,
+    /// `/.well-known/jwks.json`
+    Jwks,
     /// `/_kri/{kri}`
     Kri,
     /// `/tokens/…`
@@ -76,7 +78,7 @@ impl Endpoint {
     /// What each endpoint asks of its callers: an endpoint without a rule does not compile.
     const fn rule(self) -> Rule {
         match self {
-            Self::Index | Self::WhoAmI | Self::Policies | Self::ResourceTypes => Rule::Public,
+            Self::Index | Self::Jwks | Self::WhoAmI | Self::Policies | Self::ResourceTypes => Rule::Public,
             Self::Config => Rule::Metadata,
             Self::GlobalInsight | Self::GlobalInsights => Rule::ReadFiltered,
             Self::Kri | Self::Hostnames => Rule::ReadNamed,
@@ -111,6 +113,7 @@ impl Endpoint {
             | Self::WhoAmI
             | Self::Policies
             | Self::ResourceTypes
+            | Self::Jwks
             | Self::Kri
             | Self::Tokens(_)
             | Self::Put(_)
@@ -242,6 +245,9 @@ impl Routes {
     }
 }
 
+/// Where the keys are that verify tokens.
+pub(crate) const JWKS: &str = "/.well-known/jwks.json";
+
 fn fixed() -> Vec<Route> {
     let get = |template: &str, endpoint| Route::new(Method::GET, template, endpoint);
     let token = |template: &str, kind| Route::new(Method::POST, template, Endpoint::Tokens(kind));
@@ -253,6 +259,7 @@ fn fixed() -> Vec<Route> {
         get("/_resources", Endpoint::ResourceTypes),
         get("/global-insight", Endpoint::GlobalInsight),
         get("/global-insights", Endpoint::GlobalInsights),
+        get(JWKS, Endpoint::Jwks),
         get("/_kri/{kri}", Endpoint::Kri),
         token("/tokens/dataplane", TokenKind::Dataplane),
         token("/tokens/zone", TokenKind::Zone),

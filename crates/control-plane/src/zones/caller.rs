@@ -1,5 +1,7 @@
 //! The proof that a caller is the zone it says it is.
 
+use std::net::SocketAddr;
+
 use model::ZoneName;
 use tokens::{KeyId, VerifiedZone};
 
@@ -64,6 +66,15 @@ impl Renews {
             Self::NotTheFile => "no (file)",
         }
     }
+}
+
+/// Where a call comes from, and what the zone says of its token there.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// The address of the zone, or of what stands in front of it.
+    pub address: SocketAddr,
+    /// Whether it asks for its next token by itself.
+    pub renews: Renews,
 }
 
 /// Tells one token from another without showing it.

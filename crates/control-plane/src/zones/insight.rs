@@ -7,6 +7,7 @@
 //! but those of which it knows that nobody lives who would ([`Others`]). It writes over what it has seen only; what
 //! another one wrote is merged with what is known here, so that the picture in memory is that of all ([`merge`]).
 
+mod auth;
 mod configs;
 #[cfg(test)]
 mod fuzz;

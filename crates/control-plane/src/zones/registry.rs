@@ -27,11 +27,12 @@ mod sessions;
 
 use self::{
     connections::Connections,
+    guard::Told,
     sessions::{Session, Sessions},
 };
 pub use self::{
     connections::{ConnectionGuard, ConnectionId, Standing},
-    guard::StreamGuard,
+    guard::{News, StreamGuard},
     presenting::Presented,
     reason::{CloseReason, Closed},
 };
@@ -103,7 +104,13 @@ struct Live {
     method: &'static str,
     /// When it came, if its zone pings.
     pings_since: Option<Timestamp>,
-    close: watch::Sender<Option<CloseReason>>,
+    told: watch::Sender<Told>,
+}
+
+impl Live {
+    fn is_closed(&self) -> bool {
+        self.told.borrow().close.is_some()
+    }
 }
 
 impl Registry {
@@ -143,7 +150,7 @@ impl Registry {
         let opens_session = !arrival.unary && state.sessions.streams(&session) == 1;
         state.next += 1;
         let id = StreamId(state.next);
-        let (close, closed) = watch::channel(None);
+        let (told, hears) = watch::channel(Told { close: None, caller: Arc::clone(&caller) });
         let live = Live {
             caller: Arc::clone(&caller),
             session,
@@ -151,7 +158,7 @@ impl Registry {
             connection: arrival.connection,
             method: arrival.method,
             pings_since: (arrival.pings && !arrival.unary).then_some(now),
-            close,
+            told,
         };
         state.streams.insert(id, live);
         state.by_zone.entry(caller.zone().clone()).or_default().insert(id);
@@ -163,7 +170,8 @@ impl Registry {
             state.changed.send_modify(|count| *count += 1);
         }
         drop(state);
-        Ok(StreamGuard { id, registry: self.clone(), caller, unary: arrival.unary, closed, opens_session })
+        let known = Arc::clone(&caller);
+        Ok(StreamGuard { id, registry: self.clone(), caller, known, unary: arrival.unary, told: hears, opens_session })
     }
 
     /// Verifies again what an older ring than the newest one swept with has verified.
@@ -278,7 +286,7 @@ impl Registry {
         state
             .streams
             .values()
-            .filter(|live| live.close.borrow().is_none())
+            .filter(|live| !live.is_closed())
             .map(|live| Open { caller: Arc::clone(&live.caller), method: live.method })
             .collect()
     }
@@ -304,11 +312,11 @@ impl State {
         let mut closed = Vec::new();
         for id in ids {
             let Some(live) = self.streams.get(&id) else { continue };
-            if live.close.borrow().is_some() {
+            if live.is_closed() {
                 continue;
             }
             let Some(reason) = verdict(live) else { continue };
-            live.close.send_replace(Some(reason.clone()));
+            live.told.send_modify(|told| told.close = Some(reason.clone()));
             closed.push(Closed { zone: live.caller.zone().clone(), method: live.method, reason });
             if let Some(expiry) = expiry(&live.caller) {
                 // It is closed: its expiry is nobody's business any more.

@@ -88,3 +88,5 @@ mod two_globals;
 mod walk;
 #[cfg(test)]
 mod walls;
+#[cfg(test)]
+mod zone_tokens;

@@ -35,7 +35,7 @@ fn a_zone_without_a_good_token_is_refused_with_the_reason() {
         assert!(
             metrics
                 .lines()
-                .any(|line| line.starts_with("kds_auth_total{") && line.contains(&format!("reason=\"{reason}\""))),
+                .any(|line| line.starts_with("zone_auth_total{") && line.contains(&format!("reason=\"{reason}\""))),
             "{reason} in {metrics}"
         );
     }

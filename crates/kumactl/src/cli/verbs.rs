@@ -15,10 +15,12 @@ use model::duration;
 pub(crate) use config::{Add, Config, ControlPlanes};
 pub(crate) use documents::{Apply, Delete, Export};
 pub(crate) use generate::{
-    ControlPlaneToken, DataplaneToken, Generate, OfflineKey, TlsCertificate, UserToken, ZONE_SCOPES, ZoneToken,
+    ControlPlaneToken, DataplaneToken, Generate, OfflineKey, SigningKey, TlsCertificate, UserToken, ZONE_SCOPES,
+    ZoneToken,
 };
 pub(crate) use get::{Get, Many, One, Wanted};
 pub(crate) use inspect::{Dataplane, Dataplanes, Inspect, Policy, View};
+pub(crate) use output::Output;
 
 /// Everything that stands behind the program's name.
 #[derive(Debug, Parser)]
@@ -74,6 +76,11 @@ pub(crate) enum Verb {
         after_help = "  $ kumactl delete mesh demo\n  $ kumactl delete -f resource.yaml"
     )]
     Delete(Delete),
+    #[command(
+        about = "Show what troubles the control plane, or soon will.",
+        after_help = "  $ kumactl doctor\n  $ kumactl doctor -o json"
+    )]
+    Doctor(Output),
     #[command(about = "Export all resources of the control plane.")]
     Export(Export),
     #[command(subcommand, about = "Generate resources, tokens, keys and certificates.")]

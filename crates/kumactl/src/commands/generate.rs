@@ -11,7 +11,7 @@ pub(super) fn run(session: &Session<'_>, what: &Generate) -> Result<(), Failure>
         Generate::ControlPlaneToken(flags) => token::control_plane(session, flags),
         Generate::DataplaneToken(flags) => token::dataplane(session, flags),
         Generate::PublicKey(flags) => key::public_key(session, &flags.signing_key_path),
-        Generate::SigningKey(flags) => key::signing_key(session, &flags.format),
+        Generate::SigningKey(flags) => key::signing_key(session, flags),
         Generate::TlsCertificate(flags) => key::tls_certificate(session, flags),
         Generate::UserToken(flags) => token::user(session, flags),
         Generate::ZoneToken(flags) => token::zone(session, flags),

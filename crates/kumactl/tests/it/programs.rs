@@ -8,6 +8,10 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use serde_json::{Value, json};
 
 use crate::server::{Request, Server};
@@ -154,6 +158,85 @@ fn dead_tokens_are_not_asked_for() {
         }
     }
     assert!(server.take().iter().all(|request| request.method == "GET"));
+}
+
+/// Makes a key, shows its public half, signs with it, and verifies with the half as the settings of a control plane would.
+#[test]
+fn keys_of_every_algorithm_sign_without_a_control_plane() {
+    let home = tempfile::tempdir().expect("a folder");
+    let ask = |args: &[&str]| {
+        let ran = run(home.path(), args, "");
+        assert!(ran.status.success(), "{args:?}: {}", text(&ran.stderr));
+        text(&ran.stdout)
+    };
+    for (algorithm, flags) in [
+        ("RS256", &["--format=pem"][..]),
+        ("RS256", &["--format=pem", "--algorithm=RS256"]),
+        ("ES256", &["--format=pem", "--algorithm=ES256"]),
+        ("EdDSA", &["--format=pem", "--algorithm=EdDSA"]),
+    ] {
+        let pem = ask(&[&["generate", "signing-key"], flags].concat());
+        fs::write(home.path().join("key.pem"), &pem).expect("write");
+        let public = ask(&["generate", "public-key", "--signing-key-path=key.pem"]);
+        let here = ["--valid-for=1h", "--signing-key-path=key.pem", "--kid=offline"];
+        let token = ask(&[&["generate", "zone-token", "--zone=west", "--scope=cp"], &here[..]].concat());
+        let mut keys = tokens::StaticKeys::default();
+        keys.add(tokens::Family::Zone, "offline", public.as_bytes()).expect("a public key");
+        let ring = tokens::KeyRing::empty().with_static_keys(keys.into());
+        let leeway = std::time::Duration::from_secs(60);
+        let want = tokens::Want { zone: "west", accept: tokens::Accept::ZoneToken, leeway, legacy_until: None };
+        let claims: Value = payload_of(&token);
+        let now = jiff::Timestamp::from_second(claims["iat"].as_i64().expect("a time")).expect("a time");
+        let verified = tokens::verify(&token, &ring, now, &want).expect("a good token");
+        assert_eq!(verified.algorithm().as_str(), algorithm);
+    }
+}
+
+fn payload_of(token: &str) -> Value {
+    let payload = token.split('.').nth(1).expect("a payload");
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).expect("base64url")).expect("JSON")
+}
+
+#[test]
+fn a_new_key_is_the_data_of_a_secret_that_takes_it() {
+    let home = tempfile::tempdir().expect("a folder");
+    for (algorithm, secret) in [
+        ("RS256", "zone-token-signing-key-2"),
+        ("ES256", "zone-token-signing-key-2"),
+        ("EdDSA", "user-token-signing-key-2"),
+        ("HS256", "control-plane-signing-key-0002"),
+    ] {
+        let ran = run(home.path(), &["generate", "signing-key", "--algorithm", algorithm], "");
+        assert!(ran.status.success(), "{}", text(&ran.stderr));
+        let data = STANDARD.decode(&ran.stdout).expect("one line of base64");
+        assert_eq!(tokens::check_key("", secret, &data), Ok(()), "{algorithm}");
+        let hint = text(&ran.stderr).contains("control plane tokens only");
+        assert_eq!(hint, algorithm == "HS256", "{}", text(&ran.stderr));
+    }
+}
+
+#[test]
+fn keys_that_cannot_be_are_told() {
+    let home = tempfile::tempdir().expect("a folder");
+    let refused = |args: &[&str], expected: &str| {
+        let ran = run(home.path(), &[&["generate"], args].concat(), "");
+        assert_eq!((ran.status.code(), text(&ran.stdout).as_str()), (Some(1), ""), "{args:?}");
+        assert!(text(&ran.stderr).contains(expected), "{args:?}: {}", text(&ran.stderr));
+    };
+    refused(&["signing-key", "--algorithm=HS256", "--format=pem"], "has no PEM form");
+    refused(&["signing-key", "--algorithm=rs256"], r#"invalid algorithm: "rs256" is not one of"#);
+    refused(&["signing-key", "--algorithm=PS256"], "RS256");
+    refused(&["signing-key", "--format=der"], "invalid format");
+    let sec1 = "-----BEGIN EC PRIVATE KEY-----\nMAA=\n-----END EC PRIVATE KEY-----\n";
+    fs::write(home.path().join("sec1.pem"), sec1).expect("write");
+    refused(&["public-key", "--signing-key-path=sec1.pem"], "openssl pkcs8 -topk8");
+    // The bytes of a control plane key have no public half, and no token with a `kid`.
+    let bytes = run(home.path(), &["generate", "signing-key", "--algorithm=HS256"], "").stdout;
+    fs::write(home.path().join("bytes"), bytes).expect("write");
+    let no_key = "provided file is not a PEM-encoded signing key";
+    refused(&["public-key", "--signing-key-path=bytes"], no_key);
+    let offline = ["--valid-for=1h", "--signing-key-path=bytes", "--kid=1"];
+    refused(&[&["zone-token", "--zone=west", "--scope=cp"], &offline[..]].concat(), no_key);
 }
 
 #[test]

@@ -72,6 +72,12 @@ fn uuids_in(text: &str) -> Vec<String> {
     found.filter_map(|(at, _)| text.get(at..at + UUID)).map(str::to_ascii_lowercase).collect()
 }
 
+/// Says why a text can be no id of a token, if it cannot.
+pub fn no_token_id(text: &str) -> Option<&'static str> {
+    let is_several = text.contains([',', ' ', '\t', '\n', '\r']);
+    if is_several { Some("it has commas or blanks, which no id has; name one id at a time") } else { no_id(text) }
+}
+
 /// Why a word can be no id of a token, if it cannot: ids are UUIDs, or what other issuers make of letters and digits.
 fn no_id(word: &str) -> Option<&'static str> {
     let core = word.trim_end_matches('=');

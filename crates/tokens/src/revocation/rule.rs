@@ -21,6 +21,9 @@ pub struct RevocationRule {
     pub before: Option<Timestamp>,
     /// The ids of tokens that say that they were issued before, and were not.
     pub spared: BTreeSet<String>,
+    /// The keys that may have signed what the rule is about: those that had signed when it was made. A token that does not
+    /// say when it was issued tells its age by its key alone, and one of a later key is issued later; `None` is any key.
+    pub keys: Option<BTreeSet<u64>>,
 }
 
 /// What a rule revokes.
@@ -65,8 +68,11 @@ impl RevocationRule {
     pub(super) fn is_in_time_for(&self, token: &TokenFacts<'_>) -> bool {
         let is_older = match (token.issued_at, self.before) {
             (Some(issued_at), Some(before)) => issued_at < before,
-            // One that says nothing of its age was made any time, and is made again with the same bytes.
-            (None, _) | (_, None) => true,
+            // One that says nothing of its age was made any time since its key was, and is made again with the same bytes.
+            (None, Some(_)) => {
+                token.key.is_of_settings() || self.keys.as_ref().is_none_or(|keys| keys.contains(&token.key.serial))
+            }
+            (_, None) => true,
         };
         is_older && !self.spared.contains(token.id)
     }

@@ -6,14 +6,15 @@ use jiff::{SignedDuration, Timestamp};
 use model::ZoneName;
 use proptest::prelude::*;
 use tokens::{
-    Family, IssueError, KeyRing, Rejection, RevocationRule, Revoked, RingSources, Scope, SecretEntry, TokenFacts,
+    Family, IssueError, KeyId, KeyRing, Phase, Phases, Rejection, RevocationRule, Revoked, RingSources, Scope,
+    SecretEntry, TokenFacts,
 };
 use uuid::Uuid;
 
 use crate::fixture::*;
 
 fn rule(family: Family, what: Revoked, before: i64) -> RevocationRule {
-    RevocationRule { family, what, before: Some(at(before)), spared: BTreeSet::new() }
+    RevocationRule { family, what, before: Some(at(before)), spared: BTreeSet::new(), keys: None }
 }
 
 fn ring_with(rules: Vec<RevocationRule>) -> KeyRing {
@@ -109,6 +110,63 @@ fn what_does_not_say_when_it_was_issued_is_older_than_any_rule() {
     }
     check(&page_token(&ring(&usual())), &rule(Family::ControlPlane, Revoked::Key(1), 0), true);
     check(&page_token(&ring(&usual())), &rule(Family::ControlPlane, Revoked::Key(2), 0), false);
+}
+
+#[test]
+fn what_does_not_say_when_it_was_issued_is_as_old_as_its_key() {
+    let west = || Revoked::Zone("west".to_owned());
+    let of_keys = |what, keys: &[u64]| {
+        let keys = Some(keys.iter().copied().collect());
+        RevocationRule { keys, ..rule(Family::ControlPlane, what, NOW) }
+    };
+    let page = page_token(&ring(&usual()));
+    for (what, keys, revoked) in
+        [(west(), &[1, 2][..], true), (west(), &[2], false), (Revoked::All, &[1], true), (Revoked::All, &[], false)]
+    {
+        check(&page, &of_keys(what, keys), revoked);
+    }
+    check(&page, &RevocationRule { before: None, ..of_keys(west(), &[2]) }, true);
+    let dated =
+        tokens::issue_control_plane(&ring(&usual()), &crate::fixture::west(), Some(HOUR), now(), jti()).unwrap();
+    check(dated.reveal(), &of_keys(west(), &[2]), true);
+    let of_settings = KeyId { family: Family::ControlPlane, serial: u64::MAX };
+    let facts = TokenFacts { key: &of_settings, id: "x", zone: Some("west"), issued_at: None };
+    assert!(of_keys(west(), &[1]).revokes(&facts), "its number says nothing of its age");
+}
+
+#[test]
+fn a_family_that_is_closed_accepts_nothing() {
+    let usual = usual();
+    let secrets: Vec<SecretEntry<'_>> =
+        usual.iter().map(|&(name, data)| SecretEntry { mesh: "", name, data: Some(data.as_bytes()) }).collect();
+    let closed = vec![(Family::Zone, "revocation.x".to_owned())];
+    let (ring, problems) = KeyRing::build_of(1, RingSources { secrets: &secrets, closed, ..RingSources::default() });
+    assert_eq!(problems, []);
+    let unreadable = Rejection::UnreadableRevocations { name: "revocation.x".to_owned() };
+    assert_eq!(verify(&issued_at(NOW), &ring).unwrap_err(), unreadable);
+    assert!(verify(&page_token(&ring), &ring).is_ok(), "the others are not");
+}
+
+#[test]
+fn the_keys_of_a_family_are_told_with_their_phases() {
+    let usual = usual();
+    let secrets: Vec<SecretEntry<'_>> =
+        usual.iter().map(|&(name, data)| SecretEntry { mesh: "", name, data: Some(data.as_bytes()) }).collect();
+    let first = KeyId { family: Family::ControlPlane, serial: 1 };
+    let phases = Phases::from_iter([(first.clone(), Phase::Staged)]);
+    let (ring, _) = KeyRing::build_of(1, RingSources { secrets: &secrets, phases, ..RingSources::default() });
+    assert_eq!(ring.keys_of(&Family::ControlPlane).collect::<Vec<_>>(), [(first, Phase::Staged)]);
+    assert_eq!(ring.keys_of(&Family::Dataplane { mesh: "m".to_owned() }).count(), 0);
+}
+
+#[test]
+fn an_id_is_named_alone() {
+    for good in ["5766e443-ef30-4916-afbd-a680d244fc16", "sha256:ba7816bf8f01cfea", "my-issuer/42"] {
+        assert_eq!(tokens::no_token_id(good), None, "{good}");
+    }
+    for bad in ["", "a,b", "a b", "a\n", "eyJhbGciOiJIUzI1NiJ9.eyJ9.xx", "5766e443-ef30-4916"] {
+        assert!(tokens::no_token_id(bad).is_some(), "{bad:?}");
+    }
 }
 
 #[test]
@@ -255,8 +313,8 @@ proptest! {
                 Step::Revoke { what } => {
                     let before = current.next_before(&Family::ControlPlane, now);
                     prop_assert!(before >= now && before <= now + SignedDuration::from_secs(1 + rules.len() as i64));
-                    let rule = RevocationRule { family: Family::ControlPlane, what, before: Some(before), spared: BTreeSet::new() };
-                    rules.push(rule);
+                    let before = Some(before);
+                    rules.push(RevocationRule { before, ..rule(Family::ControlPlane, what, NOW) });
                 }
             }
         }

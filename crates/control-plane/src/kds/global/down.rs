@@ -24,13 +24,23 @@ use crate::{
     },
     observe::kds_metrics::Client,
     zones::{
+        caller::Origin,
         insight::{Instance, StreamName},
-        registry::{CloseReason, StreamGuard},
+        registry::{CloseReason, News, StreamGuard},
     },
 };
 
 /// Kinds that one stream may ask for; a real zone asks for 45.
 const KINDS: usize = 128;
+
+/// How the stream was opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opened {
+    /// There was a token, good or not.
+    pub(crate) token_provided: bool,
+    /// From where.
+    pub(crate) origin: Origin,
+}
 
 /// Serves the stream until it ends, then tells the peer why.
 pub(crate) async fn serve(
@@ -39,20 +49,22 @@ pub(crate) async fn serve(
     mut guard: StreamGuard,
     mut inbound: Inbound<Request>,
     mut frames: Frames,
-    token_provided: bool,
+    opened: Opened,
 ) -> Code {
     let zone = guard.caller().zone().clone();
     if let Err(status) = context.ensure_zone(&zone).await {
         return frames.end_with(Some(status));
     }
     context.insights.stream_opened(&zone, StreamName::GlobalToZoneSync);
-    let subscription = context.insights.subscribe(&zone, token_provided);
+    let subscription = context.insights.subscribe(&zone, opened.token_provided);
+    context.insights.stands_on(&zone, &subscription, guard.caller(), &opened.origin);
     let unanswered = Unanswered::new(context.settings.msg_send_timeout);
     let mut stream = Stream {
         context: &context,
         shared: &shared,
         guard: &mut guard,
         subscription: &subscription,
+        origin: opened.origin,
         supply: None,
         described: false,
         unanswered,
@@ -73,6 +85,7 @@ struct Stream<'a> {
     shared: &'a Shared,
     guard: &'a mut StreamGuard,
     subscription: &'a str,
+    origin: Origin,
     /// Known after the first request: its features decide what the zone sees.
     supply: Option<Supply>,
     /// The zone said what it is.
@@ -96,7 +109,13 @@ impl Stream<'_> {
             // Biased: a stream that lost its right to live must not send one more message.
             tokio::select! {
                 biased;
-                reason = self.guard.closed() => return Some(convert::close_status(&reason)),
+                news = self.guard.news() => match news {
+                    News::Closed(reason) => return Some(convert::close_status(&reason)),
+                    News::Renewed(newer) => {
+                        self.context.insights.stands_on(newer.zone(), self.subscription, &newer, &self.origin);
+                        continue;
+                    }
+                },
                 message = inbound.message() => match message {
                     Ok(Some(message)) => {
                         if let Err(status) = self.take(message).await {

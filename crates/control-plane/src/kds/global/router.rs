@@ -15,7 +15,7 @@ use futures::FutureExt as _;
 use hyper::body::Incoming;
 use model::{ProxyView, ZoneName, text};
 use sync::Features;
-use tokens::{IssuedAs, KeyRing};
+use tokens::{IssuedAs, KeyRing, SignedZone};
 use tonic::{Code, Status, body::Body};
 use tracing::{Instrument as _, info, info_span};
 use wire::kuma::mesh::v1alpha1::{ClustersResponse, StatsResponse, XdsConfigResponse};
@@ -45,8 +45,9 @@ use crate::{
         line_budget::{Line, LineBudgets},
     },
     tasks::OnError,
+    verdicts::Verdicts,
     zones::{
-        caller::ZoneCaller,
+        caller::{Origin, Renews, ZoneCaller},
         registry::{Arrival, ConnectionId, StreamGuard},
     },
 };
@@ -65,6 +66,8 @@ pub(crate) struct Router {
     down: Arc<down::Shared>,
     renewals: Arc<Renewals>,
     keys: Keys,
+    /// Of tokens that were shown before.
+    verdicts: Verdicts<SignedZone>,
     calls: GrpcMetrics,
     throttle: Throttle,
     /// For the lines about sessions that begin, by zone: apart from those of its streams, which hide none of them.
@@ -81,7 +84,8 @@ impl Router {
         calls: GrpcMetrics,
     ) -> Self {
         let (down, renewals) = (Arc::new(down), Arc::new(renewals));
-        Self { context, down, renewals, keys, calls, throttle: Throttle::new(), sessions: LineBudgets::new() }
+        let (verdicts, throttle, sessions) = (Verdicts::default(), Throttle::new(), LineBudgets::new());
+        Self { context, down, renewals, keys, verdicts, calls, throttle, sessions }
     }
 
     /// What its streams work with.
@@ -103,7 +107,7 @@ impl Router {
                 return refusal.status.into_http();
             }
         };
-        let authenticated = match auth::authenticate(request.headers(), auth, &ring, now) {
+        let authenticated = match auth::authenticate(request.headers(), auth, &ring, &self.verdicts, now) {
             Ok(authenticated) => authenticated,
             Err(refusal) => return self.refuse(&connection, request.headers(), refusal).await,
         };
@@ -129,7 +133,8 @@ impl Router {
         {
             log_session(guard.caller(), line);
         }
-        self.dispatch(rpc, guard, zone_can, ring, request).await
+        let origin = Origin { address: connection.peer, renews: renews(request.headers()) };
+        self.dispatch(rpc, guard, zone_can, origin, ring, request).await
     }
 
     async fn dispatch(
@@ -137,6 +142,7 @@ impl Router {
         rpc: Rpc,
         guard: StreamGuard,
         zone_can: Features,
+        origin: Origin,
         ring: Arc<KeyRing>,
         request: http::Request<Incoming>,
     ) -> http::Response<Body> {
@@ -146,7 +152,8 @@ impl Router {
                 let shared = Arc::clone(&self.down);
                 let token_provided = request.headers().get_all(http::header::AUTHORIZATION).iter().count() == 1;
                 self.stream(rpc, guard, call, request, move |context, guard, inbound, frames| {
-                    down::serve(context, shared, guard, inbound, frames, token_provided)
+                    let opened = down::Opened { token_provided, origin };
+                    down::serve(context, shared, guard, inbound, frames, opened)
                 })
             }
             Rpc::ZoneToGlobalSync => self.stream(rpc, guard, call, request, move |context, guard, inbound, frames| {
@@ -235,6 +242,11 @@ impl Router {
 /// What the zone can do, as its headers say.
 fn features(headers: &http::HeaderMap) -> Features {
     Features::from_headers(headers.get_all("features").iter().filter_map(|value| value.to_str().ok()))
+}
+
+/// Whether the zone asks for its next token by itself, as its headers say.
+fn renews(headers: &http::HeaderMap) -> Renews {
+    Renews::of(headers.get(Renews::HEADER).and_then(|value| value.to_str().ok()))
 }
 
 fn labels(rpc: Rpc) -> Method {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use wire::kuma::system::v1alpha1::{EnvoyAdminStreams, KdsStream, KdsStreams, KdsSubscription, ZoneInsight};
 
+use super::auth::merge_events;
+
 /// What an instance knows of an insight besides its content.
 pub(super) struct Known<'a> {
     /// Whether a subscription is one of this instance.
@@ -49,6 +51,7 @@ pub(super) fn merge(mine: &mut ZoneInsight, stored: ZoneInsight, known: &Known<'
         mine.health_check = stored.health_check;
     }
     streams(mine, stored.kds_streams, stored.envoy_admin_streams);
+    merge_events(&mut mine.auth_events, stored.auth_events);
     if !known.troubled {
         mine.type_troubles = stored.type_troubles;
         mine.last_refusal = stored.last_refusal;

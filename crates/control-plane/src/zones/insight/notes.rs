@@ -3,9 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 use model::{Key, Kind, ZoneName};
 use sync::{SizeNotice, Unreadable};
+use tracing::warn;
 use wire::kuma::system::v1alpha1::ZoneInsight;
 
-use super::{Insights, Instance, Live, RejectedBy, StreamName, Written, record, trouble};
+use super::{Insights, Instance, Live, RejectedBy, StreamName, Written, auth, record, trouble};
+use crate::zones::caller::{Origin, ZoneCaller};
 
 impl Insights {
     /// Notes that a stream of a zone is open.
@@ -28,6 +30,28 @@ impl Insights {
             live.open.push(id.clone());
         });
         id
+    }
+
+    /// Notes on which token a subscription stands from now on: when it is opened, and when a newer one took its place.
+    pub fn stands_on(&self, zone: &ZoneName, subscription: &str, caller: &ZoneCaller, origin: &Origin) {
+        let auth = auth::of(caller, origin, self.shared.clock.now());
+        self.change(zone, Written::Now, |insight| auth::stands_on(insight, subscription, auth));
+    }
+
+    /// Tells, in the log and in the insights, of the tokens that end soon and that nobody renews.
+    pub fn tell_ageing(&self) {
+        let (now, options) = (self.shared.clock.now(), &self.shared.options);
+        let mut told = false;
+        for (zone, live) in self.lock().iter_mut() {
+            for old in auth::note_ageing(&mut live.insight, now, |one| options.is_ours(one)) {
+                (live.dirty, live.urgent, told) = (true, true, true);
+                let auth::Ageing { token_id, key, ends, renews } = old;
+                warn!(zone = %zone, token = token_id, key, ends = %ends, renews, "the token of a zone ends soon and nobody renewed it: give the zone a new one");
+            }
+        }
+        if told {
+            self.shared.soon.notify_one();
+        }
     }
 
     /// Opens a subscription in the insight that a zone keeps of itself: one for each ZoneToGlobalSync stream (contract:

@@ -158,7 +158,7 @@ pub(super) fn online(insight: &ZoneInsight) -> bool {
     model::insight::online(&insight.subscriptions)
 }
 
-fn find<'a>(insight: &'a mut ZoneInsight, id: &str) -> Option<&'a mut KdsSubscription> {
+pub(super) fn find<'a>(insight: &'a mut ZoneInsight, id: &str) -> Option<&'a mut KdsSubscription> {
     insight.subscriptions.iter_mut().rev().find(|subscription| subscription.id == id)
 }
 

@@ -7,6 +7,7 @@ use store::{
 };
 
 use super::*;
+use crate::zones::caller::{Origin, Renews, ZoneCaller};
 
 /// The insights of one control plane.
 struct Global {
@@ -17,6 +18,10 @@ struct Global {
 
 impl Global {
     async fn start(database: &Database, name: &str, former: &[&str]) -> Self {
+        Self::start_at(database, name, former, &Clock::system()).await
+    }
+
+    async fn start_at(database: &Database, name: &str, former: &[&str], clock: &Clock) -> Self {
         let (store, tasks) = (database.instance(), Tasks::new());
         let options = Options {
             flush_interval: Duration::from_secs(10),
@@ -26,7 +31,7 @@ impl Global {
             others: Others::Alive { former: former.iter().map(|name| (*name).to_owned()).collect() },
         };
         let shared: Arc<dyn ResourceStore> = Arc::new(store.clone());
-        let insights = Insights::start(&shared, &Clock::system(), options, &tasks).await.unwrap();
+        let insights = Insights::start(&shared, clock, options, &tasks).await.unwrap();
         Self { insights, store, tasks }
     }
 
@@ -188,4 +193,49 @@ async fn who_has_not_heard_what_another_wrote_does_not_write_over_it() {
     }
     second.store.catch_up();
     first.stored(|insight| subscriptions(insight) == [("a", false), ("b", true)]).await;
+}
+
+/// A zone with a token that is good for so long.
+fn caller(valid_for: Duration, now: Timestamp) -> ZoneCaller {
+    let key = b"WJYYLYHNpsTlUPj5aSwUu0TkXSXS5FaFEDmZL9fLZ2E=";
+    let secret = tokens::SecretEntry { mesh: "", name: "control-plane-signing-key-0001", data: Some(key) };
+    let ring = tokens::KeyRing::build(1, &[secret]).0;
+    let token = tokens::issue_control_plane(&ring, &west(), Some(valid_for), now, uuid::Uuid::nil()).unwrap();
+    let (accept, leeway) = (tokens::Accept::CpToken, Duration::ZERO);
+    let want = tokens::Want { zone: "west", accept, leeway, legacy_until: None };
+    ZoneCaller::Verified(tokens::verify(token.reveal(), &ring, now, &want).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_nobody_renews_is_told_of_at_four_fifths_of_its_life_and_by_one_control_plane() {
+    let database = database().await;
+    let start = Timestamp::from_second(1_800_000_000).unwrap();
+    let clock = Clock::starting_at(start);
+    let first = Global::start_at(&database, "a", &[], &clock).await;
+    let second = Global::start_at(&database, "b", &[], &clock).await;
+    for global in [&first, &second] {
+        let looking = crate::zones::ageing::run(global.insights.clone(), global.tasks.clone());
+        global.tasks.spawn("ageing-tokens", OnError::StopProgram, looking);
+    }
+    let origin = Origin { address: ([10, 0, 0, 1], 5).into(), renews: Renews::NotTheFile };
+    let day = Duration::from_secs(24 * 3600);
+    let subscription = first.insights.subscribe(&west(), true);
+    first.insights.stands_on(&west(), &subscription, &caller(day, start), &origin);
+    let stored = first.stored(|insight| insight.subscriptions.iter().any(|one| one.auth.is_some())).await;
+    let auth = stored.subscriptions[0].auth.clone().unwrap();
+    assert_eq!((auth.family.as_str(), auth.key.as_str()), ("control-plane-signing-key", "1"));
+    assert_eq!((auth.address.as_str(), auth.renews.as_str()), ("10.0.0.1:5", "no (file)"));
+    second.knows(|insights| insights.online(&west())).await;
+
+    tokio::time::sleep(day / 10 * 8 - Duration::from_secs(60)).await;
+    assert!(first.stored(|_| true).await.auth_events.is_empty());
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let told = first.stored(|insight| !insight.auth_events.is_empty()).await;
+    assert_eq!(told.auth_events.iter().map(|event| event.reason.as_str()).collect::<Vec<_>>(), ["token-ends"]);
+    // A renewal in place says what it stands on now.
+    first.insights.stands_on(&west(), &subscription, &caller(day, clock.now()), &origin);
+    let renewed = first.stored(|insight| insight.subscriptions[0].auth.as_ref().unwrap().since != auth.since).await;
+    assert_eq!(renewed.subscriptions[0].connect_time, stored.subscriptions[0].connect_time);
+    tokio::time::sleep(day / 2).await;
+    assert_eq!(first.stored(|_| true).await.auth_events.len(), 1, "it is told of once, and the next token is young");
 }

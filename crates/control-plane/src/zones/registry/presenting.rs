@@ -26,7 +26,7 @@ impl Registry {
         let mut state = self.lock();
         let Some(call) = state.streams.get(&call) else { return Err(CloseReason::Draining) };
         // No sweep ended the call since it was admitted: what it stands on is good.
-        if let Some(reason) = call.close.borrow().clone() {
+        if let Some(reason) = call.told.borrow().close.clone() {
             return Err(reason);
         }
         let (connection, session, newer) = (call.connection, Arc::clone(&call.session), Arc::clone(&call.caller));
@@ -46,7 +46,7 @@ impl State {
     fn streams_of(&self, connection: ConnectionId, caller: &ZoneCaller) -> Vec<&Live> {
         let ids = self.by_zone.get(caller.zone()).into_iter().flatten();
         ids.filter_map(|id| self.streams.get(id))
-            .filter(|live| live.connection == connection && !live.unary && live.close.borrow().is_none())
+            .filter(|live| live.connection == connection && !live.unary && !live.is_closed())
             .collect()
     }
 

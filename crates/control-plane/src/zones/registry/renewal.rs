@@ -18,7 +18,7 @@ impl StreamGuard {
     pub fn renew(&self, newer: VerifiedZone, ring_generation: u64, now: Timestamp) -> Result<(), CloseReason> {
         let mut state = self.registry.lock();
         let Some(live) = state.streams.get(&self.id) else { return Err(CloseReason::Draining) };
-        if let Some(reason) = live.close.borrow().clone() {
+        if let Some(reason) = live.told.borrow().close.clone() {
             return Err(reason);
         }
         let zone = live.caller.zone();
@@ -46,8 +46,7 @@ impl State {
         before: &Session,
         newer: &Arc<ZoneCaller>,
     ) -> Result<(), CloseReason> {
-        let of_session =
-            |live: &Live| live.connection == connection && live.session == *before && live.close.borrow().is_none();
+        let of_session = |live: &Live| live.connection == connection && live.session == *before && !live.is_closed();
         let streams = self.by_zone.get(newer.zone()).into_iter().flatten();
         let streams: Vec<StreamId> =
             streams.filter(|id| self.streams.get(id).is_some_and(of_session)).copied().collect();
@@ -60,6 +59,7 @@ impl State {
             let Some(live) = self.streams.get_mut(&id) else { continue };
             let expired = expiry(&live.caller);
             live.caller = Arc::clone(newer);
+            live.told.send_modify(|told| told.caller = Arc::clone(newer));
             self.sessions.pass(before, &session, live.unary);
             live.session = Arc::clone(&session);
             if let Some(expired) = expired {

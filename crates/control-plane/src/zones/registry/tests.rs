@@ -85,7 +85,7 @@ struct Stream {
 
 impl Stream {
     fn is_open(&self) -> bool {
-        self.guard.closed.borrow().is_none()
+        self.guard.close_reason().is_none()
     }
 
     /// Its zone, key and token.

@@ -82,6 +82,9 @@ pub(crate) struct PublicKey {
 
 #[derive(Debug, Args)]
 pub(crate) struct SigningKey {
+    /// what the key signs: RS256, ES256, EdDSA, or HS256 for control plane tokens
+    #[arg(long, default_value = "RS256")]
+    pub(crate) algorithm: String,
     /// format of the key: pem or pem-base64
     #[arg(long, default_value = "pem-base64")]
     pub(crate) format: String,

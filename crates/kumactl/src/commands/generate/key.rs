@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-
 use crate::{
-    cli::verbs::TlsCertificate,
+    cli::verbs::{SigningKey, TlsCertificate},
     csv::List,
     failure::Failure,
     files,
@@ -13,13 +11,29 @@ use crate::{
     session::Session,
 };
 
+const BYTES_ARE_NO_PEM: &str = "an HS256 key is random bytes and has no PEM form; --format=pem-base64 prints what goes into \
+                                the data of a secret control-plane-signing-key-<serial>";
+const BYTES_HINT: &str = "Hint: an HS256 key signs control plane tokens only: it belongs into a secret \
+                          control-plane-signing-key-<serial>";
+
 /// Prints a new signing key; in base64 it is, unchanged, the data of a GlobalSecret.
-pub(super) fn signing_key(session: &Session<'_>, format: &str) -> Result<(), Failure> {
-    let printer = session.printer();
-    match format {
-        "pem" => printer.data(tokens::generate_signing_key().reveal()),
-        "pem-base64" => printer.data(&STANDARD.encode(tokens::generate_signing_key().reveal())),
-        _ => Err(Failure::refused("invalid format")),
+pub(super) fn signing_key(session: &Session<'_>, flags: &SigningKey) -> Result<(), Failure> {
+    let algorithm: tokens::Algorithm =
+        flags.algorithm.parse().map_err(|error| Failure::Refused(format!("invalid algorithm: {error}")))?;
+    if !["pem", "pem-base64"].contains(&flags.format.as_str()) {
+        return Err(Failure::refused("invalid format"));
+    }
+    let is_secret_bytes = algorithm == tokens::Algorithm::Hs256;
+    if is_secret_bytes && flags.format == "pem" {
+        return Err(Failure::refused(BYTES_ARE_NO_PEM));
+    }
+    if is_secret_bytes {
+        session.printer().note(BYTES_HINT);
+    }
+    let key = tokens::generate_key(algorithm);
+    match key.pem().filter(|_| flags.format == "pem") {
+        Some(pem) => session.printer().data(pem),
+        None => session.printer().data(&key.base64()),
     }
 }
 

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use model::insight;
 use serde_json::Value;
+use tokens::{Family, signing_key_name};
 
 use crate::{
     failure::Failure,
@@ -27,18 +28,24 @@ const HEAD: [&str; 8] = [
     "BACKEND",
 ];
 
+/// What `-o wide` shows beside: on which key each zone stands.
+const WIDE: [&str; 3] = ["KEY", "EXPIRES", "RENEWS"];
+
 /// Shows all zones.
 pub(super) fn run(session: &Session<'_>, form: &str) -> Result<(), Failure> {
-    let form = Form::of(form)?;
+    let is_wide = form == "wide";
+    let form = if is_wide { Form::Table } else { Form::of(form)? };
     let zones = pages::all(session, "/zones/_overview", views::ask).map_err(|trouble| trouble.alone())?;
     match form {
         Form::Yaml => session.printer().data(&model::yaml::to_string(&zones.value())),
         Form::Json => session.printer().data(&output::json(&zones.value())),
         Form::Table => {
-            let mut table = Table::new(&HEAD);
+            let head = [&HEAD[..], if is_wide { &WIDE } else { &[] }].concat();
+            let mut table = Table::new(&head);
             let mut broken = None;
             for zone in &zones.items {
                 match row(zone, session.now()) {
+                    Ok(row) if is_wide => table.add([row, token(zone)].concat()),
                     Ok(row) => table.add(row),
                     Err(problem) => {
                         broken = Some(problem);
@@ -76,6 +83,26 @@ fn row(overview: &Value, now: Timestamp) -> Result<Vec<String>, String> {
         text(last, "/version/kumaCp/version"),
         backend,
     ])
+}
+
+/// On which key the zone stands, when its token ends, and whether it gets the next one by itself.
+fn token(overview: &Value) -> Vec<String> {
+    let last = subscriptions(overview, "/zoneInsight/subscriptions").last().unwrap_or(&Value::Null);
+    let Some(auth) = last.get("auth").filter(|auth| auth.is_object()) else { return vec!["-".to_owned(); WIDE.len()] };
+    let ends = age::time(auth.get("expiresAt"));
+    vec![
+        key(&text(auth, "/family"), &text(auth, "/key")),
+        ends.map_or_else(|| "never".to_owned(), |end| age::date(Some(end))),
+        text(auth, "/renews"),
+    ]
+}
+
+/// The secret that holds a key, under the name that a key of its serial gets.
+fn key(family: &str, key: &str) -> String {
+    match (Family::of_word(family, None), key.parse()) {
+        (Ok(family), Ok(serial)) => signing_key_name(&family, serial),
+        (Err(_), _) | (_, Err(_)) => format!("{family} {key}"),
+    }
 }
 
 #[cfg(test)]
@@ -133,5 +160,21 @@ mod tests {
     fn configuration_that_is_no_json_is_told() {
         let overview = json!({"name": "e", "zoneInsight": {"subscriptions": [{"config": "{"}]}});
         assert!(row(&overview, "2026-11-23T12:00:00Z".parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn wide_names_the_key_of_the_last_connection_and_the_end_of_its_token() {
+        let check = |auth: Value, expected: [&str; 3]| {
+            let subscriptions = json!([{"auth": {"family": "old"}}, {"auth": auth}]);
+            assert_eq!(token(&json!({"zoneInsight": {"subscriptions": subscriptions}})), expected);
+        };
+        let page = json!({"family": "control-plane-signing-key", "key": "2", "renews": "no"});
+        check(page, ["control-plane-signing-key-0002", "never", "no"]);
+        let zone = json!({"family": "zone-token-signing-key", "key": "1", "renews": "no (file)",
+            "expiresAt": "2026-12-24T18:00:00.5Z"});
+        check(zone, ["zone-token-signing-key-1", "2026-12-24 18:00:00", "no (file)"]);
+        let newer = json!({"family": "of-tomorrow", "key": "k", "renews": "yes"});
+        check(newer, ["of-tomorrow k", "never", "yes"]);
+        check(Value::Null, ["-", "-", "-"]);
     }
 }

@@ -73,9 +73,9 @@ fn the_older_of_two_instances_is_ended() {
     assert!(registry.identify(old.id(), "host-1").is_empty());
     let closed = registry.identify(new.id(), "host-2");
     assert_eq!(closed.len(), 1);
-    assert_eq!(*old.closed.borrow(), Some(CloseReason::Replaced { by: "host-2".to_owned() }));
-    assert!(new.closed.borrow().is_none());
-    assert!(other.closed.borrow().is_none());
+    assert_eq!(old.close_reason(), Some(CloseReason::Replaced { by: "host-2".to_owned() }));
+    assert!(new.close_reason().is_none());
+    assert!(other.close_reason().is_none());
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_second_connection_of_the_same_instance_ends_nothing() {
     let new = registry.admit(unverified("west", 2), now).unwrap();
     assert!(registry.identify(old.id(), "host-1").is_empty());
     assert!(registry.identify(new.id(), "host-1").is_empty());
-    assert!(old.closed.borrow().is_none());
+    assert!(old.close_reason().is_none());
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_draining_registry_admits_nobody() {
     let stays = registry.admit(unverified("west", 1), now).unwrap();
     assert_eq!(registry.drain(), [zone("west")]);
     assert_eq!(registry.admit(unverified("east", 2), now).err(), Some(CloseReason::Draining));
-    assert!(stays.closed.borrow().is_none());
+    assert!(stays.close_reason().is_none());
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn streams_of_the_older_instance_that_come_late_are_ended_too() {
     let late = registry.admit(unverified("west", 1), now).unwrap();
     let newer = registry.admit(unverified("west", 2), now).unwrap();
     assert_eq!(registry.identify(newer.id(), "host-2").len(), 2);
-    assert!(late.closed.borrow().is_some());
+    assert!(late.close_reason().is_some());
 }
 
 #[test]
@@ -211,10 +211,18 @@ fn a_renewal_keeps_the_streams_of_its_connection_and_saves_nobody_elsewhere() {
     assert!(down.closed().now_or_never().is_none() && up.closed().now_or_never().is_none());
     assert_eq!((here.standing(), elsewhere.standing()), (Standing::Proven, Standing::Withdrawn));
     assert_eq!(*registry.earliest_expiry().borrow(), Some(newer.expires));
+    // Each stream hears of it once; the end comes before any other news.
+    let token = |news: Option<News>| match news {
+        Some(News::Renewed(caller)) => caller.token(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(token(down.news().now_or_never()).unwrap().id, newer.id);
+    assert!(down.news().now_or_never().is_none());
     // What was renewed is closed with the token that it was renewed with.
     operator.revoked.insert(newer.id);
     operator.generation += 1;
     assert_eq!(registry.sweep(&operator.ring(), now).len(), 3);
+    assert!(matches!(up.news().now_or_never(), Some(News::Closed(CloseReason::Refused(_)))));
     assert_eq!(here.standing(), Standing::Withdrawn);
 }
 

@@ -1,0 +1,215 @@
+//! On which token each connection of a zone stands, and what an operator should know of it, kept in its insight. Pure.
+
+use std::net::SocketAddr;
+
+use jiff::{SignedDuration, Timestamp};
+use model::text::of_peer;
+use wire::kuma::system::v1alpha1::{KdsSubscription, ZoneAuth, ZoneAuthEvent, ZoneInsight};
+
+use super::record::{find, time};
+use crate::zones::caller::{Origin, ZoneCaller};
+
+/// So many events of a zone are kept.
+pub(super) const EVENTS: usize = 10;
+/// The word for a token that ends soon.
+const ENDS: &str = "token-ends";
+/// A token that renews by itself is renewed long before so many tenths of its life.
+const TENTHS_OF_LIFE: i32 = 8;
+
+/// What a token says of itself, and where it comes from; nothing without authentication.
+pub(super) fn of(caller: &ZoneCaller, origin: &Origin, now: Timestamp) -> Option<ZoneAuth> {
+    let ZoneCaller::Verified(verified) = caller else { return None };
+    Some(ZoneAuth {
+        family: verified.key().family.key_word().to_owned(),
+        key: verified.kid().to_owned(),
+        algorithm: verified.algorithm().as_str().to_owned(),
+        token_id: verified.id().to_owned(),
+        issued_at: verified.issued_at().and_then(time),
+        expires_at: verified.token_expires_at().and_then(time),
+        since: time(now),
+        // An address of IPv4 came in over a socket of both families.
+        address: SocketAddr::new(origin.address.ip().to_canonical(), origin.address.port()).to_string(),
+        renews: origin.renews.as_str().to_owned(),
+    })
+}
+
+/// Notes on what a subscription stands from now on.
+pub(super) fn stands_on(insight: &mut ZoneInsight, id: &str, auth: Option<ZoneAuth>) {
+    if let Some(subscription) = find(insight, id) {
+        subscription.auth = auth;
+    }
+}
+
+/// Notes something that happened. What is known already is the last thing that happened, not one more.
+pub(super) fn happened(insight: &mut ZoneInsight, reason: &str, text: &str, now: Timestamp) {
+    let event = ZoneAuthEvent { time: time(now), reason: reason.to_owned(), text: of_peer(text) };
+    insight.auth_events.retain(|known| !same(known, &event));
+    insight.auth_events.push(event);
+    keep_last(&mut insight.auth_events);
+}
+
+/// Joins the events that two control planes know of, oldest first.
+pub(super) fn merge_events(mine: &mut Vec<ZoneAuthEvent>, theirs: Vec<ZoneAuthEvent>) {
+    for event in theirs {
+        match mine.iter_mut().find(|known| same(known, &event)) {
+            Some(known) if at(known) < at(&event) => *known = event,
+            Some(_) => {}
+            None => mine.push(event),
+        }
+    }
+    mine.sort_by_key(at);
+    keep_last(mine);
+}
+
+/// A token that nobody renews, and that ends soon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ageing {
+    pub(super) token_id: String,
+    pub(super) key: String,
+    pub(super) ends: Timestamp,
+    pub(super) renews: String,
+}
+
+/// Notes which tokens have lived so long that whoever renews them would have done so, and returns those of which that is
+/// news. Only the open subscriptions that `is_ours` are looked at: each control plane tells of its own.
+pub(super) fn note_ageing(
+    insight: &mut ZoneInsight,
+    now: Timestamp,
+    is_ours: impl Fn(&KdsSubscription) -> bool,
+) -> Vec<Ageing> {
+    let open = insight.subscriptions.iter().filter(|one| one.disconnect_time.is_none() && is_ours(one));
+    let mut old: Vec<Ageing> = open.filter_map(|one| ageing(one.auth.as_ref()?, now)).collect();
+    old.dedup();
+    old.retain(|token| {
+        let text = token.to_string();
+        let is_new = !insight.auth_events.iter().any(|event| event.reason == ENDS && event.text == of_peer(&text));
+        if is_new {
+            happened(insight, ENDS, &text, now);
+        }
+        is_new
+    });
+    old
+}
+
+impl std::fmt::Display for Ageing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { token_id, key, ends, renews } = self;
+        write!(
+            f,
+            "the token {token_id} of {key} ends at {ends} and nobody renewed it (the zone renews: {renews}); give the zone a new one before"
+        )
+    }
+}
+
+fn ageing(auth: &ZoneAuth, now: Timestamp) -> Option<Ageing> {
+    let read = |time: &Option<prost_types::Timestamp>| {
+        time.as_ref().and_then(|time| Timestamp::new(time.seconds, time.nanos).ok())
+    };
+    let ends = read(&auth.expires_at)?;
+    // A token that does not say when it was issued is as old as what stands on it.
+    let began = read(&auth.issued_at).or_else(|| read(&auth.since))?;
+    let is_old = now.duration_since(began) >= ends.duration_since(began) / 10 * TENTHS_OF_LIFE;
+    let is_over = now.duration_since(ends) > SignedDuration::ZERO;
+    (is_old && !is_over).then(|| Ageing {
+        token_id: auth.token_id.clone(),
+        key: format!("{} {}", auth.family, auth.key),
+        ends,
+        renews: auth.renews.clone(),
+    })
+}
+
+fn same(one: &ZoneAuthEvent, other: &ZoneAuthEvent) -> bool {
+    (&one.reason, &one.text) == (&other.reason, &other.text)
+}
+
+fn at(event: &ZoneAuthEvent) -> Option<(i64, i32)> {
+    event.time.as_ref().map(|time| (time.seconds, time.nanos))
+}
+
+fn keep_last(events: &mut Vec<ZoneAuthEvent>) {
+    events.drain(..events.len().saturating_sub(EVENTS));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn auth(issued: Option<i64>, since: i64, expires: Option<i64>) -> ZoneAuth {
+        let of = |second: Option<i64>| second.map(at).and_then(time);
+        ZoneAuth {
+            token_id: "id".to_owned(),
+            issued_at: of(issued),
+            expires_at: of(expires),
+            since: time(at(since)),
+            ..ZoneAuth::default()
+        }
+    }
+
+    fn insight(auth: ZoneAuth) -> ZoneInsight {
+        let subscription = KdsSubscription { id: "a".to_owned(), auth: Some(auth), ..KdsSubscription::default() };
+        ZoneInsight { subscriptions: vec![subscription], ..ZoneInsight::default() }
+    }
+
+    #[test]
+    fn a_token_is_old_at_four_fifths_of_its_life_and_is_told_of_once() {
+        let mut insight = insight(auth(Some(0), 50, Some(100)));
+        assert!(note_ageing(&mut insight, at(79), |_| true).is_empty());
+        assert!(note_ageing(&mut insight, at(80), |_| false).is_empty(), "another control plane tells of it");
+        let told = note_ageing(&mut insight, at(80), |_| true);
+        assert_eq!(told.iter().map(|old| old.ends).collect::<Vec<_>>(), [at(100)]);
+        assert!(note_ageing(&mut insight, at(81), |_| true).is_empty());
+        assert_eq!(insight.auth_events.len(), 1);
+        // The next token is another one.
+        stands_on(&mut insight, "a", Some(auth(Some(80), 81, Some(180))));
+        assert!(note_ageing(&mut insight, at(100), |_| true).is_empty());
+        assert_eq!(note_ageing(&mut insight, at(160), |_| true).len(), 1);
+    }
+
+    #[test]
+    fn without_a_time_of_issue_the_life_begins_with_the_connection_and_without_end_there_is_none() {
+        let is_told = |auth, now| !note_ageing(&mut insight(auth), at(now), |_| true).is_empty();
+        assert!(!is_told(auth(None, 50, Some(100)), 89) && is_told(auth(None, 50, Some(100)), 90));
+        assert!(!is_told(auth(Some(0), 0, None), 1_000_000));
+        assert!(!is_told(auth(Some(0), 0, Some(100)), 101), "it is over");
+        let mut ended = insight(auth(Some(0), 0, Some(100)));
+        ended.subscriptions[0].disconnect_time = time(at(10));
+        assert!(note_ageing(&mut ended, at(90), |_| true).is_empty(), "nobody stands on it");
+    }
+
+    #[test]
+    fn the_last_events_are_kept_and_the_same_one_only_once() {
+        let mut insight = ZoneInsight::default();
+        for second in 0..15 {
+            happened(&mut insight, "x", &second.to_string(), at(second));
+        }
+        happened(&mut insight, "x", "7", at(20));
+        let texts: Vec<_> = insight.auth_events.iter().map(|event| event.text.as_str()).collect();
+        assert_eq!(texts, ["5", "6", "8", "9", "10", "11", "12", "13", "14", "7"]);
+        happened(&mut insight, "x", &"é".repeat(100_000), at(21));
+        assert!(insight.auth_events[9].text.len() < 3000);
+    }
+
+    #[test]
+    fn events_of_two_control_planes_are_joined_in_their_order() {
+        let (mut mine, mut theirs) = (ZoneInsight::default(), ZoneInsight::default());
+        for (second, text) in [(1, "a"), (3, "both")] {
+            happened(&mut mine, "x", text, at(second));
+        }
+        for (second, text) in [(2, "b"), (4, "both")] {
+            happened(&mut theirs, "x", text, at(second));
+        }
+        let stored = theirs.auth_events.clone();
+        merge_events(&mut mine.auth_events, stored.clone());
+        let joined = |events: &[ZoneAuthEvent]| -> Vec<(i64, String)> {
+            events.iter().map(|one| (one.time.as_ref().unwrap().seconds, one.text.clone())).collect()
+        };
+        let expected = [(1, "a".to_owned()), (2, "b".to_owned()), (4, "both".to_owned())];
+        assert_eq!(joined(&mine.auth_events), expected);
+        merge_events(&mut mine.auth_events, stored);
+        assert_eq!(joined(&mine.auth_events), expected, "again changes nothing");
+    }
+}
