@@ -10,9 +10,10 @@ pub mod config;
 #[cfg_attr(not(test), expect(dead_code, reason = "asked by the REST API"))]
 mod doctor;
 mod files;
-mod issuing;
+pub mod issuing;
 mod kds;
 pub mod keys;
+pub mod ledger;
 mod limits;
 pub mod observe;
 #[cfg_attr(not(test), expect(dead_code, reason = "each sort of record comes with what keeps it"))]

@@ -23,7 +23,9 @@ use crate::{
     bootstrap::Wanted,
     clock::Clock,
     config::{self, Config},
+    issuing::{Issuer, Issuers},
     keys::Keys,
+    ledger::Ledger,
     limits::{self, Limits, PortName, Timeouts},
     observe::{
         diagnostics::{self, Diagnostics},
@@ -31,7 +33,7 @@ use crate::{
         metrics::Metrics,
         readiness::Readiness,
     },
-    rest::{Api, EnvoyAdmin, Handles, Issuers, Settings},
+    rest::{Api, EnvoyAdmin, Handles, Settings},
     tasks::{OnError, Tasks},
     tls::{Alpn, ClientCerts, PairFiles, Protocols, SELF_SIGNED_FILES, ServerIdentity, host_names, self_signed},
     writes::{MeshDefaults, Rules, Side, Writes},
@@ -114,6 +116,22 @@ impl ControlPlane {
         Ok(keys)
     }
 
+    pub(super) async fn ledger(&self) -> anyhow::Result<Ledger> {
+        let started = Ledger::start(&self.store, &self.clock, &self.tasks).await;
+        started.context("read the ledger of issued tokens")
+    }
+
+    /// What issues tokens, for whoever asks.
+    pub(super) fn issuer(&self, keys: &Keys, ledger: &Ledger) -> Issuer {
+        let issuers = Issuers {
+            dataplane: self.config.enable_dataplane_issuer,
+            zone: self.config.enable_zone_issuer,
+            user: self.config.api_server.enable_user_issuer,
+            control_plane: self.config.global.auth.enable_issuer,
+        };
+        Issuer::new(keys.clone(), self.clock.clone(), issuers, ledger.clone())
+    }
+
     /// The insights of the zones that this end knows: on a zone, of itself.
     pub(super) async fn insights(&self, others: Others) -> anyhow::Result<Insights> {
         let options = insight::Options {
@@ -162,20 +180,12 @@ impl ControlPlane {
         Ok(Protocols::parse(&tls.min_version, max, suites)?)
     }
 
-    /// Which kinds of tokens are issued.
-    pub(super) fn issuers(&self) -> Issuers {
-        Issuers {
-            dataplane: self.config.enable_dataplane_issuer,
-            zone: self.config.enable_zone_issuer,
-            user: self.config.api_server.enable_user_issuer,
-            control_plane: self.config.global.auth.enable_issuer,
-        }
-    }
-
     pub(super) async fn serve_rest(
         &self,
         side: Side,
         keys: &Keys,
+        ledger: &Ledger,
+        issuer: Issuer,
         admin: Arc<dyn EnvoyAdmin>,
         addresses: &mut Addresses,
     ) -> anyhow::Result<()> {
@@ -195,7 +205,6 @@ impl ControlPlane {
             cors_allowed_domains: server.cors_allowed_domains.clone(),
             read_timeout: server.timeouts.read,
             localhost_is_admin: server.localhost_is_admin,
-            issuers: self.issuers(),
             config_json: self.config.display_json().into(),
             hostname: self.hostname.clone(),
             instance_id: self.instance.clone(),
@@ -206,6 +215,8 @@ impl ControlPlane {
             writes,
             access,
             keys: keys.clone(),
+            issuer,
+            ledger: ledger.clone(),
             admin,
             settings,
             readiness: self.readiness.clone(),

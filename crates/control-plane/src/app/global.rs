@@ -20,7 +20,6 @@ use crate::{
     bootstrap,
     clock::Clock,
     config::{AuthType, Config},
-    issuing::Issuer,
     kds::{
         global::{
             asker::{AskError, Asker, Question},
@@ -71,6 +70,8 @@ pub(super) async fn start(
         .await
         .context("make what a global control plane needs")?;
     let keys = control_plane.keys().await?;
+    let ledger = control_plane.ledger().await?;
+    let issuer = control_plane.issuer(&keys, &ledger);
     let mut addresses = Addresses::default();
     // A probe hears from here on what is still missing.
     for part in ["rest", "kds"] {
@@ -87,6 +88,7 @@ pub(super) async fn start(
         clock: clock.clone(),
         registry: registry.clone(),
         insights: insights.clone(),
+        ledger: ledger.clone(),
         metrics: metrics.clone(),
         asker: Asker::default(),
         quotas: Quotas::new(settings.zone_quota_resources, settings.zone_quota_bytes),
@@ -96,8 +98,7 @@ pub(super) async fn start(
     });
     let down = down.context("make the snapshots of what zones get")?;
     let calls = control_plane.metrics.register(GrpcMetrics::register);
-    let issuer = Issuer::new(keys.clone(), clock.clone(), control_plane.issuers());
-    let renewals = Renewals::new(issuer, clock.clone(), config.global.auth.renewal, tasks.clone());
+    let renewals = Renewals::new(issuer.clone(), clock.clone(), config.global.auth.renewal, tasks.clone());
     let router = Router::new(Arc::clone(&context), down, renewals, keys.clone(), calls);
     tasks.spawn(
         "sweeper",
@@ -125,7 +126,7 @@ pub(super) async fn start(
     }
 
     let admin = Arc::new(ThroughZones { asker: context.asker.clone(), insights });
-    control_plane.serve_rest(Side::Global, &keys, admin, &mut addresses).await?;
+    control_plane.serve_rest(Side::Global, &keys, &ledger, issuer, admin, &mut addresses).await?;
     control_plane.readiness.ready("rest");
     let listener = limits::bind(control_plane::any(config.global.grpc_port), "KDS")?;
     let tls = match (config.global.tls_enabled, identity) {

@@ -38,11 +38,13 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
         .await
         .context("make what a zone control plane needs")?;
     let keys = control_plane.keys().await?;
+    let ledger = control_plane.ledger().await?;
+    let issuer = control_plane.issuer(&keys, &ledger);
     let mut addresses = Addresses::default();
     // A probe hears from here on what is still missing.
     control_plane.readiness.expect("rest");
     control_plane.serve_diagnostics(&keys, &mut addresses).await?;
-    control_plane.serve_rest(side, &keys, Arc::new(NoZones), &mut addresses).await?;
+    control_plane.serve_rest(side, &keys, &ledger, issuer, Arc::new(NoZones), &mut addresses).await?;
     control_plane.readiness.ready("rest");
     if let Some(options) = connection(&control_plane).await? {
         let link = Link::default();

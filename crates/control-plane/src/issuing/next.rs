@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokens::{IssueError, IssuedAs, Token, VerifiedZone};
 
-use super::{Issuer, NotIssued, Order};
+use super::{By, Issuer, NotIssued, Order};
+use crate::ledger::How;
 
 /// Why a zone takes its next token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,11 +23,16 @@ impl Issuer {
         &self,
         proof: &VerifiedZone,
         valid_for: Option<Duration>,
-        _reason: Reason,
+        reason: Reason,
     ) -> Result<Token, NotIssued> {
+        let how = match reason {
+            Reason::Due => How::Renewal,
+            Reason::KeyDrains => How::Rotation,
+        };
         let without_end = IssueError::BadValidity { reason: "must be given, because the token of before has an end" };
         let order = Order::next(proof, valid_for).ok_or(without_end)?;
-        self.fill(&order, &format!("zone {}", proof.zone()))
+        let whom = format!("zone {}", proof.zone());
+        self.fill(&order, &whom, &By { whom: whom.clone(), how }).await
     }
 }
 

@@ -26,6 +26,7 @@ use crate::{
     clock::Clock,
     issuing::Issuer,
     keys::Keys,
+    ledger::Ledger,
     limits::{Holder, Proof},
     observe::{readiness::Readiness, shown},
     writes::Writes,
@@ -46,6 +47,10 @@ pub struct Handles {
     pub access: Arc<Access>,
     /// The keys of the moment.
     pub keys: Keys,
+    /// What issues tokens.
+    pub issuer: Issuer,
+    /// The tokens that were issued.
+    pub ledger: Ledger,
     /// How proxies are asked.
     pub admin: Arc<dyn EnvoyAdmin>,
     /// The settings.
@@ -84,7 +89,7 @@ struct Asked<'a> {
 impl Api {
     /// Returns the API.
     pub fn new(handles: Handles) -> Self {
-        let Handles { store, clock, writes, access, keys, admin, settings, readiness } = handles;
+        let Handles { store, clock, writes, access, keys, issuer, ledger, admin, settings, readiness } = handles;
         if settings.localhost_is_admin {
             info!(
                 "programs on this machine that ask for themselves are administrators; where one forwards requests of \
@@ -92,8 +97,7 @@ impl Api {
             );
         }
         let authenticator = Authenticator::new(settings.localhost_is_admin, keys.clone());
-        let issuer = Issuer::new(keys, clock.clone(), settings.issuers);
-        let guarded = Guarded::new(store, admin);
+        let guarded = Guarded::new(store, admin, ledger, keys);
         let parts = Parts { clock, writes, issuer, settings, readiness, guarded };
         let (routes, room, answers, audit) = (Routes::all(), Room::new(), Answers::new(), Audit::new());
         Self(Arc::new(Inner { access, parts, authenticator, routes, room, answers, audit }))

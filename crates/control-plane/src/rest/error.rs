@@ -1,4 +1,5 @@
-//! From what went wrong to a status and a body: the only place in which the API chooses a status of failure.
+//! From what went wrong to a status and a body: the only place in which the API chooses a status of failure. Longer than
+//! usual because every condition has its answer here.
 
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
@@ -16,6 +17,7 @@ use crate::{
     access::Denied,
     issuing::NotIssued,
     keys::KeysBehind,
+    ledger::NotRecorded,
     limits::Crowd,
     writes::{Operation, ReadOnly, WriteError},
 };
@@ -40,6 +42,10 @@ pub(crate) enum ApiError {
     Unreadable,
     /// No token was made.
     Issue(IssueError),
+    /// A token was made, is not in the ledger, and is not handed out.
+    NotRecorded(NotRecorded),
+    /// A token was made while keys changed, and is not handed out.
+    KeysChanging { text: String },
     /// The caller may not.
     Denied(Denied),
     /// The token of the request is refused.
@@ -103,6 +109,8 @@ impl From<NotIssued> for ApiError {
                 Self::Invalid { title: TOKEN_REQUEST, violations }
             }
             NotIssued::Failed(problem) => Self::Issue(problem),
+            NotIssued::NotRecorded(problem) => Self::NotRecorded(problem),
+            NotIssued::KeysChanging => Self::KeysChanging { text: error.to_string() },
         }
     }
 }
@@ -177,6 +185,7 @@ impl ApiError {
         match self {
             Self::Denied(denied) => denied.to_string(),
             Self::Issue(error) => error.to_string(),
+            Self::NotRecorded(error) => error.to_string(),
             Self::Write(error) => error.to_string(),
             Self::Invalid { violations, .. } => model::validate::join(violations),
             other => format!("{other:?}"),
@@ -193,6 +202,8 @@ impl ApiError {
         match self {
             Self::Issue(IssueError::NoKey { .. }) => None,
             Self::Issue(problem) => Some(format!("no token was issued: {problem}")),
+            Self::NotRecorded(NotRecorded::Store(source)) => of_store(source),
+            Self::NotRecorded(problem @ NotRecorded::NoRecord { .. }) => Some(problem.to_string()),
             Self::Write(WriteError::Store { source, .. }) | Self::Store { source, .. } => of_store(source),
             Self::Write(problem @ WriteError::NoKey) => Some(problem.to_string()),
             _ => None,
@@ -224,6 +235,8 @@ impl ApiError {
             }
             Self::Unreadable => Problem::new(S::BAD_REQUEST, BAD_REQUEST, ""),
             Self::Issue(error) => of_issue(&error),
+            Self::NotRecorded(error) => of_ledger(&error),
+            Self::KeysChanging { text } => Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", text),
             Self::Denied(denied) => Problem::new(S::FORBIDDEN, "Access Denied", denied.to_string()),
             Self::Unauthenticated => Problem::new(S::UNAUTHORIZED, "Invalid authentication data", "Unauthenticated"),
             Self::KeysBehind(behind) => Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", behind.to_string()),
@@ -266,6 +279,19 @@ fn of_issue(problem: &IssueError) -> Problem {
     match problem {
         IssueError::NoKey { .. } => Problem::new(StatusCode::NOT_FOUND, "Signing Key not found", problem.to_string()),
         _ => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, NO_TOKEN, INTERNAL),
+    }
+}
+
+fn of_ledger(problem: &NotRecorded) -> Problem {
+    const NOT_WRITTEN: &str = "the store takes no writes now, so the token could not be written into the ledger of issued \
+                               tokens, and was not issued; try again when the store is well";
+    match problem {
+        NotRecorded::Store(StoreError::Unavailable { .. }) => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Service unavailable", NOT_WRITTEN)
+        }
+        NotRecorded::Store(_) | NotRecorded::NoRecord { .. } => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, NO_TOKEN, INTERNAL)
+        }
     }
 }
 

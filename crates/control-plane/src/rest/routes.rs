@@ -1,4 +1,5 @@
-//! Which path means what, and what it asks of callers: a table made once from the table of kinds.
+//! Which path means what, and what it asks of callers: a table made once from the table of kinds. Longer than usual because
+//! every endpoint has its row and its rule here.
 
 use std::borrow::Cow;
 
@@ -30,6 +31,8 @@ pub(crate) enum Endpoint {
     Kri,
     /// `/tokens/…`
     Tokens(TokenKind),
+    /// `/tokens`
+    IssuedTokens,
     List(Kind),
     Get(Kind),
     /// Create or change one.
@@ -83,6 +86,8 @@ impl Endpoint {
             Self::GlobalInsight | Self::GlobalInsights => Rule::ReadFiltered,
             Self::Kri | Self::Hostnames => Rule::ReadNamed,
             Self::Tokens(token) => Rule::Issue(token),
+            // Who reads the secrets that sign may know what they signed.
+            Self::IssuedTokens => Rule::Read(Kind::GLOBAL_SECRET),
             Self::List(kind)
             | Self::Get(kind)
             | Self::OverviewList(kind)
@@ -102,6 +107,7 @@ impl Endpoint {
         match self {
             Self::List(_)
             | Self::OverviewList(_)
+            | Self::IssuedTokens
             | Self::GlobalInsight
             | Self::GlobalInsights
             | Self::Selected(..)
@@ -261,6 +267,7 @@ fn fixed() -> Vec<Route> {
         get("/global-insights", Endpoint::GlobalInsights),
         get(JWKS, Endpoint::Jwks),
         get("/_kri/{kri}", Endpoint::Kri),
+        get("/tokens", Endpoint::IssuedTokens),
         token("/tokens/dataplane", TokenKind::Dataplane),
         token("/tokens/zone", TokenKind::Zone),
         token("/tokens/control-plane", TokenKind::ControlPlane),

@@ -3,7 +3,6 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use prost::Message as _;
 use serde_json::Value;
 use testkit::{
     client,

@@ -11,6 +11,7 @@ use crate::{
     clock::Clock,
     config::GlobalKds,
     kds::{global::asker::Asker, quota::Quotas},
+    ledger::Ledger,
     observe::kds_metrics::KdsMetrics,
     tasks::Tasks,
     zones::{
@@ -28,6 +29,8 @@ pub(crate) struct Context {
     pub registry: Registry,
     /// What is known of zones.
     pub insights: Insights,
+    /// The tokens that were issued.
+    pub ledger: Ledger,
     pub metrics: KdsMetrics,
     /// Asks zones about their proxies.
     pub asker: Asker,

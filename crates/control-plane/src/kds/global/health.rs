@@ -99,7 +99,39 @@ impl UnaryService<ZoneHealthCheckRequest> for HealthCheck {
 
 #[cfg(test)]
 mod tests {
+    use tokens::{Accept, KeyId, Phase, Phases, RingSources, SecretEntry, Want};
+
     use super::*;
+
+    #[test]
+    fn a_zone_of_ours_hears_what_becomes_of_the_key_of_its_token() {
+        let secrets =
+            [1, 2].map(|serial| (format!("control-plane-signing-key-{serial:04}"), [b'k', serial].repeat(20)));
+        let secrets: Vec<_> =
+            secrets.iter().map(|(name, data)| SecretEntry { mesh: "", name, data: Some(data) }).collect();
+        let ring = |phases: &[(u64, Phase)]| {
+            let id = |serial| KeyId { family: Family::ControlPlane, serial };
+            let phases = Phases::from_iter(phases.iter().map(|(serial, phase)| (id(*serial), *phase)));
+            KeyRing::build_of(1, RingSources { secrets: &secrets, phases, ..RingSources::default() }).0
+        };
+        let zone = ZoneName::parse("west").unwrap();
+        let (now, hour) = (Timestamp::UNIX_EPOCH, Duration::from_secs(3600));
+        let signs = ring(&[(2, Phase::Staged)]);
+        let token = tokens::issue_control_plane(&signs, &zone, Some(hour), now, uuid::Uuid::nil()).unwrap();
+        let want = Want { zone: "west", accept: Accept::CpToken, leeway: hour, legacy_until: None };
+        let caller = ZoneCaller::Verified(tokens::verify(token.reveal(), &signs, now, &want).unwrap());
+        let check = |phases: &[(u64, Phase)], drains, rotates| {
+            let ring = ring(phases);
+            assert_eq!(Advice::of(&caller, Features::OURS, &ring), Advice { drains, rotates }, "{phases:?}");
+            assert_eq!(Advice::of(&caller, Features::ALL, &ring), Advice::default(), "a real one hears nothing");
+            let unverified = ZoneCaller::Unverified(zone.clone());
+            assert_eq!(Advice::of(&unverified, Features::OURS, &ring), Advice::default());
+        };
+        check(&[], false, false);
+        check(&[(2, Phase::Staged)], false, true);
+        check(&[(1, Phase::Retiring)], true, true);
+        check(&[(2, Phase::Retiring)], false, true);
+    }
 
     #[test]
     fn a_zone_pings_more_often_during_a_rotation_and_never_less() {

@@ -128,6 +128,9 @@ impl Router {
             Err(reason) => return convert::close_status(&reason).into_http(),
         };
         self.context.metrics.authenticated();
+        if let ZoneCaller::Verified(verified) = guard.caller() {
+            self.context.ledger.seen(&verified.key().family, verified.id());
+        }
         if guard.opens_session()
             && let Some(line) = self.sessions.take(guard.caller().zone().as_str())
         {

@@ -123,7 +123,8 @@ fn refusal(not: &NotRenewed, proof: &VerifiedZone) -> Status {
     };
     warn!(zone = %proof.zone(), token_id = proof.id(), reason = %model::causes::on_one_line(cause), "a zone gets no new token");
     match cause {
-        NotIssued::KeysBehind(_) => Status::unavailable(cause.to_string()),
+        NotIssued::KeysBehind(_) | NotIssued::KeysChanging => Status::unavailable(cause.to_string()),
+        NotIssued::NotRecorded(_) => Status::unavailable("the global control plane cannot write into its ledger of tokens"),
         NotIssued::Off => Status::failed_precondition("the global control plane issues no tokens of this kind"),
         NotIssued::Denied(_) | NotIssued::Failed(_) => {
             Status::failed_precondition("the global control plane cannot sign a token, its log says why")

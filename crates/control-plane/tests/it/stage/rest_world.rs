@@ -8,8 +8,10 @@ use control_plane::{
     bootstrap::{self, Wanted},
     clock::Clock,
     config::Config,
+    issuing::{Issuer, Issuers},
     keys::Keys,
-    rest::{AdminAnswer, AdminError, AdminRequest, Api, EnvoyAdmin, Handles, Issuers, Settings},
+    ledger::Ledger,
+    rest::{AdminAnswer, AdminError, AdminRequest, Api, EnvoyAdmin, Handles, Settings},
     tasks::Tasks,
     writes::{MeshDefaults, Rules, Side, Writes},
 };
@@ -96,6 +98,9 @@ impl World {
         let tasks = Tasks::new();
         let keys = Keys::start(&store, &tasks).await.expect("keys");
         let followed = Followed { rings: keys.subscribe(), secrets: verifying(&store).await }.into();
+        let ledger = Ledger::start(&store, &clock, &tasks).await.expect("ledger");
+        let issuers = Issuers { dataplane: on, zone: on, user: on, control_plane: on };
+        let issuer = Issuer::new(keys.clone(), clock.clone(), issuers, ledger.clone());
         let api = Api::new(Handles {
             readiness: control_plane::observe::readiness::Readiness::default(),
             store: store.clone(),
@@ -103,6 +108,8 @@ impl World {
             writes: Writes::new(store.clone(), clock.clone(), rules),
             access,
             keys,
+            issuer,
+            ledger,
             admin: Arc::new(TheZone(store.clone())),
             settings: Settings {
                 product: "Kuma".to_owned(),
@@ -110,7 +117,6 @@ impl World {
                 cors_allowed_domains: cors,
                 read_timeout: Duration::from_secs(10),
                 localhost_is_admin: !has("localhostIsAdmin: false"),
-                issuers: Issuers { dataplane: on, zone: on, user: on, control_plane: on },
                 config_json: configuration(&side).display_json().into(),
                 hostname: "cp-host".to_owned(),
                 instance_id: "cp-host-1a2b".to_owned(),

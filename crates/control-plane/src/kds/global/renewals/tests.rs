@@ -5,7 +5,12 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::*;
-use crate::{config::GlobalAuth, issuing::Issuers, keys::Keys};
+use crate::{
+    config::GlobalAuth,
+    issuing::Issuers,
+    keys::Keys,
+    ledger::{How, Ledger},
+};
 
 const START: i64 = 1_800_000_000;
 const HOUR: Duration = Duration::from_secs(3600);
@@ -14,19 +19,23 @@ const NO_LEEWAY: Duration = Duration::ZERO;
 /// A shop that renews tokens, with two control plane keys and two zone keys, of which the older ones may retire.
 struct Shop {
     renewals: Arc<Renewals>,
+    ledger: Ledger,
     keys: watch::Sender<Arc<KeyRing>>,
     pems: [tokens::PemKey; 2],
     clock: Clock,
 }
 
 impl Shop {
-    fn new(settings: config::Renewal) -> Self {
+    async fn new(settings: config::Renewal) -> Self {
         let pems = [(); 2].map(|()| tokens::generate_signing_key());
         let (keys, ring) = watch::channel(Arc::new(KeyRing::empty()));
         let clock = Clock::starting_at(Timestamp::from_second(START).unwrap());
-        let issuer = Issuer::new(Keys::of(ring), clock.clone(), Issuers::default());
-        let renewals = Arc::new(Renewals::new(issuer, clock.clone(), settings, Tasks::new()));
-        let shop = Self { renewals, keys, pems, clock };
+        let (store, tasks): (Arc<dyn store::ResourceStore>, _) =
+            (Arc::new(store::memory::MemoryStore::new()), Tasks::new());
+        let ledger = Ledger::start(&store, &clock, &tasks).await.unwrap();
+        let issuer = Issuer::new(Keys::of(ring), clock.clone(), Issuers::default(), ledger.clone());
+        let renewals = Arc::new(Renewals::new(issuer, clock.clone(), settings, tasks));
+        let shop = Self { renewals, ledger, keys, pems, clock };
         shop.keep(1, &[]);
         shop
     }
@@ -76,6 +85,13 @@ impl Shop {
         tokens::verify(token, &self.ring(), self.clock.now(), &want).unwrap()
     }
 
+    /// How what the ledger holds came to be.
+    fn how(&self) -> Vec<How> {
+        let mut how: Vec<_> = self.ledger.of_zone("west").iter().map(|known| known.entry.how).collect();
+        how.sort_by_key(|how| how.as_str());
+        how
+    }
+
     async fn renew(&self, token: &str) -> Result<String, NotRenewed> {
         let proof = self.verify(token);
         let former = crate::zones::caller::ZoneCaller::Verified(proof.clone()).token().unwrap();
@@ -83,8 +99,8 @@ impl Shop {
     }
 }
 
-fn shop() -> Shop {
-    Shop::new(GlobalAuth::default().renewal)
+async fn shop() -> Shop {
+    Shop::new(GlobalAuth::default().renewal).await
 }
 
 fn life(proof: &VerifiedZone) -> SignedDuration {
@@ -97,7 +113,7 @@ async fn pass(duration: Duration) {
 
 #[tokio::test(start_paused = true)]
 async fn the_next_token_is_of_the_same_kind_and_lives_as_long() {
-    let shop = shop();
+    let shop = shop().await;
     let (mut zone, mut cp) = (shop.zone_token(HOUR), shop.cp_token(Some(HOUR)));
     for _ in 0..5 {
         pass(HOUR * 2 / 3).await;
@@ -116,7 +132,7 @@ async fn the_next_token_is_of_the_same_kind_and_lives_as_long() {
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_shortens_the_life_of_what_is_renewed() {
-    let shop = Shop::new(config::Renewal { enabled: true, max_life: HOUR });
+    let shop = Shop::new(config::Renewal { enabled: true, max_life: HOUR }).await;
     let next = shop.verify(&shop.renew(&shop.zone_token(HOUR * 24)).await.unwrap());
     assert_eq!(life(&next), SignedDuration::from_secs(3605));
     let short = shop.verify(&shop.renew(&shop.zone_token(HOUR / 2)).await.unwrap());
@@ -125,7 +141,7 @@ async fn a_limit_shortens_the_life_of_what_is_renewed() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_was_lost_is_given_again() {
-    let shop = shop();
+    let shop = shop().await;
     let token = shop.zone_token(HOUR);
     pass(HOUR * 2 / 3).await;
     let next = shop.renew(&token).await.unwrap();
@@ -133,6 +149,7 @@ async fn an_answer_that_was_lost_is_given_again() {
     assert!(shop.renew(&token).await.unwrap() == next, "nothing was signed");
     let both = tokio::join!(shop.renew(&token), shop.renew(&token));
     assert!(both.0.unwrap() == next && both.1.unwrap() == next);
+    assert_eq!(shop.how(), [How::Renewal]);
     pass(Duration::from_secs(70)).await;
     let later = shop.renew(&token).await.unwrap();
     assert!(later != next, "whoever asks so much later gets one that lives as long as is said");
@@ -141,11 +158,12 @@ async fn an_answer_that_was_lost_is_given_again() {
     let other = shop.renew(&token).await.unwrap();
     assert!(other != later);
     assert_eq!(shop.verify(&other).key().serial, 2);
+    assert_eq!(shop.how(), [How::Renewal, How::Renewal, How::Rotation]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_token_without_end_is_renewed_when_its_key_drains_into_one_of_the_same_kind() {
-    let shop = shop();
+    let shop = shop().await;
     let token = shop.cp_token(None);
     assert!(matches!(shop.renew(&token).await, Err(NotRenewed::WithoutEnd)));
     shop.keep(2, &[(2, Phase::Staged)]);
@@ -159,7 +177,7 @@ async fn a_token_without_end_is_renewed_when_its_key_drains_into_one_of_the_same
 
 #[tokio::test(start_paused = true)]
 async fn nobody_walks_from_token_to_token_without_end() {
-    let shop = shop();
+    let shop = shop().await;
     let first = shop.zone_token(HOUR);
     let mut token = first.clone();
     let mut signed = 0;
@@ -167,7 +185,7 @@ async fn nobody_walks_from_token_to_token_without_end() {
         (token, signed) = (next, signed + 1);
         assert!(signed <= ANSWERS);
     }
-    assert_eq!(signed, ANSWERS);
+    assert_eq!((signed, shop.how().len()), (ANSWERS, ANSWERS));
     assert!(matches!(shop.renew(&token).await, Err(NotRenewed::TooMany)));
     // The zone itself, at its time, has its own room.
     pass(HOUR * 2 / 3).await;
@@ -179,7 +197,7 @@ async fn nobody_walks_from_token_to_token_without_end() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_given_is_forgotten_in_time() {
-    let shop = shop();
+    let shop = shop().await;
     let token = shop.zone_token(HOUR);
     pass(HOUR * 2 / 3).await;
     shop.renew(&token).await.unwrap();
@@ -192,10 +210,10 @@ async fn what_was_given_is_forgotten_in_time() {
 
 #[tokio::test(start_paused = true)]
 async fn who_is_not_served_hears_why() {
-    let off = Shop::new(config::Renewal { enabled: false, ..GlobalAuth::default().renewal });
+    let off = Shop::new(config::Renewal { enabled: false, ..GlobalAuth::default().renewal }).await;
     let refused = off.renew(&off.zone_token(HOUR)).await.unwrap_err().to_string();
     assert!(refused.contains("multizone.global.kds.auth.renewal.enabled"), "{refused}");
-    let shop = shop();
+    let shop = shop().await;
     let token = shop.zone_token(HOUR);
     let (proof, ring) = (shop.verify(&token), shop.ring());
     let former = crate::zones::caller::ZoneCaller::Verified(proof.clone()).token().unwrap();
