@@ -30,7 +30,7 @@ use crate::{
 pub(crate) use next::Reason;
 pub(crate) use order::Order;
 pub(crate) use signed::{By, Signed};
-pub(crate) use signing_key::{KeyNotMade, new_signing_key};
+pub(crate) use signing_key::{KeyNotMade, new_key_of, new_signing_key};
 
 /// How often a token is signed anew because the keys changed meanwhile.
 const ATTEMPTS: usize = 4;

@@ -29,7 +29,7 @@ use tracing::{error, info, warn};
 use self::sources::Sources;
 pub use self::sources::{Instead, Sort, Unreadable};
 use crate::{
-    records::{self, revocation::Revocation},
+    records::{self, revocation::Revocation, rotation::Rotations},
     tasks::{OnError, Tasks},
 };
 
@@ -127,13 +127,11 @@ impl Keys {
     }
 
     /// Waits a moment until a revocation is in the ring; returns whether it is.
-    #[cfg_attr(not(test), expect(dead_code, reason = "asked by whoever revokes"))]
     pub(crate) async fn in_force(&self, record: &str) -> bool {
         self.revocations_are(|names| names.contains(record)).await
     }
 
     /// Waits a moment until a revocation that is taken back is no longer in the ring; returns whether that is so.
-    #[cfg_attr(not(test), expect(dead_code, reason = "asked by whoever revokes"))]
     pub(crate) async fn no_longer_in_force(&self, record: &str) -> bool {
         self.revocations_are(|names| !names.contains(record)).await
     }
@@ -220,9 +218,9 @@ fn matters(change: &Change) -> bool {
     differs && decides(change.key())
 }
 
-/// Whether what is kept there decides which tokens are good.
+/// Whether what is kept there decides which tokens are good, or with which key they are signed.
 fn decides(key: &Key) -> bool {
-    sources::secret_name(key).is_some() || records::is::<Revocation>(key)
+    sources::secret_name(key).is_some() || records::is::<Revocation>(key) || records::is::<Rotations>(key)
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ pub mod observe;
 #[cfg_attr(not(test), expect(dead_code, reason = "each sort of record comes with what keeps it"))]
 mod records;
 pub mod rest;
+mod revoking;
+pub mod rotation;
 pub mod tasks;
 pub mod tls;
 mod verdicts;

@@ -34,6 +34,8 @@ use crate::{
         readiness::Readiness,
     },
     rest::{Api, EnvoyAdmin, Handles, Settings},
+    revoking,
+    rotation::Rotations,
     tasks::{OnError, Tasks},
     tls::{Alpn, ClientCerts, PairFiles, Protocols, SELF_SIGNED_FILES, ServerIdentity, host_names, self_signed},
     writes::{MeshDefaults, Rules, Side, Writes},
@@ -56,6 +58,16 @@ pub(super) struct ControlPlane {
     /// `<hostname>-<4 hex>`, new at each start.
     pub(super) instance: String,
     hostname: String,
+}
+
+/// What the REST API of one side works with beside what both have.
+pub(super) struct BehindRest {
+    pub(super) side: Side,
+    pub(super) keys: Keys,
+    pub(super) ledger: Ledger,
+    pub(super) issuer: Issuer,
+    pub(super) admin: Arc<dyn EnvoyAdmin>,
+    pub(super) rotations: Option<Rotations>,
 }
 
 impl ControlPlane {
@@ -113,6 +125,9 @@ impl ControlPlane {
             let told = unreadable::tell(unreadable, self.readiness.clone(), gauges, self.tasks.clone());
             self.tasks.spawn("unreadable", OnError::Log, told);
         }
+        let (leeway, clock) = (self.config.global.auth.leeway, self.clock.clone());
+        let pruning = revoking::pruning::run(Arc::clone(&self.store), keys.clone(), leeway, clock, self.tasks.clone());
+        self.tasks.spawn("revocation-pruning", OnError::Log, pruning);
         Ok(keys)
     }
 
@@ -180,15 +195,8 @@ impl ControlPlane {
         Ok(Protocols::parse(&tls.min_version, max, suites)?)
     }
 
-    pub(super) async fn serve_rest(
-        &self,
-        side: Side,
-        keys: &Keys,
-        ledger: &Ledger,
-        issuer: Issuer,
-        admin: Arc<dyn EnvoyAdmin>,
-        addresses: &mut Addresses,
-    ) -> anyhow::Result<()> {
+    pub(super) async fn serve_rest(&self, behind: BehindRest, addresses: &mut Addresses) -> anyhow::Result<()> {
+        let BehindRest { side, keys, ledger, issuer, admin, rotations } = behind;
         let server = &self.config.api_server;
         let access = Arc::new(self.config.access.clone());
         let rules = Rules {
@@ -214,12 +222,13 @@ impl ControlPlane {
             clock: self.clock.clone(),
             writes,
             access,
-            keys: keys.clone(),
+            keys,
             issuer,
-            ledger: ledger.clone(),
+            ledger,
             admin,
             settings,
             readiness: self.readiness.clone(),
+            rotations,
         });
         let allowed = server.timeouts;
         let timeouts = Timeouts { head: allowed.read_header, write: allowed.write, idle: allowed.idle };

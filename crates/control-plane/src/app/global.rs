@@ -12,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use super::{
-    control_plane::{self, ControlPlane},
+    control_plane::{self, BehindRest, ControlPlane},
     open_store::open_store,
     running::{Addresses, Running},
 };
@@ -38,11 +38,14 @@ use crate::{
         log::Log,
     },
     rest::{AdminError, AdminRequest, EnvoyAdmin},
+    rotation::{self, RotationMetrics, Rotations},
     tasks::{OnError, Tasks},
     tls::Alpn,
     writes::Side,
     zones::{
-        ageing, health,
+        ageing,
+        confirmed::Confirmed,
+        health,
         in_use::InUse,
         insight::{Insights, Others},
         registry::Registry,
@@ -82,11 +85,13 @@ pub(super) async fn start(
     let metrics = control_plane.metrics.register(KdsMetrics::register);
     let insights = control_plane.insights(others).await?;
     let settings = Arc::clone(&config.global);
+    let confirmed = Confirmed::default();
     let down = down::Shared::start(store, &settings, &metrics, tasks).await;
     let context = Arc::new(Context {
         store: Arc::clone(store),
         clock: clock.clone(),
         registry: registry.clone(),
+        confirmed: confirmed.clone(),
         insights: insights.clone(),
         ledger: ledger.clone(),
         metrics: metrics.clone(),
@@ -126,7 +131,29 @@ pub(super) async fn start(
     }
 
     let admin = Arc::new(ThroughZones { asker: context.asker.clone(), insights });
-    control_plane.serve_rest(Side::Global, &keys, &ledger, issuer, admin, &mut addresses).await?;
+    let rotations = Rotations::start(
+        rotation::Sources {
+            store: Arc::clone(store),
+            clock: clock.clone(),
+            keys: keys.clone(),
+            registry: registry.clone(),
+            insights: context.insights.clone(),
+            confirmed,
+            instance: control_plane.instance.clone(),
+            times: rotation::times(&config.global.auth),
+            metrics: control_plane.metrics.register(RotationMetrics::register),
+        },
+        tasks,
+    );
+    let behind = BehindRest {
+        side: Side::Global,
+        keys: keys.clone(),
+        ledger: ledger.clone(),
+        issuer,
+        admin,
+        rotations: Some(rotations),
+    };
+    control_plane.serve_rest(behind, &mut addresses).await?;
     control_plane.readiness.ready("rest");
     let listener = limits::bind(control_plane::any(config.global.grpc_port), "KDS")?;
     let tls = match (config.global.tls_enabled, identity) {

@@ -270,11 +270,11 @@ async fn keys_of_the_settings_are_in_every_ring() {
     let key = tokens::generate_key(tokens::Algorithm::EdDsa);
     let mut settings = StaticKeys::default();
     let public = tokens::public_half(key.reveal()).unwrap();
-    settings.add(tokens::Family::Zone, "offline", public.as_bytes()).unwrap();
+    settings.add(Family::Zone, "offline", public.as_bytes()).unwrap();
     let zone = ZoneName::parse("west").unwrap();
     let claims = tokens::Claims::Zone { zone: &zone, scope: Some(&[tokens::Scope::Cp]) };
     let hour = Duration::from_secs(3600);
-    let token = tokens::sign_offline(key.reveal(), "offline", &claims, hour, Timestamp::UNIX_EPOCH, uuid::Uuid::nil());
+    let token = tokens::sign_offline(key.reveal(), "offline", &claims, hour, Timestamp::UNIX_EPOCH, Uuid::nil());
     let token = token.unwrap();
 
     let store: Arc<dyn ResourceStore> = Arc::new(Database::new().instance());

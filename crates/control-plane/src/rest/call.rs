@@ -18,6 +18,8 @@ use crate::{
     keys::Keys,
     ledger::Ledger,
     observe::readiness::Readiness,
+    revoking::Revoker,
+    rotation::Rotations,
     writes::{Writes, mesh_exists},
 };
 
@@ -26,8 +28,10 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) writes: Writes,
     pub(crate) issuer: Issuer,
+    pub(crate) revoker: Revoker,
     pub(crate) settings: Settings,
     pub(crate) readiness: Readiness,
+    pub(crate) rotations: Option<Rotations>,
     pub(crate) guarded: Guarded,
 }
 

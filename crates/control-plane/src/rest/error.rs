@@ -10,7 +10,7 @@ use model::{
 };
 use serde_json::{Map, Value, json};
 use store::StoreError;
-use tokens::IssueError;
+use tokens::{IssueError, rotation::Refused as Refusal};
 
 use super::{admin::AdminError, answer};
 use crate::{
@@ -19,6 +19,9 @@ use crate::{
     keys::KeysBehind,
     ledger::NotRecorded,
     limits::Crowd,
+    records::RecordError,
+    revoking::NotRevoked,
+    rotation::NotMade,
     writes::{Operation, ReadOnly, WriteError},
 };
 
@@ -42,6 +45,10 @@ pub(crate) enum ApiError {
     Unreadable,
     /// No token was made.
     Issue(IssueError),
+    /// A step of a rotation was not made: the rules say no.
+    NotRotated(Refusal),
+    /// A rotation cannot be looked at, or a step not be written.
+    Rotation { text: String },
     /// A token was made, is not in the ledger, and is not handed out.
     NotRecorded(NotRecorded),
     /// A token was made while keys changed, and is not handed out.
@@ -68,6 +75,8 @@ pub(crate) enum ApiError {
     Crowded(Crowd),
     /// Others use what this request needs.
     Busy,
+    /// Something failed that cannot.
+    Fault { title: &'static str, problem: String },
     /// The route is known, what it needs is not part of this program.
     NotImplemented { what: &'static str },
 }
@@ -115,6 +124,38 @@ impl From<NotIssued> for ApiError {
     }
 }
 
+impl From<NotRevoked> for ApiError {
+    fn from(error: NotRevoked) -> Self {
+        let text = error.to_string();
+        let wrong = |field| Self::Invalid { title: REVOCATION, violations: vec![Violation::new(field, text)] };
+        match error {
+            NotRevoked::Denied(denied) => Self::Denied(denied),
+            NotRevoked::NoMesh { .. } => wrong("mesh"),
+            NotRevoked::NoKey { .. } => wrong("key"),
+            NotRevoked::Future { .. } => wrong("issuedBefore"),
+            NotRevoked::NotFound => Self::NotFound { title: "Could not take a revocation back" },
+            NotRevoked::Store(source) => Self::Store { title: REVOCATION, source },
+            NotRevoked::NoRecord(problem) => Self::Fault { title: REVOCATION, problem: problem.to_string() },
+        }
+    }
+}
+
+impl From<NotMade> for ApiError {
+    fn from(error: NotMade) -> Self {
+        match error {
+            NotMade::Denied(denied) => Self::Denied(denied),
+            NotMade::Refused(refused) => Self::NotRotated(refused),
+            NotMade::Store(source) | NotMade::Record(RecordError::Store(source)) => {
+                Self::Store { title: ROTATION, source }
+            }
+            NotMade::Busy => Self::Busy,
+            NotMade::Record(RecordError::Unreadable { .. }) | NotMade::Key(_) | NotMade::Unwritable(_) => {
+                Self::Rotation { text: error.to_string() }
+            }
+        }
+    }
+}
+
 impl From<KriError> for ApiError {
     fn from(error: KriError) -> Self {
         Self::BadRequest { text: error.to_string() }
@@ -123,6 +164,10 @@ impl From<KriError> for ApiError {
 
 /// Title of what is wrong with a request for a token.
 pub(crate) const TOKEN_REQUEST: &str = "Invalid request";
+/// Title of what is wrong with a rotation.
+const ROTATION: &str = "Could not rotate signing keys";
+/// Title of what is wrong with a revocation.
+pub(crate) const REVOCATION: &str = "Could not revoke tokens";
 /// Title of what a caller reads when the reason is not theirs to know.
 const INTERNAL: &str = "Internal Server Error";
 const NOT_VALID: &str = "Resource is not valid";
@@ -140,11 +185,13 @@ struct Problem {
     title: String,
     detail: String,
     parameters: Vec<Violation>,
+    /// Who is in the way of a step of a rotation.
+    blockers: Value,
 }
 
 impl Problem {
     fn new(status: StatusCode, title: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { status, title: title.into(), detail: detail.into(), parameters: Vec::new() }
+        Self { status, title: title.into(), detail: detail.into(), parameters: Vec::new(), blockers: Value::Null }
     }
 
     fn invalid(title: &str, detail: &str, parameters: Vec<Violation>) -> Self {
@@ -174,6 +221,9 @@ impl Problem {
             body.insert("causes".to_owned(), Value::Array(list("message")));
         } else {
             body.insert("details".to_owned(), json!(detail));
+        }
+        if !self.blockers.is_null() {
+            body.insert("blockers".to_owned(), self.blockers);
         }
         answer::json(self.status, &Value::Object(body))
     }
@@ -206,6 +256,7 @@ impl ApiError {
             Self::NotRecorded(problem @ NotRecorded::NoRecord { .. }) => Some(problem.to_string()),
             Self::Write(WriteError::Store { source, .. }) | Self::Store { source, .. } => of_store(source),
             Self::Write(problem @ WriteError::NoKey) => Some(problem.to_string()),
+            Self::Fault { title, problem } => Some(format!("{title}: {problem}")),
             _ => None,
         }
     }
@@ -235,6 +286,8 @@ impl ApiError {
             }
             Self::Unreadable => Problem::new(S::BAD_REQUEST, BAD_REQUEST, ""),
             Self::Issue(error) => of_issue(&error),
+            Self::NotRotated(refused) => of_rotation(refused),
+            Self::Rotation { text } => Problem::new(S::INTERNAL_SERVER_ERROR, ROTATION, text),
             Self::NotRecorded(error) => of_ledger(&error),
             Self::KeysChanging { text } => Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", text),
             Self::Denied(denied) => Problem::new(S::FORBIDDEN, "Access Denied", denied.to_string()),
@@ -268,6 +321,7 @@ impl ApiError {
                 let detail = "too many large requests at once; nothing was done, try again in a moment";
                 Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", detail)
             }
+            Self::Fault { title, .. } => Problem::new(S::INTERNAL_SERVER_ERROR, title, INTERNAL),
             Self::NotImplemented { what } => {
                 Problem::new(S::NOT_IMPLEMENTED, "Not implemented", format!("{what} is not part of this control plane"))
             }
@@ -279,6 +333,19 @@ fn of_issue(problem: &IssueError) -> Problem {
     match problem {
         IssueError::NoKey { .. } => Problem::new(StatusCode::NOT_FOUND, "Signing Key not found", problem.to_string()),
         _ => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, NO_TOKEN, INTERNAL),
+    }
+}
+
+/// Who is in the way stands beside the text, for programs.
+fn of_rotation(refused: Refusal) -> Problem {
+    let status = match &refused {
+        Refusal::Algorithm { .. } => StatusCode::BAD_REQUEST,
+        _ => StatusCode::CONFLICT,
+    };
+    let problem = Problem::new(status, ROTATION, refused.to_string());
+    match refused {
+        Refusal::Blocked { blockers } => Problem { blockers: json!(blockers), ..problem },
+        _ => problem,
     }
 }
 

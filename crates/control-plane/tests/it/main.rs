@@ -73,6 +73,8 @@ mod rest_replay;
 #[cfg(test)]
 mod rest_rules;
 #[cfg(test)]
+mod revocations;
+#[cfg(test)]
 mod shutdown;
 #[cfg(test)]
 mod stage;

@@ -7,6 +7,7 @@ mod generate;
 mod get;
 mod inspect;
 mod output;
+mod revoke;
 
 use clap::{Args, Parser, Subcommand};
 use jiff::SignedDuration;
@@ -21,6 +22,7 @@ pub(crate) use generate::{
 pub(crate) use get::{Get, Many, One, Wanted};
 pub(crate) use inspect::{Dataplane, Dataplanes, Inspect, Policy, View};
 pub(crate) use output::Output;
+pub(crate) use revoke::{Revoke, RevokeToken};
 
 /// Everything that stands behind the program's name.
 #[derive(Debug, Parser)]
@@ -92,6 +94,8 @@ pub(crate) enum Verb {
     Help,
     #[command(about = "Inspect resources.")]
     Inspect(Inspect),
+    #[command(subcommand, about = "Revoke tokens.")]
+    Revoke(Revoke),
     #[command(about = "Print version.")]
     Version(Version),
 }

@@ -46,6 +46,9 @@ fn shown(verified: &impl Debug, expires_at: Option<Timestamp>) -> String {
     format!("{verified:?} {expires_at:?}")
 }
 
+/// Names and data of secrets, and rules.
+type Stored<'a> = (Vec<(&'a str, &'a str)>, Vec<RevocationRule>);
+
 /// The states of the store, by generation: each with another set of keys and of what is revoked.
 fn rings() -> Vec<KeyRing> {
     let public = tokens::public_half(pem(1).as_bytes()).unwrap();
@@ -68,7 +71,7 @@ fn rings() -> Vec<KeyRing> {
     let rule = |family, what, before| {
         vec![RevocationRule { family, what, before: Some(at(before)), spared: BTreeSet::new(), keys: None }]
     };
-    let states: Vec<(Vec<(&str, &str)>, Vec<RevocationRule>)> = vec![
+    let states: Vec<Stored<'_>> = vec![
         (usual(), vec![]),
         (without(0), vec![]),
         (without(1), vec![]),
@@ -86,7 +89,7 @@ fn rings() -> Vec<KeyRing> {
         (usual(), rule(Family::ControlPlane, Revoked::Key(1), NOW)),
         (usual(), rule(Family::User, Revoked::All, NOW)),
     ];
-    let build = |(index, (secrets, rules)): (usize, (Vec<(&str, &str)>, Vec<RevocationRule>))| {
+    let build = |(index, (secrets, rules)): (usize, Stored<'_>)| {
         let secrets: Vec<SecretEntry<'_>> =
             secrets.iter().map(|&(name, data)| SecretEntry { mesh: "", name, data: Some(data.as_bytes()) }).collect();
         let sources = RingSources { secrets: &secrets, rules, ..RingSources::default() };

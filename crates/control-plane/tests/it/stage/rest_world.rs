@@ -37,7 +37,7 @@ pub(crate) struct World {
 /// How far the keys have followed the store.
 struct Followed {
     rings: watch::Receiver<Arc<KeyRing>>,
-    /// The secrets that tokens are verified with, as the newest ring has them.
+    /// The secrets and records that tokens are verified with, as the newest ring has them.
     secrets: Vec<(Key, Bytes)>,
 }
 
@@ -103,6 +103,7 @@ impl World {
         let issuer = Issuer::new(keys.clone(), clock.clone(), issuers, ledger.clone());
         let api = Api::new(Handles {
             readiness: control_plane::observe::readiness::Readiness::default(),
+            rotations: None,
             store: store.clone(),
             clock: clock.clone(),
             writes: Writes::new(store.clone(), clock.clone(), rules),
@@ -271,14 +272,15 @@ fn configuration(side: &Side) -> Config {
     Config::from_sources(None, &settings, "/home/kuma").expect("configuration").0
 }
 
-/// The secrets that tokens are verified with, in order.
+/// The secrets and records that tokens are verified with, in order.
 async fn verifying(store: &Arc<dyn ResourceStore>) -> Vec<(Key, Bytes)> {
     let mut found = Vec::new();
-    for kind in [Kind::SECRET, Kind::GLOBAL_SECRET] {
+    for kind in [Kind::SECRET, Kind::GLOBAL_SECRET, Kind::RECORD] {
         let page = store.list(&Query::all(kind)).await.expect("list");
         found.extend(page.items.into_iter().map(|stored| (stored.resource.key.clone(), stored.resource.spec.clone())));
     }
-    found.retain(|(key, _)| SecretName::parse(&key.mesh, &key.name).is_some());
+    let revokes = |key: &Key| key.kind == Kind::RECORD && key.name.starts_with("revocation.");
+    found.retain(|(key, _)| SecretName::parse(&key.mesh, &key.name).is_some() || revokes(key));
     found
 }
 
