@@ -3,11 +3,14 @@
 //! It starts a global of its own on loopback (TLS, control plane tokens, the embedded store), gives it policies, connects
 //! the zones, lets them idle, changes one policy a few times, restarts the global with all zones returning at once, deletes
 //! the key of all their tokens, and prints what each of that cost the global. What a zone is and says here is in `zone.rs` and `messages.rs`.
+//!
+//! With `--renew` the zones are our own and renew tokens that live for a short time: `soak.rs`.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "a load tool waits for all it starts")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that measures and prints")]
 
 mod global;
 mod messages;
+mod soak;
 mod zone;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -19,6 +22,7 @@ use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 
 use crate::{
     global::Global,
+    soak::Soak,
     zone::{Synced, Zone},
 };
 
@@ -42,6 +46,12 @@ struct Options {
     /// How often a policy is changed.
     #[arg(long, default_value_t = 5)]
     changes: u32,
+    /// In place of all that: how long zones of our own renew their tokens, in seconds.
+    #[arg(long)]
+    renew: Option<u64>,
+    /// How long such a token is good, in seconds.
+    #[arg(long, default_value_t = 60, requires = "renew")]
+    token_life: u64,
     /// The program to measure; the one built beside this one if absent.
     #[arg(long)]
     kuma_cp: Option<PathBuf>,
@@ -73,7 +83,11 @@ async fn measure(options: &Options) -> anyhow::Result<()> {
         Some(exe) => exe.clone(),
         None => std::env::current_exe()?.with_file_name("kuma-cp"),
     };
-    let mut global = Arc::new(Global::start(&exe)?);
+    if let Some(seconds) = options.renew {
+        let (lasts, life) = (Duration::from_secs(seconds), Duration::from_secs(options.token_life));
+        return soak::run(&exe, &Soak { zones: options.zones, lasts, life }).await;
+    }
+    let mut global = Arc::new(Global::start(&exe, &[])?);
     global.add_policies(options.policies)?;
     let zones = (0..options.zones)
         .map(|index| Zone::prepare(&global, &format!("zone-{index}"), options.dataplanes))

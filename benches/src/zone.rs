@@ -53,7 +53,7 @@ impl Zone {
     pub(crate) fn prepare(global: &Global, name: &str, dataplanes: usize) -> anyhow::Result<Self> {
         Ok(Self {
             name: name.to_owned(),
-            token: global.token(name)?,
+            token: global.token(name, None)?,
             first_requests: messages::first_requests(name)?,
             first_responses: messages::first_responses(name, dataplanes)?,
         })

@@ -289,6 +289,18 @@ impl KeyRing {
         slots.rev().find(|(_, slot)| slot.names.len() > 1 || !matches!(slot.key, Ok(Key::Public(_))))
     }
 
+    /// Whether a key is retiring and another one signs: who has a token of it should get one of the other.
+    pub fn drains(&self, id: &KeyId) -> bool {
+        let retires = self.slots.get(id).is_some_and(|slot| slot.phase == Phase::Retiring);
+        retires && self.signing(&id.family).is_some_and(|(signing, _)| signing != id)
+    }
+
+    /// Whether one key of a family is about to take the place of another.
+    pub fn rotates(&self, family: &Family) -> bool {
+        let id = |serial| KeyId { family: family.clone(), serial };
+        self.slots.range(id(0)..=id(u64::MAX)).any(|(_, slot)| slot.phase != Phase::Signing)
+    }
+
     /// Tells if a list or a rule names a token. One that nobody can say it of, because a list cannot be read, is not.
     pub fn revokes(&self, token: &TokenFacts<'_>) -> bool {
         self.revocations(&token.key.family).is_some_and(|revocations| revocations.revokes(token))

@@ -25,6 +25,7 @@ use crate::{
             asker::{AskError, Asker, Question},
             context::Context,
             down,
+            renewals::Renewals,
             router::Router,
         },
         quota::Quotas,
@@ -102,7 +103,8 @@ pub(super) async fn start(
     });
     let down = down.context("make the snapshots of what zones get")?;
     let calls = control_plane.metrics.register(GrpcMetrics::register);
-    let router = Router::new(Arc::clone(&context), down, keys.clone(), calls);
+    let renewals = Renewals::new(issuer.clone(), clock.clone(), config.global.auth.renewal, tasks.clone());
+    let router = Router::new(Arc::clone(&context), down, renewals, keys.clone(), calls);
     let enforcer = Enforcer {
         registry: registry.clone(),
         insights: insights.clone(),

@@ -90,6 +90,7 @@ async fn connection(control_plane: &ControlPlane) -> anyhow::Result<Option<Optio
         zone: config.zone_name.clone(),
         dialer: Dialer::new(target, trust, config.zone.proxy.clone(), clock.clone()),
         token,
+        renew_token: config.zone.renew_token,
         us: control_plane.us(config.display_json().to_owned()),
         max_message_size: config.zone.max_msg_size,
         base_backoff: config.base_backoff,

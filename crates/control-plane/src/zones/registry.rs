@@ -21,6 +21,7 @@ mod bounds;
 mod connections;
 mod enforcement;
 mod guard;
+mod presenting;
 mod reason;
 mod renewal;
 mod sessions;
@@ -35,6 +36,7 @@ pub use self::{
     connections::{ConnectionGuard, ConnectionId, Standing},
     enforcement::Swept,
     guard::{Enforcement, News, StreamGuard},
+    presenting::Presented,
     reason::{CloseReason, Closed},
 };
 use crate::zones::caller::ZoneCaller;

@@ -59,6 +59,8 @@ mod proxies;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod renewals;
+#[cfg(test)]
 mod rest_access;
 #[cfg(test)]
 mod rest_attacks;

@@ -15,7 +15,7 @@ use futures::FutureExt as _;
 use hyper::body::Incoming;
 use model::{ProxyView, ZoneName, text};
 use sync::Features;
-use tokens::{IssuedAs, SignedZone};
+use tokens::{IssuedAs, KeyRing, SignedZone};
 use tonic::{Code, Status, body::Body};
 use tracing::{Instrument as _, info, info_span, warn};
 use wire::kuma::mesh::v1alpha1::{ClustersResponse, StatsResponse, XdsConfigResponse};
@@ -30,9 +30,11 @@ use crate::{
             admin,
             auth::{self, Purpose, Refusal},
             context::Context,
-            down, health,
+            down,
+            health::{self, Advice},
+            renewals::Renewals,
             throttle::{Logged, Throttle},
-            up,
+            token_service, up,
         },
         messages::convert,
         rpc::Rpc,
@@ -62,6 +64,7 @@ pub(crate) struct Connection {
 pub(crate) struct Router {
     context: Arc<Context>,
     down: Arc<down::Shared>,
+    renewals: Arc<Renewals>,
     keys: Keys,
     /// Of tokens that were shown before.
     verdicts: Verdicts<SignedZone>,
@@ -73,9 +76,16 @@ pub(crate) struct Router {
 
 impl Router {
     /// Returns a router over these parts.
-    pub(crate) fn new(context: Arc<Context>, down: down::Shared, keys: Keys, calls: GrpcMetrics) -> Self {
-        let (throttle, sessions) = (Throttle::new(), LineBudgets::new());
-        Self { context, down: Arc::new(down), keys, verdicts: Verdicts::default(), calls, throttle, sessions }
+    pub(crate) fn new(
+        context: Arc<Context>,
+        down: down::Shared,
+        renewals: Renewals,
+        keys: Keys,
+        calls: GrpcMetrics,
+    ) -> Self {
+        let (down, renewals) = (Arc::new(down), Arc::new(renewals));
+        let (verdicts, throttle, sessions) = (Verdicts::default(), Throttle::new(), LineBudgets::new());
+        Self { context, down, renewals, keys, verdicts, calls, throttle, sessions }
     }
 
     /// What its streams work with.
@@ -134,7 +144,7 @@ impl Router {
             log_session(&guard, line);
         }
         let origin = Origin { address: connection.peer, renews: renews(request.headers()) };
-        self.dispatch(rpc, guard, zone_can, origin, request).await
+        self.dispatch(rpc, guard, zone_can, origin, ring, request).await
     }
 
     /// Whether authentication of the zone that the headers name is in shadow.
@@ -160,6 +170,7 @@ impl Router {
         guard: StreamGuard,
         zone_can: Features,
         origin: Origin,
+        ring: Arc<KeyRing>,
         request: http::Request<Incoming>,
     ) -> http::Response<Body> {
         let call = self.calls.start(labels(rpc));
@@ -180,7 +191,12 @@ impl Router {
             }
             Rpc::Admin(ProxyView::Stats) => self.stream(rpc, guard, call, request, admin::serve::<StatsResponse>),
             Rpc::Admin(ProxyView::Clusters) => self.stream(rpc, guard, call, request, admin::serve::<ClustersResponse>),
-            Rpc::HealthCheck => health::serve(Arc::clone(&self.context), guard, call, request).await,
+            Rpc::HealthCheck => {
+                let advice = Advice::of(guard.caller(), zone_can, &ring);
+                health::serve(Arc::clone(&self.context), advice, guard, call, request).await
+            }
+            Rpc::Renew => token_service::renew(Arc::clone(&self.renewals), ring, guard, call, request).await,
+            Rpc::Present => token_service::present(Arc::clone(&self.context), guard, call, request).await,
         }
     }
 

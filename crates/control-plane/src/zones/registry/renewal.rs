@@ -39,7 +39,8 @@ impl StreamGuard {
 }
 
 impl State {
-    fn renew(
+    /// Puts the open streams of a session on a connection on a newer token of its zone.
+    pub(super) fn renew(
         &mut self,
         connection: ConnectionId,
         before: &Session,

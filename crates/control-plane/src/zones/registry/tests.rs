@@ -12,6 +12,7 @@ use super::*;
 
 mod examples;
 mod operator;
+mod presenting;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -30,6 +31,11 @@ enum Step {
     },
     /// A verdict of a token renews a stream in place of letting one in.
     Renew {
+        stream: usize,
+        verdict: usize,
+    },
+    /// A verdict of a token is shown for what stands on the token of a stream, on the connection that the verdict is for.
+    Present {
         stream: usize,
         verdict: usize,
     },
@@ -67,6 +73,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => any::<(usize, usize, bool)>().prop_map(|(token, connection, unary)| Step::Verify { token, connection, unary }),
         4 => any::<usize>().prop_map(|verdict| Step::Enter { verdict }),
         3 => any::<(usize, usize)>().prop_map(|(stream, verdict)| Step::Renew { stream, verdict }),
+        3 => any::<(usize, usize)>().prop_map(|(stream, verdict)| Step::Present { stream, verdict }),
         1 => any::<usize>().prop_map(|stream| Step::Leave { stream }),
         1 => Just(Step::AddKey),
         1 => any::<usize>().prop_map(|nth| Step::DeleteKey { nth }),
@@ -181,6 +188,29 @@ proptest! {
                         proofs.retain(|proof| proof.id != token.id);
                         proofs.push(newer);
                     }
+                }
+                Step::Present { stream, verdict } => {
+                    if verdicts.is_empty() || streams.is_empty() { continue }
+                    let (newer, arrival) = verdicts.remove(verdict % verdicts.len());
+                    let (former, connection) = (streams[stream % streams.len()].token.clone(), arrival.connection);
+                    let Ok(call) = registry.admit(Arrival { unary: true, ..arrival }, operator.now) else { continue };
+                    let proofs = shown.entry(connection).or_default();
+                    proofs.push(newer.clone());
+                    let presented = registry.present(call.id(), &former.id, operator.now).unwrap();
+                    swept.now = operator.now;
+                    let is_here = |stream: &Stream| {
+                        stream.connection == connection && stream.token.zone == newer.zone && stream.is_open() && !stream.guard.unary
+                    };
+                    if newer.id != former.id && swept.in_time(&former) && streams.iter().any(|stream| is_here(stream) && stream.token.id == former.id) {
+                        proofs.retain(|proof| proof.id != former.id);
+                        for other in streams.iter_mut().filter(|other| other.is_open()) {
+                            if other.connection == connection && other.token.id == former.id {
+                                other.token = newer.clone();
+                            }
+                        }
+                    }
+                    let (moved, left): (Vec<_>, Vec<_>) = streams.iter().filter(|stream| is_here(stream)).partition(|stream| stream.token.id == newer.id);
+                    prop_assert_eq!(presented, Presented { moved: moved.len(), left: left.len() });
                 }
                 Step::Leave { stream } => {
                     if !streams.is_empty() {
