@@ -16,7 +16,7 @@ mod signed;
 mod signing_key;
 
 use thiserror::Error;
-use tokens::{IssueError, Scope, Token};
+use tokens::{Family, IssueError, Scope, Token};
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -30,7 +30,7 @@ use crate::{
 
 pub(crate) use order::Order;
 pub(crate) use signed::{By, Signed};
-pub(crate) use signing_key::{KeyNotMade, new_signing_key};
+pub(crate) use signing_key::{KeyNotMade, new_key_of, new_signing_key};
 
 /// How often a token is signed anew because the keys changed meanwhile.
 const ATTEMPTS: usize = 4;
@@ -120,6 +120,11 @@ impl Issuer {
 
     fn is_on(&self, kind: TokenKind) -> Result<(), NotIssued> {
         if self.issuers.has(kind) { Ok(()) } else { Err(NotIssued::Off) }
+    }
+
+    /// The public halves of the keys of these families, as a JSON Web Key Set: for everybody.
+    pub(crate) fn public_keys(&self, wanted: impl Fn(&Family) -> bool) -> serde_json::Value {
+        tokens::jwk_set(&self.keys.ring(), wanted)
     }
 
     /// Signs, writes into the ledger, and hands out.

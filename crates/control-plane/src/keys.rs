@@ -29,7 +29,7 @@ use tracing::{error, info, warn};
 use self::sources::Sources;
 pub use self::sources::{Instead, Sort, Unreadable};
 use crate::{
-    records::{self, revocation::Revocation},
+    records::{self, revocation::Revocation, rotation::Rotations},
     tasks::{OnError, Tasks},
 };
 
@@ -218,9 +218,9 @@ fn matters(change: &Change) -> bool {
     differs && decides(change.key())
 }
 
-/// Whether what is kept there decides which tokens are good.
+/// Whether what is kept there decides which tokens are good, or with which key they are signed.
 fn decides(key: &Key) -> bool {
-    sources::secret_name(key).is_some() || records::is::<Revocation>(key)
+    sources::secret_name(key).is_some() || records::is::<Revocation>(key) || records::is::<Rotations>(key)
 }
 
 #[cfg(test)]

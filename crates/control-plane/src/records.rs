@@ -4,6 +4,7 @@
 //! it is: a front for the sort of record, a dot, and the rest. A record that cannot be read is an error and never a missing one.
 
 pub(crate) mod revocation;
+pub(crate) mod rotation;
 pub(crate) mod text;
 
 use bytes::Bytes;

@@ -4,6 +4,7 @@ mod apply;
 mod completion;
 mod config;
 mod delete;
+mod doctor;
 mod export;
 mod generate;
 mod get;
@@ -30,6 +31,7 @@ pub(crate) fn dispatch(session: &Session<'_>, verb: &Verb) -> Result<(), Failure
             ControlPlanes::Switch(flags) => config::switch(session, &flags.name),
         },
         Verb::Delete(flags) => delete::run(session, flags),
+        Verb::Doctor(flags) => doctor::run(session, flags),
         Verb::Export(flags) => export::run(session, flags),
         Verb::Generate(what) => generate::run(session, what),
         Verb::Get(flags) => get::run(session, flags),

@@ -55,6 +55,17 @@ pub(crate) fn public_modulus_bits(pkcs1: &[u8]) -> Option<usize> {
     expect(INTEGER, expect(SEQUENCE, pkcs1)?.content).map(|modulus| bits(modulus.content))
 }
 
+/// Returns modulus and exponent of a PKCS#1 `RSAPublicKey`, without zeros in front.
+pub(crate) fn public_numbers(pkcs1: &[u8]) -> Option<(&[u8], &[u8])> {
+    let modulus = expect(INTEGER, expect(SEQUENCE, pkcs1)?.content)?;
+    let exponent = expect(INTEGER, modulus.rest)?;
+    Some((without_zeros(modulus.content)?, without_zeros(exponent.content)?))
+}
+
+fn without_zeros(number: &[u8]) -> Option<&[u8]> {
+    number.get(number.iter().take_while(|byte| **byte == 0).count()..)
+}
+
 /// Returns the PKCS#1 key inside a PKCS#8 `PrivateKeyInfo`.
 pub(crate) fn pkcs1_in_pkcs8(pkcs8: &[u8]) -> Option<&[u8]> {
     let version = expect(INTEGER, expect(SEQUENCE, pkcs8)?.content)?;

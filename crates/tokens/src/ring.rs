@@ -6,13 +6,17 @@
 //! All keys verify. Of those of a family that are in the phase to sign ([`Phase::Signing`], which all are unless somebody
 //! says otherwise) the one with the highest serial signs.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::{
-    key::{Key, KeyProblem},
+    key::{Key, KeyProblem, PublicKey},
     name::{Family, Half, KeyId, SecretName, parse_serial},
     phase::{Phase, Phases},
     revocation::{
@@ -87,6 +91,7 @@ pub struct KeyRing {
     slots: BTreeMap<KeyId, Slot>,
     revocations: BTreeMap<Family, Revocations>,
     settings: Arc<StaticKeys>,
+    retired: BTreeSet<KeyId>,
 }
 
 /// A secret that may hold the key of a serial.
@@ -149,13 +154,30 @@ impl KeyRing {
 
     /// A ring that verifies nothing.
     pub fn empty() -> Self {
-        Self { generation: 0, slots: BTreeMap::new(), revocations: BTreeMap::new(), settings: Arc::default() }
+        Self {
+            generation: 0,
+            slots: BTreeMap::new(),
+            revocations: BTreeMap::new(),
+            settings: Arc::default(),
+            retired: BTreeSet::new(),
+        }
     }
 
     /// Adds the keys of the settings.
     #[must_use]
     pub fn with_static_keys(self, settings: Arc<StaticKeys>) -> Self {
         Self { settings, ..self }
+    }
+
+    /// Says which keys rotations took away.
+    #[must_use]
+    pub fn with_retired(self, retired: BTreeSet<KeyId>) -> Self {
+        Self { retired, ..self }
+    }
+
+    /// Whether a key is gone because a rotation took it away.
+    pub fn is_retired(&self, id: &KeyId) -> bool {
+        self.retired.contains(id) && !self.slots.contains_key(id)
     }
 
     fn add(
@@ -224,6 +246,21 @@ impl KeyRing {
         }
     }
 
+    /// Everything that verifies and may be known by everybody: its family, the `kid` of its tokens, the key. Keys of the
+    /// settings come first, and hide those of secrets with their `kid`, as they do when a token is verified.
+    pub(crate) fn public_keys(&self) -> impl Iterator<Item = (&Family, String, &PublicKey)> {
+        let of_settings = self.settings.all().map(|(id, kid, key)| (&id.family, kid.to_owned(), key));
+        let of_secrets = self.slots.iter().filter_map(|(id, slot)| {
+            let (kid, key) = (id.serial.to_string(), slot.usable().ok()?);
+            let counts = self.settings.use_secrets(&id.family) && self.settings.by_kid(&id.family, &kid).is_none();
+            counts.then_some((&id.family, kid, key))
+        });
+        of_settings.chain(of_secrets).filter_map(|(family, kid, key)| match family {
+            Family::ControlPlane => None,
+            Family::Zone | Family::User | Family::Dataplane { .. } => Some((family, kid, key.public()?)),
+        })
+    }
+
     /// Returns the key that signs for a family.
     pub(crate) fn signing_key(&self, family: &Family) -> Result<(&KeyId, &Key), NoKey> {
         let (id, slot) = self.signing(family).ok_or(NoKey::Absent)?;
@@ -232,6 +269,17 @@ impl KeyRing {
             Key::Public(_) => Err(slot.unusable(&KeyProblem::SharedSerial { names: slot.names.clone() })),
             key => Ok((id, key)),
         }
+    }
+
+    /// The serials of all keys of a family that verify, of those that secrets hold.
+    pub fn serials(&self, family: &Family) -> BTreeSet<u64> {
+        let ids = self.slots.keys().filter(|id| id.family == *family);
+        ids.filter(|id| self.key(id).is_ok()).map(|id| id.serial).collect()
+    }
+
+    /// The serial of the key that signs for a family.
+    pub fn signs(&self, family: &Family) -> Option<u64> {
+        self.signing_key(family).ok().map(|(id, _)| id.serial)
     }
 
     /// The highest serial in the phase to sign whose private key is, or should be, here.

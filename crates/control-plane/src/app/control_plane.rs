@@ -35,6 +35,7 @@ use crate::{
     },
     rest::{Api, EnvoyAdmin, Handles, Settings},
     revoking,
+    rotation::Rotations,
     tasks::{OnError, Tasks},
     tls::{Alpn, ClientCerts, PairFiles, Protocols, SELF_SIGNED_FILES, ServerIdentity, host_names, self_signed},
     writes::{MeshDefaults, Rules, Side, Writes},
@@ -191,6 +192,7 @@ impl ControlPlane {
         ledger: &Ledger,
         issuer: Issuer,
         admin: Arc<dyn EnvoyAdmin>,
+        rotations: Option<Rotations>,
         addresses: &mut Addresses,
     ) -> anyhow::Result<()> {
         let server = &self.config.api_server;
@@ -224,6 +226,7 @@ impl ControlPlane {
             admin,
             settings,
             readiness: self.readiness.clone(),
+            rotations,
         });
         let allowed = server.timeouts;
         let timeouts = Timeouts { head: allowed.read_header, write: allowed.write, idle: allowed.idle };

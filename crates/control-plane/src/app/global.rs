@@ -37,11 +37,14 @@ use crate::{
         log::Log,
     },
     rest::{AdminError, AdminRequest, EnvoyAdmin},
+    rotation::{self, RotationMetrics, Rotations},
     tasks::{OnError, Tasks},
     tls::Alpn,
     writes::Side,
     zones::{
-        ageing, health,
+        ageing,
+        confirmed::Confirmed,
+        health,
         in_use::InUse,
         insight::{Insights, Others},
         registry::Registry,
@@ -81,11 +84,13 @@ pub(super) async fn start(
     let metrics = control_plane.metrics.register(KdsMetrics::register);
     let insights = control_plane.insights(others).await?;
     let settings = Arc::clone(&config.global);
+    let confirmed = Confirmed::default();
     let down = down::Shared::start(store, &settings, &metrics, tasks).await;
     let context = Arc::new(Context {
         store: Arc::clone(store),
         clock: clock.clone(),
         registry: registry.clone(),
+        confirmed: confirmed.clone(),
         insights: insights.clone(),
         ledger: ledger.clone(),
         metrics: metrics.clone(),
@@ -124,7 +129,21 @@ pub(super) async fn start(
     }
 
     let admin = Arc::new(ThroughZones { asker: context.asker.clone(), insights });
-    control_plane.serve_rest(Side::Global, &keys, &ledger, issuer, admin, &mut addresses).await?;
+    let rotations = Rotations::start(
+        rotation::Sources {
+            store: Arc::clone(store),
+            clock: clock.clone(),
+            keys: keys.clone(),
+            registry: registry.clone(),
+            insights: context.insights.clone(),
+            confirmed,
+            instance: control_plane.instance.clone(),
+            times: rotation::times(&config.global.auth),
+            metrics: control_plane.metrics.register(RotationMetrics::register),
+        },
+        tasks,
+    );
+    control_plane.serve_rest(Side::Global, &keys, &ledger, issuer, admin, Some(rotations), &mut addresses).await?;
     control_plane.readiness.ready("rest");
     let listener = limits::bind(control_plane::any(config.global.grpc_port), "KDS")?;
     let tls = match (config.global.tls_enabled, identity) {

@@ -8,13 +8,14 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use model::{Key, secret};
 use store::{Picture, Version};
-use tokens::{Family, KeyProblem, KeyRing, Phases, RevocationRule, RingSources, SecretEntry, SecretName, StaticKeys};
+use tokens::{Family, KeyProblem, KeyRing, RevocationRule, RingSources, SecretEntry, SecretName, StaticKeys};
 use tracing::{error, info};
 use zeroize::Zeroizing;
 
 use crate::records::{
     self,
     revocation::{self, Revocation},
+    rotation,
 };
 
 /// Whose tokens are not judged by a revocation of which nobody knows the family. Dataplane tokens are verified elsewhere.
@@ -107,13 +108,13 @@ impl Sources {
                 data: data.as_ref().map(|data| data.as_slice()),
             })
             .collect();
-        let sources = RingSources { secrets: &entries, phases: Phases::default(), rules, closed };
+        let sources = RingSources { secrets: &entries, phases: rotation::phases(stored), rules, closed };
         let (ring, problems) = KeyRing::build_of(generation, sources);
         for problem in problems {
             error!(problem = %problem, "a secret that verifies tokens cannot be used");
         }
         self.tell(unreadable);
-        ring.with_static_keys(Arc::clone(&self.settings))
+        ring.with_retired(rotation::retired(stored)).with_static_keys(Arc::clone(&self.settings))
     }
 
     /// What cannot be read now.

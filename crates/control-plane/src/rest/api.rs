@@ -19,7 +19,7 @@ use super::{
     held::Answers,
     negotiate::{cleaned, reads_json, redirect, segments, takes_json},
     query::Parameters,
-    routes::{Endpoint, Matched, NoRoute, Routes},
+    routes::{Endpoint, JWKS, Matched, NoRoute, Routes},
 };
 use crate::{
     access::{Access, Authenticator, Caller, Permit, Remote, Rule, TokenKind, Transport, TwoHosts, Unproved, host_of},
@@ -30,6 +30,7 @@ use crate::{
     limits::{Holder, Proof},
     observe::{readiness::Readiness, shown},
     revoking::Revoker,
+    rotation::Rotations,
     writes::Writes,
 };
 
@@ -58,6 +59,8 @@ pub struct Handles {
     pub settings: Settings,
     /// What troubles this control plane, for its index.
     pub readiness: Readiness,
+    /// The rotations of signing keys; keys are rotated on global alone.
+    pub rotations: Option<Rotations>,
 }
 
 /// The REST API. Cheap to clone; one for all listeners.
@@ -90,7 +93,7 @@ struct Asked<'a> {
 impl Api {
     /// Returns the API.
     pub fn new(handles: Handles) -> Self {
-        let Handles { store, clock, writes, access, keys, issuer, ledger, admin, settings, readiness } = handles;
+        let Handles { store, clock, writes, access, keys, issuer, ledger, admin, settings, readiness, rotations } = handles;
         if settings.localhost_is_admin {
             info!(
                 "programs on this machine that ask for themselves are administrators; where one forwards requests of \
@@ -100,7 +103,7 @@ impl Api {
         let authenticator = Authenticator::new(settings.localhost_is_admin, keys.clone());
         let revoker = Revoker::new(Arc::clone(&store), keys.clone(), ledger.clone(), clock.clone());
         let guarded = Guarded::new(store, admin, ledger, keys);
-        let parts = Parts { clock, writes, issuer, revoker, settings, readiness, guarded };
+        let parts = Parts { clock, writes, issuer, revoker, settings, readiness, rotations, guarded };
         let (routes, room, answers, audit) = (Routes::all(), Room::new(), Answers::new(), Audit::new());
         Self(Arc::new(Inner { access, parts, authenticator, routes, room, answers, audit }))
     }
@@ -293,10 +296,11 @@ impl Api {
         })
     }
 
-    /// Cuts the base path off. User tokens are issued below it and, as from the peer, at the root.
+    /// Cuts the base path off. User tokens are issued below it and, as from the peer, at the root; what is well known is at
+    /// the root, too (RFC 8615).
     fn below_base_path<'p>(&self, path: &'p str) -> Result<&'p str, Box<Response>> {
         let base = self.0.parts.settings.base_path.trim_matches('/');
-        if base.is_empty() || path == "/tokens/user" {
+        if base.is_empty() || ["/tokens/user", JWKS].contains(&path) {
             return Ok(path);
         }
         let below = path.strip_prefix('/').and_then(|path| path.strip_prefix(base));

@@ -69,10 +69,22 @@ impl Audit {
                 reason = &*shown::escaped(&reason, LONGEST_REASON), left_out, "revocation refused"
             );
         };
+        let rotate = |left_out| {
+            let (family, reason) = (matched.parameter("family"), error.reason());
+            info!(
+                caller = %shown::name(&caller.to_string()), family = &*shown::name(family),
+                reason = &*shown::escaped(&reason, LONGEST_REASON), left_out, "rotation step not made"
+            );
+        };
         let endpoint = matched.route.endpoint;
         if !matches!(
             endpoint,
-            Endpoint::Put(_) | Endpoint::Delete(_) | Endpoint::Tokens(_) | Endpoint::Revoke | Endpoint::TakeBack
+            Endpoint::Put(_)
+                | Endpoint::Delete(_)
+                | Endpoint::Tokens(_)
+                | Endpoint::Revoke
+                | Endpoint::TakeBack
+                | Endpoint::RotationStep(_)
         ) {
             return;
         }
@@ -82,6 +94,7 @@ impl Audit {
             Endpoint::Put(kind) | Endpoint::Delete(kind) => write(kind, left_out),
             Endpoint::Tokens(token) => issue(token, left_out),
             Endpoint::Revoke | Endpoint::TakeBack => revoke(left_out),
+            Endpoint::RotationStep(_) => rotate(left_out),
             _ => {}
         }
     }

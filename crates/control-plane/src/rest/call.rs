@@ -19,6 +19,7 @@ use crate::{
     ledger::Ledger,
     observe::readiness::Readiness,
     revoking::Revoker,
+    rotation::Rotations,
     writes::{Writes, mesh_exists},
 };
 
@@ -30,6 +31,7 @@ pub(crate) struct Parts {
     pub(crate) revoker: Revoker,
     pub(crate) settings: Settings,
     pub(crate) readiness: Readiness,
+    pub(crate) rotations: Option<Rotations>,
     pub(crate) guarded: Guarded,
 }
 

@@ -10,7 +10,7 @@ use model::{
 };
 use serde_json::{Map, Value, json};
 use store::StoreError;
-use tokens::IssueError;
+use tokens::{IssueError, rotation::Refused as Refusal};
 
 use super::{admin::AdminError, answer};
 use crate::{
@@ -19,7 +19,9 @@ use crate::{
     keys::KeysBehind,
     ledger::NotRecorded,
     limits::Crowd,
+    records::RecordError,
     revoking::NotRevoked,
+    rotation::NotMade,
     writes::{Operation, ReadOnly, WriteError},
 };
 
@@ -47,6 +49,10 @@ pub(crate) enum ApiError {
     NotRecorded(NotRecorded),
     /// A token was made while keys changed, and is not handed out.
     KeysChanging { text: String },
+    /// A step of a rotation was not made: the rules say no.
+    NotRotated(Refusal),
+    /// A rotation cannot be looked at, or a step not be written.
+    Rotation { text: String },
     /// The caller may not.
     Denied(Denied),
     /// The token of the request is refused.
@@ -134,6 +140,22 @@ impl From<NotRevoked> for ApiError {
     }
 }
 
+impl From<NotMade> for ApiError {
+    fn from(error: NotMade) -> Self {
+        match error {
+            NotMade::Denied(denied) => Self::Denied(denied),
+            NotMade::Refused(refused) => Self::NotRotated(refused),
+            NotMade::Store(source) | NotMade::Record(RecordError::Store(source)) => {
+                Self::Store { title: ROTATION, source }
+            }
+            NotMade::Busy => Self::Busy,
+            NotMade::Record(RecordError::Unreadable { .. }) | NotMade::Key(_) | NotMade::Unwritable(_) => {
+                Self::Rotation { text: error.to_string() }
+            }
+        }
+    }
+}
+
 impl From<KriError> for ApiError {
     fn from(error: KriError) -> Self {
         Self::BadRequest { text: error.to_string() }
@@ -144,6 +166,8 @@ impl From<KriError> for ApiError {
 pub(crate) const TOKEN_REQUEST: &str = "Invalid request";
 /// Title of what is wrong with a revocation.
 pub(crate) const REVOCATION: &str = "Could not revoke tokens";
+/// Title of what is wrong with a rotation.
+const ROTATION: &str = "Could not rotate signing keys";
 /// Title of what a caller reads when the reason is not theirs to know.
 const INTERNAL: &str = "Internal Server Error";
 const NOT_VALID: &str = "Resource is not valid";
@@ -161,11 +185,13 @@ struct Problem {
     title: String,
     detail: String,
     parameters: Vec<Violation>,
+    /// Who is in the way of a step of a rotation.
+    blockers: Value,
 }
 
 impl Problem {
     fn new(status: StatusCode, title: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { status, title: title.into(), detail: detail.into(), parameters: Vec::new() }
+        Self { status, title: title.into(), detail: detail.into(), parameters: Vec::new(), blockers: Value::Null }
     }
 
     fn invalid(title: &str, detail: &str, parameters: Vec<Violation>) -> Self {
@@ -195,6 +221,9 @@ impl Problem {
             body.insert("causes".to_owned(), Value::Array(list("message")));
         } else {
             body.insert("details".to_owned(), json!(detail));
+        }
+        if !self.blockers.is_null() {
+            body.insert("blockers".to_owned(), self.blockers);
         }
         answer::json(self.status, &Value::Object(body))
     }
@@ -259,6 +288,8 @@ impl ApiError {
             Self::Issue(error) => of_issue(&error),
             Self::NotRecorded(error) => of_ledger(&error),
             Self::KeysChanging { text } => Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", text),
+            Self::NotRotated(refused) => of_rotation(refused),
+            Self::Rotation { text } => Problem::new(S::INTERNAL_SERVER_ERROR, ROTATION, text),
             Self::Denied(denied) => Problem::new(S::FORBIDDEN, "Access Denied", denied.to_string()),
             Self::Unauthenticated => Problem::new(S::UNAUTHORIZED, "Invalid authentication data", "Unauthenticated"),
             Self::KeysBehind(behind) => Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", behind.to_string()),
@@ -315,6 +346,19 @@ fn of_ledger(problem: &NotRecorded) -> Problem {
         NotRecorded::Store(_) | NotRecorded::NoRecord { .. } => {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, NO_TOKEN, INTERNAL)
         }
+    }
+}
+
+/// Who is in the way stands beside the text, for programs.
+fn of_rotation(refused: Refusal) -> Problem {
+    let status = match &refused {
+        Refusal::Algorithm { .. } => StatusCode::BAD_REQUEST,
+        _ => StatusCode::CONFLICT,
+    };
+    let problem = Problem::new(status, ROTATION, refused.to_string());
+    match refused {
+        Refusal::Blocked { blockers } => Problem { blockers: json!(blockers), ..problem },
+        _ => problem,
     }
 }
 

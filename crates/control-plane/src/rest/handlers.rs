@@ -6,11 +6,13 @@ mod insights;
 mod inspect;
 mod issued_tokens;
 mod items;
+mod jwks;
 mod k8s;
 mod kri;
 mod lists;
 mod overviews;
 mod revocations;
+mod rotations;
 mod tokens;
 
 use axum::response::Response;
@@ -34,12 +36,16 @@ pub(crate) async fn dispatch(call: &Call<'_>, matched: &Matched<'_>) -> Result<R
         Endpoint::ResourceTypes => Ok(index::resource_types(call)),
         Endpoint::GlobalInsight => insights::global_insight(call).await,
         Endpoint::GlobalInsights => insights::global_insights(call).await,
+        Endpoint::Jwks => jwks::get(call),
         Endpoint::Kri => kri::get(call, matched.parameter("kri")).await,
         Endpoint::Tokens(kind) => tokens::issue(call, kind).await,
         Endpoint::IssuedTokens => issued_tokens::list(call),
         Endpoint::Revocations => revocations::list(call).await,
         Endpoint::Revoke => revocations::revoke(call).await,
         Endpoint::TakeBack => revocations::take_back(call, matched.name()).await,
+        Endpoint::Rotations => rotations::list(call).await,
+        Endpoint::Rotation => rotations::get(call, matched).await,
+        Endpoint::RotationStep(step) => rotations::step(call, matched, step).await,
         // Nobody writes these: they are counted when they are asked for.
         Endpoint::List(kind) if kind == Kind::MESH_INSIGHT => insights::mesh_insights(call, matched).await,
         Endpoint::Get(kind) if kind == Kind::MESH_INSIGHT => insights::mesh_insight(call, matched.name()).await,

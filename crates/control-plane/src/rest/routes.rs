@@ -25,6 +25,8 @@ pub(crate) enum Endpoint {
     GlobalInsight,
     /// `/global-insights`
     GlobalInsights,
+    /// `/.well-known/jwks.json`
+    Jwks,
     /// `/_kri/{kri}`
     Kri,
     /// `/tokens/…`
@@ -37,6 +39,12 @@ pub(crate) enum Endpoint {
     Revoke,
     /// Take a revocation back.
     TakeBack,
+    /// `/rotations`
+    Rotations,
+    /// `/rotations/{family}`
+    Rotation,
+    /// `/rotations/{family}/…`
+    RotationStep(RotationStep),
     List(Kind),
     Get(Kind),
     /// Create or change one.
@@ -53,6 +61,14 @@ pub(crate) enum Endpoint {
     Behind(Kind),
     /// Something about one proxy.
     Proxy(ProxyPage),
+}
+
+/// A step of a rotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RotationStep {
+    Start,
+    Advance,
+    Rollback,
 }
 
 /// The two shapes of the list of selected proxies.
@@ -85,7 +101,7 @@ impl Endpoint {
     /// What each endpoint asks of its callers: an endpoint without a rule does not compile.
     const fn rule(self) -> Rule {
         match self {
-            Self::Index | Self::WhoAmI | Self::Policies | Self::ResourceTypes => Rule::Public,
+            Self::Index | Self::Jwks | Self::WhoAmI | Self::Policies | Self::ResourceTypes => Rule::Public,
             Self::Config => Rule::Metadata,
             Self::GlobalInsight | Self::GlobalInsights => Rule::ReadFiltered,
             Self::Kri | Self::Hostnames => Rule::ReadNamed,
@@ -95,6 +111,8 @@ impl Endpoint {
             Self::Revocations => Rule::Read(Kind::GLOBAL_SECRET),
             // Asked again for the secrets of the family that the body names.
             Self::Revoke | Self::TakeBack => Rule::Write(Kind::GLOBAL_SECRET),
+            Self::Rotations | Self::Rotation => Rule::Read(Kind::GLOBAL_SECRET),
+            Self::RotationStep(_) => Rule::Write(Kind::GLOBAL_SECRET),
             Self::List(kind)
             | Self::Get(kind)
             | Self::OverviewList(kind)
@@ -126,11 +144,15 @@ impl Endpoint {
             | Self::WhoAmI
             | Self::Policies
             | Self::ResourceTypes
+            | Self::Jwks
             | Self::Kri
             | Self::Tokens(_)
             | Self::Revocations
             | Self::Revoke
             | Self::TakeBack
+            | Self::Rotations
+            | Self::Rotation
+            | Self::RotationStep(_)
             | Self::Put(_)
             | Self::Delete(_)
             | Self::Overview(_)
@@ -260,8 +282,12 @@ impl Routes {
     }
 }
 
+/// Where the keys are that verify tokens.
+pub(crate) const JWKS: &str = "/.well-known/jwks.json";
+
 fn fixed() -> Vec<Route> {
     let get = |template: &str, endpoint| Route::new(Method::GET, template, endpoint);
+    let rotate = |template: &str, step| Route::new(Method::POST, template, Endpoint::RotationStep(step));
     let token = |template: &str, kind| Route::new(Method::POST, template, Endpoint::Tokens(kind));
     vec![
         get("/", Endpoint::Index),
@@ -271,6 +297,7 @@ fn fixed() -> Vec<Route> {
         get("/_resources", Endpoint::ResourceTypes),
         get("/global-insight", Endpoint::GlobalInsight),
         get("/global-insights", Endpoint::GlobalInsights),
+        get(JWKS, Endpoint::Jwks),
         get("/_kri/{kri}", Endpoint::Kri),
         get("/tokens", Endpoint::IssuedTokens),
         token("/tokens/dataplane", TokenKind::Dataplane),
@@ -280,6 +307,11 @@ fn fixed() -> Vec<Route> {
         get("/tokens/revocations", Endpoint::Revocations),
         Route::new(Method::POST, "/tokens/revocations", Endpoint::Revoke),
         Route::new(Method::DELETE, "/tokens/revocations/{name}", Endpoint::TakeBack),
+        get("/rotations", Endpoint::Rotations),
+        get("/rotations/{family}", Endpoint::Rotation),
+        rotate("/rotations/{family}/start", RotationStep::Start),
+        rotate("/rotations/{family}/advance", RotationStep::Advance),
+        rotate("/rotations/{family}/rollback", RotationStep::Rollback),
         get("/meshes/{mesh}/{plural}/{name}/_hostnames", Endpoint::Hostnames),
     ]
 }

@@ -15,6 +15,7 @@ mod merge;
 mod notes;
 mod record;
 mod trouble;
+mod uses;
 mod writing;
 
 use std::{
@@ -32,6 +33,7 @@ use store::{Kinds, Query, ResourceStore, StoreError, Version};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 pub use trouble::RejectedBy;
+pub use uses::Use;
 use wire::kuma::system::v1alpha1::{KdsSubscription, ZoneInsight};
 
 use self::configs::Configs;

@@ -40,6 +40,14 @@ use crate::zones::caller::ZoneCaller;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(u64);
 
+#[cfg(test)]
+impl StreamId {
+    /// The name of some stream.
+    pub(super) fn of(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 /// One stream that is about to be admitted.
 #[derive(Clone, Debug)]
 pub struct Arrival {
@@ -198,7 +206,11 @@ impl Registry {
         let ring = Arc::clone(&state.ring);
         let leeway = self.leeway;
         let verdict = |caller: &ZoneCaller| match caller {
-            ZoneCaller::Verified(verified) => verified.still_good(&ring, now, leeway).err().map(CloseReason::Refused),
+            ZoneCaller::Verified(verified) => {
+                let rejection = verified.still_good(&ring, now, leeway).err()?;
+                let retired = ring.is_retired(verified.key());
+                Some(if retired { CloseReason::KeyRetired } else { CloseReason::Refused(rejection) })
+            }
             ZoneCaller::Unverified(_) => None,
         };
         let closed = state.close_where(|live| verdict(&live.caller));

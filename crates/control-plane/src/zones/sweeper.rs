@@ -140,6 +140,7 @@ pub(super) fn report(closed: &[Closed], metrics: &KdsMetrics) {
 fn word(reason: &CloseReason) -> &'static str {
     match reason {
         CloseReason::Refused(rejection) => rejection.reason(),
+        CloseReason::KeyRetired => "key-retired",
         CloseReason::Replaced { .. } => "replaced",
         CloseReason::Draining => "draining",
         CloseReason::ZoneDeleted => "zone-deleted",

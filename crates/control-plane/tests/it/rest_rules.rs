@@ -52,6 +52,55 @@ async fn a_signing_key_must_be_able_to_sign() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn everybody_gets_the_public_halves_and_nothing_else() {
+    let world = World::start(Side::Global, "localhostIsAdmin: false").await;
+    let bytes = tokens::generate_key(tokens::Algorithm::Hs256);
+    for (name, data) in [
+        ("zone-token-signing-key-0002", tokens::generate_key(tokens::Algorithm::Es256)),
+        ("control-plane-signing-key-0002", bytes),
+    ] {
+        let spec = model::secret::encode(data.reveal());
+        world.put(Key::global(Kind::GLOBAL_SECRET, name), model::Labels::new(), spec, None).await;
+    }
+    let keys = async |host: &str, query: &str| {
+        let path = format!("/.well-known/jwks.json{query}");
+        let ask = Ask { remote: true, method: "GET", path: &path, headers: Vec::new(), body: None };
+        let answer = world.ask(host, ask).await;
+        assert_eq!(
+            (answer.status, answer.headers["content-type"].as_str()),
+            (200, Some("application/json")),
+            "{query}"
+        );
+        let set: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
+        let text =
+            |key: &serde_json::Value| format!("{} {} {}", key["family"], key["kid"], key["alg"]).replace('"', "");
+        set["keys"].as_array().expect("keys").iter().map(text).collect::<Vec<_>>()
+    };
+    let (zone, user) = (["zone-token 1 RS256", "zone-token 2 ES256"], "user-token 1 RS256");
+    let dataplane = "dataplane-token 1 RS256";
+    let all = [&zone[..], &[user, dataplane]].concat();
+    for host in ["cp.example:5681", "cp.example:5682"] {
+        assert_eq!(keys(host, "").await, all, "{host}");
+    }
+    let host = "cp.example:5681";
+    assert_eq!(keys(host, "?family=zone-token").await, zone);
+    assert_eq!(keys(host, "?family=user-token").await, [user]);
+    for query in ["?family=dataplane-token", "?family=dataplane-token&mesh=default", "?mesh=default"] {
+        assert_eq!(keys(host, query).await, [dataplane], "{query}");
+    }
+    for query in ["?family=control-plane-token", "?family=control-plane-signing-key", "?mesh=other"] {
+        assert_eq!(keys(host, query).await, Vec::<String>::new(), "{query}");
+    }
+    for query in ["?family=nonsense", "?family=", "?family=zone-token&mesh=default"] {
+        assert_eq!(local(&world, "GET", &format!("/.well-known/jwks.json{query}"), "").await.status, 400, "{query}");
+    }
+    let below = World::start(Side::Global, "basePath: /api/cp").await;
+    for path in ["/.well-known/jwks.json", "/api/cp/.well-known/jwks.json"] {
+        assert_eq!(local(&below, "GET", path, "").await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_secrets_with_one_serial_are_refused() {
     let world = World::start(Side::Global, "").await;
     let pem = tokens::generate_signing_key();

@@ -21,6 +21,7 @@ pub(crate) use generate::{
 };
 pub(crate) use get::{Get, Many, One, Wanted};
 pub(crate) use inspect::{Dataplane, Dataplanes, Inspect, Policy, View};
+pub(crate) use output::Output;
 pub(crate) use revoke::{Revoke, RevokeToken};
 
 /// Everything that stands behind the program's name.
@@ -77,6 +78,11 @@ pub(crate) enum Verb {
         after_help = "  $ kumactl delete mesh demo\n  $ kumactl delete -f resource.yaml"
     )]
     Delete(Delete),
+    #[command(
+        about = "Show what troubles the control plane, or soon will.",
+        after_help = "  $ kumactl doctor\n  $ kumactl doctor -o json"
+    )]
+    Doctor(Output),
     #[command(about = "Export all resources of the control plane.")]
     Export(Export),
     #[command(subcommand, about = "Generate resources, tokens, keys and certificates.")]

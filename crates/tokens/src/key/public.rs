@@ -6,6 +6,8 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaSubjectPublicKey,
     VerificationAlgorithm,
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Map, Value};
 
 use super::{Fingerprint, KeyProblem, in_size};
 use crate::{Algorithm, der, pem};
@@ -90,6 +92,27 @@ impl PublicKey {
 
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         self.key.verify_sig(message, signature).is_ok()
+    }
+
+    /// What a JSON Web Key says of it (RFC 7518, 6, and RFC 8037); nothing of a key that is none, which there is not.
+    pub(crate) fn jwk_members(&self) -> Option<Map<String, Value>> {
+        let (kty, curve, numbers) = match self.algorithm {
+            Algorithm::Rs256 => {
+                let (modulus, exponent) = der::public_numbers(&self.bytes)?;
+                ("RSA", None, vec![("n", modulus), ("e", exponent)])
+            }
+            Algorithm::Es256 => {
+                let (x, y) = self.bytes.strip_prefix(&[4])?.split_at_checked(P256_POINT / 2)?;
+                ("EC", Some("P-256"), vec![("x", x), ("y", y)])
+            }
+            Algorithm::EdDsa => ("OKP", Some("Ed25519"), vec![("x", &*self.bytes)]),
+            Algorithm::Hs256 => return None,
+        };
+        let mut members = Map::new();
+        members.insert("kty".to_owned(), kty.into());
+        members.extend(curve.map(|curve| ("crv".to_owned(), curve.into())));
+        members.extend(numbers.iter().map(|(name, bytes)| ((*name).to_owned(), URL_SAFE_NO_PAD.encode(bytes).into())));
+        Some(members)
     }
 
     /// As PEM: `RSA PUBLIC KEY` (PKCS#1) of an RSA key, `PUBLIC KEY` of the others.

@@ -27,3 +27,5 @@ mod rules;
 mod sessions;
 #[cfg(test)]
 mod static_keys;
+#[cfg(test)]
+mod verdicts;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use http::HeaderMap;
 use jiff::Timestamp;
 use model::ZoneName;
-use tokens::{Accept, KeyRing, Want};
+use tokens::{Accept, KeyRing, SignedZone, Want};
 use tonic::Status;
 
 use crate::{
     config::{AuthType, GlobalAuth},
     kds::messages::convert::{behind_status, refusal_status},
     keys::Keys,
+    verdicts::Verdicts,
     zones::caller::ZoneCaller,
 };
 
@@ -54,6 +55,7 @@ pub(crate) fn authenticate(
     headers: &HeaderMap,
     auth: &GlobalAuth,
     ring: &KeyRing,
+    verdicts: &Verdicts<SignedZone>,
     now: Timestamp,
 ) -> Result<Authenticated, Refusal> {
     let zone = client_id(headers)?;
@@ -70,7 +72,7 @@ pub(crate) fn authenticate(
         .collect();
     let verified = tokens::bearer(&values).and_then(|raw| {
         let want = Want { zone: zone.as_str(), accept, leeway: auth.leeway, legacy_until: auth.legacy_tokens_until };
-        tokens::verify(raw, ring, now, &want)
+        verdicts.zone(raw, ring, now, &want)
     });
     match verified {
         Ok(verified) => {
@@ -114,7 +116,7 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_bytes(value).unwrap());
         }
-        authenticate(&map, &auth(kind), &ring(), Timestamp::UNIX_EPOCH)
+        authenticate(&map, &auth(kind), &ring(), &Verdicts::default(), Timestamp::UNIX_EPOCH)
     }
 
     fn token(zone: &str) -> String {

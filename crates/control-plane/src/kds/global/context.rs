@@ -15,6 +15,7 @@ use crate::{
     observe::kds_metrics::KdsMetrics,
     tasks::Tasks,
     zones::{
+        confirmed::Confirmed,
         first_seen,
         insight::{Insights, Instance},
         registry::Registry,
@@ -27,6 +28,8 @@ pub(crate) struct Context {
     pub clock: Clock,
     /// Who is connected.
     pub registry: Registry,
+    /// Which keys zones have.
+    pub confirmed: Confirmed,
     /// What is known of zones.
     pub insights: Insights,
     /// The tokens that were issued.

@@ -15,7 +15,7 @@ use futures::FutureExt as _;
 use hyper::body::Incoming;
 use model::{ProxyView, ZoneName, text};
 use sync::Features;
-use tokens::IssuedAs;
+use tokens::{IssuedAs, SignedZone};
 use tonic::{Code, Status, body::Body};
 use tracing::{Instrument as _, info, info_span};
 use wire::kuma::mesh::v1alpha1::{ClustersResponse, StatsResponse, XdsConfigResponse};
@@ -43,6 +43,7 @@ use crate::{
         line_budget::{Line, LineBudgets},
     },
     tasks::OnError,
+    verdicts::Verdicts,
     zones::{
         caller::{Origin, Renews, ZoneCaller},
         registry::{Arrival, ConnectionId, StreamGuard},
@@ -62,6 +63,8 @@ pub(crate) struct Router {
     context: Arc<Context>,
     down: Arc<down::Shared>,
     keys: Keys,
+    /// Of tokens that were shown before.
+    verdicts: Verdicts<SignedZone>,
     calls: GrpcMetrics,
     throttle: Throttle,
     /// For the lines about sessions that begin, by zone: apart from those of its streams, which hide none of them.
@@ -71,7 +74,8 @@ pub(crate) struct Router {
 impl Router {
     /// Returns a router over these parts.
     pub(crate) fn new(context: Arc<Context>, down: down::Shared, keys: Keys, calls: GrpcMetrics) -> Self {
-        Self { context, down: Arc::new(down), keys, calls, throttle: Throttle::new(), sessions: LineBudgets::new() }
+        let (throttle, sessions) = (Throttle::new(), LineBudgets::new());
+        Self { context, down: Arc::new(down), keys, verdicts: Verdicts::default(), calls, throttle, sessions }
     }
 
     /// What its streams work with.
@@ -93,7 +97,7 @@ impl Router {
                 return refusal.status.into_http();
             }
         };
-        let authenticated = match auth::authenticate(request.headers(), auth, &ring, now) {
+        let authenticated = match auth::authenticate(request.headers(), auth, &ring, &self.verdicts, now) {
             Ok(authenticated) => authenticated,
             Err(refusal) => return self.refuse(&connection, request.headers(), refusal).await,
         };

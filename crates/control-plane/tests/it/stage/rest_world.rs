@@ -103,6 +103,7 @@ impl World {
         let issuer = Issuer::new(keys.clone(), clock.clone(), issuers, ledger.clone());
         let api = Api::new(Handles {
             readiness: control_plane::observe::readiness::Readiness::default(),
+            rotations: None,
             store: store.clone(),
             clock: clock.clone(),
             writes: Writes::new(store.clone(), clock.clone(), rules),
