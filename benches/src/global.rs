@@ -22,6 +22,9 @@ use testkit::{client, program::ControlPlane};
 use tokens::{KeyRing, SecretEntry};
 use tokio_rustls::TlsConnector;
 
+/// The key that signs all tokens.
+const KEY: &str = "/global-secrets/control-plane-signing-key-0001";
+
 pub(crate) struct Global {
     program: ControlPlane,
     http: SocketAddr,
@@ -45,7 +48,7 @@ impl Global {
         let kds = SocketAddr::new([127, 0, 0, 1].into(), kds.port());
         let trust = ClientTrust::from_file(work.join("kuma-cp.crt"), Clock::system())?;
         let connector = TlsConnector::from(trust.client_config(Alpn::H2)?);
-        let secret = client::get(http, "/global-secrets/control-plane-signing-key-0001");
+        let secret = client::get(http, KEY);
         let data =
             STANDARD.decode(secret.get("data").and_then(serde_json::Value::as_str).context("the signing key")?)?;
         let entry = SecretEntry { mesh: "", name: "control-plane-signing-key-0001", data: Some(&data) };
@@ -69,6 +72,28 @@ impl Global {
     /// Gives one policy another content in each round.
     pub(crate) fn change_policy(&self, round: u32) -> anyhow::Result<()> {
         self.put_policy("policy-0", &format!("{}s", 6 + round))
+    }
+
+    /// Deletes the key that all tokens are signed with.
+    pub(crate) fn delete_key(&self) -> anyhow::Result<()> {
+        let (status, body) = client::ask(self.http, "DELETE", KEY, None);
+        ensure!(status == 200, "DELETE {KEY}: {status} {body}");
+        Ok(())
+    }
+
+    /// How many streams the global says it closed, and within how many milliseconds 99 of 100 of them: the bound of a bucket.
+    pub(crate) fn enforced(&self) -> (u64, f64) {
+        let (_, text) = client::ask(self.program.address("diagnostics"), "GET", "/metrics", None);
+        let buckets = text.lines().filter_map(|line| {
+            let line = line.strip_prefix("auth_enforcement_seconds_bucket{")?;
+            let (labels, count) = line.rsplit_once("} ")?;
+            let (_, bound) = labels.split_once("le=\"")?;
+            Some((bound.trim_end_matches('"').parse::<f64>().unwrap_or(f64::INFINITY), count.parse::<u64>().ok()?))
+        });
+        let buckets: Vec<(f64, u64)> = buckets.collect();
+        let all = buckets.last().map_or(0, |(_, count)| *count);
+        let bound = buckets.iter().find(|(_, count)| *count * 100 >= all * 99).map_or(f64::NAN, |(bound, _)| *bound);
+        (all, bound * 1000.0)
     }
 
     /// Stops the program as an operator does and starts it again on the ports it had.

@@ -127,7 +127,6 @@ impl Ledger {
     }
 
     /// The tokens that a key signed.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for revocations and rotations"))]
     pub(crate) fn of_key(&self, key: &KeyId) -> Vec<Known> {
         self.read().of_key(key)
     }

@@ -36,6 +36,7 @@ use crate::{
     config::GlobalAuth,
     issuing::KeyNotMade,
     keys::Keys,
+    ledger::Ledger,
     observe::shown,
     records::{self, RecordError, rotation::Rotations as Record},
     tasks::{OnError, Tasks},
@@ -55,6 +56,7 @@ pub(crate) struct Sources {
     pub(crate) registry: Registry,
     pub(crate) insights: Insights,
     pub(crate) confirmed: Confirmed,
+    pub(crate) ledger: Ledger,
     /// The name of this instance.
     pub(crate) instance: String,
     pub(crate) times: Times,
@@ -246,4 +248,4 @@ fn tell_refusal(family: &Family, order: &Order, refused: &Refused) {
 const LONGEST_LIST: usize = 2048;
 
 #[cfg(test)]
-mod tests;
+mod simulation;

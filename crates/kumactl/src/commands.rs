@@ -10,6 +10,7 @@ mod generate;
 mod get;
 mod inspect;
 mod revoke;
+mod rotate;
 mod version;
 
 use crate::{
@@ -39,6 +40,7 @@ pub(crate) fn dispatch(session: &Session<'_>, verb: &Verb) -> Result<(), Failure
         Verb::Help => Ok(()),
         Verb::Inspect(flags) => inspect::run(session, flags),
         Verb::Revoke(what) => revoke::run(session, what),
+        Verb::Rotate(what) => rotate::run(session, what),
         Verb::Version(flags) => version::run(session, flags),
     }
 }

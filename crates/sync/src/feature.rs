@@ -35,14 +35,16 @@ impl Features {
     pub const NEWEST: Self = Self(128 | 256 | 512);
     /// It pings, so that its silence means something. Said in the headers of an RPC only.
     pub const PING_HEALTH: Self = Self(1024);
+    /// Ours: keys of tokens may be for other algorithms than RS256.
+    pub const KEY_ALGORITHMS: Self = Self(4096);
     /// What a resource may need. The rest says how a peer speaks.
-    pub(crate) const GATES: Self = Self(4 | 8 | 128 | 256 | 512);
+    pub(crate) const GATES: Self = Self(4 | 8 | 128 | 256 | 512 | 4096);
     /// What real peers have.
     pub const ALL: Self = Self(31);
     /// What our own two ends have beside that; a real peer ignores the names.
-    pub const OURS: Self = Self(96);
+    pub const OURS: Self = Self(32 | 64 | 4096);
 
-    const NAMES: [(&'static str, Self); 8] = [
+    const NAMES: [(&'static str, Self); 9] = [
         ("zone-ping-health", Self::PING_HEALTH),
         ("zone-token", Self::ZONE_TOKEN),
         ("hash-suffix", Self::HASH_SUFFIX),
@@ -51,6 +53,7 @@ impl Features {
         ("optional-top-level-target-ref", Self::OPTIONAL_TOP_LEVEL_TARGET_REF),
         ("initial-resource-versions", Self::INITIAL_VERSIONS),
         ("responses-in-parts", Self::PARTS),
+        ("key-algorithms", Self::KEY_ALGORITHMS),
     ];
 
     /// Reads names; unknown ones are ignored.
@@ -84,7 +87,7 @@ impl Features {
     }
 
     /// Only those that are in both sets.
-    pub(crate) fn common(self, other: Self) -> Self {
+    pub fn common(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
@@ -136,7 +139,7 @@ mod tests {
         assert_eq!(Features::from_names(names.into_iter().rev().chain(["unknown"])), Features::ALL);
         assert_eq!(Features::ALL.names().collect::<Vec<_>>(), names);
         assert!(!Features::NONE.contains(Features::HASH_SUFFIX));
-        let ours = ["initial-resource-versions", "responses-in-parts"];
+        let ours = ["initial-resource-versions", "responses-in-parts", "key-algorithms"];
         assert_eq!(Features::OURS.names().collect::<Vec<_>>(), ours);
         assert!(!Features::ALL.contains(Features::PARTS), "a real peer gets nothing in parts");
     }
@@ -151,12 +154,15 @@ mod tests {
         check(&["zone-ping-health,hash-suffix"], both);
         check(&["hash-suffix , zone-ping-health", "zone-token"], both | Features::ZONE_TOKEN);
         check(&["hash-suffix"], Features::HASH_SUFFIX);
-        check(&["initial-resource-versions,hash-suffix,responses-in-parts"], Features::HASH_SUFFIX | Features::OURS);
-        check(&["initial-resource-versions,responses-in-parts,zone-ping-health"], Features::PING_HEALTH);
+        let ours = "initial-resource-versions,hash-suffix,responses-in-parts,key-algorithms";
+        check(&[ours], Features::HASH_SUFFIX | Features::OURS);
+        check(&["initial-resource-versions,responses-in-parts,key-algorithms,zone-ping-health"], Features::PING_HEALTH);
         for none in [&[][..], &["hash"], &["HASH-SUFFIX"], &["hash-suffix;zone-ping-health"]] {
             check(none, Features::NONE);
         }
         let said: Vec<_> = (both | Features::OURS).names().collect();
-        assert_eq!(said, ["zone-ping-health", "hash-suffix", "initial-resource-versions", "responses-in-parts"]);
+        let names =
+            ["zone-ping-health", "hash-suffix", "initial-resource-versions", "responses-in-parts", "key-algorithms"];
+        assert_eq!(said, names);
     }
 }

@@ -43,7 +43,7 @@ pub use claims::{Claims, Scope, UnknownScope};
 pub use generate::{PemKey, SigningKey, algorithm_of, generate_key, generate_signing_key, public_half};
 pub use issue::{IssueError, Token, issue, issue_control_plane, issue_user, issue_zone, sign_offline, validity};
 pub use jwk::jwk_set;
-pub use key::{KeyProblem, check_key};
+pub use key::{KeyProblem, check_key, only_ours_read};
 pub use name::{Family, Half, KeyId, KeyName, NoFamily, SecretName, looks_like_revocation_list, signing_key_name};
 pub use phase::{Phase, Phases};
 pub use rejection::Rejection;

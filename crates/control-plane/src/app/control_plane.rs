@@ -22,7 +22,7 @@ use crate::{
     access::Authenticator,
     bootstrap::Wanted,
     clock::Clock,
-    config::{self, Config},
+    config::{self, AuthMode, AuthType, Config, Mode},
     issuing::{Issuer, Issuers},
     keys::Keys,
     ledger::Ledger,
@@ -60,6 +60,16 @@ pub(super) struct ControlPlane {
     hostname: String,
 }
 
+/// What the REST API of one side works with beside what both have.
+pub(super) struct BehindRest {
+    pub(super) side: Side,
+    pub(super) keys: Keys,
+    pub(super) ledger: Ledger,
+    pub(super) issuer: Issuer,
+    pub(super) admin: Arc<dyn EnvoyAdmin>,
+    pub(super) rotations: Option<Rotations>,
+}
+
 impl ControlPlane {
     pub(super) async fn start(
         config: Config,
@@ -81,7 +91,11 @@ impl ControlPlane {
         identity.watch(&tasks);
         let metrics = Metrics::new(metrics_zone, &instance, log.lines());
         let readiness = Readiness::default();
-        let told = store_freshness::tell(store.freshness(), readiness.clone(), clock.clone(), tasks.clone());
+        let auth = &config.global.auth;
+        let zones_are_refused =
+            config.mode == Mode::Global && auth.kind != AuthType::None && auth.mode == AuthMode::Enforce;
+        let zones = zones_are_refused.then_some(auth.max_staleness);
+        let told = store_freshness::tell(store.freshness(), zones, readiness.clone(), clock.clone(), tasks.clone());
         tasks.spawn("store-freshness", OnError::Log, told);
         Ok(Self {
             config,
@@ -185,16 +199,8 @@ impl ControlPlane {
         Ok(Protocols::parse(&tls.min_version, max, suites)?)
     }
 
-    pub(super) async fn serve_rest(
-        &self,
-        side: Side,
-        keys: &Keys,
-        ledger: &Ledger,
-        issuer: Issuer,
-        admin: Arc<dyn EnvoyAdmin>,
-        rotations: Option<Rotations>,
-        addresses: &mut Addresses,
-    ) -> anyhow::Result<()> {
+    pub(super) async fn serve_rest(&self, behind: BehindRest, addresses: &mut Addresses) -> anyhow::Result<()> {
+        let BehindRest { side, keys, ledger, issuer, admin, rotations } = behind;
         let server = &self.config.api_server;
         let access = Arc::new(self.config.access.clone());
         let rules = Rules {
@@ -220,9 +226,9 @@ impl ControlPlane {
             clock: self.clock.clone(),
             writes,
             access,
-            keys: keys.clone(),
+            keys,
             issuer,
-            ledger: ledger.clone(),
+            ledger,
             admin,
             settings,
             readiness: self.readiness.clone(),

@@ -62,18 +62,18 @@ impl Audit {
                 reason = &*shown::escaped(&reason, LONGEST_REASON), left_out, "token not issued"
             );
         };
-        let revoke = |left_out| {
-            let (revocation, reason) = (shown::name(matched.name()), error.reason());
-            info!(
-                caller = %shown::name(&caller.to_string()), method = method.as_str(), revocation = &*revocation,
-                reason = &*shown::escaped(&reason, LONGEST_REASON), left_out, "revocation refused"
-            );
-        };
         let rotate = |left_out| {
             let (family, reason) = (matched.parameter("family"), error.reason());
             info!(
                 caller = %shown::name(&caller.to_string()), family = &*shown::name(family),
                 reason = &*shown::escaped(&reason, LONGEST_REASON), left_out, "rotation step not made"
+            );
+        };
+        let revoke = |left_out| {
+            let (revocation, reason) = (shown::name(matched.name()), error.reason());
+            info!(
+                caller = %shown::name(&caller.to_string()), method = method.as_str(), revocation = &*revocation,
+                reason = &*shown::escaped(&reason, LONGEST_REASON), left_out, "revocation refused"
             );
         };
         let endpoint = matched.route.endpoint;
@@ -82,9 +82,9 @@ impl Audit {
             Endpoint::Put(_)
                 | Endpoint::Delete(_)
                 | Endpoint::Tokens(_)
+                | Endpoint::RotationStep(_)
                 | Endpoint::Revoke
                 | Endpoint::TakeBack
-                | Endpoint::RotationStep(_)
         ) {
             return;
         }
@@ -93,8 +93,8 @@ impl Audit {
         match endpoint {
             Endpoint::Put(kind) | Endpoint::Delete(kind) => write(kind, left_out),
             Endpoint::Tokens(token) => issue(token, left_out),
-            Endpoint::Revoke | Endpoint::TakeBack => revoke(left_out),
             Endpoint::RotationStep(_) => rotate(left_out),
+            Endpoint::Revoke | Endpoint::TakeBack => revoke(left_out),
             _ => {}
         }
     }

@@ -45,14 +45,14 @@ pub(crate) enum ApiError {
     Unreadable,
     /// No token was made.
     Issue(IssueError),
-    /// A token was made, is not in the ledger, and is not handed out.
-    NotRecorded(NotRecorded),
-    /// A token was made while keys changed, and is not handed out.
-    KeysChanging { text: String },
     /// A step of a rotation was not made: the rules say no.
     NotRotated(Refusal),
     /// A rotation cannot be looked at, or a step not be written.
     Rotation { text: String },
+    /// A token was made, is not in the ledger, and is not handed out.
+    NotRecorded(NotRecorded),
+    /// A token was made while keys changed, and is not handed out.
+    KeysChanging { text: String },
     /// The caller may not.
     Denied(Denied),
     /// The token of the request is refused.
@@ -164,10 +164,10 @@ impl From<KriError> for ApiError {
 
 /// Title of what is wrong with a request for a token.
 pub(crate) const TOKEN_REQUEST: &str = "Invalid request";
-/// Title of what is wrong with a revocation.
-pub(crate) const REVOCATION: &str = "Could not revoke tokens";
 /// Title of what is wrong with a rotation.
 const ROTATION: &str = "Could not rotate signing keys";
+/// Title of what is wrong with a revocation.
+pub(crate) const REVOCATION: &str = "Could not revoke tokens";
 /// Title of what a caller reads when the reason is not theirs to know.
 const INTERNAL: &str = "Internal Server Error";
 const NOT_VALID: &str = "Resource is not valid";
@@ -286,10 +286,10 @@ impl ApiError {
             }
             Self::Unreadable => Problem::new(S::BAD_REQUEST, BAD_REQUEST, ""),
             Self::Issue(error) => of_issue(&error),
-            Self::NotRecorded(error) => of_ledger(&error),
-            Self::KeysChanging { text } => Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", text),
             Self::NotRotated(refused) => of_rotation(refused),
             Self::Rotation { text } => Problem::new(S::INTERNAL_SERVER_ERROR, ROTATION, text),
+            Self::NotRecorded(error) => of_ledger(&error),
+            Self::KeysChanging { text } => Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", text),
             Self::Denied(denied) => Problem::new(S::FORBIDDEN, "Access Denied", denied.to_string()),
             Self::Unauthenticated => Problem::new(S::UNAUTHORIZED, "Invalid authentication data", "Unauthenticated"),
             Self::KeysBehind(behind) => Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", behind.to_string()),
@@ -336,19 +336,6 @@ fn of_issue(problem: &IssueError) -> Problem {
     }
 }
 
-fn of_ledger(problem: &NotRecorded) -> Problem {
-    const NOT_WRITTEN: &str = "the store takes no writes now, so the token could not be written into the ledger of issued \
-                               tokens, and was not issued; try again when the store is well";
-    match problem {
-        NotRecorded::Store(StoreError::Unavailable { .. }) => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Service unavailable", NOT_WRITTEN)
-        }
-        NotRecorded::Store(_) | NotRecorded::NoRecord { .. } => {
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, NO_TOKEN, INTERNAL)
-        }
-    }
-}
-
 /// Who is in the way stands beside the text, for programs.
 fn of_rotation(refused: Refusal) -> Problem {
     let status = match &refused {
@@ -359,6 +346,19 @@ fn of_rotation(refused: Refusal) -> Problem {
     match refused {
         Refusal::Blocked { blockers } => Problem { blockers: json!(blockers), ..problem },
         _ => problem,
+    }
+}
+
+fn of_ledger(problem: &NotRecorded) -> Problem {
+    const NOT_WRITTEN: &str = "the store takes no writes now, so the token could not be written into the ledger of issued \
+                               tokens, and was not issued; try again when the store is well";
+    match problem {
+        NotRecorded::Store(StoreError::Unavailable { .. }) => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Service unavailable", NOT_WRITTEN)
+        }
+        NotRecorded::Store(_) | NotRecorded::NoRecord { .. } => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, NO_TOKEN, INTERNAL)
+        }
     }
 }
 

@@ -31,6 +31,12 @@ pub(crate) enum Endpoint {
     Kri,
     /// `/tokens/…`
     Tokens(TokenKind),
+    /// `/rotations`
+    Rotations,
+    /// `/rotations/{family}`
+    Rotation,
+    /// `/rotations/{family}/…`
+    RotationStep(RotationStep),
     /// `/tokens`
     IssuedTokens,
     /// The list of revocations.
@@ -39,12 +45,6 @@ pub(crate) enum Endpoint {
     Revoke,
     /// Take a revocation back.
     TakeBack,
-    /// `/rotations`
-    Rotations,
-    /// `/rotations/{family}`
-    Rotation,
-    /// `/rotations/{family}/…`
-    RotationStep(RotationStep),
     List(Kind),
     Get(Kind),
     /// Create or change one.
@@ -107,12 +107,9 @@ impl Endpoint {
             Self::Kri | Self::Hostnames => Rule::ReadNamed,
             Self::Tokens(token) => Rule::Issue(token),
             // Who reads the secrets that sign may know what they signed.
-            Self::IssuedTokens => Rule::Read(Kind::GLOBAL_SECRET),
-            Self::Revocations => Rule::Read(Kind::GLOBAL_SECRET),
+            Self::IssuedTokens | Self::Revocations | Self::Rotations | Self::Rotation => Rule::Read(Kind::GLOBAL_SECRET),
             // Asked again for the secrets of the family that the body names.
-            Self::Revoke | Self::TakeBack => Rule::Write(Kind::GLOBAL_SECRET),
-            Self::Rotations | Self::Rotation => Rule::Read(Kind::GLOBAL_SECRET),
-            Self::RotationStep(_) => Rule::Write(Kind::GLOBAL_SECRET),
+            Self::Revoke | Self::TakeBack | Self::RotationStep(_) => Rule::Write(Kind::GLOBAL_SECRET),
             Self::List(kind)
             | Self::Get(kind)
             | Self::OverviewList(kind)
@@ -147,12 +144,12 @@ impl Endpoint {
             | Self::Jwks
             | Self::Kri
             | Self::Tokens(_)
-            | Self::Revocations
-            | Self::Revoke
-            | Self::TakeBack
             | Self::Rotations
             | Self::Rotation
             | Self::RotationStep(_)
+            | Self::Revocations
+            | Self::Revoke
+            | Self::TakeBack
             | Self::Put(_)
             | Self::Delete(_)
             | Self::Overview(_)
@@ -304,14 +301,14 @@ fn fixed() -> Vec<Route> {
         token("/tokens/zone", TokenKind::Zone),
         token("/tokens/control-plane", TokenKind::ControlPlane),
         token("/tokens/user", TokenKind::User),
-        get("/tokens/revocations", Endpoint::Revocations),
-        Route::new(Method::POST, "/tokens/revocations", Endpoint::Revoke),
-        Route::new(Method::DELETE, "/tokens/revocations/{name}", Endpoint::TakeBack),
         get("/rotations", Endpoint::Rotations),
         get("/rotations/{family}", Endpoint::Rotation),
         rotate("/rotations/{family}/start", RotationStep::Start),
         rotate("/rotations/{family}/advance", RotationStep::Advance),
         rotate("/rotations/{family}/rollback", RotationStep::Rollback),
+        get("/tokens/revocations", Endpoint::Revocations),
+        Route::new(Method::POST, "/tokens/revocations", Endpoint::Revoke),
+        Route::new(Method::DELETE, "/tokens/revocations/{name}", Endpoint::TakeBack),
         get("/meshes/{mesh}/{plural}/{name}/_hostnames", Endpoint::Hostnames),
     ]
 }

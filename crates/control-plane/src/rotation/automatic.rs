@@ -21,6 +21,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(super) async fn run(rotations: Rotations, tasks: Tasks) -> anyhow::Result<()> {
     let mut ring = rotations.0.keys.subscribe();
     let mut streams = rotations.0.registry.changes();
+    // Patience that is shorter is an operator's who tries it out.
+    let wait = Duration::try_from(rotations.0.times.patience).unwrap_or_default().clamp(PAUSE, LOOK);
     loop {
         ring.borrow_and_update();
         streams.borrow_and_update();
@@ -36,7 +38,7 @@ pub(super) async fn run(rotations: Rotations, tasks: Tasks) -> anyhow::Result<()
             // Their owners end first when the program stops.
             changed = ring.changed() => if changed.is_err() { return Ok(()) },
             changed = streams.changed() => if changed.is_err() { return Ok(()) },
-            () = sleep(LOOK) => {}
+            () = sleep(wait) => {}
         }
     }
 }

@@ -6,14 +6,15 @@ use jiff::Timestamp;
 use model::{Key, Kind, ZoneName, reserved};
 use store::{Query, Version};
 use tokens::{
-    Family, Half,
-    rotation::{Evidence, Instance, StandsOn, State, Zone},
+    Family, Half, KeyId, Scope,
+    rotation::{Evidence, Handed, Instance, StandsOn, State, Zone},
 };
 use wire::kuma::system::v1alpha1::ZoneAuth;
 
 use super::{NotMade, Sources};
 use crate::{
-    records::{self, rotation::Rotations},
+    ledger::{Entry, How},
+    records::{self, Record as _, rotation::Rotations},
     zones::insight::Use,
 };
 
@@ -53,8 +54,8 @@ pub(super) async fn look(sources: &Sources, family: &Family) -> Result<Seen, Not
         taken: secrets.iter().map(|secret| secret.serial).collect(),
         instances,
         zones: zones(sources, family, &secrets),
-        tokens: Vec::new(),
-        unreadable: Vec::new(),
+        tokens: tokens(sources, family, &secrets),
+        unreadable: unreadable(sources, family),
     };
     Ok(Seen { state, version, secrets, evidence })
 }
@@ -136,6 +137,44 @@ fn known(one: &Use, family: &Family) -> StandsOn {
         None if one.with_token => StandsOn::Unknown,
         None => StandsOn::Other,
     }
+}
+
+/// The tokens that the keys of a family signed and that nobody revoked. Ended ones are left to the judgement.
+fn tokens(sources: &Sources, family: &Family, secrets: &[KeySecret]) -> Vec<Handed> {
+    let ring = sources.keys.ring();
+    let serials: BTreeSet<u64> = secrets.iter().map(|secret| secret.serial).collect();
+    let keys = serials.into_iter().map(|serial| KeyId { family: family.clone(), serial });
+    let known = keys.flat_map(|key| sources.ledger.of_key(&key));
+    let good = known.filter(|known| !ring.revokes(&known.entry.facts()));
+    good.map(|known| {
+        let entry = &known.entry;
+        Handed {
+            id: entry.id.clone(),
+            zone: entry.zone.clone(),
+            key: entry.key.serial,
+            issued: entry.issued_at,
+            ends: entry.expires_at,
+            seen: known.seen,
+            watched: is_watched(entry),
+            renewal: entry.how != How::Command,
+        }
+    })
+    .collect()
+}
+
+/// Whether a token is good for nothing but to let a control plane in, which is seen here.
+fn is_watched(entry: &Entry) -> bool {
+    match entry.family() {
+        Family::ControlPlane => true,
+        Family::Zone => entry.scope.as_deref().is_some_and(|scope| *scope == [Scope::Cp.as_str()]),
+        Family::User | Family::Dataplane { .. } => false,
+    }
+}
+
+/// The entries of the ledger that cannot be read and may be of a family.
+fn unreadable(sources: &Sources, family: &Family) -> Vec<String> {
+    let front = format!("{}.{}.", Entry::FRONT, family.token_word());
+    sources.ledger.unreadable().into_iter().filter(|name| name.starts_with(&front)).collect()
 }
 
 /// The keys of which a zone has confirmed that it has what verifies them.

@@ -73,6 +73,10 @@ mod rest_rules;
 #[cfg(test)]
 mod revocations;
 #[cfg(test)]
+mod rotations;
+#[cfg(test)]
+mod shadow;
+#[cfg(test)]
 mod shutdown;
 #[cfg(test)]
 mod stage;

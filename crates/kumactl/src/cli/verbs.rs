@@ -8,6 +8,7 @@ mod get;
 mod inspect;
 mod output;
 mod revoke;
+pub(crate) mod rotate;
 
 use clap::{Args, Parser, Subcommand};
 use jiff::SignedDuration;
@@ -96,6 +97,8 @@ pub(crate) enum Verb {
     Inspect(Inspect),
     #[command(subcommand, about = "Revoke tokens.")]
     Revoke(Revoke),
+    #[command(subcommand, about = "Rotate signing keys.")]
+    Rotate(rotate::Rotate),
     #[command(about = "Print version.")]
     Version(Version),
 }

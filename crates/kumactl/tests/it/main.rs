@@ -7,5 +7,6 @@ mod programs;
 mod proxy;
 mod redirects;
 mod replay;
+mod rotate;
 mod server;
 mod tls;

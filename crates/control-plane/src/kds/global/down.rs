@@ -60,6 +60,9 @@ pub(crate) async fn serve(
     context.insights.stream_opened(&zone, StreamName::GlobalToZoneSync);
     let subscription = context.insights.subscribe(&zone, opened.token_provided);
     context.insights.stands_on(&zone, &subscription, guard.caller(), &opened.origin);
+    if guard.would_be_refused().is_some() {
+        context.insights.show_would_be_refused(&zone);
+    }
     let unanswered = Unanswered::new(context.settings.msg_send_timeout);
     let mut stream = Stream {
         context: &context,

@@ -17,7 +17,7 @@ use model::{ProxyView, ZoneName, text};
 use sync::Features;
 use tokens::{IssuedAs, SignedZone};
 use tonic::{Code, Status, body::Body};
-use tracing::{Instrument as _, info, info_span};
+use tracing::{Instrument as _, info, info_span, warn};
 use wire::kuma::mesh::v1alpha1::{ClustersResponse, StatsResponse, XdsConfigResponse};
 
 use crate::{
@@ -89,8 +89,9 @@ impl Router {
         let now = self.context.clock.now();
         let purpose = if rpc == Some(Rpc::HealthCheck) { Purpose::Ping } else { Purpose::Enter };
         let auth = &self.context.settings.auth;
-        let ring = match auth::ring_for(purpose, auth, &self.keys) {
-            Ok(ring) => ring,
+        let (ring, behind) = match auth::ring_for(purpose, auth, &self.keys) {
+            Ok(ring) => (ring, None),
+            Err(refusal) if self.is_in_shadow(request.headers()) => (self.keys.ring(), Some(refusal)),
             // No fault of the peer: it is neither slowed down nor told of at its zone.
             Err(refusal) => {
                 self.context.metrics.refused(refusal.reason);
@@ -99,6 +100,9 @@ impl Router {
         };
         let authenticated = match auth::authenticate(request.headers(), auth, &ring, &self.verdicts, now) {
             Ok(authenticated) => authenticated,
+            Err(Refusal { in_shadow: Some(authenticated), .. }) if self.is_in_shadow(request.headers()) => {
+                authenticated
+            }
             Err(refusal) => return self.refuse(&connection, request.headers(), refusal).await,
         };
         let Some(rpc) = rpc else {
@@ -115,19 +119,39 @@ impl Router {
         };
         let guard = match self.context.registry.admit(arrival, now) {
             Ok(guard) => guard,
-            Err(reason) => return convert::close_status(&reason).into_http(),
+            Err(reason) => {
+                self.context.metrics.refused(reason.word());
+                return convert::close_status(&reason).into_http();
+            }
         };
-        self.context.metrics.authenticated();
+        self.count(&guard, behind.as_ref());
         if let ZoneCaller::Verified(verified) = guard.caller() {
             self.context.ledger.seen(&verified.key().family, verified.id());
         }
         if guard.opens_session()
             && let Some(line) = self.sessions.take(guard.caller().zone().as_str())
         {
-            log_session(guard.caller(), line);
+            log_session(&guard, line);
         }
         let origin = Origin { address: connection.peer, renews: renews(request.headers()) };
         self.dispatch(rpc, guard, zone_can, origin, request).await
+    }
+
+    /// Whether authentication of the zone that the headers name is in shadow.
+    fn is_in_shadow(&self, headers: &http::HeaderMap) -> bool {
+        auth::client_id(headers).is_ok_and(|zone| self.context.registry.is_in_shadow(&zone))
+    }
+
+    /// Counts a call that was let in, and whom shadow let in.
+    fn count(&self, guard: &StreamGuard, behind: Option<&Refusal>) {
+        let Context { metrics, insights, .. } = &*self.context;
+        let (reason, text) = match (guard.would_be_refused(), behind) {
+            (Some(why), _) => (why.reason(), why.to_string()),
+            (None, Some(refusal)) => (refusal.reason, refusal.status.message().to_owned()),
+            (None, None) => return metrics.authenticated(),
+        };
+        metrics.would_be_refused(reason);
+        insights.would_be_refused(guard.caller().zone(), reason, &text);
     }
 
     async fn dispatch(
@@ -187,9 +211,13 @@ impl Router {
         let tasks = self.context.tasks.clone();
         // The log gives the lines inside of a zone's span one budget for each zone.
         let span = info_span!("stream", zone = %guard.caller().zone(), rpc = rpc.method());
+        let (enforcement, metrics) = (guard.enforcement(), self.context.metrics.clone());
         let serving = serve(Arc::clone(&self.context), guard, inbound, frames);
         // No async block: it would hold the future twice, as what it was given and as what it waits for.
         let served = serving.map(move |ended| {
+            if let Some(since) = enforcement.since() {
+                metrics.enforced(since.elapsed());
+            }
             call.ended(ended);
             Ok(())
         });
@@ -242,8 +270,12 @@ fn labels(rpc: Rpc) -> Method {
 }
 
 /// The line that operators know, once a session.
-fn log_session(caller: &ZoneCaller, line: Line) {
-    let ZoneCaller::Verified(verified) = caller else { return };
+fn log_session(guard: &StreamGuard, line: Line) {
+    if let Some(why) = guard.would_be_refused() {
+        let (zone, reason, left_out) = (guard.caller().zone(), why.reason(), line.told());
+        warn!(zone = %zone, reason, detail = %text::of_peer(&why.to_string()), left_out, "authentication is in shadow: Zone CP would be refused");
+    }
+    let ZoneCaller::Verified(verified) = guard.caller() else { return };
     let left_out = line.told();
     match verified.issued_as() {
         IssuedAs::ControlPlaneToken { serial } => {
