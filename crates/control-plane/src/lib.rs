@@ -7,8 +7,7 @@ pub mod bootstrap;
 pub mod cli;
 pub mod clock;
 pub mod config;
-#[cfg_attr(not(test), expect(dead_code, reason = "asked by the REST API"))]
-mod doctor;
+pub mod doctor;
 mod files;
 pub mod issuing;
 mod kds;

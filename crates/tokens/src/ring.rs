@@ -277,6 +277,16 @@ impl KeyRing {
         ids.filter(|id| self.key(id).is_ok()).map(|id| id.serial).collect()
     }
 
+    /// The families of which there are keys among the secrets, usable or not.
+    pub fn families(&self) -> BTreeSet<Family> {
+        self.slots.keys().map(|id| id.family.clone()).collect()
+    }
+
+    /// The secrets that should be keys and are none, each with the reason.
+    pub fn unusable(&self) -> impl Iterator<Item = (String, &KeyProblem)> {
+        self.slots.values().filter_map(|slot| slot.key.as_ref().err().map(|problem| (slot.names.join(", "), problem)))
+    }
+
     /// The serial of the key that signs for a family.
     pub fn signs(&self, family: &Family) -> Option<u64> {
         self.signing_key(family).ok().map(|(id, _)| id.serial)

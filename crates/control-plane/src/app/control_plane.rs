@@ -23,6 +23,7 @@ use crate::{
     bootstrap::Wanted,
     clock::Clock,
     config::{self, AuthMode, AuthType, Config, Mode},
+    doctor::{self, Doctor},
     issuing::{Issuer, Issuers},
     keys::Keys,
     ledger::Ledger,
@@ -37,7 +38,10 @@ use crate::{
     revoking,
     rotation::Rotations,
     tasks::{OnError, Tasks},
-    tls::{Alpn, ClientCerts, PairFiles, Protocols, SELF_SIGNED_FILES, ServerIdentity, host_names, self_signed},
+    tls::{
+        Alpn, Certificates, ClientCerts, PairFiles, Protocols, SELF_SIGNED_FILES, ServerIdentity, host_names,
+        self_signed,
+    },
     writes::{MeshDefaults, Rules, Side, Writes},
     zones::insight::{self, Insights, Instance, Others},
 };
@@ -51,6 +55,8 @@ pub(super) struct ControlPlane {
     pub(super) store: Arc<dyn ResourceStore>,
     /// The general certificate, made if none is configured.
     pub(super) identity: Arc<ServerIdentity>,
+    /// All that are shown.
+    certificates: Certificates,
     pub(super) metrics: Metrics,
     pub(super) readiness: Readiness,
     /// What the ports share.
@@ -67,7 +73,8 @@ pub(super) struct BehindRest {
     pub(super) ledger: Ledger,
     pub(super) issuer: Issuer,
     pub(super) admin: Arc<dyn EnvoyAdmin>,
-    pub(super) rotations: Option<Rotations>,
+    /// On a global: what is known of its zones, and the rotations of its keys.
+    pub(super) global: Option<(Insights, Rotations)>,
 }
 
 impl ControlPlane {
@@ -89,6 +96,8 @@ impl ControlPlane {
         };
         let identity = ServerIdentity::load(&files)?;
         identity.watch(&tasks);
+        let certificates = Certificates::default();
+        certificates.add(&identity);
         let metrics = Metrics::new(metrics_zone, &instance, log.lines());
         let readiness = Readiness::default();
         let auth = &config.global.auth;
@@ -104,6 +113,7 @@ impl ControlPlane {
             tasks,
             store,
             identity,
+            certificates,
             limits: metrics.register(Limits::start),
             metrics,
             readiness,
@@ -188,6 +198,7 @@ impl ControlPlane {
         let (Some(cert), Some(key)) = (&tls.cert_file, &tls.key_file) else { return Ok(Arc::clone(general)) };
         let identity = ServerIdentity::load(&PairFiles { cert: cert.clone(), key: key.clone() })?;
         identity.watch(&self.tasks);
+        self.certificates.add(&identity);
         Ok(identity)
     }
 
@@ -200,7 +211,7 @@ impl ControlPlane {
     }
 
     pub(super) async fn serve_rest(&self, behind: BehindRest, addresses: &mut Addresses) -> anyhow::Result<()> {
-        let BehindRest { side, keys, ledger, issuer, admin, rotations } = behind;
+        let BehindRest { side, keys, ledger, issuer, admin, global } = behind;
         let server = &self.config.api_server;
         let access = Arc::new(self.config.access.clone());
         let rules = Rules {
@@ -221,6 +232,15 @@ impl ControlPlane {
             hostname: self.hostname.clone(),
             instance_id: self.instance.clone(),
         };
+        let doctor = Doctor::new(doctor::Sources {
+            store: Arc::clone(&self.store),
+            clock: self.clock.clone(),
+            keys: keys.clone(),
+            ledger: ledger.clone(),
+            certificates: self.certificates.clone(),
+            settings: Arc::clone(&self.config.global),
+            global: global.clone(),
+        });
         let api = Api::new(Handles {
             store: Arc::clone(&self.store),
             clock: self.clock.clone(),
@@ -232,7 +252,8 @@ impl ControlPlane {
             admin,
             settings,
             readiness: self.readiness.clone(),
-            rotations,
+            rotations: global.map(|(_, rotations)| rotations),
+            doctor: Some(doctor),
         });
         let allowed = server.timeouts;
         let timeouts = Timeouts { head: allowed.read_header, write: allowed.write, idle: allowed.idle };

@@ -158,7 +158,7 @@ pub(super) async fn start(
         ledger: ledger.clone(),
         issuer,
         admin,
-        rotations: Some(rotations),
+        global: Some((context.insights.clone(), rotations)),
     };
     control_plane.serve_rest(behind, &mut addresses).await?;
     control_plane.readiness.ready("rest");

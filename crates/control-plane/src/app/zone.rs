@@ -44,7 +44,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     // A probe hears from here on what is still missing.
     control_plane.readiness.expect("rest");
     control_plane.serve_diagnostics(&keys, &mut addresses).await?;
-    let behind = BehindRest { side, keys, ledger, issuer, admin: Arc::new(NoZones), rotations: None };
+    let behind = BehindRest { side, keys, ledger, issuer, admin: Arc::new(NoZones), global: None };
     control_plane.serve_rest(behind, &mut addresses).await?;
     control_plane.readiness.ready("rest");
     if let Some(options) = connection(&control_plane).await? {

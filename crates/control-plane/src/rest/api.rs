@@ -24,6 +24,7 @@ use super::{
 use crate::{
     access::{Access, Authenticator, Caller, Permit, Remote, Rule, TokenKind, Transport, TwoHosts, Unproved, host_of},
     clock::Clock,
+    doctor::Doctor,
     issuing::Issuer,
     keys::Keys,
     ledger::Ledger,
@@ -61,6 +62,8 @@ pub struct Handles {
     pub readiness: Readiness,
     /// The rotations of signing keys; keys are rotated on global alone.
     pub rotations: Option<Rotations>,
+    /// Looks for what will trouble this control plane.
+    pub doctor: Option<Doctor>,
 }
 
 /// The REST API. Cheap to clone; one for all listeners.
@@ -93,7 +96,20 @@ struct Asked<'a> {
 impl Api {
     /// Returns the API.
     pub fn new(handles: Handles) -> Self {
-        let Handles { store, clock, writes, access, keys, issuer, ledger, admin, settings, readiness, rotations } = handles;
+        let Handles {
+            store,
+            clock,
+            writes,
+            access,
+            keys,
+            issuer,
+            ledger,
+            admin,
+            settings,
+            readiness,
+            rotations,
+            doctor,
+        } = handles;
         if settings.localhost_is_admin {
             info!(
                 "programs on this machine that ask for themselves are administrators; where one forwards requests of \
@@ -103,7 +119,7 @@ impl Api {
         let authenticator = Authenticator::new(settings.localhost_is_admin, keys.clone());
         let revoker = Revoker::new(Arc::clone(&store), keys.clone(), ledger.clone(), clock.clone());
         let guarded = Guarded::new(store, admin, ledger, keys);
-        let parts = Parts { clock, writes, issuer, revoker, settings, readiness, rotations, guarded };
+        let parts = Parts { clock, writes, issuer, revoker, settings, readiness, rotations, doctor, guarded };
         let (routes, room, answers, audit) = (Routes::all(), Room::new(), Answers::new(), Audit::new());
         Self(Arc::new(Inner { access, parts, authenticator, routes, room, answers, audit }))
     }

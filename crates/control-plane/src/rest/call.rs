@@ -14,6 +14,7 @@ use super::{AdminAnswer, AdminRequest, EnvoyAdmin, Settings, error::ApiError, qu
 use crate::{
     access::Permit,
     clock::Clock,
+    doctor::Doctor,
     issuing::Issuer,
     keys::Keys,
     ledger::Ledger,
@@ -32,6 +33,7 @@ pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) readiness: Readiness,
     pub(crate) rotations: Option<Rotations>,
+    pub(crate) doctor: Option<Doctor>,
     pub(crate) guarded: Guarded,
 }
 

@@ -15,6 +15,7 @@ use tokens::{IssueError, rotation::Refused as Refusal};
 use super::{admin::AdminError, answer};
 use crate::{
     access::Denied,
+    doctor::NotExamined,
     issuing::NotIssued,
     keys::KeysBehind,
     ledger::NotRecorded,
@@ -29,14 +30,25 @@ use crate::{
 #[derive(Debug)]
 pub(crate) enum ApiError {
     /// What was asked for is not there.
-    NotFound { title: &'static str },
+    NotFound {
+        title: &'static str,
+    },
     /// The request cannot be understood.
-    BadRequest { text: String },
+    BadRequest {
+        text: String,
+    },
     /// The request breaks rules.
-    Invalid { title: &'static str, violations: Vec<Violation> },
-    PageSize { reason: String },
+    Invalid {
+        title: &'static str,
+        violations: Vec<Violation>,
+    },
+    PageSize {
+        reason: String,
+    },
     /// The start of a page is wrong.
-    Offset { text: String },
+    Offset {
+        text: String,
+    },
     /// A proxy could not be asked.
     Admin(AdminError),
     /// Tokens of this kind are not issued here.
@@ -48,11 +60,15 @@ pub(crate) enum ApiError {
     /// A step of a rotation was not made: the rules say no.
     NotRotated(Refusal),
     /// A rotation cannot be looked at, or a step not be written.
-    Rotation { text: String },
+    Rotation {
+        text: String,
+    },
     /// A token was made, is not in the ledger, and is not handed out.
     NotRecorded(NotRecorded),
     /// A token was made while keys changed, and is not handed out.
-    KeysChanging { text: String },
+    KeysChanging {
+        text: String,
+    },
     /// The caller may not.
     Denied(Denied),
     /// The token of the request is refused.
@@ -62,7 +78,10 @@ pub(crate) enum ApiError {
     /// Something was not written.
     Write(WriteError),
     /// The store could not.
-    Store { title: &'static str, source: StoreError },
+    Store {
+        title: &'static str,
+        source: StoreError,
+    },
     /// Not on a global control plane.
     NotOnGlobal,
     /// The body is cut off, or not encoded as its head says.
@@ -70,15 +89,22 @@ pub(crate) enum ApiError {
     /// The body took too long.
     BodyLate,
     /// The body is larger than is taken.
-    BodyTooLarge { limit: usize },
+    BodyTooLarge {
+        limit: usize,
+    },
     /// There is no place for the connection beside those that users have.
     Crowded(Crowd),
     /// Others use what this request needs.
     Busy,
     /// Something failed that cannot.
-    Fault { title: &'static str, problem: String },
+    Fault {
+        title: &'static str,
+        problem: String,
+    },
     /// The route is known, what it needs is not part of this program.
-    NotImplemented { what: &'static str },
+    NotImplemented {
+        what: &'static str,
+    },
 }
 
 impl From<Denied> for ApiError {
@@ -136,6 +162,16 @@ impl From<NotRevoked> for ApiError {
             NotRevoked::NotFound => Self::NotFound { title: "Could not take a revocation back" },
             NotRevoked::Store(source) => Self::Store { title: REVOCATION, source },
             NotRevoked::NoRecord(problem) => Self::Fault { title: REVOCATION, problem: problem.to_string() },
+        }
+    }
+}
+
+impl From<NotExamined> for ApiError {
+    fn from(error: NotExamined) -> Self {
+        match error {
+            NotExamined::Denied(denied) => Self::Denied(denied),
+            NotExamined::Store(source) => Self::Store { title: "Could not look at the control plane", source },
+            NotExamined::Rotations(not) => not.into(),
         }
     }
 }
@@ -429,7 +465,9 @@ pub(crate) enum Refused {
     NotFound,
     OutsideBasePath,
     /// Something is there, for other methods.
-    Method { allow: String },
+    Method {
+        allow: String,
+    },
     /// The body is of a type that is not read.
     MediaType,
     /// No type that the client takes can be written.

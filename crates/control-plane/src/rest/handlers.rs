@@ -1,6 +1,7 @@
 //! What each route does.
 
 mod config_of_zones;
+mod doctor;
 mod index;
 mod insights;
 mod inspect;
@@ -42,6 +43,7 @@ pub(crate) async fn dispatch(call: &Call<'_>, matched: &Matched<'_>) -> Result<R
         Endpoint::Rotations => rotations::list(call).await,
         Endpoint::Rotation => rotations::get(call, matched).await,
         Endpoint::RotationStep(step) => rotations::step(call, matched, step).await,
+        Endpoint::Doctor => doctor::examine(call).await,
         Endpoint::IssuedTokens => issued_tokens::list(call),
         Endpoint::Revocations => revocations::list(call).await,
         Endpoint::Revoke => revocations::revoke(call).await,

@@ -37,6 +37,8 @@ pub(crate) enum Endpoint {
     Rotation,
     /// `/rotations/{family}/…`
     RotationStep(RotationStep),
+    /// `/doctor`
+    Doctor,
     /// `/tokens`
     IssuedTokens,
     /// The list of revocations.
@@ -107,7 +109,9 @@ impl Endpoint {
             Self::Kri | Self::Hostnames => Rule::ReadNamed,
             Self::Tokens(token) => Rule::Issue(token),
             // Who reads the secrets that sign may know what they signed.
-            Self::IssuedTokens | Self::Revocations | Self::Rotations | Self::Rotation => Rule::Read(Kind::GLOBAL_SECRET),
+            Self::Doctor | Self::IssuedTokens | Self::Revocations | Self::Rotations | Self::Rotation => {
+                Rule::Read(Kind::GLOBAL_SECRET)
+            }
             // Asked again for the secrets of the family that the body names.
             Self::Revoke | Self::TakeBack | Self::RotationStep(_) => Rule::Write(Kind::GLOBAL_SECRET),
             Self::List(kind)
@@ -129,6 +133,7 @@ impl Endpoint {
         match self {
             Self::List(_)
             | Self::OverviewList(_)
+            | Self::Doctor
             | Self::IssuedTokens
             | Self::GlobalInsight
             | Self::GlobalInsights
@@ -296,6 +301,7 @@ fn fixed() -> Vec<Route> {
         get("/global-insights", Endpoint::GlobalInsights),
         get(JWKS, Endpoint::Jwks),
         get("/_kri/{kri}", Endpoint::Kri),
+        get("/doctor", Endpoint::Doctor),
         get("/tokens", Endpoint::IssuedTokens),
         token("/tokens/dataplane", TokenKind::Dataplane),
         token("/tokens/zone", TokenKind::Zone),

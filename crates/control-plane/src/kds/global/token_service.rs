@@ -108,7 +108,9 @@ fn proof_of(caller: &ZoneCaller) -> Result<&VerifiedZone, Status> {
 }
 
 fn no_token() -> Status {
-    Status::failed_precondition("the global control plane let this zone in without a good token, so there is none to renew")
+    Status::failed_precondition(
+        "the global control plane let this zone in without a good token, so there is none to renew",
+    )
 }
 
 /// What a zone hears that gets no token. What is wrong here is for the log.
@@ -124,7 +126,9 @@ fn refusal(not: &NotRenewed, proof: &VerifiedZone) -> Status {
     warn!(zone = %proof.zone(), token_id = proof.id(), reason = %model::causes::on_one_line(cause), "a zone gets no new token");
     match cause {
         NotIssued::KeysBehind(_) | NotIssued::KeysChanging => Status::unavailable(cause.to_string()),
-        NotIssued::NotRecorded(_) => Status::unavailable("the global control plane cannot write into its ledger of tokens"),
+        NotIssued::NotRecorded(_) => {
+            Status::unavailable("the global control plane cannot write into its ledger of tokens")
+        }
         NotIssued::Off => Status::failed_precondition("the global control plane issues no tokens of this kind"),
         NotIssued::Denied(_) | NotIssued::Failed(_) => {
             Status::failed_precondition("the global control plane cannot sign a token, its log says why")

@@ -104,6 +104,7 @@ impl World {
         let api = Api::new(Handles {
             readiness: control_plane::observe::readiness::Readiness::default(),
             rotations: None,
+            doctor: None,
             store: store.clone(),
             clock: clock.clone(),
             writes: Writes::new(store.clone(), clock.clone(), rules),
