@@ -18,11 +18,11 @@ pub async fn zones(store: &dyn ResourceStore) -> Result<Vec<String>, StoreError>
 fn reads_rsa_alone(insight: &ZoneInsight) -> bool {
     let open = |one: &&KdsSubscription| one.disconnect_time.is_none();
     // One that did not say yet what it is may be any.
-    let described = insight.subscriptions.iter().filter(open).filter(|one| one.version.is_some());
+    let mut described = insight.subscriptions.iter().filter(open).filter(|one| one.version.is_some());
     let reads_more = |one: &KdsSubscription| {
         Features::from_names(one.features.iter().map(String::as_str)).contains(Features::KEY_ALGORITHMS)
     };
-    insight::online(&insight.subscriptions) && described.last().is_some_and(|newest| !reads_more(newest))
+    insight::online(&insight.subscriptions) && described.next_back().is_some_and(|newest| !reads_more(newest))
 }
 
 #[cfg(test)]
