@@ -6,6 +6,7 @@ mod open_store;
 mod running;
 mod serve;
 mod store_freshness;
+mod unreadable;
 mod zone;
 
 use std::{sync::Arc, time::Duration};

@@ -28,6 +28,7 @@ use uuid::Uuid;
 
 use crate::{
     issuing::{KeyNotMade, new_signing_key},
+    records,
     writes::{MeshDefaults, Side, mesh_batch, missing_authorities},
 };
 use secrets::Secrets;
@@ -79,6 +80,9 @@ pub enum BootstrapError {
     /// A key could not be made.
     #[error(transparent)]
     Key(#[from] KeyNotMade),
+    /// The admin's token could not be written down in the ledger.
+    #[error("cannot write the entry of the admin's token into the ledger of tokens")]
+    Ledger(#[from] serde_json::Error),
 }
 
 /// Makes what a fresh global control plane has; returns what was missing.
@@ -121,7 +125,9 @@ async fn run(
                     .any(|(key, outcome)| key.name == ADMIN_TOKEN && *outcome == Outcome::Updated);
                 let created =
                     keys.into_iter().zip(applied.outcomes).filter(|(_, outcome)| *outcome == Outcome::Created);
-                let created: Vec<Key> = created.map(|(key, _)| key).collect();
+                // An entry of the ledger goes with the token that it is about.
+                let created = created.map(|(key, _)| key).filter(|key| key.kind != Kind::RECORD);
+                let created: Vec<Key> = created.collect();
                 tell(&created);
                 if renewed {
                     info!("the stored admin token could no longer be used (key gone or expired): a new one was made");
@@ -206,6 +212,9 @@ impl Missing<'_> {
         }
         for authority in authorities.into_iter().flatten() {
             secrets.add_authority(authority, self.now)?;
+        }
+        for entry in secrets.tokens() {
+            self.writes.push(records::write(entry, Precondition::Absent, self.now)?);
         }
         for (name, data, expect) in secrets.into_new() {
             let resource = self.resource(Key::global(Kind::GLOBAL_SECRET, name), Labels::new(), secret::encode(&data));

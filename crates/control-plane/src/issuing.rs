@@ -1,29 +1,39 @@
 //! Issuing tokens, without HTTP: whoever may have one orders it here, and only here something is signed.
 //!
 //! ```text
-//! permit + order ─► may they? ─► issued here? ─► the key that signs now ─► token, and a line in the log
+//! permit + order ─► may they? ─► issued here? ─┐
+//! proof of a zone ─► the next one of the same ─┴► the key that signs now ─► entry in the ledger ─► token, and a line in the log
 //! ```
 //!
 //! An [`Order`] is whole and valid; reading one from a request, and wording what is wrong with it, is left to whoever
-//! takes requests. What is logged of a token is its id and its key, never the token. Nothing is kept of it here.
+//! takes requests. What is logged and kept of a token is its id and its key, never the token. Nobody gets a token whose
+//! entry in the [ledger](crate::ledger) is not durable.
 
+mod next;
 mod order;
+mod signed;
 mod signing_key;
 
 use thiserror::Error;
 use tokens::{Family, IssueError, Scope, Token};
-use tracing::info;
+use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::{
     access::{Denied, Permit, TokenKind},
     clock::Clock,
     keys::{Keys, KeysBehind},
+    ledger::{How, Ledger, NotRecorded, Recorded},
     observe::shown,
 };
 
+pub(crate) use next::Reason;
 pub(crate) use order::Order;
-pub(crate) use signing_key::{KeyNotMade, new_signing_key};
+pub(crate) use signed::{By, Signed};
+pub(crate) use signing_key::{KeyNotMade, new_key_of, new_signing_key};
+
+/// How often a token is signed anew because the keys changed meanwhile.
+const ATTEMPTS: usize = 4;
 
 /// Which kinds of tokens are issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,20 +80,27 @@ pub(crate) enum NotIssued {
     /// There is no key for it, or no token can say what was ordered.
     #[error(transparent)]
     Failed(#[from] IssueError),
+    /// It is not in the ledger, so it is not handed out.
+    #[error(transparent)]
+    NotRecorded(#[from] NotRecorded),
+    /// Keys changed all the time while it was made.
+    #[error("signing keys or revocations are changing at this moment, and no token was issued; try again")]
+    KeysChanging,
 }
 
-/// Issues tokens for callers. Cheap to clone.
+/// Issues tokens: for callers, and for zones that renew theirs. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Issuer {
+pub struct Issuer {
     keys: Keys,
     clock: Clock,
     issuers: Issuers,
+    ledger: Ledger,
 }
 
 impl Issuer {
-    /// Returns what issues with the key that signs at the time.
-    pub(crate) fn new(keys: Keys, clock: Clock, issuers: Issuers) -> Self {
-        Self { keys, clock, issuers }
+    /// Returns what issues with the key that signs at the time, and writes into a ledger what it issued.
+    pub fn new(keys: Keys, clock: Clock, issuers: Issuers, ledger: Ledger) -> Self {
+        Self { keys, clock, issuers, ledger }
     }
 
     /// Returns whether a caller may have a token of a kind for the zone that zone and control plane tokens name.
@@ -91,7 +108,7 @@ impl Issuer {
     /// For a request that is not read yet: [`Issuer::issue`] asks again for what is ordered.
     pub(crate) fn may_issue(&self, permit: &Permit, kind: TokenKind, zone: &str) -> Result<(), NotIssued> {
         permit.issue(kind, zone)?;
-        if self.issuers.has(kind) { Ok(()) } else { Err(NotIssued::Off) }
+        self.is_on(kind)
     }
 
     /// The public halves of the keys of these families, as a JSON Web Key Set: for everybody.
@@ -99,24 +116,52 @@ impl Issuer {
         tokens::jwk_set(&self.keys.ring(), wanted)
     }
 
-    pub(crate) fn issue(&self, permit: &Permit, order: &Order) -> Result<Token, NotIssued> {
-        let kind = order.kind();
-        self.may_issue(permit, kind, order.zone())?;
-        // With this scope it lets a control plane in, as a control plane token does.
-        if order.lets_control_planes_in() && !self.issuers.has(TokenKind::ControlPlane) {
-            return Err(NotIssued::Off);
-        }
-        let token = order.sign(&*self.keys.to_admit()?, self.clock.now(), Uuid::new_v4())?;
-        let (key, expires) = (token.key().to_string(), token.expires_at());
-        let expires = expires.map_or_else(|| "never".to_owned(), |expires| expires.to_string());
-        let caller = permit.caller().to_string();
-        info!(
-            caller = %shown::name(&caller), token = ?kind, zone = order.zone(),
-            scope = scopes(order), name = &*shown::name(order.name()), token_id = token.id(), key,
-            expires, "token issued"
-        );
-        Ok(token)
+    /// Issues a token for a caller.
+    pub(crate) async fn issue(&self, permit: &Permit, order: &Order) -> Result<Token, NotIssued> {
+        self.may_issue(permit, order.kind(), order.zone())?;
+        let caller = permit.caller();
+        self.fill(order, &caller.to_string(), &By { whom: caller.name().to_owned(), how: How::Command }).await
     }
+
+    fn is_on(&self, kind: TokenKind) -> Result<(), NotIssued> {
+        if self.issuers.has(kind) { Ok(()) } else { Err(NotIssued::Off) }
+    }
+
+    /// Signs, writes into the ledger, and hands out.
+    ///
+    /// What is signed with a ring is not handed out after another one came: whoever retires a key looks into the ledger
+    /// after it signs no more, and nothing of it may come to light later.
+    async fn fill(&self, order: &Order, caller: &str, by: &By) -> Result<Token, NotIssued> {
+        self.is_on(order.kind())?;
+        // With this scope it lets a control plane in, as a control plane token does.
+        if order.lets_control_planes_in() {
+            self.is_on(TokenKind::ControlPlane)?;
+        }
+        for _ in 0..ATTEMPTS {
+            let ring = self.keys.to_admit()?;
+            let Signed { token, entry } = order.signed(&ring, by, self.clock.now(), Uuid::new_v4())?;
+            let recorded = self.ledger.record(entry.clone()).await?;
+            if self.keys.ring().generation() == ring.generation() {
+                log(order, caller, by.how, &token, &entry.id);
+                return Ok(token);
+            }
+            if recorded == Recorded::New
+                && let Err(problem) = self.ledger.strike(&entry).await
+            {
+                warn!(token_id = entry.id, %problem, "a token that nobody got stays in the ledger");
+            }
+        }
+        Err(NotIssued::KeysChanging)
+    }
+}
+
+fn log(order: &Order, caller: &str, how: How, token: &Token, id: &str) {
+    let (key, expires) = (token.key().to_string(), token.expires_at());
+    let expires = expires.map_or_else(|| "never".to_owned(), |expires| expires.to_string());
+    info!(
+        caller = %shown::name(caller), how = how.as_str(), token = ?order.kind(), zone = order.zone(),
+        scope = scopes(order), name = &*shown::name(order.name()), token_id = id, key, expires, "token issued"
+    );
 }
 
 fn scopes(order: &Order) -> String {

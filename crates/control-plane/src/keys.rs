@@ -1,35 +1,73 @@
-//! The key ring as it is now: rebuilt from the store whenever a secret changes, published to all who verify.
+//! The key ring as it is now: rebuilt whenever a secret or a record changes that decides which tokens are good, published to
+//! all who verify.
 //!
-//! While the store is behind nobody here knows whether a key was deleted elsewhere. What is done then is decided here, and
-//! in one way for zones and users: for [`LONGEST_BEHIND`] tokens are taken as before, afterwards nobody new is let in and
-//! is told to come again ([`Keys::to_admit`]). Sessions stay: what they were let in for was good, they end with their
-//! token, and the sweep with the first fresh ring ends those whose key is gone.
+//! ```text
+//! secrets: keys, lists ───┐
+//! records: revocations ───┴► Mirror ─► Sources ─► KeyRing
+//! ```
+//!
+//! While the store is behind nobody here knows whether a key was deleted elsewhere. What is done then is decided here: for a
+//! while tokens are taken as before, afterwards nobody new is let in and is told to come again. For users, and for whoever
+//! signs, the while is [`LONGEST_BEHIND`] ([`Keys::to_admit`]): a call is easily made again, and one of an administrator can
+//! do anything. For zones it is a setting ([`Keys::to_admit_within`]): one that cannot come back is cut off. Sessions stay:
+//! what they were let in for was good, they end with their token, and the sweep with the first fresh ring ends those whose
+//! key is gone.
 
-use std::{sync::Arc, time::Duration};
+mod heard;
+mod sources;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use anyhow::anyhow;
-use model::{Key, Kind, secret};
-use store::{Change, Freshness, Kinds, Mirror, Picture, ResourceStore, WatchEnded};
+use model::{Key, Kind};
+use store::{Change, Freshness, Kinds, Mirror, ResourceStore, WatchEnded};
 use thiserror::Error;
-use tokens::{KeyRing, SecretEntry, SecretName, StaticKeys};
+use tokens::{KeyRing, StaticKeys};
 use tokio::{
     sync::watch,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 use tracing::{error, info, warn};
 
-use crate::tasks::{OnError, Tasks};
+pub use self::sources::{Instead, Sort, Unreadable};
+use self::{heard::Heard, sources::Sources};
+use crate::{
+    records::{self, revocation::Revocation, rotation::Rotations},
+    tasks::{OnError, Tasks},
+};
 
-/// For how long keys are relied on after the store was last known to be fresh: longer than a database takes to fail over,
-/// and as long as the deletion of a key on another control plane may go unnoticed here.
+/// For how long the keys of users, and those that sign, are relied on after the store was last known to be fresh: longer than
+/// a database takes to fail over, and as long as the deletion of such a key elsewhere may go unnoticed here.
 pub const LONGEST_BEHIND: Duration = Duration::from_secs(30);
+
+/// For how long somebody who wrote a revocation waits until it is in the ring here.
+const IN_FORCE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A handle on the current ring. Cheap to clone.
 #[derive(Clone)]
 pub struct Keys {
     ring: watch::Receiver<Arc<KeyRing>>,
-    /// How fresh the ring is. `None` for one that somebody else keeps.
-    freshness: Option<watch::Receiver<Freshness>>,
+    /// What else is known of the ring. `None` for one that somebody else keeps.
+    known: Option<Known>,
+}
+
+/// What is known of a ring beside what it says.
+#[derive(Clone)]
+struct Known {
+    freshness: watch::Receiver<Freshness>,
+    heard: Heard,
+    /// The names of the records of revocations that are in it.
+    revocations: watch::Receiver<Arc<BTreeSet<String>>>,
+    unreadable: watch::Receiver<Arc<[Unreadable]>>,
+}
+
+/// The other ends of [`Known`] and of the ring.
+struct Told {
+    rings: watch::Sender<Arc<KeyRing>>,
+    freshness: watch::Sender<Freshness>,
+    heard: Heard,
+    revocations: watch::Sender<Arc<BTreeSet<String>>>,
+    unreadable: watch::Sender<Arc<[Unreadable]>>,
 }
 
 /// Nobody knows whether the keys that are known here are still good.
@@ -40,7 +78,7 @@ pub struct KeysBehind {
 }
 
 impl Keys {
-    /// Reads the secrets and keeps the ring up to date from then on. Returns when the first ring is complete.
+    /// Reads secrets and records and keeps the ring up to date from then on. Returns when the first ring is complete.
     pub async fn start(store: &Arc<dyn ResourceStore>, tasks: &Tasks) -> Result<Self, WatchEnded> {
         Self::start_beside(Arc::default(), store, tasks).await
     }
@@ -51,17 +89,22 @@ impl Keys {
         store: &Arc<dyn ResourceStore>,
         tasks: &Tasks,
     ) -> Result<Self, WatchEnded> {
-        let mut secrets = Mirror::of(&**store, Kinds::Only(vec![Kind::SECRET, Kind::GLOBAL_SECRET]));
-        secrets.changes().await?;
-        let (rings, ring) = watch::channel(Arc::new(build(1, secrets.picture(), &settings)));
-        let (said, freshness) = watch::channel(secrets.freshness());
-        tasks.spawn("keys", OnError::StopProgram, follow(secrets, settings, rings, said, tasks.clone()));
-        Ok(Self { ring, freshness: Some(freshness) })
+        let mut stored = Mirror::of(&**store, Kinds::Only(vec![Kind::SECRET, Kind::GLOBAL_SECRET, Kind::RECORD]));
+        stored.changes().await?;
+        let mut sources = Sources::beside(settings);
+        let (rings, ring) = watch::channel(Arc::new(sources.ring(1, stored.picture())));
+        let (said, freshness) = watch::channel(stored.freshness());
+        let (revoked, revocations) = watch::channel(Arc::new(names(&sources)));
+        let (damaged, unreadable) = watch::channel(sources.unreadable().into());
+        let heard = Heard::default();
+        let told = Told { rings, freshness: said, heard: heard.clone(), revocations: revoked, unreadable: damaged };
+        tasks.spawn("keys", OnError::StopProgram, follow(stored, sources, told, tasks.clone()));
+        Ok(Self { ring, known: Some(Known { freshness, heard, revocations, unreadable }) })
     }
 
     /// Keys of which somebody else says what they are.
     pub fn of(ring: watch::Receiver<Arc<KeyRing>>) -> Self {
-        Self { ring, freshness: None }
+        Self { ring, known: None }
     }
 
     /// The ring of now, as far as it is known: for everything but letting somebody in.
@@ -69,46 +112,81 @@ impl Keys {
         Arc::clone(&self.ring.borrow())
     }
 
-    /// The ring that decides who is let in; none if it may be too old for that.
+    /// The ring that decides which user is let in, and that signs; none if it may be too old for that.
     pub fn to_admit(&self) -> Result<Arc<KeyRing>, KeysBehind> {
+        self.to_admit_within(LONGEST_BEHIND)
+    }
+
+    /// The ring that decides who is let in; none if the store is behind for so long.
+    pub fn to_admit_within(&self, longest: Duration) -> Result<Arc<KeyRing>, KeysBehind> {
         // Before the ring: a fresh ring is there before it is said to be fresh.
-        let behind = self.freshness.as_ref().and_then(|freshness| freshness.borrow().behind_since());
+        let behind = self.known.as_ref().and_then(|known| known.freshness.borrow().behind_since());
         match behind {
-            Some(since) if since.elapsed() >= LONGEST_BEHIND => Err(KeysBehind { since }),
+            Some(since) if since.elapsed() >= longest => Err(KeysBehind { since }),
             _ => Ok(self.ring()),
         }
+    }
+
+    /// When the first of the changes was heard that made the ring another one than that of this generation.
+    pub fn heard_after(&self, generation: u64) -> Option<Instant> {
+        self.known.as_ref()?.heard.after(generation)
     }
 
     /// Tells when the ring changes.
     pub fn subscribe(&self) -> watch::Receiver<Arc<KeyRing>> {
         self.ring.clone()
     }
+
+    /// What decides which tokens are good and cannot be read, as far as that is known here; tells when that changes.
+    pub fn unreadable(&self) -> Option<watch::Receiver<Arc<[Unreadable]>>> {
+        self.known.as_ref().map(|known| known.unreadable.clone())
+    }
+
+    /// Waits a moment until a revocation is in the ring; returns whether it is.
+    pub(crate) async fn in_force(&self, record: &str) -> bool {
+        self.revocations_are(|names| names.contains(record)).await
+    }
+
+    /// Waits a moment until a revocation that is taken back is no longer in the ring; returns whether that is so.
+    pub(crate) async fn no_longer_in_force(&self, record: &str) -> bool {
+        self.revocations_are(|names| !names.contains(record)).await
+    }
+
+    async fn revocations_are(&self, so: impl Fn(&BTreeSet<String>) -> bool) -> bool {
+        let Some(known) = &self.known else { return false };
+        let mut revocations = known.revocations.clone();
+        // The ring is there before its names.
+        let waited = timeout(IN_FORCE_WITHIN, revocations.wait_for(|names| so(names))).await;
+        matches!(waited, Ok(Ok(_)))
+    }
 }
 
-async fn follow(
-    mut secrets: Mirror,
-    settings: Arc<StaticKeys>,
-    rings: watch::Sender<Arc<KeyRing>>,
-    said: watch::Sender<Freshness>,
-    tasks: Tasks,
-) -> anyhow::Result<()> {
+/// The names of the records of revocations that count.
+fn names(sources: &Sources) -> BTreeSet<String> {
+    sources.revocations().map(str::to_owned).collect()
+}
+
+async fn follow(mut stored: Mirror, mut sources: Sources, told: Told, tasks: Tasks) -> anyhow::Result<()> {
     let mut generation = 1;
     let mut age = Age::default();
-    age.is(secrets.freshness());
+    age.is(stored.freshness());
     loop {
         let changes = tokio::select! {
             () = tasks.stopping() => return Ok(()),
-            changes = secrets.changes() => changes.map_err(|_ended| anyhow!("the store's watch of secrets ended"))?,
+            changes = stored.changes() => changes.map_err(|_ended| anyhow!("the store's watch of secrets ended"))?,
             () = age.too_old() => continue,
         };
         // What is ready together makes one ring: each one parses every key.
         if changes.iter().any(matters) {
             generation += 1;
-            rings.send_replace(Arc::new(build(generation, secrets.picture(), &settings)));
+            told.heard.note(generation, Instant::now());
+            told.rings.send_replace(Arc::new(sources.ring(generation, stored.picture())));
+            told.revocations.send_replace(Arc::new(names(&sources)));
+            told.unreadable.send_replace(sources.unreadable().into());
             info!(generation, "key ring rebuilt");
         }
-        age.is(secrets.freshness());
-        said.send_replace(secrets.freshness());
+        age.is(stored.freshness());
+        told.freshness.send_replace(stored.freshness());
     }
 }
 
@@ -144,27 +222,10 @@ impl Age {
             _ => return std::future::pending().await,
         }
         self.told_too_old = true;
-        error!("the store is behind for too long: nobody new is let in with a token until it is fresh");
+        error!(
+            "the store is behind for too long: no user is let in with a token and nothing is signed until it is fresh"
+        );
     }
-}
-
-/// The ring of the secrets that the `tokens` crate reads, by their store key, and the keys of the settings.
-fn build(generation: u64, secrets: &Picture, settings: &Arc<StaticKeys>) -> KeyRing {
-    let decoded: Vec<_> =
-        secrets.stored().map(|stored| (&stored.resource.key, secret::decode(&stored.resource.spec))).collect();
-    let entries: Vec<_> = decoded
-        .iter()
-        .map(|(key, data)| SecretEntry {
-            mesh: &key.mesh,
-            name: &key.name,
-            data: data.as_ref().map(|data| data.as_slice()),
-        })
-        .collect();
-    let (ring, problems) = KeyRing::build(generation, &entries);
-    for problem in problems {
-        error!(problem = %problem, "a secret that verifies tokens cannot be used");
-    }
-    ring.with_static_keys(Arc::clone(settings))
 }
 
 /// Whether a change can change a verdict.
@@ -173,12 +234,12 @@ fn matters(change: &Change) -> bool {
         Change::Set { was: Some(was), now } => was.resource.spec != now.resource.spec,
         Change::Set { was: None, .. } | Change::Gone { .. } => true,
     };
-    differs && verifies(change.key())
+    differs && decides(change.key())
 }
 
-/// Whether the secret is one that tokens are verified with.
-fn verifies(key: &Key) -> bool {
-    SecretName::parse(&key.mesh, &key.name).is_some()
+/// Whether what is kept there decides which tokens are good, or with which key they are signed.
+fn decides(key: &Key) -> bool {
+    sources::secret_name(key).is_some() || records::is::<Revocation>(key) || records::is::<Rotations>(key)
 }
 
 #[cfg(test)]

@@ -10,15 +10,19 @@ pub mod config;
 #[cfg_attr(not(test), expect(dead_code, reason = "asked by the REST API"))]
 mod doctor;
 mod files;
-mod issuing;
+pub mod issuing;
 mod kds;
 pub mod keys;
+pub mod ledger;
 mod limits;
 pub mod observe;
 #[cfg_attr(not(test), expect(dead_code, reason = "each sort of record comes with what keeps it"))]
 mod records;
 pub mod rest;
+mod revoking;
+pub mod rotation;
 pub mod tasks;
 pub mod tls;
+mod verdicts;
 pub mod writes;
 pub mod zones;

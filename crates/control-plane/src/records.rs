@@ -3,6 +3,10 @@
 //! A record is a resource of the kind [`Kind::RECORD`], which REST does not show and KDS does not send. Its name says what
 //! it is: a front for the sort of record, a dot, and the rest. A record that cannot be read is an error and never a missing one.
 
+pub(crate) mod revocation;
+pub(crate) mod rotation;
+pub(crate) mod text;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use model::{Key, Kind, Labels, Resource};
@@ -87,8 +91,15 @@ pub(crate) async fn get<R: Record>(store: &dyn ResourceStore, rest: &str) -> Res
 
 /// Returns all records of a sort, by name.
 pub(crate) async fn all<R: Record>(store: &dyn ResourceStore) -> Result<Vec<Kept<R>>, RecordError> {
-    let page = store.list(&Query::all(Kind::RECORD)).await?;
-    page.items.iter().filter(|stored| is::<R>(&stored.resource.key)).map(kept).collect()
+    stored::<R>(store).await?.iter().map(kept).collect()
+}
+
+/// Returns all records of a sort, by name and unread: for whoever goes on where one is damaged.
+pub(crate) async fn stored<R: Record>(store: &dyn ResourceStore) -> Result<Vec<Stored>, StoreError> {
+    let named = Query { name_contains: Some(format!("{}.", R::FRONT)), ..Query::all(Kind::RECORD) };
+    let mut page = store.list(&named).await?;
+    page.items.retain(|stored| is::<R>(&stored.resource.key));
+    Ok(page.items)
 }
 
 fn kept<R: Record>(stored: &Stored) -> Result<Kept<R>, RecordError> {

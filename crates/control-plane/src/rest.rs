@@ -26,5 +26,3 @@ mod settings;
 pub use admin::{AdminAnswer, AdminError, AdminRequest, EnvoyAdmin, NoZones};
 pub use api::{Api, Handles};
 pub use settings::Settings;
-
-pub use crate::issuing::Issuers;

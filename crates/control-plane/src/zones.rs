@@ -2,10 +2,12 @@
 
 pub mod ageing;
 pub mod caller;
+pub mod confirmed;
 pub(crate) mod first_seen;
 pub mod health;
 pub mod in_use;
 pub mod insight;
 pub mod registry;
+mod shadow;
 pub mod rsa_alone;
 pub mod sweeper;

@@ -4,10 +4,13 @@ mod apply;
 mod completion;
 mod config;
 mod delete;
+mod doctor;
 mod export;
 mod generate;
 mod get;
 mod inspect;
+mod revoke;
+mod rotate;
 mod version;
 
 use crate::{
@@ -29,12 +32,15 @@ pub(crate) fn dispatch(session: &Session<'_>, verb: &Verb) -> Result<(), Failure
             ControlPlanes::Switch(flags) => config::switch(session, &flags.name),
         },
         Verb::Delete(flags) => delete::run(session, flags),
+        Verb::Doctor(flags) => doctor::run(session, flags),
         Verb::Export(flags) => export::run(session, flags),
         Verb::Generate(what) => generate::run(session, what),
         Verb::Get(flags) => get::run(session, flags),
         // Its text was printed instead.
         Verb::Help => Ok(()),
         Verb::Inspect(flags) => inspect::run(session, flags),
+        Verb::Revoke(what) => revoke::run(session, what),
+        Verb::Rotate(what) => rotate::run(session, what),
         Verb::Version(flags) => version::run(session, flags),
     }
 }

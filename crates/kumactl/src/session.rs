@@ -62,6 +62,11 @@ impl Trouble {
         }
     }
 
+    /// Returns whether no answer came: what was asked for may be done or not.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        matches!(self, Self::Call(CallError::Transport(_)))
+    }
+
     /// Returns whether the server said that there is no such thing.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Call(error) if error.status() == Some(404))

@@ -35,6 +35,8 @@ impl Features {
     pub const NEWEST: Self = Self(128 | 256 | 512);
     /// It pings, so that its silence means something. Said in the headers of an RPC only.
     pub const PING_HEALTH: Self = Self(1024);
+    /// Ours: a zone gets its next token over the connection that it has.
+    pub const TOKEN_RENEWAL: Self = Self(2048);
     /// Ours: keys of tokens may be for other algorithms than RS256.
     pub const KEY_ALGORITHMS: Self = Self(4096);
     /// What a resource may need. The rest says how a peer speaks.
@@ -42,9 +44,9 @@ impl Features {
     /// What real peers have.
     pub const ALL: Self = Self(31);
     /// What our own two ends have beside that; a real peer ignores the names.
-    pub const OURS: Self = Self(32 | 64 | 4096);
+    pub const OURS: Self = Self(32 | 64 | 2048 | 4096);
 
-    const NAMES: [(&'static str, Self); 9] = [
+    const NAMES: [(&'static str, Self); 10] = [
         ("zone-ping-health", Self::PING_HEALTH),
         ("zone-token", Self::ZONE_TOKEN),
         ("hash-suffix", Self::HASH_SUFFIX),
@@ -53,6 +55,7 @@ impl Features {
         ("optional-top-level-target-ref", Self::OPTIONAL_TOP_LEVEL_TARGET_REF),
         ("initial-resource-versions", Self::INITIAL_VERSIONS),
         ("responses-in-parts", Self::PARTS),
+        ("token-renewal", Self::TOKEN_RENEWAL),
         ("key-algorithms", Self::KEY_ALGORITHMS),
     ];
 
@@ -109,6 +112,8 @@ impl BitOr for Features {
 mod tests {
     use super::*;
 
+    const OURS: [&str; 4] = ["initial-resource-versions", "responses-in-parts", "token-renewal", "key-algorithms"];
+
     #[test]
     fn a_version_says_what_a_zone_can_read() {
         let (v10, v12) = (Features::SINCE_2_10, Features::SINCE_2_10 | Features::SINCE_2_12);
@@ -139,8 +144,7 @@ mod tests {
         assert_eq!(Features::from_names(names.into_iter().rev().chain(["unknown"])), Features::ALL);
         assert_eq!(Features::ALL.names().collect::<Vec<_>>(), names);
         assert!(!Features::NONE.contains(Features::HASH_SUFFIX));
-        let ours = ["initial-resource-versions", "responses-in-parts", "key-algorithms"];
-        assert_eq!(Features::OURS.names().collect::<Vec<_>>(), ours);
+        assert_eq!(Features::OURS.names().collect::<Vec<_>>(), OURS);
         assert!(!Features::ALL.contains(Features::PARTS), "a real peer gets nothing in parts");
     }
 
@@ -154,15 +158,14 @@ mod tests {
         check(&["zone-ping-health,hash-suffix"], both);
         check(&["hash-suffix , zone-ping-health", "zone-token"], both | Features::ZONE_TOKEN);
         check(&["hash-suffix"], Features::HASH_SUFFIX);
-        let ours = "initial-resource-versions,hash-suffix,responses-in-parts,key-algorithms";
+        let ours = "initial-resource-versions,hash-suffix,responses-in-parts,token-renewal,key-algorithms";
         check(&[ours], Features::HASH_SUFFIX | Features::OURS);
-        check(&["initial-resource-versions,responses-in-parts,key-algorithms,zone-ping-health"], Features::PING_HEALTH);
+        let unhashed = "initial-resource-versions,responses-in-parts,zone-ping-health,token-renewal,key-algorithms";
+        check(&[unhashed], Features::PING_HEALTH);
         for none in [&[][..], &["hash"], &["HASH-SUFFIX"], &["hash-suffix;zone-ping-health"]] {
             check(none, Features::NONE);
         }
         let said: Vec<_> = (both | Features::OURS).names().collect();
-        let names =
-            ["zone-ping-health", "hash-suffix", "initial-resource-versions", "responses-in-parts", "key-algorithms"];
-        assert_eq!(said, names);
+        assert_eq!(said, ["zone-ping-health", "hash-suffix"].into_iter().chain(OURS).collect::<Vec<_>>());
     }
 }

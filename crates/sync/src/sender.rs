@@ -223,6 +223,13 @@ impl Sender {
         None
     }
 
+    /// The names of all that the consumer has of a kind; of nothing while an answer is due.
+    pub fn delivered(&self, kind: &str) -> impl Iterator<Item = &WireName> {
+        let lane = self.lanes.iter().find(|lane| lane.kind() == kind);
+        let entries = lane.and_then(Lane::delivered).into_iter().flat_map(|sent| sent.entries().values());
+        entries.filter(|entry| self.audience.sees(entry)).map(|entry| &entry.name)
+    }
+
     /// Returns of which kinds it has changed, since the last call, what the peer's version cannot read.
     pub fn take_unreadable(&mut self) -> Vec<Unreadable> {
         std::mem::take(&mut self.unreadable)

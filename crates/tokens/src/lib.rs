@@ -23,6 +23,7 @@ mod jwk;
 mod jws;
 mod key;
 mod name;
+mod outline;
 mod pem;
 mod phase;
 mod rejection;
@@ -33,6 +34,7 @@ mod secrecy;
 mod static_keys;
 mod strict_json;
 mod token_id;
+mod verdicts;
 mod verified;
 mod verify;
 
@@ -44,6 +46,7 @@ pub use issue::{IssueError, Token, issue, issue_control_plane, issue_user, issue
 pub use jwk::jwk_set;
 pub use key::{KeyProblem, check_key, only_ours_read};
 pub use name::{Family, Half, KeyId, KeyName, NoFamily, SecretName, looks_like_revocation_list, signing_key_name};
+pub use outline::Outline;
 pub use phase::{Phase, Phases};
 pub use rejection::Rejection;
 pub use revocation::{
@@ -52,5 +55,6 @@ pub use revocation::{
 };
 pub use ring::{KeyRing, RingProblem, RingSources, SecretEntry};
 pub use static_keys::{StaticKeyProblem, StaticKeys};
+pub use verdicts::Verdicts;
 pub use verified::{IssuedAs, VerifiedUser, VerifiedZone};
 pub use verify::{Accept, SignedUser, SignedZone, Want, verify, verify_user};

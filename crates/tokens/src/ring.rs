@@ -6,7 +6,11 @@
 //! All keys verify. Of those of a family that are in the phase to sign ([`Phase::Signing`], which all are unless somebody
 //! says otherwise) the one with the highest serial signs.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use thiserror::Error;
@@ -87,6 +91,7 @@ pub struct KeyRing {
     slots: BTreeMap<KeyId, Slot>,
     revocations: BTreeMap<Family, Revocations>,
     settings: Arc<StaticKeys>,
+    retired: BTreeSet<KeyId>,
 }
 
 /// A secret that may hold the key of a serial.
@@ -149,13 +154,30 @@ impl KeyRing {
 
     /// A ring that verifies nothing.
     pub fn empty() -> Self {
-        Self { generation: 0, slots: BTreeMap::new(), revocations: BTreeMap::new(), settings: Arc::default() }
+        Self {
+            generation: 0,
+            slots: BTreeMap::new(),
+            revocations: BTreeMap::new(),
+            settings: Arc::default(),
+            retired: BTreeSet::new(),
+        }
     }
 
     /// Adds the keys of the settings.
     #[must_use]
     pub fn with_static_keys(self, settings: Arc<StaticKeys>) -> Self {
         Self { settings, ..self }
+    }
+
+    /// Says which keys rotations took away.
+    #[must_use]
+    pub fn with_retired(self, retired: BTreeSet<KeyId>) -> Self {
+        Self { retired, ..self }
+    }
+
+    /// Whether a key is gone because a rotation took it away.
+    pub fn is_retired(&self, id: &KeyId) -> bool {
+        self.retired.contains(id) && !self.slots.contains_key(id)
     }
 
     fn add(
@@ -249,11 +271,34 @@ impl KeyRing {
         }
     }
 
+    /// The serials of all keys of a family that verify, of those that secrets hold.
+    pub fn serials(&self, family: &Family) -> BTreeSet<u64> {
+        let ids = self.slots.keys().filter(|id| id.family == *family);
+        ids.filter(|id| self.key(id).is_ok()).map(|id| id.serial).collect()
+    }
+
+    /// The serial of the key that signs for a family.
+    pub fn signs(&self, family: &Family) -> Option<u64> {
+        self.signing_key(family).ok().map(|(id, _)| id.serial)
+    }
+
     /// The highest serial in the phase to sign whose private key is, or should be, here.
     fn signing(&self, family: &Family) -> Option<(&KeyId, &Slot)> {
         let id = |serial| KeyId { family: family.clone(), serial };
         let slots = self.slots.range(id(0)..=id(u64::MAX)).filter(|(_, slot)| slot.phase == Phase::Signing);
         slots.rev().find(|(_, slot)| slot.names.len() > 1 || !matches!(slot.key, Ok(Key::Public(_))))
+    }
+
+    /// Whether a key is retiring and another one signs: who has a token of it should get one of the other.
+    pub fn drains(&self, id: &KeyId) -> bool {
+        let retires = self.slots.get(id).is_some_and(|slot| slot.phase == Phase::Retiring);
+        retires && self.signing(&id.family).is_some_and(|(signing, _)| signing != id)
+    }
+
+    /// Whether one key of a family is about to take the place of another.
+    pub fn rotates(&self, family: &Family) -> bool {
+        let id = |serial| KeyId { family: family.clone(), serial };
+        self.slots.range(id(0)..=id(u64::MAX)).any(|(_, slot)| slot.phase != Phase::Signing)
     }
 
     /// Tells if a list or a rule names a token. One that nobody can say it of, because a list cannot be read, is not.

@@ -90,6 +90,14 @@ impl SignedZone {
         }
     }
 
+    /// Tells if such a token may let a zone in where these are accepted.
+    pub(crate) fn is_kind(&self, accept: Accept) -> bool {
+        match accept {
+            Accept::CpToken => true,
+            Accept::ZoneToken => self.0.proof.by.key.family == Family::Zone,
+        }
+    }
+
     /// Judges what changes with time, with what is revoked, and with what is wanted.
     pub fn judge(&self, ring: &KeyRing, now: Timestamp, want: &Want<'_>) -> Result<VerifiedZone, Rejection> {
         let Self(facts) = self;

@@ -1,11 +1,11 @@
 //! From a request to a [`Caller`].
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 use jiff::Timestamp;
 use thiserror::Error;
-use tokens::Rejection;
+use tokens::{Rejection, SignedUser};
 use tracing::debug;
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     clock::Clock,
     keys::{Keys, KeysBehind},
+    verdicts::Verdicts,
 };
 
 /// How often the clock is looked at while a token is good: it may have been set, or the machine slept.
@@ -56,12 +57,14 @@ pub enum Unproved {
 pub struct Authenticator {
     localhost_is_admin: bool,
     keys: Keys,
+    /// Of tokens that were shown before.
+    verdicts: Arc<Verdicts<SignedUser>>,
 }
 
 impl Authenticator {
     /// Returns an authenticator that checks tokens with the ring of the moment.
     pub fn new(localhost_is_admin: bool, keys: Keys) -> Self {
-        Self { localhost_is_admin, keys }
+        Self { localhost_is_admin, keys, verdicts: Arc::default() }
     }
 
     /// Returns who sent a request, or why the token in it is refused.
@@ -79,7 +82,7 @@ impl Authenticator {
         let Some(raw) = bearer(&head.headers) else { return Ok(Caller::anonymous()) };
         let ring = self.keys.to_admit()?;
         // No leeway: the peer that wrote a user token and the one that reads it share a clock.
-        let user = tokens::verify_user(&raw, &ring, now, Duration::ZERO)?;
+        let user = self.verdicts.user(&raw, &ring, now, Duration::ZERO)?;
         Ok(Caller::user(user))
     }
 
@@ -129,8 +132,6 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use store::{ResourceStore, testing::Database};
 
     use super::*;

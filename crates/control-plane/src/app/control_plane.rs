@@ -16,14 +16,16 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 use wire::kuma::system::v1alpha1::KumaCpVersion;
 
-use super::{running::Addresses, serve, store_freshness};
+use super::{running::Addresses, serve, store_freshness, unreadable};
 use crate::{
     about,
     access::Authenticator,
     bootstrap::Wanted,
     clock::Clock,
-    config::{self, Config},
+    config::{self, AuthMode, AuthType, Config, Mode},
+    issuing::{Issuer, Issuers},
     keys::Keys,
+    ledger::Ledger,
     limits::{self, Limits, PortName, Timeouts},
     observe::{
         diagnostics::{self, Diagnostics},
@@ -31,7 +33,9 @@ use crate::{
         metrics::Metrics,
         readiness::Readiness,
     },
-    rest::{Api, EnvoyAdmin, Handles, Issuers, Settings},
+    rest::{Api, EnvoyAdmin, Handles, Settings},
+    revoking,
+    rotation::Rotations,
     tasks::{OnError, Tasks},
     tls::{Alpn, ClientCerts, PairFiles, Protocols, SELF_SIGNED_FILES, ServerIdentity, host_names, self_signed},
     writes::{MeshDefaults, Rules, Side, Writes},
@@ -56,6 +60,16 @@ pub(super) struct ControlPlane {
     hostname: String,
 }
 
+/// What the REST API of one side works with beside what both have.
+pub(super) struct BehindRest {
+    pub(super) side: Side,
+    pub(super) keys: Keys,
+    pub(super) ledger: Ledger,
+    pub(super) issuer: Issuer,
+    pub(super) admin: Arc<dyn EnvoyAdmin>,
+    pub(super) rotations: Option<Rotations>,
+}
+
 impl ControlPlane {
     pub(super) async fn start(
         config: Config,
@@ -77,7 +91,11 @@ impl ControlPlane {
         identity.watch(&tasks);
         let metrics = Metrics::new(metrics_zone, &instance, log.lines());
         let readiness = Readiness::default();
-        let told = store_freshness::tell(store.freshness(), readiness.clone(), clock.clone(), tasks.clone());
+        let auth = &config.global.auth;
+        let zones_are_refused =
+            config.mode == Mode::Global && auth.kind != AuthType::None && auth.mode == AuthMode::Enforce;
+        let zones = zones_are_refused.then_some(auth.max_staleness);
+        let told = store_freshness::tell(store.freshness(), zones, readiness.clone(), clock.clone(), tasks.clone());
         tasks.spawn("store-freshness", OnError::Log, told);
         Ok(Self {
             config,
@@ -105,7 +123,32 @@ impl ControlPlane {
 
     pub(super) async fn keys(&self) -> anyhow::Result<Keys> {
         let settings = Arc::clone(&self.config.static_keys);
-        Keys::start_beside(settings, &self.store, &self.tasks).await.context("read the keys")
+        let keys = Keys::start_beside(settings, &self.store, &self.tasks).await.context("read the keys")?;
+        if let Some(unreadable) = keys.unreadable() {
+            let gauges = self.metrics.register(unreadable::Gauges::register);
+            let told = unreadable::tell(unreadable, self.readiness.clone(), gauges, self.tasks.clone());
+            self.tasks.spawn("unreadable", OnError::Log, told);
+        }
+        let (leeway, clock) = (self.config.global.auth.leeway, self.clock.clone());
+        let pruning = revoking::pruning::run(Arc::clone(&self.store), keys.clone(), leeway, clock, self.tasks.clone());
+        self.tasks.spawn("revocation-pruning", OnError::Log, pruning);
+        Ok(keys)
+    }
+
+    pub(super) async fn ledger(&self) -> anyhow::Result<Ledger> {
+        let started = Ledger::start(&self.store, &self.clock, &self.tasks).await;
+        started.context("read the ledger of issued tokens")
+    }
+
+    /// What issues tokens, for whoever asks.
+    pub(super) fn issuer(&self, keys: &Keys, ledger: &Ledger) -> Issuer {
+        let issuers = Issuers {
+            dataplane: self.config.enable_dataplane_issuer,
+            zone: self.config.enable_zone_issuer,
+            user: self.config.api_server.enable_user_issuer,
+            control_plane: self.config.global.auth.enable_issuer,
+        };
+        Issuer::new(keys.clone(), self.clock.clone(), issuers, ledger.clone())
     }
 
     /// The insights of the zones that this end knows: on a zone, of itself.
@@ -156,13 +199,8 @@ impl ControlPlane {
         Ok(Protocols::parse(&tls.min_version, max, suites)?)
     }
 
-    pub(super) async fn serve_rest(
-        &self,
-        side: Side,
-        keys: &Keys,
-        admin: Arc<dyn EnvoyAdmin>,
-        addresses: &mut Addresses,
-    ) -> anyhow::Result<()> {
+    pub(super) async fn serve_rest(&self, behind: BehindRest, addresses: &mut Addresses) -> anyhow::Result<()> {
+        let BehindRest { side, keys, ledger, issuer, admin, rotations } = behind;
         let server = &self.config.api_server;
         let access = Arc::new(self.config.access.clone());
         let rules = Rules {
@@ -179,12 +217,6 @@ impl ControlPlane {
             cors_allowed_domains: server.cors_allowed_domains.clone(),
             read_timeout: server.timeouts.read,
             localhost_is_admin: server.localhost_is_admin,
-            issuers: Issuers {
-                dataplane: self.config.enable_dataplane_issuer,
-                zone: self.config.enable_zone_issuer,
-                user: server.enable_user_issuer,
-                control_plane: self.config.global.auth.enable_issuer,
-            },
             config_json: self.config.display_json().into(),
             hostname: self.hostname.clone(),
             instance_id: self.instance.clone(),
@@ -194,10 +226,13 @@ impl ControlPlane {
             clock: self.clock.clone(),
             writes,
             access,
-            keys: keys.clone(),
+            keys,
+            issuer,
+            ledger,
             admin,
             settings,
             readiness: self.readiness.clone(),
+            rotations,
         });
         let allowed = server.timeouts;
         let timeouts = Timeouts { head: allowed.read_header, write: allowed.write, idle: allowed.idle };

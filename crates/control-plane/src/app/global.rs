@@ -12,19 +12,20 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use super::{
-    control_plane::{self, ControlPlane},
+    control_plane::{self, BehindRest, ControlPlane},
     open_store::open_store,
     running::{Addresses, Running},
 };
 use crate::{
     bootstrap,
     clock::Clock,
-    config::{AuthType, Config},
+    config::{AuthMode, AuthType, Config, Recheck},
     kds::{
         global::{
             asker::{AskError, Asker, Question},
             context::Context,
             down,
+            renewals::Renewals,
             router::Router,
         },
         quota::Quotas,
@@ -37,15 +38,18 @@ use crate::{
         log::Log,
     },
     rest::{AdminError, AdminRequest, EnvoyAdmin},
+    rotation::{self, RotationMetrics, Rotations},
     tasks::{OnError, Tasks},
     tls::Alpn,
     writes::Side,
     zones::{
-        ageing, health,
+        ageing,
+        confirmed::Confirmed,
+        health,
         in_use::InUse,
         insight::{Insights, Others},
         registry::Registry,
-        sweeper,
+        sweeper::{self, Enforcer},
     },
 };
 
@@ -69,6 +73,8 @@ pub(super) async fn start(
         .await
         .context("make what a global control plane needs")?;
     let keys = control_plane.keys().await?;
+    let ledger = control_plane.ledger().await?;
+    let issuer = control_plane.issuer(&keys, &ledger);
     let mut addresses = Addresses::default();
     // A probe hears from here on what is still missing.
     for part in ["rest", "kds"] {
@@ -79,12 +85,15 @@ pub(super) async fn start(
     let metrics = control_plane.metrics.register(KdsMetrics::register);
     let insights = control_plane.insights(others).await?;
     let settings = Arc::clone(&config.global);
+    let confirmed = Confirmed::default();
     let down = down::Shared::start(store, &settings, &metrics, tasks).await;
     let context = Arc::new(Context {
         store: Arc::clone(store),
         clock: clock.clone(),
         registry: registry.clone(),
+        confirmed: confirmed.clone(),
         insights: insights.clone(),
+        ledger: ledger.clone(),
         metrics: metrics.clone(),
         asker: Asker::default(),
         quotas: Quotas::new(settings.zone_quota_resources, settings.zone_quota_bytes),
@@ -94,15 +103,22 @@ pub(super) async fn start(
     });
     let down = down.context("make the snapshots of what zones get")?;
     let calls = control_plane.metrics.register(GrpcMetrics::register);
-    let router = Router::new(Arc::clone(&context), down, keys.clone(), calls);
-    tasks.spawn(
-        "sweeper",
-        OnError::StopProgram,
-        sweeper::run(registry.clone(), keys.clone(), clock.clone(), metrics.clone(), tasks.clone()),
-    );
-    let zones = Mirror::of(&**store, Kinds::Only(vec![Kind::ZONE]));
-    let deleted = sweeper::deleted_zones(registry.clone(), insights.clone(), metrics.clone(), zones, tasks.clone());
-    tasks.spawn("deleted-zones", OnError::StopProgram, deleted);
+    let renewals = Renewals::new(issuer.clone(), clock.clone(), config.global.auth.renewal, tasks.clone());
+    let router = Router::new(Arc::clone(&context), down, renewals, keys.clone(), calls);
+    let enforcer = Enforcer {
+        registry: registry.clone(),
+        insights: insights.clone(),
+        metrics: metrics.clone(),
+        clock: clock.clone(),
+        recheck: config.global.auth.recheck,
+    };
+    if config.global.auth.mode == AuthMode::Shadow {
+        registry.shadow_everybody();
+    }
+    let mut zones = Mirror::of(&**store, Kinds::Only(vec![Kind::ZONE]));
+    enforcer.learn(&mut zones).await.context("read the zones")?;
+    tasks.spawn("sweeper", OnError::StopProgram, enforcer.clone().run(keys.clone(), tasks.clone()));
+    tasks.spawn("zones", OnError::StopProgram, enforcer.follow(zones, tasks.clone()));
     tasks.spawn("ageing-tokens", OnError::Log, ageing::run(insights.clone(), tasks.clone()));
     let in_use = InUse::new(registry.clone(), clock.clone());
     control_plane.metrics.register(|metrics| metrics.register_collector(Box::new(in_use)));
@@ -121,7 +137,30 @@ pub(super) async fn start(
     }
 
     let admin = Arc::new(ThroughZones { asker: context.asker.clone(), insights });
-    control_plane.serve_rest(Side::Global, &keys, admin, &mut addresses).await?;
+    let rotations = Rotations::start(
+        rotation::Sources {
+            store: Arc::clone(store),
+            clock: clock.clone(),
+            keys: keys.clone(),
+            registry: registry.clone(),
+            insights: context.insights.clone(),
+            confirmed,
+            ledger: ledger.clone(),
+            instance: control_plane.instance.clone(),
+            times: rotation::times(&config.global.auth),
+            metrics: control_plane.metrics.register(RotationMetrics::register),
+        },
+        tasks,
+    );
+    let behind = BehindRest {
+        side: Side::Global,
+        keys: keys.clone(),
+        ledger: ledger.clone(),
+        issuer,
+        admin,
+        rotations: Some(rotations),
+    };
+    control_plane.serve_rest(behind, &mut addresses).await?;
     control_plane.readiness.ready("rest");
     let listener = limits::bind(control_plane::any(config.global.grpc_port), "KDS")?;
     let tls = match (config.global.tls_enabled, identity) {
@@ -158,6 +197,22 @@ fn warn_of_open_doors(config: &Config) {
             target: "kds",
             "TLS of the KDS port is off: tokens travel in plain text unless a proxy in front ends TLS; set \
              multizone.global.kds.tlsEnabled to true"
+        );
+    }
+    let auth = &config.global.auth;
+    if auth.kind != AuthType::None && auth.mode == AuthMode::Shadow {
+        warn!(
+            target: "kds.auth",
+            "authentication of Zone CPs is in shadow: NOBODY IS REFUSED, whoever reaches the KDS port can join as any zone and \
+             read all secrets of its meshes; set multizone.global.kds.auth.mode to `enforce` when zone_auth_total counts no \
+             would_be_refused any more"
+        );
+    }
+    if auth.recheck == Recheck::OnConnect {
+        warn!(
+            target: "kds.auth",
+            "zones are judged when they connect only: a deleted key, a revoked or an expired token ends no session of a zone \
+             that is connected; set multizone.global.kds.auth.recheck to `live` to have them closed at once"
         );
     }
 }

@@ -14,10 +14,15 @@ use super::{
     BootstrapError,
     authority::{self, Authority},
 };
-use crate::issuing::new_signing_key;
+use crate::{
+    issuing::{By, Order, Signed, new_signing_key},
+    ledger::{self, How},
+};
 
 /// User and group of the one who may do everything.
 const ADMIN: &str = "mesh-system:admin";
+/// Who asked for the token of that one: nobody did.
+const AT_THE_START: &str = "mesh-system:bootstrap";
 
 /// One secret, its data decoded.
 struct Entry {
@@ -31,6 +36,8 @@ struct Entry {
 pub(super) struct Secrets {
     there: Vec<Entry>,
     new: Vec<Entry>,
+    /// The tokens among the new ones, for the ledger.
+    tokens: Vec<ledger::Entry>,
 }
 
 impl Secrets {
@@ -43,7 +50,7 @@ impl Secrets {
                 expect: Precondition::Version(*version),
             }
         });
-        Self { there: there.collect(), new: Vec::new() }
+        Self { there: there.collect(), new: Vec::new(), tokens: Vec::new() }
     }
 
     /// Makes the first key of a family that has none.
@@ -74,9 +81,13 @@ impl Secrets {
         if stored.is_some_and(|entry| !is_dead(&entry.data, &ring, now)) {
             return Ok(());
         }
-        let token = tokens::issue_user(&ring, ADMIN, Some(&[ADMIN.to_owned()]), TEN_YEARS, now, Uuid::new_v4())?;
+        let (name, groups) = (ADMIN.to_owned(), Some(vec![ADMIN.to_owned()]));
+        let order = Order::User { name, groups, valid_for: TEN_YEARS };
+        let by = By { whom: AT_THE_START.to_owned(), how: How::Command };
+        let Signed { token, entry } = order.signed(&ring, &by, now, Uuid::new_v4())?;
         let data = Zeroizing::new(token.reveal().as_bytes().to_vec());
         self.new.push(Entry { name: ADMIN_TOKEN.to_owned(), data, expect });
+        self.tokens.push(entry);
         Ok(())
     }
 
@@ -86,6 +97,11 @@ impl Secrets {
             self.add(authority.secret.to_owned(), pem.as_bytes());
         }
         Ok(())
+    }
+
+    /// The tokens among what is to be written; their entries are written together with them.
+    pub(super) fn tokens(&self) -> &[ledger::Entry] {
+        &self.tokens
     }
 
     /// Returns the secrets to write.

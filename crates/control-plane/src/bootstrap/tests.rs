@@ -159,6 +159,10 @@ async fn the_admin_token_is_good_for_ten_years() {
     let user = tokens::verify_user(&token, &ring, after(3649), leeway).unwrap();
     assert_eq!((user.name(), user.groups()), ("mesh-system:admin", &["mesh-system:admin".to_owned()][..]));
     assert!(tokens::verify_user(&token, &ring, after(3651), leeway).is_err());
+    let kept = records::all::<crate::ledger::Entry>(&*store).await.unwrap();
+    let [kept] = &kept[..] else { panic!("it is in the ledger, and nothing else is: {kept:?}") };
+    assert_eq!((Some(kept.record.id.as_str()), &kept.record.key), (user.token_id(), user.key()));
+    assert_eq!((kept.record.expires_at, kept.record.by.as_str()), (user.expires_at(), "mesh-system:bootstrap"));
 }
 
 /// Whether the stored admin token is accepted with the keys that are stored.

@@ -2,32 +2,95 @@
 
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
+use futures::FutureExt as _;
 use jiff::Timestamp;
-use model::ZoneName;
-use tokens::{Accept, KeyRing, SecretEntry, Want};
-use tokio::sync::watch;
+use model::{Key, ZoneName};
+use store::{
+    Applied, Batch, Freshness, Kinds, Page, Query, ResourceStore, StoreError, Stored, Watch,
+    testing::{Database, Instance},
+};
+use tokens::{Accept, Family, KeyRing, SecretEntry, Want};
+use tokio::sync::{Mutex, watch};
+use tokio_util::sync::DropGuard;
 
-use super::*;
-use crate::access::{Access, Allowed, Caller, Rule};
+use super::{next::Reason, *};
+use crate::{
+    access::{Access, Allowed, Caller, Rule},
+    ledger::Entry,
+    tasks::Tasks,
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn ring() -> KeyRing {
+fn ring(generation: u64) -> KeyRing {
     let key = tokens::generate_signing_key();
     let names = ["control-plane-signing-key-0001", "zone-token-signing-key-1", "user-token-signing-key-1"];
     let secrets = names.map(|name| SecretEntry { mesh: "", name, data: Some(key.reveal().as_bytes()) });
-    KeyRing::build(1, &secrets).0
+    KeyRing::build(generation, &secrets).0
+}
+
+/// A store whose writes wait while a test holds the gate.
+struct Gated {
+    store: Instance,
+    gate: Arc<Mutex<()>>,
+}
+
+#[async_trait]
+impl ResourceStore for Gated {
+    async fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        self.store.get(key).await
+    }
+
+    async fn list(&self, query: &Query) -> Result<Page, StoreError> {
+        self.store.list(query).await
+    }
+
+    async fn apply(&self, batch: Batch) -> Result<Applied, StoreError> {
+        let _open = self.gate.lock().await;
+        self.store.apply(batch).await
+    }
+
+    fn watch(&self, kinds: Kinds) -> Watch {
+        self.store.watch(kinds)
+    }
+
+    fn freshness(&self) -> watch::Receiver<Freshness> {
+        self.store.freshness()
+    }
+
+    async fn settled(&self) -> Result<(), StoreError> {
+        self.store.settled().await
+    }
 }
 
 struct Shop {
-    ring: Arc<KeyRing>,
+    gate: Arc<Mutex<()>>,
+    rings: watch::Sender<Arc<KeyRing>>,
+    store: Instance,
+    ledger: Ledger,
     issuer: Issuer,
+    _tasks: DropGuard,
 }
 
-fn shop(issuers: Issuers) -> Shop {
-    let ring = Arc::new(ring());
-    let (_sender, keys) = watch::channel(Arc::clone(&ring));
-    Shop { ring, issuer: Issuer::new(Keys::of(keys), Clock::starting_at(Timestamp::UNIX_EPOCH), issuers) }
+impl Shop {
+    fn ring(&self) -> Arc<KeyRing> {
+        Arc::clone(&self.rings.borrow())
+    }
+
+    fn entries(&self) -> Vec<Arc<Entry>> {
+        self.ledger.all().into_iter().map(|known| known.entry).collect()
+    }
+}
+
+async fn shop(issuers: Issuers) -> Shop {
+    let (store, gate) = (Database::new().instance(), Arc::default());
+    let shared: Arc<dyn ResourceStore> = Arc::new(Gated { store: store.clone(), gate: Arc::clone(&gate) });
+    let (clock, tasks) = (Clock::starting_at(Timestamp::UNIX_EPOCH), Tasks::new());
+    let ledger = Ledger::start(&shared, &clock, &tasks).await.unwrap();
+    let (rings, keys) = watch::channel(Arc::new(ring(1)));
+    let issuer = Issuer::new(Keys::of(keys), clock, issuers, ledger.clone());
+    Shop { gate, rings, store, ledger, issuer, _tasks: tasks.stop_on_drop() }
 }
 
 fn permit(access: Access) -> Permit {
@@ -64,48 +127,130 @@ fn user() -> Order {
     Order::User { name: "john".to_owned(), groups: None, valid_for: HOUR }
 }
 
+fn wanted() -> Want<'static> {
+    Want { zone: "west", accept: Accept::CpToken, leeway: Duration::ZERO, legacy_until: None }
+}
+
 #[tokio::test]
 async fn what_is_ordered_is_what_the_token_says() {
-    let Shop { ring, issuer } = shop(Issuers::default());
+    let shop = shop(Issuers::default()).await;
     let (admin, now) = (of_admin(), Timestamp::UNIX_EPOCH);
     for order in [zone(&[Scope::Cp]), control_plane()] {
-        let token = issuer.issue(&admin, &order).unwrap();
-        let want = Want { zone: "west", accept: Accept::CpToken, leeway: Duration::ZERO, legacy_until: None };
-        let verified = tokens::verify(token.reveal(), &ring, now, &want).unwrap();
+        let token = shop.issuer.issue(&admin, &order).await.unwrap();
+        let verified = tokens::verify(token.reveal(), &shop.ring(), now, &wanted()).unwrap();
         assert_eq!((verified.zone().as_str(), verified.expires_at()), ("west", token.expires_at()));
     }
-    let token = issuer.issue(&admin, &user()).unwrap();
-    assert_eq!(tokens::verify_user(token.reveal(), &ring, now, Duration::ZERO).unwrap().name(), "john");
+    let token = shop.issuer.issue(&admin, &user()).await.unwrap();
+    assert_eq!(tokens::verify_user(token.reveal(), &shop.ring(), now, Duration::ZERO).unwrap().name(), "john");
 }
 
 #[tokio::test]
 async fn nobody_gets_what_their_permit_does_not_say() {
-    let Shop { issuer, .. } = shop(Issuers::default());
+    let shop = shop(Issuers::default()).await;
     let registrar = of_registrar();
-    assert!(issuer.issue(&registrar, &user()).is_ok());
+    assert!(shop.issuer.issue(&registrar, &user()).await.is_ok());
     for order in [zone(&[Scope::Ingress]), control_plane()] {
-        assert!(matches!(issuer.issue(&registrar, &order), Err(NotIssued::Denied(_))), "{order:?}");
-        assert!(matches!(issuer.may_issue(&registrar, order.kind(), "west"), Err(NotIssued::Denied(_))));
+        assert!(matches!(shop.issuer.issue(&registrar, &order).await, Err(NotIssued::Denied(_))), "{order:?}");
+        assert!(matches!(shop.issuer.may_issue(&registrar, order.kind(), "west"), Err(NotIssued::Denied(_))));
     }
+    assert_eq!(shop.entries().len(), 1, "what was refused leaves nothing");
 }
 
 #[tokio::test]
 async fn an_issuer_that_is_off_issues_nothing_that_does_the_same() {
-    let Shop { issuer, .. } = shop(Issuers { control_plane: false, ..Issuers::default() });
+    let shop = shop(Issuers { control_plane: false, ..Issuers::default() }).await;
     let admin = of_admin();
-    let off = |order: &Order| issuer.issue(&admin, order).map(drop) == Err(NotIssued::Off);
-    assert!(off(&control_plane()) && off(&zone(&[Scope::Cp])));
-    assert!(!off(&zone(&[Scope::Ingress])) && !off(&user()));
+    let off = async |order: &Order| shop.issuer.issue(&admin, order).await.map(drop) == Err(NotIssued::Off);
+    assert!(off(&control_plane()).await && off(&zone(&[Scope::Cp])).await);
+    assert!(!off(&zone(&[Scope::Ingress])).await && !off(&user()).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_signed_with_a_key_that_may_be_gone() {
-    let store = store::testing::Database::new().instance();
-    let shared: Arc<dyn store::ResourceStore> = Arc::new(store.clone());
-    let keys = Keys::start(&shared, &crate::tasks::Tasks::new()).await.unwrap();
-    let issuer = Issuer::new(keys, Clock::starting_at(Timestamp::UNIX_EPOCH), Issuers::default());
-    assert!(matches!(issuer.issue(&of_admin(), &control_plane()), Err(NotIssued::Failed(_))), "there is no key");
+    let store = Database::new().instance();
+    let shared: Arc<dyn ResourceStore> = Arc::new(store.clone());
+    let (clock, tasks) = (Clock::starting_at(Timestamp::UNIX_EPOCH), Tasks::new());
+    let keys = Keys::start(&shared, &tasks).await.unwrap();
+    let ledger = Ledger::start(&shared, &clock, &tasks).await.unwrap();
+    let issuer = Issuer::new(keys, clock, Issuers::default(), ledger);
+    assert!(matches!(issuer.issue(&of_admin(), &control_plane()).await, Err(NotIssued::Failed(_))), "there is no key");
     store.fall_behind();
     tokio::time::sleep(crate::keys::LONGEST_BEHIND).await;
-    assert!(matches!(issuer.issue(&of_admin(), &control_plane()), Err(NotIssued::KeysBehind(_))));
+    assert!(matches!(issuer.issue(&of_admin(), &control_plane()).await, Err(NotIssued::KeysBehind(_))));
+}
+
+#[tokio::test]
+async fn the_ledger_says_of_a_token_who_got_it_for_what_and_never_the_token() {
+    let shop = shop(Issuers::default()).await;
+    let token = shop.issuer.issue(&of_admin(), &zone(&[Scope::Cp, Scope::Egress])).await.unwrap();
+    let entry = shop.entries().pop().unwrap();
+    assert_eq!(entry.id, token.id());
+    assert_eq!((entry.family(), entry.key.serial, entry.algorithm.as_str()), (&Family::Zone, 1, "RS256"));
+    assert_eq!((entry.zone.as_deref(), entry.name.as_deref()), (Some("west"), None));
+    assert_eq!(entry.scope.as_deref(), Some(&["cp".to_owned(), "egress".to_owned()][..]));
+    assert!(entry.issued_at < Timestamp::UNIX_EPOCH + HOUR, "the real moment");
+    assert_eq!(entry.expires_at, token.expires_at());
+    assert_eq!((entry.by.as_str(), entry.how), ("mesh-system:anonymous", How::Command));
+    let written = serde_json::to_string(&*entry).unwrap();
+    let signature = token.reveal().rsplit('.').next().unwrap();
+    assert!(!written.contains(signature), "{written}");
+}
+
+#[tokio::test]
+async fn a_token_without_an_end_is_in_the_ledger_by_its_hash_and_once() {
+    let shop = shop(Issuers::default()).await;
+    let first = shop.issuer.issue(&of_admin(), &control_plane()).await.unwrap();
+    let again = shop.issuer.issue(&of_admin(), &control_plane()).await.unwrap();
+    assert_eq!(first.reveal(), again.reveal());
+    let entries = shop.entries();
+    let [entry] = &entries[..] else { panic!("one entry: {entries:?}") };
+    assert_eq!(entry.id.strip_prefix("sha256:").map(str::len), Some(16), "{}", entry.id);
+    assert_eq!(entry.expires_at, None);
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_in_the_ledger_is_not_handed_out() {
+    let shop = shop(Issuers::default()).await;
+    shop.store.refuse_writes("disk full");
+    let refused = shop.issuer.issue(&of_admin(), &user()).await.map(drop);
+    assert!(
+        matches!(refused, Err(NotIssued::NotRecorded(NotRecorded::Store(StoreError::Unavailable { .. })))),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_was_signed_before_the_keys_changed_is_neither_handed_out_nor_kept() {
+    let shop = shop(Issuers::default()).await;
+    let (admin, order) = (of_admin(), user());
+    let newer = Arc::new(ring(2));
+    let closed = shop.gate.lock().await;
+    let mut issuing = std::pin::pin!(shop.issuer.issue(&admin, &order));
+    assert!(issuing.as_mut().now_or_never().is_none(), "the entry is not written yet");
+    // Meanwhile another ring comes.
+    shop.rings.send_replace(Arc::clone(&newer));
+    drop(closed);
+    let token = issuing.await.unwrap();
+    assert!(tokens::verify_user(token.reveal(), &newer, Timestamp::UNIX_EPOCH, Duration::ZERO).is_ok());
+    let ids: Vec<String> = shop.entries().iter().map(|entry| entry.id.clone()).collect();
+    assert_eq!(ids, [token.id()]);
+}
+
+#[tokio::test]
+async fn a_zone_gets_the_next_one_of_what_it_has() {
+    let shop = shop(Issuers::default()).await;
+    let (admin, now) = (of_admin(), Timestamp::UNIX_EPOCH);
+    for (order, how) in [(zone(&[Scope::Cp, Scope::Egress]), How::Renewal), (control_plane(), How::Rotation)] {
+        let first = shop.issuer.issue(&admin, &order).await.unwrap();
+        let proof = tokens::verify(first.reveal(), &shop.ring(), now, &wanted()).unwrap();
+        let reason = if how == How::Renewal { Reason::Due } else { Reason::KeyDrains };
+        let next = shop.issuer.renew(&proof, Some(HOUR), reason).await.unwrap();
+        let renewed = tokens::verify(next.reveal(), &shop.ring(), now, &wanted()).unwrap();
+        assert_eq!((renewed.issued_as(), renewed.scope()), (proof.issued_as(), proof.scope()));
+        let entry = shop.ledger.get(&next.key().family, next.id()).unwrap().entry;
+        assert_eq!((entry.by.as_str(), entry.how), ("zone west", how));
+    }
+    let first = shop.issuer.issue(&admin, &zone(&[Scope::Cp])).await.unwrap();
+    let proof = tokens::verify(first.reveal(), &shop.ring(), now, &wanted()).unwrap();
+    assert!(shop.issuer.renew(&proof, None, Reason::Due).await.is_err(), "what has an end gets no token without");
 }

@@ -1,11 +1,15 @@
 //! Whose tokens are taken: with keys as they are stored, and with a store that is behind.
 
 use bytes::Bytes;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use model::{Labels, Resource, ZoneName};
 use prost::Message as _;
-use store::{Event, Precondition, Stored, Version, testing::Database};
-use tokens::{Accept, Want};
+use store::{Event, Picture, Precondition, Stored, Version, Write, testing::Database};
+use tokens::{
+    Accept, Family, RevocationRule, Revoked, Want,
+    rotation::{Command, Evidence, Order, State, Times, step},
+};
+use uuid::Uuid;
 use wire::kuma::system::v1alpha1::Secret;
 
 use super::*;
@@ -34,8 +38,12 @@ fn secret(name: &str, spec: Bytes) -> Resource {
 }
 
 fn token(ring: &KeyRing) -> String {
+    token_of(ring, 0)
+}
+
+fn token_of(ring: &KeyRing, id: u128) -> String {
     let (west, valid_for) = (ZoneName::parse("west").unwrap(), Some(Duration::from_secs(3600)));
-    let token = tokens::issue_control_plane(ring, &west, valid_for, Timestamp::UNIX_EPOCH, uuid::Uuid::nil());
+    let token = tokens::issue_control_plane(ring, &west, valid_for, Timestamp::UNIX_EPOCH, Uuid::from_u128(id));
     token.unwrap().reveal().to_owned()
 }
 
@@ -44,21 +52,200 @@ fn verifies_with(ring: &KeyRing, raw: &str) -> bool {
     tokens::verify(raw, ring, Timestamp::UNIX_EPOCH, &want).is_ok()
 }
 
-#[test]
-fn a_stored_list_that_cannot_be_decoded_is_unreadable_and_not_empty() {
-    let mut secrets = Picture::default();
-    let mut ring_with = |name: &str, spec: Bytes| {
-        let resource = Arc::new(secret(name, spec));
-        secrets.take(Event::Apply(Stored { resource, version: Version(1) }));
-        build(1, &secrets, &Arc::default())
-    };
-    let ring = ring_with(KEY, spec(Some(SIGNING)));
-    let token = token(&ring);
-    let mut accepted = |list: Bytes| verifies_with(&ring_with("control-plane-token-revocations", list), &token);
-    assert!(verifies_with(&ring, &token) && accepted(spec(Some(b"another-id"))));
-    for unreadable in [spec(None), Bytes::from_static(b"\xff\xff"), Bytes::new()] {
-        assert!(!accepted(unreadable), "nobody is let in by a list that nobody can read");
+/// What is stored, and what was built of it, one write after the other.
+#[derive(Default)]
+struct World {
+    stored: Picture,
+    sources: Sources,
+    versions: u64,
+}
+
+impl World {
+    fn with_key() -> Self {
+        let mut world = Self::default();
+        world.put(secret(KEY, spec(Some(SIGNING))));
+        world
     }
+
+    fn put(&mut self, resource: Resource) -> KeyRing {
+        self.versions += 1;
+        let version = Version(self.versions);
+        self.stored.take(Event::Apply(Stored { resource: Arc::new(resource), version }));
+        self.sources.ring(self.versions, &self.stored)
+    }
+
+    fn delete(&mut self, key: Key) -> KeyRing {
+        self.versions += 1;
+        self.stored.take(Event::Delete { key, version: Version(self.versions) });
+        self.sources.ring(self.versions, &self.stored)
+    }
+
+    /// What a control plane makes of it that starts now.
+    fn started(&self) -> KeyRing {
+        Sources::default().ring(1, &self.stored)
+    }
+
+    fn unreadable_text(&self) -> String {
+        self.sources.unreadable().iter().map(ToString::to_string).collect()
+    }
+
+    fn unreadable(&self) -> Vec<(Sort, Instead)> {
+        self.sources.unreadable().iter().map(|one| (one.sort, one.instead)).collect()
+    }
+}
+
+const LIST: &str = "control-plane-token-revocations";
+
+fn unreadable_lists() -> [Bytes; 5] {
+    let data = |data: &[u8]| spec(Some(data));
+    [spec(None), Bytes::from_static(b"\xff\xff"), Bytes::new(), data(b"\xff"), data(b"I\0D\0")]
+}
+
+#[test]
+fn a_list_that_nobody_could_ever_read_lets_nobody_in() {
+    for unreadable in unreadable_lists() {
+        let mut world = World::with_key();
+        let token = token(&world.started());
+        assert!(verifies_with(&world.put(secret(LIST, spec(Some(b"another-id")))), &token));
+        world.delete(key(LIST));
+        assert!(!verifies_with(&world.put(secret(LIST, unreadable)), &token), "it is not empty");
+        assert_eq!(world.unreadable(), [(Sort::List, Instead::Nothing)]);
+        assert!(!verifies_with(&world.started(), &token));
+        assert!(verifies_with(&world.delete(key(LIST)), &token), "who deletes it takes it back");
+        assert_eq!(world.unreadable(), []);
+    }
+}
+
+#[test]
+fn the_last_good_list_stays_in_force_while_it_cannot_be_read() {
+    for unreadable in unreadable_lists() {
+        let mut world = World::with_key();
+        let [revoked, good] = [1, 2].map(|id| token_of(&world.started(), id));
+        world.put(secret(LIST, spec(Some(Uuid::from_u128(1).to_string().as_bytes()))));
+        for _ in 0..2 {
+            let ring = world.put(secret(LIST, unreadable.clone()));
+            assert!(!verifies_with(&ring, &revoked), "it does not fail open");
+            assert!(verifies_with(&ring, &good), "and does not cut everybody off");
+            assert_eq!(world.unreadable(), [(Sort::List, Instead::LastGood)]);
+        }
+        assert!(!verifies_with(&world.started(), &good), "who starts does not know the last good one");
+        let ring = world.put(secret(LIST, spec(Some(Uuid::from_u128(2).to_string().as_bytes()))));
+        assert!(verifies_with(&ring, &revoked) && !verifies_with(&ring, &good), "a readable one counts at once");
+        assert_eq!(world.unreadable(), []);
+        world.delete(key(LIST));
+        let ring = world.put(secret(LIST, unreadable));
+        assert!(!verifies_with(&ring, &revoked), "one that was deleted is no last good one");
+    }
+}
+
+fn revocation(what: Revoked) -> Resource {
+    let before = Some(Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1));
+    let (family, spared) = (Family::ControlPlane, BTreeSet::new());
+    let rule = RevocationRule { family, what, before, spared, keys: None };
+    let at = Timestamp::UNIX_EPOCH;
+    let revocation =
+        Revocation { id: Uuid::nil(), rule, reason: None, by: "john".to_owned(), at, until: None, keys_gone: None };
+    match records::write(&revocation, Precondition::Any, at) {
+        Ok(Write::Put { resource, .. }) => resource,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_record_revokes_and_stays_in_force_as_it_was_read_last() {
+    let mut world = World::with_key();
+    let token = token(&world.started());
+    let west = revocation(Revoked::Zone("west".to_owned()));
+    let east = revocation(Revoked::Zone("east".to_owned()));
+    assert!(verifies_with(&world.put(east), &token));
+    assert!(!verifies_with(&world.put(west.clone()), &token));
+    let damaged = Resource { spec: Bytes::from_static(b"{"), ..west.clone() };
+    assert!(!verifies_with(&world.put(damaged.clone()), &token));
+    assert_eq!(world.unreadable(), [(Sort::Revocation, Instead::LastGood)]);
+    assert!(verifies_with(&world.delete(west.key), &token), "what is taken back is over");
+    let ring = world.put(damaged);
+    assert!(!verifies_with(&ring, &token), "nobody knows whom it names");
+    assert_eq!(world.unreadable(), [(Sort::Revocation, Instead::Nothing)]);
+    assert!(world.unreadable_text().contains("no token of its kind is accepted"), "{}", world.unreadable_text());
+}
+
+#[test]
+fn a_record_that_cannot_be_read_closes_its_family_alone() {
+    let zone = "revocation.zone-token.00000000-0000-0000-0000-000000000000";
+    for (name, closes) in [(zone, false), ("revocation.control-plane-token.x", true), ("revocation.x", true)] {
+        let mut world = World::with_key();
+        let token = token(&world.started());
+        let key = Key::global(Kind::RECORD, name);
+        let ring = world.put(Resource { key, spec: Bytes::from_static(b"{"), ..revocation(Revoked::All) });
+        assert_eq!(verifies_with(&ring, &token), !closes, "{name}");
+    }
+}
+
+#[test]
+fn with_a_rotation_that_cannot_be_read_the_last_good_one_says_which_key_signs() {
+    let now = Timestamp::UNIX_EPOCH;
+    let signs = |ring: &KeyRing| {
+        let west = ZoneName::parse("west").unwrap();
+        let token = tokens::issue_control_plane(ring, &west, None, now, Uuid::nil());
+        token.ok().map(|token| token.key().serial)
+    };
+    let mut world = World::with_key();
+    world.put(secret("control-plane-signing-key-0002", spec(Some(&[SIGNING, SIGNING].concat()))));
+    let staged = Rotations { family: Family::ControlPlane, state: staged() };
+    let Ok(Write::Put { resource, .. }) = records::write(&staged, Precondition::Any, now) else { panic!("a record") };
+    assert_eq!(signs(&world.put(resource.clone())), Some(1), "the other one is staged");
+    let damaged = Resource { spec: Bytes::from_static(b"{"), ..resource.clone() };
+    assert_eq!(signs(&world.put(damaged.clone())), Some(1));
+    assert_eq!(world.unreadable(), [(Sort::Rotation, Instead::LastGood)]);
+    assert_eq!(signs(&world.started()), None, "nobody knows which");
+    world.delete(resource.key);
+    assert_eq!(signs(&world.put(damaged)), None);
+    assert_eq!(world.unreadable(), [(Sort::Rotation, Instead::Nothing)]);
+    assert!(world.unreadable_text().contains("nothing is signed"), "{}", world.unreadable_text());
+}
+
+/// A rotation from key 1 to key 2 that has begun.
+fn staged() -> State {
+    let now = Timestamp::UNIX_EPOCH;
+    let evidence = Evidence {
+        family: Family::ControlPlane,
+        now,
+        times: Times {
+            recent_zones: SignedDuration::ZERO,
+            patience: SignedDuration::ZERO,
+            leeway: SignedDuration::ZERO,
+        },
+        keys: [(1, now)].into(),
+        taken: [1].into(),
+        instances: Vec::new(),
+        zones: Vec::new(),
+        tokens: Vec::new(),
+        unreadable: Vec::new(),
+    };
+    let command = Command::Start { automatic: false, algorithm: None };
+    let order = Order { command, by: "john".to_owned(), id: None, expect: None, force: false };
+    step(&State::default(), &evidence, &order).unwrap().state
+}
+
+#[tokio::test]
+async fn entries_of_the_ledger_make_no_ring_and_revocations_do() {
+    let store: Arc<dyn ResourceStore> = Arc::new(store::memory::MemoryStore::new());
+    store.put(secret(KEY, spec(Some(SIGNING))), Precondition::Absent).await.unwrap();
+    let keys = Keys::start(&store, &Tasks::new()).await.unwrap();
+    let token = token(&keys.ring());
+    let mut rings = keys.subscribe();
+    let entry = Resource { key: Key::global(Kind::RECORD, "token.zone-token.x"), ..revocation(Revoked::All) };
+    store.put(entry, Precondition::Absent).await.unwrap();
+    let revocation = revocation(Revoked::All);
+    let name = revocation.key.name.clone();
+    assert!(keys.no_longer_in_force(&name).await);
+    store.put(revocation.clone(), Precondition::Absent).await.unwrap();
+    assert!(keys.in_force(&name).await);
+    assert!(!verifies_with(&rings.borrow_and_update(), &token));
+    assert_eq!(keys.ring().generation(), 2, "one for the revocation");
+    store.delete(&revocation.key, Precondition::Present).await.unwrap();
+    assert!(keys.no_longer_in_force(&name).await);
+    assert!(verifies_with(&keys.ring(), &token));
 }
 
 /// Lets the other tasks do all that they can do now.
@@ -132,11 +319,11 @@ async fn keys_of_the_settings_are_in_every_ring() {
     let key = tokens::generate_key(tokens::Algorithm::EdDsa);
     let mut settings = StaticKeys::default();
     let public = tokens::public_half(key.reveal()).unwrap();
-    settings.add(tokens::Family::Zone, "offline", public.as_bytes()).unwrap();
+    settings.add(Family::Zone, "offline", public.as_bytes()).unwrap();
     let zone = ZoneName::parse("west").unwrap();
     let claims = tokens::Claims::Zone { zone: &zone, scope: Some(&[tokens::Scope::Cp]) };
     let hour = Duration::from_secs(3600);
-    let token = tokens::sign_offline(key.reveal(), "offline", &claims, hour, Timestamp::UNIX_EPOCH, uuid::Uuid::nil());
+    let token = tokens::sign_offline(key.reveal(), "offline", &claims, hour, Timestamp::UNIX_EPOCH, Uuid::nil());
     let token = token.unwrap();
 
     let store: Arc<dyn ResourceStore> = Arc::new(Database::new().instance());

@@ -19,15 +19,18 @@ use super::{
     held::Answers,
     negotiate::{cleaned, reads_json, redirect, segments, takes_json},
     query::Parameters,
-    routes::{JWKS, Matched, NoRoute, Routes},
+    routes::{Endpoint, JWKS, Matched, NoRoute, Routes},
 };
 use crate::{
     access::{Access, Authenticator, Caller, Permit, Remote, Rule, TokenKind, Transport, TwoHosts, Unproved, host_of},
     clock::Clock,
     issuing::Issuer,
     keys::Keys,
+    ledger::Ledger,
     limits::{Holder, Proof},
     observe::{readiness::Readiness, shown},
+    revoking::Revoker,
+    rotation::Rotations,
     writes::Writes,
 };
 
@@ -46,12 +49,18 @@ pub struct Handles {
     pub access: Arc<Access>,
     /// The keys of the moment.
     pub keys: Keys,
+    /// What issues tokens.
+    pub issuer: Issuer,
+    /// The tokens that were issued.
+    pub ledger: Ledger,
     /// How proxies are asked.
     pub admin: Arc<dyn EnvoyAdmin>,
     /// The settings.
     pub settings: Settings,
     /// What troubles this control plane, for its index.
     pub readiness: Readiness,
+    /// The rotations of signing keys; keys are rotated on global alone.
+    pub rotations: Option<Rotations>,
 }
 
 /// The REST API. Cheap to clone; one for all listeners.
@@ -84,7 +93,7 @@ struct Asked<'a> {
 impl Api {
     /// Returns the API.
     pub fn new(handles: Handles) -> Self {
-        let Handles { store, clock, writes, access, keys, admin, settings, readiness } = handles;
+        let Handles { store, clock, writes, access, keys, issuer, ledger, admin, settings, readiness, rotations } = handles;
         if settings.localhost_is_admin {
             info!(
                 "programs on this machine that ask for themselves are administrators; where one forwards requests of \
@@ -92,9 +101,9 @@ impl Api {
             );
         }
         let authenticator = Authenticator::new(settings.localhost_is_admin, keys.clone());
-        let issuer = Issuer::new(keys, clock.clone(), settings.issuers);
-        let guarded = Guarded::new(store, admin);
-        let parts = Parts { clock, writes, issuer, settings, readiness, guarded };
+        let revoker = Revoker::new(Arc::clone(&store), keys.clone(), ledger.clone(), clock.clone());
+        let guarded = Guarded::new(store, admin, ledger, keys);
+        let parts = Parts { clock, writes, issuer, revoker, settings, readiness, rotations, guarded };
         let (routes, room, answers, audit) = (Routes::all(), Room::new(), Answers::new(), Audit::new());
         Self(Arc::new(Inner { access, parts, authenticator, routes, room, answers, audit }))
     }
@@ -217,7 +226,8 @@ impl Api {
         match answer {
             Ok(answer) => self.0.answers.hold(proven, answer).await.map_err(failed),
             Err(error) => {
-                if matches!(matched.route.rule, Rule::Issue(_)) {
+                // What else is written tells itself what is refused.
+                if matches!(matched.route.endpoint, Endpoint::Tokens(_) | Endpoint::Revoke | Endpoint::TakeBack) {
                     self.0.audit.refused(&asked.caller, asked.method, &matched, &error);
                 }
                 Err(failed(error))

@@ -44,7 +44,7 @@ impl Audit {
         info!(remote = %remote, reason = &*shown::name(&rejection.to_string()), left_out, "authentication rejected");
     }
 
-    /// A write was refused before its body was read, or a token was. Reads leave no line, as they leave none when they
+    /// A write was refused before its body was read, or a token or a revocation was. Reads leave no line, as they leave none when they
     /// succeed.
     pub(super) fn refused(&self, caller: &Caller, method: &Method, matched: &Matched<'_>, error: &ApiError) {
         let write = |kind: Kind, left_out| {
@@ -62,8 +62,30 @@ impl Audit {
                 reason = &*shown::escaped(&reason, LONGEST_REASON), left_out, "token not issued"
             );
         };
+        let rotate = |left_out| {
+            let (family, reason) = (matched.parameter("family"), error.reason());
+            info!(
+                caller = %shown::name(&caller.to_string()), family = &*shown::name(family),
+                reason = &*shown::escaped(&reason, LONGEST_REASON), left_out, "rotation step not made"
+            );
+        };
+        let revoke = |left_out| {
+            let (revocation, reason) = (shown::name(matched.name()), error.reason());
+            info!(
+                caller = %shown::name(&caller.to_string()), method = method.as_str(), revocation = &*revocation,
+                reason = &*shown::escaped(&reason, LONGEST_REASON), left_out, "revocation refused"
+            );
+        };
         let endpoint = matched.route.endpoint;
-        if !matches!(endpoint, Endpoint::Put(_) | Endpoint::Delete(_) | Endpoint::Tokens(_)) {
+        if !matches!(
+            endpoint,
+            Endpoint::Put(_)
+                | Endpoint::Delete(_)
+                | Endpoint::Tokens(_)
+                | Endpoint::RotationStep(_)
+                | Endpoint::Revoke
+                | Endpoint::TakeBack
+        ) {
             return;
         }
         let line = if caller.is_authenticated() { self.users.take(caller.name()) } else { self.strangers.take() };
@@ -71,6 +93,8 @@ impl Audit {
         match endpoint {
             Endpoint::Put(kind) | Endpoint::Delete(kind) => write(kind, left_out),
             Endpoint::Tokens(token) => issue(token, left_out),
+            Endpoint::RotationStep(_) => rotate(left_out),
+            Endpoint::Revoke | Endpoint::TakeBack => revoke(left_out),
             _ => {}
         }
     }

@@ -8,13 +8,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use model::{Key, Kind, Resource};
 use store::{Page, Query, ResourceStore, Stored};
+use tokens::TokenFacts;
 
 use super::{AdminAnswer, AdminRequest, EnvoyAdmin, Settings, error::ApiError, query::Parameters};
 use crate::{
     access::Permit,
     clock::Clock,
     issuing::Issuer,
+    keys::Keys,
+    ledger::Ledger,
     observe::readiness::Readiness,
+    revoking::Revoker,
+    rotation::Rotations,
     writes::{Writes, mesh_exists},
 };
 
@@ -23,8 +28,10 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) writes: Writes,
     pub(crate) issuer: Issuer,
+    pub(crate) revoker: Revoker,
     pub(crate) settings: Settings,
     pub(crate) readiness: Readiness,
+    pub(crate) rotations: Option<Rotations>,
     pub(crate) guarded: Guarded,
 }
 
@@ -32,11 +39,13 @@ pub(crate) struct Parts {
 pub(crate) struct Guarded {
     store: Arc<dyn ResourceStore>,
     admin: Arc<dyn EnvoyAdmin>,
+    ledger: Ledger,
+    keys: Keys,
 }
 
 impl Guarded {
-    pub(crate) fn new(store: Arc<dyn ResourceStore>, admin: Arc<dyn EnvoyAdmin>) -> Self {
-        Self { store, admin }
+    pub(crate) fn new(store: Arc<dyn ResourceStore>, admin: Arc<dyn EnvoyAdmin>, ledger: Ledger, keys: Keys) -> Self {
+        Self { store, admin, ledger, keys }
     }
 }
 
@@ -66,6 +75,19 @@ impl Call<'_> {
     pub(crate) async fn list(&self, query: &Query, title: &'static str) -> Result<Page, ApiError> {
         self.permit.read(query.kind)?;
         self.handles.guarded.store.list(query).await.map_err(|source| ApiError::Store { title, source })
+    }
+
+    /// The tokens that were issued, if the caller may read the secrets that sign them.
+    pub(crate) fn ledger(&self) -> Result<&Ledger, ApiError> {
+        self.permit.read(Kind::GLOBAL_SECRET)?;
+        Ok(&self.handles.guarded.ledger)
+    }
+
+    /// Tells of tokens whether they are revoked now, if the caller may read the lists that say so.
+    pub(crate) fn revoked(&self) -> Result<impl Fn(&TokenFacts<'_>) -> bool + use<>, ApiError> {
+        self.permit.read(Kind::GLOBAL_SECRET)?;
+        let ring = self.handles.guarded.keys.ring();
+        Ok(move |token: &TokenFacts<'_>| ring.revokes(token))
     }
 
     /// Checks that the mesh of a path is there, if the path has one and the caller may read meshes.

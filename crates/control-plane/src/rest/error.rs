@@ -1,4 +1,5 @@
-//! From what went wrong to a status and a body: the only place in which the API chooses a status of failure.
+//! From what went wrong to a status and a body: the only place in which the API chooses a status of failure. Longer than
+//! usual because every condition has its answer here.
 
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
@@ -9,14 +10,18 @@ use model::{
 };
 use serde_json::{Map, Value, json};
 use store::StoreError;
-use tokens::IssueError;
+use tokens::{IssueError, rotation::Refused as Refusal};
 
 use super::{admin::AdminError, answer};
 use crate::{
     access::Denied,
     issuing::NotIssued,
     keys::KeysBehind,
+    ledger::NotRecorded,
     limits::Crowd,
+    records::RecordError,
+    revoking::NotRevoked,
+    rotation::NotMade,
     writes::{Operation, ReadOnly, WriteError},
 };
 
@@ -40,6 +45,14 @@ pub(crate) enum ApiError {
     Unreadable,
     /// No token was made.
     Issue(IssueError),
+    /// A step of a rotation was not made: the rules say no.
+    NotRotated(Refusal),
+    /// A rotation cannot be looked at, or a step not be written.
+    Rotation { text: String },
+    /// A token was made, is not in the ledger, and is not handed out.
+    NotRecorded(NotRecorded),
+    /// A token was made while keys changed, and is not handed out.
+    KeysChanging { text: String },
     /// The caller may not.
     Denied(Denied),
     /// The token of the request is refused.
@@ -62,6 +75,8 @@ pub(crate) enum ApiError {
     Crowded(Crowd),
     /// Others use what this request needs.
     Busy,
+    /// Something failed that cannot.
+    Fault { title: &'static str, problem: String },
     /// The route is known, what it needs is not part of this program.
     NotImplemented { what: &'static str },
 }
@@ -103,6 +118,40 @@ impl From<NotIssued> for ApiError {
                 Self::Invalid { title: TOKEN_REQUEST, violations }
             }
             NotIssued::Failed(problem) => Self::Issue(problem),
+            NotIssued::NotRecorded(problem) => Self::NotRecorded(problem),
+            NotIssued::KeysChanging => Self::KeysChanging { text: error.to_string() },
+        }
+    }
+}
+
+impl From<NotRevoked> for ApiError {
+    fn from(error: NotRevoked) -> Self {
+        let text = error.to_string();
+        let wrong = |field| Self::Invalid { title: REVOCATION, violations: vec![Violation::new(field, text)] };
+        match error {
+            NotRevoked::Denied(denied) => Self::Denied(denied),
+            NotRevoked::NoMesh { .. } => wrong("mesh"),
+            NotRevoked::NoKey { .. } => wrong("key"),
+            NotRevoked::Future { .. } => wrong("issuedBefore"),
+            NotRevoked::NotFound => Self::NotFound { title: "Could not take a revocation back" },
+            NotRevoked::Store(source) => Self::Store { title: REVOCATION, source },
+            NotRevoked::NoRecord(problem) => Self::Fault { title: REVOCATION, problem: problem.to_string() },
+        }
+    }
+}
+
+impl From<NotMade> for ApiError {
+    fn from(error: NotMade) -> Self {
+        match error {
+            NotMade::Denied(denied) => Self::Denied(denied),
+            NotMade::Refused(refused) => Self::NotRotated(refused),
+            NotMade::Store(source) | NotMade::Record(RecordError::Store(source)) => {
+                Self::Store { title: ROTATION, source }
+            }
+            NotMade::Busy => Self::Busy,
+            NotMade::Record(RecordError::Unreadable { .. }) | NotMade::Key(_) | NotMade::Unwritable(_) => {
+                Self::Rotation { text: error.to_string() }
+            }
         }
     }
 }
@@ -115,6 +164,10 @@ impl From<KriError> for ApiError {
 
 /// Title of what is wrong with a request for a token.
 pub(crate) const TOKEN_REQUEST: &str = "Invalid request";
+/// Title of what is wrong with a rotation.
+const ROTATION: &str = "Could not rotate signing keys";
+/// Title of what is wrong with a revocation.
+pub(crate) const REVOCATION: &str = "Could not revoke tokens";
 /// Title of what a caller reads when the reason is not theirs to know.
 const INTERNAL: &str = "Internal Server Error";
 const NOT_VALID: &str = "Resource is not valid";
@@ -132,11 +185,13 @@ struct Problem {
     title: String,
     detail: String,
     parameters: Vec<Violation>,
+    /// Who is in the way of a step of a rotation.
+    blockers: Value,
 }
 
 impl Problem {
     fn new(status: StatusCode, title: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { status, title: title.into(), detail: detail.into(), parameters: Vec::new() }
+        Self { status, title: title.into(), detail: detail.into(), parameters: Vec::new(), blockers: Value::Null }
     }
 
     fn invalid(title: &str, detail: &str, parameters: Vec<Violation>) -> Self {
@@ -167,6 +222,9 @@ impl Problem {
         } else {
             body.insert("details".to_owned(), json!(detail));
         }
+        if !self.blockers.is_null() {
+            body.insert("blockers".to_owned(), self.blockers);
+        }
         answer::json(self.status, &Value::Object(body))
     }
 }
@@ -177,6 +235,7 @@ impl ApiError {
         match self {
             Self::Denied(denied) => denied.to_string(),
             Self::Issue(error) => error.to_string(),
+            Self::NotRecorded(error) => error.to_string(),
             Self::Write(error) => error.to_string(),
             Self::Invalid { violations, .. } => model::validate::join(violations),
             other => format!("{other:?}"),
@@ -193,8 +252,11 @@ impl ApiError {
         match self {
             Self::Issue(IssueError::NoKey { .. }) => None,
             Self::Issue(problem) => Some(format!("no token was issued: {problem}")),
+            Self::NotRecorded(NotRecorded::Store(source)) => of_store(source),
+            Self::NotRecorded(problem @ NotRecorded::NoRecord { .. }) => Some(problem.to_string()),
             Self::Write(WriteError::Store { source, .. }) | Self::Store { source, .. } => of_store(source),
             Self::Write(problem @ WriteError::NoKey) => Some(problem.to_string()),
+            Self::Fault { title, problem } => Some(format!("{title}: {problem}")),
             _ => None,
         }
     }
@@ -224,6 +286,10 @@ impl ApiError {
             }
             Self::Unreadable => Problem::new(S::BAD_REQUEST, BAD_REQUEST, ""),
             Self::Issue(error) => of_issue(&error),
+            Self::NotRotated(refused) => of_rotation(refused),
+            Self::Rotation { text } => Problem::new(S::INTERNAL_SERVER_ERROR, ROTATION, text),
+            Self::NotRecorded(error) => of_ledger(&error),
+            Self::KeysChanging { text } => Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", text),
             Self::Denied(denied) => Problem::new(S::FORBIDDEN, "Access Denied", denied.to_string()),
             Self::Unauthenticated => Problem::new(S::UNAUTHORIZED, "Invalid authentication data", "Unauthenticated"),
             Self::KeysBehind(behind) => Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", behind.to_string()),
@@ -255,6 +321,7 @@ impl ApiError {
                 let detail = "too many large requests at once; nothing was done, try again in a moment";
                 Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", detail)
             }
+            Self::Fault { title, .. } => Problem::new(S::INTERNAL_SERVER_ERROR, title, INTERNAL),
             Self::NotImplemented { what } => {
                 Problem::new(S::NOT_IMPLEMENTED, "Not implemented", format!("{what} is not part of this control plane"))
             }
@@ -266,6 +333,32 @@ fn of_issue(problem: &IssueError) -> Problem {
     match problem {
         IssueError::NoKey { .. } => Problem::new(StatusCode::NOT_FOUND, "Signing Key not found", problem.to_string()),
         _ => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, NO_TOKEN, INTERNAL),
+    }
+}
+
+/// Who is in the way stands beside the text, for programs.
+fn of_rotation(refused: Refusal) -> Problem {
+    let status = match &refused {
+        Refusal::Algorithm { .. } => StatusCode::BAD_REQUEST,
+        _ => StatusCode::CONFLICT,
+    };
+    let problem = Problem::new(status, ROTATION, refused.to_string());
+    match refused {
+        Refusal::Blocked { blockers } => Problem { blockers: json!(blockers), ..problem },
+        _ => problem,
+    }
+}
+
+fn of_ledger(problem: &NotRecorded) -> Problem {
+    const NOT_WRITTEN: &str = "the store takes no writes now, so the token could not be written into the ledger of issued \
+                               tokens, and was not issued; try again when the store is well";
+    match problem {
+        NotRecorded::Store(StoreError::Unavailable { .. }) => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Service unavailable", NOT_WRITTEN)
+        }
+        NotRecorded::Store(_) | NotRecorded::NoRecord { .. } => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, NO_TOKEN, INTERNAL)
+        }
     }
 }
 

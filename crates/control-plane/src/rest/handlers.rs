@@ -4,12 +4,15 @@ mod config_of_zones;
 mod index;
 mod insights;
 mod inspect;
+mod issued_tokens;
 mod items;
 mod jwks;
 mod k8s;
 mod kri;
 mod lists;
 mod overviews;
+mod revocations;
+mod rotations;
 mod tokens;
 
 use axum::response::Response;
@@ -36,6 +39,13 @@ pub(crate) async fn dispatch(call: &Call<'_>, matched: &Matched<'_>) -> Result<R
         Endpoint::Jwks => jwks::get(call),
         Endpoint::Kri => kri::get(call, matched.parameter("kri")).await,
         Endpoint::Tokens(kind) => tokens::issue(call, kind).await,
+        Endpoint::Rotations => rotations::list(call).await,
+        Endpoint::Rotation => rotations::get(call, matched).await,
+        Endpoint::RotationStep(step) => rotations::step(call, matched, step).await,
+        Endpoint::IssuedTokens => issued_tokens::list(call),
+        Endpoint::Revocations => revocations::list(call).await,
+        Endpoint::Revoke => revocations::revoke(call).await,
+        Endpoint::TakeBack => revocations::take_back(call, matched.name()).await,
         // Nobody writes these: they are counted when they are asked for.
         Endpoint::List(kind) if kind == Kind::MESH_INSIGHT => insights::mesh_insights(call, matched).await,
         Endpoint::Get(kind) if kind == Kind::MESH_INSIGHT => insights::mesh_insight(call, matched.name()).await,

@@ -1,4 +1,5 @@
-//! Which path means what, and what it asks of callers: a table made once from the table of kinds.
+//! Which path means what, and what it asks of callers: a table made once from the table of kinds. Longer than usual because
+//! every endpoint has its row and its rule here.
 
 use std::borrow::Cow;
 
@@ -30,6 +31,20 @@ pub(crate) enum Endpoint {
     Kri,
     /// `/tokens/…`
     Tokens(TokenKind),
+    /// `/rotations`
+    Rotations,
+    /// `/rotations/{family}`
+    Rotation,
+    /// `/rotations/{family}/…`
+    RotationStep(RotationStep),
+    /// `/tokens`
+    IssuedTokens,
+    /// The list of revocations.
+    Revocations,
+    /// Revoke tokens.
+    Revoke,
+    /// Take a revocation back.
+    TakeBack,
     List(Kind),
     Get(Kind),
     /// Create or change one.
@@ -46,6 +61,14 @@ pub(crate) enum Endpoint {
     Behind(Kind),
     /// Something about one proxy.
     Proxy(ProxyPage),
+}
+
+/// A step of a rotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RotationStep {
+    Start,
+    Advance,
+    Rollback,
 }
 
 /// The two shapes of the list of selected proxies.
@@ -83,6 +106,10 @@ impl Endpoint {
             Self::GlobalInsight | Self::GlobalInsights => Rule::ReadFiltered,
             Self::Kri | Self::Hostnames => Rule::ReadNamed,
             Self::Tokens(token) => Rule::Issue(token),
+            // Who reads the secrets that sign may know what they signed.
+            Self::IssuedTokens | Self::Revocations | Self::Rotations | Self::Rotation => Rule::Read(Kind::GLOBAL_SECRET),
+            // Asked again for the secrets of the family that the body names.
+            Self::Revoke | Self::TakeBack | Self::RotationStep(_) => Rule::Write(Kind::GLOBAL_SECRET),
             Self::List(kind)
             | Self::Get(kind)
             | Self::OverviewList(kind)
@@ -102,6 +129,7 @@ impl Endpoint {
         match self {
             Self::List(_)
             | Self::OverviewList(_)
+            | Self::IssuedTokens
             | Self::GlobalInsight
             | Self::GlobalInsights
             | Self::Selected(..)
@@ -116,6 +144,12 @@ impl Endpoint {
             | Self::Jwks
             | Self::Kri
             | Self::Tokens(_)
+            | Self::Rotations
+            | Self::Rotation
+            | Self::RotationStep(_)
+            | Self::Revocations
+            | Self::Revoke
+            | Self::TakeBack
             | Self::Put(_)
             | Self::Delete(_)
             | Self::Overview(_)
@@ -250,6 +284,7 @@ pub(crate) const JWKS: &str = "/.well-known/jwks.json";
 
 fn fixed() -> Vec<Route> {
     let get = |template: &str, endpoint| Route::new(Method::GET, template, endpoint);
+    let rotate = |template: &str, step| Route::new(Method::POST, template, Endpoint::RotationStep(step));
     let token = |template: &str, kind| Route::new(Method::POST, template, Endpoint::Tokens(kind));
     vec![
         get("/", Endpoint::Index),
@@ -261,10 +296,19 @@ fn fixed() -> Vec<Route> {
         get("/global-insights", Endpoint::GlobalInsights),
         get(JWKS, Endpoint::Jwks),
         get("/_kri/{kri}", Endpoint::Kri),
+        get("/tokens", Endpoint::IssuedTokens),
         token("/tokens/dataplane", TokenKind::Dataplane),
         token("/tokens/zone", TokenKind::Zone),
         token("/tokens/control-plane", TokenKind::ControlPlane),
         token("/tokens/user", TokenKind::User),
+        get("/rotations", Endpoint::Rotations),
+        get("/rotations/{family}", Endpoint::Rotation),
+        rotate("/rotations/{family}/start", RotationStep::Start),
+        rotate("/rotations/{family}/advance", RotationStep::Advance),
+        rotate("/rotations/{family}/rollback", RotationStep::Rollback),
+        get("/tokens/revocations", Endpoint::Revocations),
+        Route::new(Method::POST, "/tokens/revocations", Endpoint::Revoke),
+        Route::new(Method::DELETE, "/tokens/revocations/{name}", Endpoint::TakeBack),
         get("/meshes/{mesh}/{plural}/{name}/_hostnames", Endpoint::Hostnames),
     ]
 }

@@ -2,8 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::issuing::Issuers;
-
 /// The settings of the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -17,8 +15,6 @@ pub struct Settings {
     pub read_timeout: Duration,
     /// `apiServer.authn.localhostIsAdmin`.
     pub localhost_is_admin: bool,
-    /// Which tokens are issued.
-    pub issuers: Issuers,
     /// What `GET /config` answers: the configuration as JSON, secrets masked.
     pub config_json: Arc<str>,
     /// The name of this machine.

@@ -59,6 +59,8 @@ mod proxies;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod renewals;
+#[cfg(test)]
 mod rest_access;
 #[cfg(test)]
 mod rest_attacks;
@@ -70,6 +72,12 @@ mod rest_log;
 mod rest_replay;
 #[cfg(test)]
 mod rest_rules;
+#[cfg(test)]
+mod revocations;
+#[cfg(test)]
+mod rotations;
+#[cfg(test)]
+mod shadow;
 #[cfg(test)]
 mod shutdown;
 #[cfg(test)]

@@ -38,7 +38,8 @@ fn a_zone_says_who_it_is_on_every_rpc() {
                     "hash-suffix",
                     "initial-resource-versions",
                     "responses-in-parts",
-                    "key-algorithms"
+                    "token-renewal",
+                    "key-algorithms",
                 ]
             );
             assert_eq!([values("kds-version"), values("zone-version")], [["v3"], ["v3"]]);
@@ -89,6 +90,7 @@ fn a_zone_asks_for_all_types_before_it_answers() {
                 "optional-top-level-target-ref",
                 "initial-resource-versions",
                 "responses-in-parts",
+                "token-renewal",
                 "key-algorithms",
             ];
             assert_eq!(features, known.map(|name| Some(Kind::StringValue(name.to_owned()))));

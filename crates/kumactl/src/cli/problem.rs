@@ -68,12 +68,18 @@ pub(super) fn describe(error: &clap::Error, way: &Way<'_>) -> Problem {
 
 /// Returns what is wrong with the number of arguments.
 pub(super) fn arity(way: &Way<'_>, arguments: &[String], names_files: bool) -> Option<String> {
-    let wanted = if names_files { 0 } else { words::names(way.command).len() };
+    let names = if names_files { Vec::new() } else { words::names(way.command) };
+    let (wanted, given) = (names.len(), arguments.len());
+    let least = names.iter().filter(|name| !name.starts_with('[')).count();
     match (wanted, arguments.first()) {
+        (wanted, _) if (least..wanted).contains(&given) => None,
+        (wanted, Some(_)) if least < wanted && given > wanted => {
+            Some(format!("accepts between {least} and {wanted} arg(s), received {given}"))
+        }
         (0, None) => None,
         (0, Some(word)) => Some(format!("unknown command {word:?} for \"kumactl {}\"", way.path.join(" "))),
-        (wanted, _) if wanted == arguments.len() => None,
-        (wanted, _) => Some(format!("accepts {wanted} arg(s), received {}", arguments.len())),
+        (wanted, _) if wanted == given => None,
+        (wanted, _) => Some(format!("accepts {wanted} arg(s), received {given}")),
     }
 }
 

@@ -7,6 +7,8 @@ mod generate;
 mod get;
 mod inspect;
 mod output;
+mod revoke;
+pub(crate) mod rotate;
 
 use clap::{Args, Parser, Subcommand};
 use jiff::SignedDuration;
@@ -20,6 +22,8 @@ pub(crate) use generate::{
 };
 pub(crate) use get::{Get, Many, One, Wanted};
 pub(crate) use inspect::{Dataplane, Dataplanes, Inspect, Policy, View};
+pub(crate) use output::Output;
+pub(crate) use revoke::{Revoke, RevokeToken};
 
 /// Everything that stands behind the program's name.
 #[derive(Debug, Parser)]
@@ -75,6 +79,11 @@ pub(crate) enum Verb {
         after_help = "  $ kumactl delete mesh demo\n  $ kumactl delete -f resource.yaml"
     )]
     Delete(Delete),
+    #[command(
+        about = "Show what troubles the control plane, or soon will.",
+        after_help = "  $ kumactl doctor\n  $ kumactl doctor -o json"
+    )]
+    Doctor(Output),
     #[command(about = "Export all resources of the control plane.")]
     Export(Export),
     #[command(subcommand, about = "Generate resources, tokens, keys and certificates.")]
@@ -86,6 +95,10 @@ pub(crate) enum Verb {
     Help,
     #[command(about = "Inspect resources.")]
     Inspect(Inspect),
+    #[command(subcommand, about = "Revoke tokens.")]
+    Revoke(Revoke),
+    #[command(subcommand, about = "Rotate signing keys.")]
+    Rotate(rotate::Rotate),
     #[command(about = "Print version.")]
     Version(Version),
 }

@@ -21,6 +21,33 @@ impl Name {
     }
 }
 
+/// The word of a command about one family of signing keys.
+#[derive(Debug, Args)]
+pub(crate) struct Family {
+    #[arg(id = WORDS, value_names = ["FAMILY"], num_args = 0.., hide = true)]
+    words: Vec<String>,
+}
+
+impl Family {
+    pub(crate) fn name(&self) -> &str {
+        word(&self.words, 0)
+    }
+}
+
+/// The same for a command that is about all of them without it.
+#[derive(Debug, Args)]
+pub(crate) struct AnyFamily {
+    #[arg(id = WORDS, value_names = ["[FAMILY]"], num_args = 0.., hide = true)]
+    words: Vec<String>,
+}
+
+impl AnyFamily {
+    /// Empty: all.
+    pub(crate) fn name(&self) -> &str {
+        word(&self.words, 0)
+    }
+}
+
 /// The words of a command about one thing of any type.
 #[derive(Debug, Args)]
 pub(crate) struct TypeAndName {

@@ -86,6 +86,11 @@ impl Lane {
         !self.in_flight && !self.settled
     }
 
+    /// What was sent and answered; nothing while something is under way.
+    pub(super) fn delivered(&self) -> Option<&Snapshot> {
+        self.sent.as_deref().filter(|_| !self.in_flight)
+    }
+
     /// There is a new snapshot.
     pub(super) fn look_again(&mut self) {
         self.settled = false;

@@ -29,6 +29,8 @@ pub struct Evidence {
     pub zones: Vec<Zone>,
     /// The tokens of the family that were handed out and are not revoked.
     pub tokens: Vec<Handed>,
+    /// The names of entries of the ledger that cannot be read: nobody knows which tokens they are about.
+    pub unreadable: Vec<String>,
 }
 
 /// How long is long.

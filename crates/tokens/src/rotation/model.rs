@@ -275,6 +275,7 @@ impl World {
             instances: rings.iter().enumerate().map(instance).collect(),
             zones: vec![zone],
             tokens: self.tokens.iter().enumerate().filter_map(token).collect(),
+            unreadable: Vec::new(),
         }
     }
 

@@ -140,8 +140,7 @@ impl Attempt<'_> {
             Stage::Signing => Stage::Draining,
             Stage::Draining => {
                 let outcome = if rotation.rolling_back() { Outcome::RolledBack } else { Outcome::Retired };
-                let gone = rotation.from;
-                return Ok(self.end(state, rotation, outcome, gone, cut_off));
+                return Ok(self.end(state, rotation, outcome, cut_off));
             }
         };
         rotation.enter(next, now);
@@ -156,8 +155,8 @@ impl Attempt<'_> {
                 // It has signed nothing here; with the key in a file somebody may have.
                 let cut_off = self.judge(self.evidence.on(rotation.to).filter(Blocker::is_certain).collect())?;
                 rotation.remember(self.done(&cut_off));
-                let gone = rotation.to;
-                Ok(self.end(state, rotation, Outcome::RolledBack, gone, cut_off))
+                (rotation.from, rotation.to) = (rotation.to, rotation.from);
+                Ok(self.end(state, rotation, Outcome::RolledBack, cut_off))
             }
             Stage::Signing | Stage::Draining => {
                 rotation.remember(self.done(&[]));
@@ -169,7 +168,8 @@ impl Attempt<'_> {
         }
     }
 
-    fn end(&self, mut state: State, rotation: Rotation, outcome: Outcome, gone: u64, cut_off: Vec<Blocker>) -> Step {
+    fn end(&self, mut state: State, rotation: Rotation, outcome: Outcome, cut_off: Vec<Blocker>) -> Step {
+        let gone = rotation.from;
         state.rotation = Some(rotation);
         state.finish(outcome, self.evidence.now, Some(&self.order.by));
         Step { state, actions: vec![Action::DeleteKey { serial: gone }], cut_off }

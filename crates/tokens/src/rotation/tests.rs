@@ -37,6 +37,7 @@ fn evidence(keys: &[u64], signs: u64) -> Evidence {
         }],
         zones: Vec::new(),
         tokens: Vec::new(),
+        unreadable: Vec::new(),
     }
 }
 

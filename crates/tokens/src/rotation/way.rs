@@ -83,7 +83,8 @@ impl Evidence {
     /// Who would be cut off, or may be, if this key were gone.
     pub fn on(&self, key: u64) -> impl Iterator<Item = Blocker> {
         let zones = self.zones.iter().filter_map(move |zone| self.zone_on(zone, key));
-        zones.chain(self.tokens.iter().filter_map(move |token| self.token_of(token, key)))
+        let tokens = self.tokens.iter().filter_map(move |token| self.token_of(token, key));
+        zones.chain(tokens).chain(self.unreadable.iter().map(|name| unreadable(name)))
     }
 
     /// Which zones cannot read a key of this algorithm that they have to verify with.
@@ -174,6 +175,11 @@ fn verified_in_zones(family: &Family) -> bool {
 fn lacks(instance: &Instance, key: u64) -> Option<Blocker> {
     let reason = || format!("does not verify with key {key} yet");
     (!instance.verifies.contains(&key)).then(|| of_instance(instance, None, reason()))
+}
+
+fn unreadable(name: &str) -> Blocker {
+    let reason = "cannot be read, so it may be about a token of this key".to_owned();
+    Blocker { kind: BlockerKind::Token, name: name.to_owned(), key: None, last_seen: None, reason }
 }
 
 fn of_instance(instance: &Instance, key: Option<u64>, reason: String) -> Blocker {

@@ -18,6 +18,9 @@ mod issuing;
 mod legacy;
 #[cfg(test)]
 mod malformed;
+#[cfg(test)]
+mod mutated;
+#[cfg(test)]
 mod phases;
 #[cfg(test)]
 mod properties;
@@ -29,3 +32,7 @@ mod rules;
 mod sessions;
 #[cfg(test)]
 mod static_keys;
+#[cfg(test)]
+mod vectors;
+#[cfg(test)]
+mod verdicts;

@@ -9,6 +9,7 @@ use tokens::KeyRing;
 use crate::{
     config::{AuthType, GlobalAuth},
     kds::global::auth::{self, Authenticated, Refusal},
+    verdicts::Verdicts,
     zones::caller::ZoneCaller,
 };
 
@@ -35,11 +36,12 @@ fn any_headers_let_in_only_who_has_the_token() {
         format!("client-id: east\n{}", lines("")),
     ];
     let words = ["client-id: ", "authorization: ", "Bearer ", token, "west", "\n"];
+    let verdicts = Verdicts::default();
     testkit::fuzz!(Inputs::new(Form::Text).made(seeds).words(words).runs(4_000), |input| {
         let headers = headers(input);
         let call = |kind: AuthType| {
             let auth = GlobalAuth { kind, ..GlobalAuth::default() };
-            check(auth::authenticate(&headers, &auth, &ring, Timestamp::UNIX_EPOCH))
+            check(auth::authenticate(&headers, &auth, &ring, &verdicts, Timestamp::UNIX_EPOCH))
         };
         let named = headers.get("client-id").and_then(|value| value.to_str().ok());
         if let Some(zone) = call(AuthType::None) {
@@ -74,7 +76,7 @@ fn check(answer: Result<Authenticated, Refusal>) -> Option<ZoneName> {
     match answer {
         Ok(authenticated) => Some(match authenticated.caller {
             ZoneCaller::Verified(verified) => verified.zone().clone(),
-            ZoneCaller::Unverified(zone) => zone,
+            ZoneCaller::Unverified(zone) | ZoneCaller::Shadowed { zone, .. } => zone,
         }),
         Err(refusal) => {
             assert!(!refusal.status.message().is_empty() && !refusal.reason.is_empty());

@@ -11,9 +11,11 @@ use crate::{
     clock::Clock,
     config::GlobalKds,
     kds::{global::asker::Asker, quota::Quotas},
+    ledger::Ledger,
     observe::kds_metrics::KdsMetrics,
     tasks::Tasks,
     zones::{
+        confirmed::Confirmed,
         first_seen,
         insight::{Insights, Instance},
         registry::Registry,
@@ -26,8 +28,12 @@ pub(crate) struct Context {
     pub clock: Clock,
     /// Who is connected.
     pub registry: Registry,
+    /// Which keys zones have.
+    pub confirmed: Confirmed,
     /// What is known of zones.
     pub insights: Insights,
+    /// The tokens that were issued.
+    pub ledger: Ledger,
     pub metrics: KdsMetrics,
     /// Asks zones about their proxies.
     pub asker: Asker,

@@ -4,8 +4,9 @@ mod shared;
 
 use std::sync::Arc;
 
-use model::text;
-use sync::{Audience, Features, Reaction, Release, Sender, SizeNotice, Unreadable};
+use model::{Key, Kind, text};
+use sync::{Audience, Features, Reaction, Release, Sender, SizeNotice, Unreadable, WireName};
+use tokens::KeyName;
 use tokio::{sync::watch, time::Instant};
 use tonic::{Code, Status};
 use tracing::{debug, info, warn};
@@ -25,6 +26,7 @@ use crate::{
     observe::kds_metrics::Client,
     zones::{
         caller::Origin,
+        confirmed::{Confirming, Reads},
         insight::{Instance, StreamName},
         registry::{CloseReason, News, StreamGuard},
     },
@@ -58,6 +60,9 @@ pub(crate) async fn serve(
     context.insights.stream_opened(&zone, StreamName::GlobalToZoneSync);
     let subscription = context.insights.subscribe(&zone, opened.token_provided);
     context.insights.stands_on(&zone, &subscription, guard.caller(), &opened.origin);
+    if guard.would_be_refused().is_some() {
+        context.insights.show_would_be_refused(&zone);
+    }
     let unanswered = Unanswered::new(context.settings.msg_send_timeout);
     let mut stream = Stream {
         context: &context,
@@ -99,7 +104,28 @@ struct Supply {
     kinds: usize,
     /// Names carry their hash.
     hashed: bool,
+    confirming: Confirming,
     _client: Client,
+}
+
+/// Keys that zones verify with are secrets of these kinds.
+const OF_KEYS: [Kind; 2] = [Kind::GLOBAL_SECRET, Kind::SECRET];
+
+impl Supply {
+    /// Takes note of the keys that the zone has of a kind from now on.
+    fn note_keys(&self, kind: &str) {
+        let Some(kind) = OF_KEYS.into_iter().find(|of_keys| of_keys.name == kind) else { return };
+        let names = self.sender.delivered(kind.name).filter(|name| KeyName::parse(&name.mesh, &name.name).is_some());
+        let key = |name: &WireName| Key { kind, mesh: name.mesh.clone(), name: name.name.clone() };
+        self.confirming.confirmed(kind, names.map(key).collect());
+    }
+
+    /// Takes note that nobody knows which keys the zone has of a kind.
+    fn note_rejection(&self, kind: &str) {
+        if let Some(kind) = OF_KEYS.into_iter().find(|of_keys| of_keys.name == kind) {
+            self.confirming.rejected(kind);
+        }
+    }
 }
 
 impl Stream<'_> {
@@ -165,11 +191,13 @@ impl Stream<'_> {
                 }
             }
             Reaction::Acknowledged { kind, nonce } => {
+                supply.note_keys(&kind);
                 self.context.metrics.acknowledged(&kind);
                 self.context.insights.acknowledged(&zone, self.subscription, &kind);
                 debug!(kind, nonce, "acknowledged");
             }
             Reaction::Rejected { kind, nonce, reason } => {
+                supply.note_rejection(&kind);
                 self.context.metrics.rejected(zone.as_str(), &kind, &reason);
                 self.context.insights.rejected(&zone, self.subscription, &kind, &reason);
                 warn!(kind, nonce, reason = %text::of_peer(&reason), "the zone rejected a response; what was not rejected is in force there");
@@ -207,7 +235,9 @@ impl Stream<'_> {
         }
         let hashed = features.contains(Features::HASH_SUFFIX);
         let client = self.context.metrics.client(&said.version.version);
-        Ok(Supply { sender, world, kinds: 0, hashed, _client: client })
+        let reads = if features.contains(Features::OURS) { Reads::All } else { Reads::RsaAlone };
+        let confirming = self.context.confirmed.open(self.guard.id(), self.guard.caller().zone(), reads);
+        Ok(Supply { sender, world, kinds: 0, hashed, confirming, _client: client })
     }
 
     /// Sends what the sender wants to send now. The error is the status to end with; `None` if the peer is gone.

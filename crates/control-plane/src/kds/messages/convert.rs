@@ -212,7 +212,7 @@ pub(crate) fn behind_status(behind: &KeysBehind) -> Status {
 /// The status that ends a live stream. Never OK: a zone takes that for an end for good (contract: kds 1.6).
 pub(crate) fn close_status(reason: &CloseReason) -> Status {
     match reason {
-        CloseReason::Refused(_) => Status::unauthenticated(reason.to_string()),
+        CloseReason::Refused(_) | CloseReason::KeyRetired => Status::unauthenticated(reason.to_string()),
         CloseReason::Replaced { .. } => Status::aborted(reason.to_string()),
         CloseReason::Draining | CloseReason::Silent => Status::unavailable(reason.to_string()),
         CloseReason::ZoneDeleted => Status::not_found(reason.to_string()),

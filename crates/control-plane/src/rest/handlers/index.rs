@@ -129,7 +129,6 @@ pub(super) fn resource_types(call: &Call<'_>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rest::Issuers;
 
     fn shown(product: &str) -> Value {
         let settings = Settings {
@@ -138,7 +137,6 @@ mod tests {
             cors_allowed_domains: Vec::new(),
             localhost_is_admin: true,
             read_timeout: std::time::Duration::from_secs(10),
-            issuers: Issuers::default(),
             config_json: "{}".into(),
             hostname: "h".to_owned(),
             instance_id: "h-1".to_owned(),

@@ -32,7 +32,7 @@ pub(super) async fn issue(call: &Call<'_>, kind: TokenKind) -> Result<Response, 
         TokenKind::ControlPlane => control_plane(call),
         TokenKind::User => user(call),
     };
-    let token = call.handles.issuer.issue(&call.permit, &order?)?;
+    let token = call.handles.issuer.issue(&call.permit, &order?).await?;
     Ok(answer::with_type(StatusCode::OK, "text/plain", token.reveal().to_owned()))
 }
 

@@ -12,6 +12,8 @@ use super::bounds;
 pub enum CloseReason {
     /// The token it stands on is good no more: key deleted, token revoked or expired.
     Refused(Rejection),
+    /// The key of the token it stands on was retired by a rotation, and somebody insisted.
+    KeyRetired,
     /// Another instance of the zone connected later.
     Replaced {
         /// The instance that took over.
@@ -29,10 +31,27 @@ pub enum CloseReason {
     Silent,
 }
 
+impl CloseReason {
+    /// The reason in one word, for metrics and logs.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Refused(rejection) => rejection.reason(),
+            Self::KeyRetired => "key-retired",
+            Self::Replaced { .. } => "replaced",
+            Self::Draining => "draining",
+            Self::ZoneDeleted => "zone-deleted",
+            Self::TooManyStreams => "too-many-streams",
+            Self::TooManyConnections => "too-many-connections",
+            Self::Silent => "health-check",
+        }
+    }
+}
+
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(rejection) => rejection.fmt(f),
+            Self::KeyRetired => f.write_str("key retired: the zone needs a new token"),
             Self::Replaced { by } => write!(f, "another instance of this zone connected: `{by}`"),
             Self::Draining => f.write_str("stream unavailable: the global control plane is stopping"),
             Self::ZoneDeleted => f.write_str("the zone was deleted"),

@@ -8,8 +8,10 @@ use control_plane::{
     bootstrap::{self, Wanted},
     clock::Clock,
     config::Config,
+    issuing::{Issuer, Issuers},
     keys::Keys,
-    rest::{AdminAnswer, AdminError, AdminRequest, Api, EnvoyAdmin, Handles, Issuers, Settings},
+    ledger::Ledger,
+    rest::{AdminAnswer, AdminError, AdminRequest, Api, EnvoyAdmin, Handles, Settings},
     tasks::Tasks,
     writes::{MeshDefaults, Rules, Side, Writes},
 };
@@ -35,7 +37,7 @@ pub(crate) struct World {
 /// How far the keys have followed the store.
 struct Followed {
     rings: watch::Receiver<Arc<KeyRing>>,
-    /// The secrets that tokens are verified with, as the newest ring has them.
+    /// The secrets and records that tokens are verified with, as the newest ring has them.
     secrets: Vec<(Key, Bytes)>,
 }
 
@@ -96,13 +98,19 @@ impl World {
         let tasks = Tasks::new();
         let keys = Keys::start(&store, &tasks).await.expect("keys");
         let followed = Followed { rings: keys.subscribe(), secrets: verifying(&store).await }.into();
+        let ledger = Ledger::start(&store, &clock, &tasks).await.expect("ledger");
+        let issuers = Issuers { dataplane: on, zone: on, user: on, control_plane: on };
+        let issuer = Issuer::new(keys.clone(), clock.clone(), issuers, ledger.clone());
         let api = Api::new(Handles {
             readiness: control_plane::observe::readiness::Readiness::default(),
+            rotations: None,
             store: store.clone(),
             clock: clock.clone(),
             writes: Writes::new(store.clone(), clock.clone(), rules),
             access,
             keys,
+            issuer,
+            ledger,
             admin: Arc::new(TheZone(store.clone())),
             settings: Settings {
                 product: "Kuma".to_owned(),
@@ -110,7 +118,6 @@ impl World {
                 cors_allowed_domains: cors,
                 read_timeout: Duration::from_secs(10),
                 localhost_is_admin: !has("localhostIsAdmin: false"),
-                issuers: Issuers { dataplane: on, zone: on, user: on, control_plane: on },
                 config_json: configuration(&side).display_json().into(),
                 hostname: "cp-host".to_owned(),
                 instance_id: "cp-host-1a2b".to_owned(),
@@ -265,14 +272,15 @@ fn configuration(side: &Side) -> Config {
     Config::from_sources(None, &settings, "/home/kuma").expect("configuration").0
 }
 
-/// The secrets that tokens are verified with, in order.
+/// The secrets and records that tokens are verified with, in order.
 async fn verifying(store: &Arc<dyn ResourceStore>) -> Vec<(Key, Bytes)> {
     let mut found = Vec::new();
-    for kind in [Kind::SECRET, Kind::GLOBAL_SECRET] {
+    for kind in [Kind::SECRET, Kind::GLOBAL_SECRET, Kind::RECORD] {
         let page = store.list(&Query::all(kind)).await.expect("list");
         found.extend(page.items.into_iter().map(|stored| (stored.resource.key.clone(), stored.resource.spec.clone())));
     }
-    found.retain(|(key, _)| SecretName::parse(&key.mesh, &key.name).is_some());
+    let revokes = |key: &Key| key.kind == Kind::RECORD && key.name.starts_with("revocation.");
+    found.retain(|(key, _)| SecretName::parse(&key.mesh, &key.name).is_some() || revokes(key));
     found
 }
 

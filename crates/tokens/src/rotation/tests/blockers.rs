@@ -159,6 +159,12 @@ fn a_lost_answer_is_not_in_the_way_once_another_one_came() {
 }
 
 #[test]
+fn an_entry_that_cannot_be_read_is_in_the_way() {
+    let evidence = Evidence { unreadable: vec!["token.x".to_owned()], ..evidence(&[1, 2], 2) };
+    assert_eq!(blocked(step(&at_stage(Stage::Draining), &evidence, &advance())), [(TOKEN, "token.x".to_owned(), None)]);
+}
+
+#[test]
 fn who_insists_is_told_who_is_cut_off() {
     let evidence = Evidence { zones: vec![zone("west", StandsOn::Key(1))], ..evidence(&[1, 2], 2) };
     let done = step(&at_stage(Stage::Draining), &evidence, &force(advance())).unwrap();

@@ -35,7 +35,8 @@ fn a_staged_key_is_taken_back_and_its_serial_is_not_given_again() {
     let done = step(&at_stage(Stage::Staged), &evidence(&[1, 2], 1), &rollback()).unwrap();
     assert_eq!(done.actions, [Action::DeleteKey { serial: 2 }]);
     assert_eq!(position(&done.state), Position::Idle);
-    assert_eq!(done.state.history[0].outcome, Outcome::RolledBack);
+    let Finished { from, to, outcome, .. } = done.state.history[0];
+    assert_eq!((from, to, outcome), (2, 1, Outcome::RolledBack), "the key that went is the new one");
     let again = step(&done.state, &evidence(&[1], 1), &start()).unwrap();
     assert_eq!(position(&again.state), Position::Staged { from: 1, to: 3 });
 }
@@ -122,7 +123,7 @@ fn the_history_keeps_the_last_twenty() {
         let highest = state.highest;
         state = step(&state, &evidence(&[1, highest], 1), &rollback()).unwrap().state;
     }
-    let kept: Vec<u64> = state.history.iter().map(|finished| finished.to).collect();
+    let kept: Vec<u64> = state.history.iter().map(|finished| finished.from).collect();
     assert_eq!(kept, (12..=31).collect::<Vec<_>>());
 }
 

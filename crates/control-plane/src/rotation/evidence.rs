@@ -1,0 +1,198 @@
+//! Gathering the evidence: the record first, then what instances know, then who stands on what.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use model::{Key, Kind, ZoneName, reserved};
+use store::{Query, Version};
+use tokens::{
+    Family, Half, KeyId, Scope,
+    rotation::{Evidence, Handed, Instance, StandsOn, State, Zone},
+};
+use wire::kuma::system::v1alpha1::ZoneAuth;
+
+use super::{NotMade, Sources};
+use crate::{
+    ledger::{Entry, How},
+    records::{self, Record as _, rotation::Rotations},
+    zones::insight::Use,
+};
+
+/// What was found of one family, and the versions of what a step writes over.
+pub(super) struct Seen {
+    pub(super) state: State,
+    /// The version of the record; none if there is none.
+    pub(super) version: Option<Version>,
+    pub(super) secrets: Vec<KeySecret>,
+    pub(super) evidence: Evidence,
+}
+
+/// A secret that holds a key, or half of one.
+pub(super) struct KeySecret {
+    pub(super) key: Key,
+    pub(super) version: Version,
+    pub(super) serial: u64,
+    half: Half,
+    made: Timestamp,
+}
+
+/// Looks at everything of a family.
+pub(super) async fn look(sources: &Sources, family: &Family) -> Result<Seen, NotMade> {
+    let record = records::get::<Rotations>(&*sources.store, &records::rotation::rest(family)).await?;
+    let (state, version) = match record {
+        Some(kept) => (kept.record.state, Some(kept.version)),
+        None => (State::default(), None),
+    };
+    let secrets = secrets(sources, family).await?;
+    let instances = vec![this_instance(sources, family)];
+    let private = secrets.iter().filter(|secret| secret.half == Half::Private);
+    let evidence = Evidence {
+        family: family.clone(),
+        now: sources.clock.now(),
+        times: sources.times,
+        keys: private.map(|secret| (secret.serial, secret.made)).collect(),
+        taken: secrets.iter().map(|secret| secret.serial).collect(),
+        instances,
+        zones: zones(sources, family, &secrets),
+        tokens: tokens(sources, family, &secrets),
+        unreadable: unreadable(sources, family),
+    };
+    Ok(Seen { state, version, secrets, evidence })
+}
+
+async fn secrets(sources: &Sources, family: &Family) -> Result<Vec<KeySecret>, NotMade> {
+    let query = match family.mesh() {
+        Some(mesh) => Query::in_mesh(Kind::SECRET, mesh),
+        None => Query::all(Kind::GLOBAL_SECRET),
+    };
+    let stored = sources.store.list(&query).await?;
+    let keys = stored.items.iter().filter_map(|stored| {
+        let key = stored.resource.key.clone();
+        let name = records::rotation::secret(&key).filter(|name| name.family == *family)?;
+        let (half, made) = (name.half, stored.resource.created);
+        Some(KeySecret { key, version: stored.version, serial: name.serial?, half, made })
+    });
+    Ok(keys.collect())
+}
+
+/// This instance: nothing signs or verifies here with keys of which nobody knows whether they are still good.
+fn this_instance(sources: &Sources, family: &Family) -> Instance {
+    let ring = sources.keys.to_admit().ok();
+    Instance {
+        name: sources.instance.clone(),
+        last_seen: Some(sources.clock.now()),
+        verifies: ring.as_ref().map(|ring| ring.serials(family)).unwrap_or_default(),
+        signs: ring.and_then(|ring| ring.signs(family)),
+    }
+}
+
+/// A zone may stand on several tokens at once, and counts for each.
+fn zones(sources: &Sources, family: &Family, secrets: &[KeySecret]) -> Vec<Zone> {
+    let uses: BTreeMap<ZoneName, Vec<Use>> = sources.insights.uses().into_iter().collect();
+    let mut here: BTreeMap<ZoneName, BTreeSet<StandsOn>> = BTreeMap::new();
+    for open in sources.registry.open() {
+        let caller = &open.caller;
+        let stands_on = match caller.token() {
+            Some(token) if token.key.family == *family => StandsOn::Key(token.key.serial),
+            Some(_) | None => StandsOn::Other,
+        };
+        here.entry(caller.zone().clone()).or_default().insert(stands_on);
+    }
+    let names: BTreeSet<&ZoneName> = uses.keys().chain(here.keys()).collect();
+    let mut zones = Vec::new();
+    for name in names {
+        let confirmed = confirmed(sources, name, secrets);
+        let none = Vec::new();
+        let uses = uses.get(name).unwrap_or(&none);
+        let last_seen = uses.iter().filter_map(|one| one.last_seen).max();
+        let zone = |live, stands_on, auth: Option<&ZoneAuth>| Zone {
+            name: name.as_str().to_owned(),
+            live,
+            last_seen,
+            stands_on,
+            issued: auth.and_then(|auth| time(auth.issued_at.as_ref())),
+            renews: auth.is_some_and(|auth| auth.renews == "yes"),
+            confirmed: confirmed.clone(),
+            reads_rsa_alone: sources.confirmed.reads_rsa_alone(name),
+        };
+        let open = here.get(name);
+        for stands_on in open.into_iter().flatten() {
+            let of_key = |one: &&Use| one.ours && known(one, family) == *stands_on;
+            let auth = uses.iter().find(of_key).and_then(|one| one.auth.as_ref());
+            zones.push(zone(true, *stands_on, auth));
+        }
+        // Of its connections to this instance the streams say it better, as long as there are any.
+        let elsewhere = uses.iter().filter(|one| !(one.ours && open.is_some()));
+        zones.extend(elsewhere.map(|one| zone(one.live, known(one, family), one.auth.as_ref())));
+    }
+    zones
+}
+
+/// What a connection is known to stand on.
+fn known(one: &Use, family: &Family) -> StandsOn {
+    match &one.auth {
+        Some(auth) if auth.family != family.key_word() => StandsOn::Other,
+        // A key of the settings has no number, and no rotation.
+        Some(auth) => auth.key.parse().map_or(StandsOn::Other, StandsOn::Key),
+        None if one.with_token => StandsOn::Unknown,
+        None => StandsOn::Other,
+    }
+}
+
+/// The tokens that the keys of a family signed and that nobody revoked. Ended ones are left to the judgement.
+fn tokens(sources: &Sources, family: &Family, secrets: &[KeySecret]) -> Vec<Handed> {
+    let ring = sources.keys.ring();
+    let serials: BTreeSet<u64> = secrets.iter().map(|secret| secret.serial).collect();
+    let keys = serials.into_iter().map(|serial| KeyId { family: family.clone(), serial });
+    let known = keys.flat_map(|key| sources.ledger.of_key(&key));
+    let good = known.filter(|known| !ring.revokes(&known.entry.facts()));
+    good.map(|known| {
+        let entry = &known.entry;
+        Handed {
+            id: entry.id.clone(),
+            zone: entry.zone.clone(),
+            key: entry.key.serial,
+            issued: entry.issued_at,
+            ends: entry.expires_at,
+            seen: known.seen,
+            watched: is_watched(entry),
+            renewal: entry.how != How::Command,
+        }
+    })
+    .collect()
+}
+
+/// Whether a token is good for nothing but to let a control plane in, which is seen here.
+fn is_watched(entry: &Entry) -> bool {
+    match entry.family() {
+        Family::ControlPlane => true,
+        Family::Zone => entry.scope.as_deref().is_some_and(|scope| *scope == [Scope::Cp.as_str()]),
+        Family::User | Family::Dataplane { .. } => false,
+    }
+}
+
+/// The entries of the ledger that cannot be read and may be of a family.
+fn unreadable(sources: &Sources, family: &Family) -> Vec<String> {
+    let front = format!("{}.{}.", Entry::FRONT, family.token_word());
+    sources.ledger.unreadable().into_iter().filter(|name| name.starts_with(&front)).collect()
+}
+
+/// The keys of which a zone has confirmed that it has what verifies them.
+fn confirmed(sources: &Sources, zone: &ZoneName, secrets: &[KeySecret]) -> BTreeSet<u64> {
+    let has = |secret: &&KeySecret| sources.confirmed.has(zone, &as_sent(&secret.key));
+    secrets.iter().filter(has).map(|secret| secret.serial).collect()
+}
+
+/// A key as zones get it: of zone tokens the public half, under its own name.
+fn as_sent(key: &Key) -> Key {
+    match key.name.strip_prefix(reserved::ZONE_KEY) {
+        Some(rest) if key.kind == Kind::GLOBAL_SECRET => {
+            Key { name: format!("{}{rest}", reserved::ZONE_PUBLIC_KEY), ..key.clone() }
+        }
+        _ => key.clone(),
+    }
+}
+
+fn time(time: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
+    time.and_then(|time| Timestamp::new(time.seconds, time.nanos).ok())
+}

@@ -1,0 +1,143 @@
+//! Which secrets connected zones have confirmed to have: a key may sign what zones verify only after they have it.
+//!
+//! Kept for each stream to a zone, and gone with it. A stream on which a zone rejected secrets confirms no more: which of them
+//! it kept is its secret.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use model::{Key, Kind, ZoneName};
+
+use super::registry::StreamId;
+
+/// What zones have confirmed. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Confirmed(Arc<Mutex<BTreeMap<StreamId, Stream>>>);
+
+struct Stream {
+    zone: ZoneName,
+    reads: Reads,
+    /// By kind; `None` of one that the zone rejected something of.
+    secrets: BTreeMap<Kind, Option<BTreeSet<Key>>>,
+}
+
+/// Which keys a zone can read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// Those that real peers read.
+    RsaAlone,
+    /// All that there are here.
+    All,
+}
+
+/// A stream to a zone; what it confirmed is forgotten when this is dropped.
+pub struct Confirming {
+    confirmed: Confirmed,
+    stream: StreamId,
+}
+
+impl Confirmed {
+    /// Takes note of a stream on which nothing was confirmed yet.
+    pub fn open(&self, stream: StreamId, zone: &ZoneName, reads: Reads) -> Confirming {
+        self.lock().insert(stream, Stream { zone: zone.clone(), reads, secrets: BTreeMap::new() });
+        Confirming { confirmed: self.clone(), stream }
+    }
+
+    /// Whether all streams to a zone, and at least one, have confirmed a secret.
+    pub fn has(&self, zone: &ZoneName, secret: &Key) -> bool {
+        let streams = self.lock();
+        let mut of_zone = streams.values().filter(|stream| stream.zone == *zone).peekable();
+        let confirmed = |stream: &Stream| {
+            let secrets = stream.secrets.get(&secret.kind).and_then(Option::as_ref);
+            secrets.is_some_and(|secrets| secrets.contains(secret))
+        };
+        of_zone.peek().is_some() && of_zone.all(confirmed)
+    }
+
+    /// Whether something is connected to a zone that reads RSA keys and no others.
+    pub fn reads_rsa_alone(&self, zone: &ZoneName) -> bool {
+        self.lock().values().any(|stream| stream.zone == *zone && stream.reads == Reads::RsaAlone)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<StreamId, Stream>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Confirming {
+    /// The zone has these secrets of a kind, and no others.
+    pub fn confirmed(&self, kind: Kind, secrets: BTreeSet<Key>) {
+        if let Some(stream) = self.confirmed.lock().get_mut(&self.stream)
+            && let Some(known) = stream.secrets.entry(kind).or_insert_with(|| Some(BTreeSet::new()))
+        {
+            *known = secrets;
+        }
+    }
+
+    /// The zone rejected some of a kind.
+    pub fn rejected(&self, kind: Kind) {
+        if let Some(stream) = self.confirmed.lock().get_mut(&self.stream) {
+            stream.secrets.insert(kind, None);
+        }
+    }
+}
+
+impl Drop for Confirming {
+    fn drop(&mut self) {
+        self.confirmed.lock().remove(&self.stream);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zone(name: &str) -> ZoneName {
+        ZoneName::parse(name).unwrap()
+    }
+
+    fn key(name: &str) -> Key {
+        Key::global(Kind::GLOBAL_SECRET, name)
+    }
+
+    #[test]
+    fn every_stream_to_a_zone_confirms_for_itself() {
+        let confirmed = Confirmed::default();
+        assert!(!confirmed.has(&zone("west"), &key("a")), "nobody is connected");
+        let first = confirmed.open(StreamId::of(1), &zone("west"), Reads::All);
+        let other = confirmed.open(StreamId::of(2), &zone("east"), Reads::All);
+        other.confirmed(Kind::GLOBAL_SECRET, [key("a")].into());
+        assert!(!confirmed.has(&zone("west"), &key("a")));
+        first.confirmed(Kind::GLOBAL_SECRET, [key("a"), key("b")].into());
+        assert!(confirmed.has(&zone("west"), &key("a")) && confirmed.has(&zone("west"), &key("b")));
+        first.confirmed(Kind::GLOBAL_SECRET, [key("b")].into());
+        assert!(!confirmed.has(&zone("west"), &key("a")), "it was taken away again");
+        let second = confirmed.open(StreamId::of(3), &zone("west"), Reads::All);
+        assert!(!confirmed.has(&zone("west"), &key("b")), "another stream to the zone has not confirmed it");
+        drop(second);
+        assert!(confirmed.has(&zone("west"), &key("b")));
+        drop(first);
+        assert!(!confirmed.has(&zone("west"), &key("b")));
+    }
+
+    #[test]
+    fn what_a_zone_rejected_is_not_confirmed_by_what_it_takes_later() {
+        let confirmed = Confirmed::default();
+        let stream = confirmed.open(StreamId::of(1), &zone("west"), Reads::All);
+        stream.confirmed(Kind::GLOBAL_SECRET, [key("a")].into());
+        stream.rejected(Kind::GLOBAL_SECRET);
+        stream.confirmed(Kind::GLOBAL_SECRET, [key("a")].into());
+        assert!(!confirmed.has(&zone("west"), &key("a")));
+    }
+
+    #[test]
+    fn one_old_end_is_enough_to_read_rsa_alone() {
+        let confirmed = Confirmed::default();
+        let _new = confirmed.open(StreamId::of(1), &zone("west"), Reads::All);
+        assert!(!confirmed.reads_rsa_alone(&zone("west")));
+        let _old = confirmed.open(StreamId::of(2), &zone("west"), Reads::RsaAlone);
+        assert!(confirmed.reads_rsa_alone(&zone("west")) && !confirmed.reads_rsa_alone(&zone("east")));
+    }
+}

@@ -1,0 +1,50 @@
+//! `kumactl doctor`: forms and exit codes.
+
+use serde_json::{Value, json};
+
+use crate::{
+    programs::{arctos, home_of, run, text},
+    server::{Request, Server},
+};
+
+fn finding(name: &str, status: &str) -> Value {
+    json!({"name": name, "status": status, "what": format!("what of {name}"), "do": format!("do of {name}")})
+}
+
+fn server(findings: Value) -> Server {
+    Server::start(move |request: &Request| {
+        arctos(request).unwrap_or_else(|| match request.path.as_str() {
+            "/doctor" => (200, findings.to_string()),
+            _ => (404, "{}".to_owned()),
+        })
+    })
+}
+
+#[test]
+fn the_worst_is_shown_first_and_only_a_failure_fails() {
+    let server = server(json!([finding("a", "ok"), finding("b", "warn"), finding("c", "fail"), finding("d", "fail")]));
+    let home = home_of(&server);
+    let shown = run(home.path(), &["doctor"], "");
+    assert_eq!((shown.status.code(), text(&shown.stderr)), (Some(1), "Error: 2 checks failed\n".to_owned()));
+    let words = |line: &str| line.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>().join(" ");
+    let lines: Vec<String> = text(&shown.stdout).lines().map(words).collect();
+    assert_eq!(lines, ["STATUS CHECK", "fail c", "fail d", "warn b", "ok a"]);
+    let shown = run(home.path(), &["doctor", "-o", "json"], "");
+    let found: Value = serde_json::from_str(&text(&shown.stdout)).unwrap();
+    assert_eq!((shown.status.code(), found[2]["do"].as_str()), (Some(1), Some("do of c")));
+}
+
+#[test]
+fn warnings_are_no_failure() {
+    let server = server(json!([finding("a", "warn")]));
+    let shown = run(home_of(&server).path(), &["doctor", "-o", "yaml"], "");
+    assert!(shown.status.success(), "{}", text(&shown.stderr));
+    assert!(text(&shown.stdout).contains("status: warn"), "{}", text(&shown.stdout));
+}
+
+#[test]
+fn silence_is_no_health() {
+    let server = server(json!([]));
+    let shown = run(home_of(&server).path(), &["doctor"], "");
+    assert_eq!(shown.status.code(), Some(1));
+}
