@@ -3,6 +3,12 @@
 use super::{FAMILY, assert_stands, fixed_zone, new_token, rotate, status_of_key, wait_for_nobody_in_the_way};
 use crate::stage::world::World;
 
+/// Kills the global and waits until it serves again.
+fn crash(world: &mut World) {
+    world.global.crash_and_restart();
+    world.global.line(&["listening", "\"http\""]);
+}
+
 #[test]
 fn a_rotation_survives_a_crash_in_every_phase() {
     let mut world = World::of_programs(&[]);
@@ -13,14 +19,14 @@ fn a_rotation_survives_a_crash_in_every_phase() {
         if phase != "staged" {
             rotate(&world, "advance", FAMILY);
         }
-        world.global.crash_and_restart();
+        crash(&mut world);
         assert_stands(&world, FAMILY, phase, keys);
         world.wait_online("west");
     }
     new_token(&world, &west, "west", 2);
     wait_for_nobody_in_the_way(&world, FAMILY);
     rotate(&world, "advance", FAMILY);
-    world.global.crash_and_restart();
+    crash(&mut world);
     assert_stands(&world, FAMILY, "idle", None);
     assert_eq!((status_of_key(&world, 1), status_of_key(&world, 2)), (404, 200));
     world.wait_online("west");
@@ -34,15 +40,15 @@ fn the_way_back_survives_a_crash_in_every_phase() {
     for (advances, next) in [(0, 2), (1, 3), (2, 4)] {
         rotate(&world, "start", FAMILY);
         (0..advances).for_each(|_| rotate(&world, "advance", FAMILY));
-        world.global.crash_and_restart();
+        crash(&mut world);
         rotate(&world, "rollback", FAMILY);
-        world.global.crash_and_restart();
+        crash(&mut world);
         world.wait_online("west");
         if advances > 0 {
             assert_stands(&world, FAMILY, "draining", Some((next, 1)));
             wait_for_nobody_in_the_way(&world, FAMILY);
             rotate(&world, "advance", FAMILY);
-            world.global.crash_and_restart();
+            crash(&mut world);
             world.wait_online("west");
         }
         assert_stands(&world, FAMILY, "idle", None);
