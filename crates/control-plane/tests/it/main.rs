@@ -18,6 +18,8 @@ mod contract;
 #[cfg(test)]
 mod d_a_policy_changes;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod export_and_apply;
 #[cfg(test)]
 mod faults;
