@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use futures::FutureExt as _;
 use jiff::SignedDuration;
-use tokens::{Accept, Rejection, Want};
+use tokens::{Accept, Want};
 
 use super::{
     operator::{Issued, LEEWAY, Operator, key_of_test, zone},
@@ -177,7 +177,7 @@ fn a_session_on_a_token_without_end_is_closed_on_the_day_on_which_such_tokens_en
     let before = last_day + leeway - SignedDuration::from_secs(1);
     assert!(registry.sweep(&operator.ring(), before).is_empty());
     assert_eq!(registry.sweep(&operator.ring(), last_day + leeway).len(), 1);
-    let ended = CloseReason::Refused(Rejection::LegacyEnded { until: last_day });
+    let ended = CloseReason::Refused(tokens::Rejection::LegacyEnded { until: last_day });
     assert_eq!(open.closed().now_or_never(), Some(ended));
 }
 
