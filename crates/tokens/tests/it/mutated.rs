@@ -184,7 +184,12 @@ fn check(generation: Generation) {
         assert!(known.zone(&good, &ring, now(), &want).unwrap().is_ok());
     }
     let reasons = RefCell::new(BTreeMap::<Result<(), &str>, u32>::new());
-    let mut runner = TestRunner::new(Config { cases: 10_000, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases: 10_000,
+        max_global_rejects: 20_000,
+        failure_persistence: None,
+        ..Config::default()
+    });
     let changes = proptest::collection::vec(change(), 1..4);
     let verdict = runner.run(&changes, |changes| {
         let raw = changes

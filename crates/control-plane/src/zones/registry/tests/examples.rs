@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use futures::FutureExt as _;
 use jiff::SignedDuration;
-use tokens::{Accept, Rejection, Want};
+use tokens::{Accept, Want};
 
 use super::{
     operator::{Issued, LEEWAY, Operator, key_of_test, zone},
