@@ -2,7 +2,6 @@
 //!
 //! The new file is written beside the one that a path leads to, through symbolic links, and takes its place. What was put
 //! there by somebody else in the meantime stays. All of this blocks.
-#![expect(clippy::disallowed_methods, reason = "work that blocks, and whoever asked for it waits for it")]
 
 use std::{
     fs::{self, File, Metadata, OpenOptions, Permissions},
