@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::{
     client,
     kds::{Call, Peer},
@@ -163,6 +163,52 @@ fn a_global_that_renews_nothing_says_so_and_the_zone_warns() {
     let west = world.zone("west", &[(TOKEN_PATH, &file)]);
     west.line(&["the token is not renewed", "multizone.global.kds.auth.renewal.enabled"]);
     west.line(&["the token ends soon and was not renewed", "multizone.global.kds.auth.renewal.enabled"]);
+}
+
+/// Makes the steps of a rotation of control plane keys until its phase is this one.
+fn rotate_until(world: &World, phase: &str) {
+    const ROTATION: &str = "/rotations/control-plane-signing-key";
+    let stepped = || {
+        let status = client::get(world.http(), ROTATION);
+        if status["phase"] == phase {
+            return (status, String::new());
+        }
+        let expect = json!({"phase": status["phase"], "from": status["from"], "to": status["to"]});
+        let body = json!({"expect": expect});
+        (status, client::ask(world.http(), "POST", &format!("{ROTATION}/advance"), Some(&body)).1)
+    };
+    eventually(&format!("the rotation is {phase}"), stepped, |(status, _)| status["phase"] == phase);
+}
+
+#[test]
+fn zones_follow_a_rotation_to_its_end_and_keep_their_connections() {
+    let world = World::new(&[
+        ("KUMA_MULTIZONE_GLOBAL_KDS_ZONE_HEALTH_CHECK_POLL_INTERVAL", "200ms"),
+        ("KUMA_MULTIZONE_GLOBAL_KDS_ZONE_HEALTH_CHECK_TIMEOUT", "1m"),
+    ]);
+    let (without_end, with_end) = (world.token("west"), token_for(&world, "east", "720h"));
+    let files = [world.file("west.token", &without_end), world.file("east.token", &with_end)];
+    let zones = ["west", "east"].map(|name| {
+        let file = &files[usize::from(name == "east")];
+        let zone = world.zone(name, &[(TOKEN_PATH, file)]);
+        world.wait_online(name);
+        zone
+    });
+    let (status, body) = client::ask(world.http(), "POST", "/rotations/control-plane-signing-key/start", None);
+    assert!(status < 300, "{status} {body}");
+    rotate_until(&world, "signing");
+    // Before the key drains nobody has a reason; afterwards everybody moves, and the old key can go.
+    rotate_until(&world, "idle");
+    zones.iter().for_each(|zone| wait_renewed(zone, 1));
+    let said = files.each_ref().map(|file| claims(&std::fs::read_to_string(file).unwrap()));
+    assert_eq!(said.each_ref().map(|claims| claims["TokenSerialNumber"].as_u64()), [Some(2), Some(2)]);
+    assert_eq!(said.each_ref().map(|claims| claims.get("exp").is_some()), [false, true], "of the same kind");
+    let keys = client::get(world.http(), "/global-secrets");
+    assert!(!keys.to_string().contains("control-plane-signing-key-0001"), "the old key is deleted");
+    for (name, zone) in ["west", "east"].iter().zip(&zones) {
+        assert!(world.online(name) && !zone.logged_after(0, &["not connected"]), "{}", zone.text());
+        assert_eq!(connect_times(&world, name).len(), 1);
+    }
 }
 
 /// One call with one message; the answer, or the code of the refusal.

@@ -105,10 +105,12 @@ mod tests {
 
     #[test]
     fn a_zone_of_ours_hears_what_becomes_of_the_key_of_its_token() {
-        let secrets =
-            [1, 2].map(|serial| (format!("control-plane-signing-key-{serial:04}"), [b'k', serial].repeat(20)));
+        let secrets = [1, 2].map(|serial| {
+            let data = format!("WJYYLYHNpsTlUPj5aSwUu0TkXSXS5FaFEDmZL9fLZ{serial}E=");
+            (format!("control-plane-signing-key-{serial:04}"), data)
+        });
         let secrets: Vec<_> =
-            secrets.iter().map(|(name, data)| SecretEntry { mesh: "", name, data: Some(data) }).collect();
+            secrets.iter().map(|(name, data)| SecretEntry { mesh: "", name, data: Some(data.as_bytes()) }).collect();
         let ring = |phases: &[(u64, Phase)]| {
             let id = |serial| KeyId { family: Family::ControlPlane, serial };
             let phases = Phases::from_iter(phases.iter().map(|(serial, phase)| (id(*serial), *phase)));

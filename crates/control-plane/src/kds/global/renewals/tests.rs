@@ -190,7 +190,7 @@ async fn nobody_walks_from_token_to_token_without_end() {
     // The zone itself, at its time, has its own room.
     pass(HOUR * 2 / 3).await;
     for _ in 0..100 {
-        drop(shop.renew(&token).await);
+        token = shop.renew(&token).await.unwrap_or(token);
     }
     assert!(shop.renew(&first).await.is_ok());
 }
