@@ -75,6 +75,8 @@ pub(crate) async fn serve(
         unanswered,
     };
     let status = stream.run(&mut inbound, &mut frames).await;
+    // Before the log is written: a thousand streams may end together.
+    let code = frames.end_with(status.clone());
     context.insights.unsubscribe(&zone, &subscription);
     match &status {
         Some(status) => {
@@ -82,7 +84,7 @@ pub(crate) async fn serve(
         }
         None => info!("GlobalToZoneSync ended by the zone"),
     }
-    frames.end_with(status)
+    code
 }
 
 struct Stream<'a> {

@@ -224,16 +224,18 @@ impl Router {
         let inbound =
             Inbound::new(request.into_body(), encoding, self.context.settings.max_msg_size, counters.received);
         let (frames, outbound) = Frames::new(counters.sent);
-        let tasks = self.context.tasks.clone();
-        // The log gives the lines inside of a zone's span one budget for each zone.
-        let span = info_span!("stream", zone = %guard.caller().zone(), rpc = rpc.method());
         let (enforcement, metrics) = (guard.enforcement(), self.context.metrics.clone());
-        let serving = serve(Arc::clone(&self.context), guard, inbound, frames);
-        // No async block: it would hold the future twice, as what it was given and as what it waits for.
-        let served = serving.map(move |ended| {
+        let outbound = outbound.on_end(move || {
             if let Some(since) = enforcement.since() {
                 metrics.enforced(since.elapsed());
             }
+        });
+        let tasks = self.context.tasks.clone();
+        // The log gives the lines inside of a zone's span one budget for each zone.
+        let span = info_span!("stream", zone = %guard.caller().zone(), rpc = rpc.method());
+        let serving = serve(Arc::clone(&self.context), guard, inbound, frames);
+        // No async block: it would hold the future twice, as what it was given and as what it waits for.
+        let served = serving.map(move |ended| {
             call.ended(ended);
             Ok(())
         });

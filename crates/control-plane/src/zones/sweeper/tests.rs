@@ -83,7 +83,7 @@ fn zone(name: &str) -> Resource {
 /// Lets the other tasks do all that they can do now.
 async fn settle() {
     for _ in 0..10 {
-        tokio::task::yield_now().await;
+        yield_now().await;
     }
 }
 
