@@ -4,6 +4,7 @@ mod config_of_zones;
 mod index;
 mod insights;
 mod inspect;
+mod inspect_token;
 mod issued_tokens;
 mod items;
 mod k8s;
@@ -36,6 +37,7 @@ pub(crate) async fn dispatch(call: &Call<'_>, matched: &Matched<'_>) -> Result<R
         Endpoint::Kri => kri::get(call, matched.parameter("kri")).await,
         Endpoint::Tokens(kind) => tokens::issue(call, kind).await,
         Endpoint::IssuedTokens => issued_tokens::list(call),
+        Endpoint::InspectToken => inspect_token::inspect(call),
         // Nobody writes these: they are counted when they are asked for.
         Endpoint::List(kind) if kind == Kind::MESH_INSIGHT => insights::mesh_insights(call, matched).await,
         Endpoint::Get(kind) if kind == Kind::MESH_INSIGHT => insights::mesh_insight(call, matched.name()).await,

@@ -31,6 +31,8 @@ pub(crate) enum Endpoint {
     Tokens(TokenKind),
     /// `/tokens`
     IssuedTokens,
+    /// `/tokens/inspect`
+    InspectToken,
     List(Kind),
     Get(Kind),
     /// Create or change one.
@@ -86,6 +88,7 @@ impl Endpoint {
             Self::Tokens(token) => Rule::Issue(token),
             // Who reads the secrets that sign may know what they signed.
             Self::IssuedTokens => Rule::Read(Kind::GLOBAL_SECRET),
+            Self::InspectToken => Rule::Inspect,
             Self::List(kind)
             | Self::Get(kind)
             | Self::OverviewList(kind)
@@ -119,6 +122,7 @@ impl Endpoint {
             | Self::ResourceTypes
             | Self::Kri
             | Self::Tokens(_)
+            | Self::InspectToken
             | Self::Put(_)
             | Self::Delete(_)
             | Self::Overview(_)
@@ -261,6 +265,7 @@ fn fixed() -> Vec<Route> {
         get("/global-insights", Endpoint::GlobalInsights),
         get("/_kri/{kri}", Endpoint::Kri),
         get("/tokens", Endpoint::IssuedTokens),
+        Route::new(Method::POST, "/tokens/inspect", Endpoint::InspectToken),
         token("/tokens/dataplane", TokenKind::Dataplane),
         token("/tokens/zone", TokenKind::Zone),
         token("/tokens/control-plane", TokenKind::ControlPlane),

@@ -184,7 +184,7 @@ fn keys_of_every_algorithm_sign_without_a_control_plane() {
         keys.add(tokens::Family::Zone, "offline", public.as_bytes()).expect("a public key");
         let ring = tokens::KeyRing::empty().with_static_keys(keys.into());
         let leeway = std::time::Duration::from_secs(60);
-        let want = tokens::Want { zone: "west", accept: tokens::Accept::ZoneToken, leeway };
+        let want = tokens::Want { zone: "west", accept: tokens::Accept::ZoneToken, leeway, legacy_until: None };
         let claims: Value = payload_of(&token);
         let now = jiff::Timestamp::from_second(claims["iat"].as_i64().expect("a time")).expect("a time");
         let verified = tokens::verify(&token, &ring, now, &want).expect("a good token");
