@@ -1,4 +1,5 @@
 //! The configuration: defaults, then the file, then the environment. The only place that reads the environment.
+//! Longer than usual because every section of the settings has its struct here.
 //!
 //! A name of an earlier generation works and is told in one line. Two names with different values, an unknown key in a
 //! section of ours, a bad value: the program does not start, and says which source, which name, what is allowed.

@@ -155,7 +155,7 @@ async fn a_token_in_hand_is_judged_and_never_repeated() {
     let (_, found) = inspect(HERE, "", &foreign).await;
     assert_eq!((&found["reason"], &found["inLedger"]), (&json!("bad-signature"), &json!(false)));
 
-    assert_eq!(inspect(HERE, "", "x.y").await.0, 400);
+    assert_eq!(inspect(HERE, "", "one-segment-alone").await.0, 400);
     assert_eq!(inspect(ELSEWHERE_OVER_TLS, "", &zone).await.0, 403, "a stranger");
 }
 
