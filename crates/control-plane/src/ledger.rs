@@ -124,7 +124,6 @@ impl Ledger {
     }
 
     /// One token.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for revocations and rotations"))]
     pub(crate) fn get(&self, family: &Family, id: &str) -> Option<Known> {
         self.read().get(family, id)
     }

@@ -228,6 +228,7 @@ impl ControlPlane {
             cors_allowed_domains: server.cors_allowed_domains.clone(),
             read_timeout: server.timeouts.read,
             localhost_is_admin: server.localhost_is_admin,
+            zones: (self.config.mode == Mode::Global).then(|| self.config.global.auth.zone_terms()),
             config_json: self.config.display_json().into(),
             hostname: self.hostname.clone(),
             instance_id: self.instance.clone(),

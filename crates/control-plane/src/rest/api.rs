@@ -91,6 +91,7 @@ struct Asked<'a> {
     origin: String,
     query: Option<&'a str>,
     caller: Caller,
+    remote: Remote,
 }
 
 impl Api {
@@ -118,7 +119,7 @@ impl Api {
         }
         let authenticator = Authenticator::new(settings.localhost_is_admin, keys.clone());
         let revoker = Revoker::new(Arc::clone(&store), keys.clone(), ledger.clone(), clock.clone());
-        let guarded = Guarded::new(store, admin, ledger, keys);
+        let guarded = Guarded::new(store, admin, ledger, keys, settings.zones);
         let parts = Parts { clock, writes, issuer, revoker, settings, readiness, rotations, doctor, guarded };
         let (routes, room, answers, audit) = (Routes::all(), Room::new(), Answers::new(), Audit::new());
         Self(Arc::new(Inner { access, parts, authenticator, routes, room, answers, audit }))
@@ -185,7 +186,7 @@ impl Api {
             return Ok(Response::new(Body::empty()));
         }
         let origin = format!("{}://{host}", if remote.transport == Transport::Https { "https" } else { "http" });
-        let asked = Asked { method, headers, full_path, path, origin, query, caller };
+        let asked = Asked { method, headers, full_path, path, origin, query, caller, remote };
         let mut response = self.inside(asked, body).await.unwrap_or_else(|response| *response);
         cors.mark(&mut response);
         Ok(response)
@@ -202,7 +203,9 @@ impl Api {
             NoRoute::Path => refuse(Refused::NotFound),
             NoRoute::Method(allow) => refuse(Refused::Method { allow }),
         })?;
-        if !reads_json(asked.method, asked.headers) {
+        // A token is no JSON.
+        let reads_text = matched.route.endpoint == Endpoint::InspectToken;
+        if !reads_text && !reads_json(asked.method, asked.headers) {
             return Err(refuse(Refused::MediaType));
         }
         if !takes_json(asked.headers) {
@@ -234,6 +237,7 @@ impl Api {
             parameters: Parameters::parse(asked.query),
             body: read.bytes.clone(),
             permit,
+            remote: asked.remote,
         };
         let proven = asked.caller.is_authenticated();
         let turn = if matched.route.endpoint.is_of_many() { Some(self.0.answers.turn(proven).await) } else { None };

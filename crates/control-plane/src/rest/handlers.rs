@@ -5,6 +5,7 @@ mod doctor;
 mod index;
 mod insights;
 mod inspect;
+mod inspect_token;
 mod issued_tokens;
 mod items;
 mod jwks;
@@ -48,6 +49,7 @@ pub(crate) async fn dispatch(call: &Call<'_>, matched: &Matched<'_>) -> Result<R
         Endpoint::Revocations => revocations::list(call).await,
         Endpoint::Revoke => revocations::revoke(call).await,
         Endpoint::TakeBack => revocations::take_back(call, matched.name()).await,
+        Endpoint::InspectToken => inspect_token::inspect(call),
         // Nobody writes these: they are counted when they are asked for.
         Endpoint::List(kind) if kind == Kind::MESH_INSIGHT => insights::mesh_insights(call, matched).await,
         Endpoint::Get(kind) if kind == Kind::MESH_INSIGHT => insights::mesh_insight(call, matched.name()).await,

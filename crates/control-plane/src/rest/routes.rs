@@ -47,6 +47,8 @@ pub(crate) enum Endpoint {
     Revoke,
     /// Take a revocation back.
     TakeBack,
+    /// `/tokens/inspect`
+    InspectToken,
     List(Kind),
     Get(Kind),
     /// Create or change one.
@@ -114,6 +116,7 @@ impl Endpoint {
             }
             // Asked again for the secrets of the family that the body names.
             Self::Revoke | Self::TakeBack | Self::RotationStep(_) => Rule::Write(Kind::GLOBAL_SECRET),
+            Self::InspectToken => Rule::Inspect,
             Self::List(kind)
             | Self::Get(kind)
             | Self::OverviewList(kind)
@@ -155,6 +158,7 @@ impl Endpoint {
             | Self::Revocations
             | Self::Revoke
             | Self::TakeBack
+            | Self::InspectToken
             | Self::Put(_)
             | Self::Delete(_)
             | Self::Overview(_)
@@ -303,6 +307,7 @@ fn fixed() -> Vec<Route> {
         get("/_kri/{kri}", Endpoint::Kri),
         get("/doctor", Endpoint::Doctor),
         get("/tokens", Endpoint::IssuedTokens),
+        Route::new(Method::POST, "/tokens/inspect", Endpoint::InspectToken),
         token("/tokens/dataplane", TokenKind::Dataplane),
         token("/tokens/zone", TokenKind::Zone),
         token("/tokens/control-plane", TokenKind::ControlPlane),

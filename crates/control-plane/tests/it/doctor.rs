@@ -31,7 +31,10 @@ fn says(world: &World, check: &str, status: &str, part: &str) {
 
 #[test]
 fn a_zone_of_ours_that_renews_leaves_nothing_to_say() {
-    let world = World::new(&[("KUMA_MULTIZONE_GLOBAL_KDS_ZONE_HEALTH_CHECK_POLL_INTERVAL", "1s")]);
+    let world = World::new(&[
+        ("KUMA_MULTIZONE_GLOBAL_KDS_ZONE_HEALTH_CHECK_POLL_INTERVAL", "1s"),
+        ("KUMA_MULTIZONE_GLOBAL_KDS_ZONE_HEALTH_CHECK_TIMEOUT", "1m"),
+    ]);
     let token = world.kumactl.ok(&["generate", "control-plane-token", "--zone=west", "--valid-for=24h"], "");
     let file = world.file("west.token", &token);
     let _west = world.zone("west", &[("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH", &file)]);

@@ -40,6 +40,8 @@ mod kds_rules;
 #[cfg(test)]
 mod kumactl_replay;
 #[cfg(test)]
+mod ledger;
+#[cfg(test)]
 mod limits;
 mod log_floods;
 #[cfg(test)]

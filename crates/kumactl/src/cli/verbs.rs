@@ -20,8 +20,8 @@ pub(crate) use generate::{
     ControlPlaneToken, DataplaneToken, Generate, OfflineKey, SigningKey, TlsCertificate, UserToken, ZONE_SCOPES,
     ZoneToken,
 };
-pub(crate) use get::{Get, Many, One, Wanted};
-pub(crate) use inspect::{Dataplane, Dataplanes, Inspect, Policy, View};
+pub(crate) use get::{Get, Many, One, Tokens, Wanted};
+pub(crate) use inspect::{Dataplane, Dataplanes, Inspect, Policy, Token, View};
 pub(crate) use output::Output;
 pub(crate) use revoke::{Revoke, RevokeToken};
 

@@ -11,6 +11,8 @@ mod fixture;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
+mod inspect;
+#[cfg(test)]
 mod interop;
 #[cfg(test)]
 mod issuing;

@@ -1,5 +1,5 @@
-//! The conformance vectors of the contract (contract: tokens 7.5), in its order. Each says what becomes of it; the modules
-//! beside this one look at more of each kind.
+//! Vectors that every verifier of these tokens has to judge as is said here, one after the other; the modules beside this one
+//! look at more of each kind.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use tokens::{Accept, Family, KeyId, KeyRing, Rejection, RingProblem, Scope, SecretEntry, TokenFacts};

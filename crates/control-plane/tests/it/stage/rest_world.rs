@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use control_plane::{
-    access::{Access, Allowed, Remote, Transport},
+    access::{Access, Allowed, Remote, Transport, ZoneGrants},
     bootstrap::{self, Wanted},
     clock::Clock,
     config::Config,
@@ -19,7 +19,7 @@ use http_body_util::{BodyExt as _, Full};
 use model::{Key, Kind, Labels, ProxyView, Resource, labels, proto, secret};
 use serde_json::{Map, Value, json};
 use store::{Precondition, Query, ResourceStore, memory::MemoryStore};
-use tokens::{KeyRing, SecretName};
+use tokens::{Accept, KeyRing, SecretName, ZoneTerms};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::DropGuard;
 
@@ -78,6 +78,10 @@ impl World {
             (access.control_plane_metadata, access.view_config_dump, access.view_stats) =
                 (ops.clone(), ops.clone(), ops);
         }
+        if has("john issues for west") {
+            let zones = vec!["west".parse().expect("pattern"), "edge-*".parse().expect("pattern")];
+            access.zones = ZoneGrants([("john".to_owned(), zones)].into());
+        }
         let access = Arc::new(access);
         let rules = Rules {
             side: side.clone(),
@@ -119,6 +123,11 @@ impl World {
                 cors_allowed_domains: cors,
                 read_timeout: Duration::from_secs(10),
                 localhost_is_admin: !has("localhostIsAdmin: false"),
+                zones: (side == Side::Global).then_some(ZoneTerms {
+                    accept: Accept::CpToken,
+                    leeway: Duration::from_secs(30),
+                    legacy_until: None,
+                }),
                 config_json: configuration(&side).display_json().into(),
                 hostname: "cp-host".to_owned(),
                 instance_id: "cp-host-1a2b".to_owned(),
