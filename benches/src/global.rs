@@ -2,11 +2,12 @@
 
 use std::{
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
@@ -22,6 +23,9 @@ use testkit::{client, program::ControlPlane};
 use tokens::{KeyRing, SecretEntry};
 use tokio_rustls::TlsConnector;
 
+/// The key that signs all tokens.
+const KEY: &str = "/global-secrets/control-plane-signing-key-0001";
+
 pub(crate) struct Global {
     program: ControlPlane,
     http: SocketAddr,
@@ -30,33 +34,51 @@ pub(crate) struct Global {
     ring: KeyRing,
     /// Connections that zones lost before they were synced.
     lost: AtomicU64,
-    _folder: TempDir,
+    folder: TempDir,
     _trust: Arc<ClientTrust>,
 }
 
 impl Global {
-    pub(crate) fn start(exe: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(exe: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let work = folder.path().join("global");
         let exe = exe.to_str().context("the path of kuma-cp")?;
         let work_text = work.to_str().context("a temporary folder")?;
-        let program = ControlPlane::start(exe, &[("KUMA_MODE", "global"), ("KUMA_GENERAL_WORK_DIR", work_text)], &[]);
+        let usual = [("KUMA_MODE", "global"), ("KUMA_GENERAL_WORK_DIR", work_text)];
+        let program = ControlPlane::start(exe, &[&usual, settings].concat(), &[]);
         let (http, kds) = (program.address("http"), program.address("kds"));
         let kds = SocketAddr::new([127, 0, 0, 1].into(), kds.port());
         let trust = ClientTrust::from_file(work.join("kuma-cp.crt"), Clock::system())?;
         let connector = TlsConnector::from(trust.client_config(Alpn::H2)?);
-        let secret = client::get(http, "/global-secrets/control-plane-signing-key-0001");
+        let secret = client::get(http, KEY);
         let data =
             STANDARD.decode(secret.get("data").and_then(serde_json::Value::as_str).context("the signing key")?)?;
         let entry = SecretEntry { mesh: "", name: "control-plane-signing-key-0001", data: Some(&data) };
         let ring = KeyRing::build(1, &[entry]).0;
-        Ok(Self { program, http, kds, connector, ring, lost: AtomicU64::new(0), _folder: folder, _trust: trust })
+        Ok(Self { program, http, kds, connector, ring, lost: AtomicU64::new(0), folder, _trust: trust })
     }
 
-    pub(crate) fn token(&self, zone: &str) -> anyhow::Result<String> {
-        let zone = ZoneName::parse(zone)?;
-        let token = tokens::issue_control_plane(&self.ring, &zone, None, Clock::system().now(), uuid::Uuid::new_v4())?;
+    /// A token for a zone, without end if none is asked for.
+    pub(crate) fn token(&self, zone: &str, valid_for: Option<Duration>) -> anyhow::Result<String> {
+        let (zone, now) = (ZoneName::parse(zone)?, Clock::system().now());
+        let token = tokens::issue_control_plane(&self.ring, &zone, valid_for, now, uuid::Uuid::new_v4())?;
         Ok(token.reveal().to_owned())
+    }
+
+    /// The certificate that it made for itself.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.folder.path().join("global/kuma-cp.crt")
+    }
+
+    /// How often zones called a method.
+    pub(crate) fn rpcs_started(&self, method: &str) -> anyhow::Result<u64> {
+        let mut diagnostics = self.program.address("diagnostics");
+        diagnostics.set_ip([127, 0, 0, 1].into());
+        let (_, metrics) = client::ask(diagnostics, "GET", "/metrics", None);
+        let label = format!("grpc_method=\"{method}\"");
+        let is_it = |line: &&str| line.starts_with("grpc_server_started_total") && line.contains(&label);
+        let line = metrics.lines().find(is_it).with_context(|| format!("no {method} was counted"))?;
+        Ok(line.rsplit(' ').next().context("a number")?.parse()?)
     }
 
     pub(crate) fn add_policies(&self, count: usize) -> anyhow::Result<()> {
@@ -69,6 +91,28 @@ impl Global {
     /// Gives one policy another content in each round.
     pub(crate) fn change_policy(&self, round: u32) -> anyhow::Result<()> {
         self.put_policy("policy-0", &format!("{}s", 6 + round))
+    }
+
+    /// Deletes the key that all tokens are signed with.
+    pub(crate) fn delete_key(&self) -> anyhow::Result<()> {
+        let (status, body) = client::ask(self.http, "DELETE", KEY, None);
+        ensure!(status == 200, "DELETE {KEY}: {status} {body}");
+        Ok(())
+    }
+
+    /// How many streams the global says it closed, and within how many milliseconds 99 of 100 of them: the bound of a bucket.
+    pub(crate) fn enforced(&self) -> (u64, f64) {
+        let (_, text) = client::ask(self.program.address("diagnostics"), "GET", "/metrics", None);
+        let buckets = text.lines().filter_map(|line| {
+            let line = line.strip_prefix("auth_enforcement_seconds_bucket{")?;
+            let (labels, count) = line.rsplit_once("} ")?;
+            let (_, bound) = labels.split_once("le=\"")?;
+            Some((bound.trim_end_matches('"').parse::<f64>().unwrap_or(f64::INFINITY), count.parse::<u64>().ok()?))
+        });
+        let buckets: Vec<(f64, u64)> = buckets.collect();
+        let all = buckets.last().map_or(0, |(_, count)| *count);
+        let bound = buckets.iter().find(|(_, count)| *count * 100 >= all * 99).map_or(f64::NAN, |(bound, _)| *bound);
+        (all, bound * 1000.0)
     }
 
     /// Stops the program as an operator does and starts it again on the ports it had.

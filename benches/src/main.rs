@@ -1,13 +1,16 @@
 //! `zone-swarm`: N zones in one process that speak KDS as 2.14.3 zones do, to measure a global.
 //!
 //! It starts a global of its own on loopback (TLS, control plane tokens, the embedded store), gives it policies, connects
-//! the zones, lets them idle, changes one policy a few times, restarts the global with all zones returning at once, and
-//! prints what each of that cost the global. What a zone is and says here is in `zone.rs` and `messages.rs`.
+//! the zones, lets them idle, changes one policy a few times, restarts the global with all zones returning at once, deletes
+//! the key of all their tokens, and prints what each of that cost the global. What a zone is and says here is in `zone.rs` and `messages.rs`.
+//!
+//! With `--renew` the zones are our own and renew tokens that live for a short time: `soak.rs`.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "a load tool waits for all it starts")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that measures and prints")]
 
 mod global;
 mod messages;
+mod soak;
 mod zone;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -19,6 +22,7 @@ use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 
 use crate::{
     global::Global,
+    soak::Soak,
     zone::{Synced, Zone},
 };
 
@@ -42,6 +46,12 @@ struct Options {
     /// How often a policy is changed.
     #[arg(long, default_value_t = 5)]
     changes: u32,
+    /// In place of all that: how long zones of our own renew their tokens, in seconds.
+    #[arg(long)]
+    renew: Option<u64>,
+    /// How long such a token is good, in seconds.
+    #[arg(long, default_value_t = 60, requires = "renew")]
+    token_life: u64,
     /// The program to measure; the one built beside this one if absent.
     #[arg(long)]
     kuma_cp: Option<PathBuf>,
@@ -73,7 +83,11 @@ async fn measure(options: &Options) -> anyhow::Result<()> {
         Some(exe) => exe.clone(),
         None => std::env::current_exe()?.with_file_name("kuma-cp"),
     };
-    let mut global = Arc::new(Global::start(&exe)?);
+    if let Some(seconds) = options.renew {
+        let (lasts, life) = (Duration::from_secs(seconds), Duration::from_secs(options.token_life));
+        return soak::run(&exe, &Soak { zones: options.zones, lasts, life }).await;
+    }
+    let mut global = Arc::new(Global::start(&exe, &[])?);
     global.add_policies(options.policies)?;
     let zones = (0..options.zones)
         .map(|index| Zone::prepare(&global, &format!("zone-{index}"), options.dataplanes))
@@ -106,7 +120,7 @@ async fn measure(options: &Options) -> anyhow::Result<()> {
     }
     let cpu = global.cpu_ms()? - before;
     arrivals.sort_by(f64::total_cmp);
-    let at = |share: f64| arrivals.get(((arrivals.len() - 1) as f64 * share) as usize).copied().unwrap_or_default();
+    let at = |part: f64| share(&arrivals, part);
     println!(
         "one policy changed, zones have it after p50 {:.0} ms, p99 {:.0} ms, last {:.0} ms; CPU of global {:.0} ms",
         at(0.5),
@@ -132,8 +146,39 @@ async fn measure(options: &Options) -> anyhow::Result<()> {
     tokio::time::sleep(Duration::from_secs(options.idle)).await;
     let idle = global.memory_kib()?;
     println!("memory of global: {} MiB at its start, {} MiB idle", empty / 1024, idle / 1024);
-    drop(synced);
+    shut_out(&global, synced).await
+}
+
+/// Deletes the key of all tokens, and says when the zones hear of it.
+async fn shut_out(global: &Arc<Global>, zones: Vec<Synced>) -> anyhow::Result<()> {
+    let mut watching = JoinSet::new();
+    for zone in zones {
+        watching.spawn(zone.shut_out());
+    }
+    let start = Instant::now();
+    let operator = Arc::clone(global);
+    tokio::task::spawn_blocking(move || operator.delete_key()).await??;
+    let answered = start.elapsed();
+    let mut ends = Vec::new();
+    while let Some(ended) = watching.join_next().await {
+        ends.push(ended??.duration_since(start).as_secs_f64() * 1000.0);
+    }
+    ends.sort_by(f64::total_cmp);
+    println!(
+        "key deleted: answered after {:.0} ms; the last stream of a zone ended, since the request, p50 {:.0} ms, p99 {:.0} ms, last {:.0} ms",
+        answered.as_secs_f64() * 1000.0,
+        share(&ends, 0.5),
+        share(&ends, 0.99),
+        share(&ends, 1.0)
+    );
+    let (streams, bound) = global.enforced();
+    println!("… by the global's own measure 99 % of {streams} streams were closed within {bound:.0} ms");
     Ok(())
+}
+
+/// The figure that this share of all stays below.
+fn share(sorted: &[f64], share: f64) -> f64 {
+    sorted.get((sorted.len().saturating_sub(1) as f64 * share) as usize).copied().unwrap_or_default()
 }
 
 fn each(all: u64, options: &Options) -> f64 {

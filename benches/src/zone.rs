@@ -22,6 +22,7 @@ const ADMIN: [&str; 3] = [
 ];
 /// Sent at the start and every five minutes: once in a run.
 const HEALTH: &str = "/kuma.mesh.v1alpha1.GlobalKDSService/HealthCheck";
+const UNAUTHENTICATED: u32 = 16;
 /// How often a zone pings HTTP/2.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
@@ -43,7 +44,7 @@ pub(crate) struct Zone {
 pub(crate) struct Synced {
     zone: Zone,
     down: Call,
-    _others: [Call; 4],
+    others: [Call; 4],
     _peer: Peer,
 }
 
@@ -52,7 +53,7 @@ impl Zone {
     pub(crate) fn prepare(global: &Global, name: &str, dataplanes: usize) -> anyhow::Result<Self> {
         Ok(Self {
             name: name.to_owned(),
-            token: global.token(name)?,
+            token: global.token(name, None)?,
             first_requests: messages::first_requests(name)?,
             first_responses: messages::first_responses(name, dataplanes)?,
         })
@@ -76,7 +77,7 @@ impl Zone {
                 Err(error) => return Err(error),
             }
         };
-        Ok(Synced { zone: self, down, _others: others, _peer: peer })
+        Ok(Synced { zone: self, down, others, _peer: peer })
     }
 
     async fn try_connect(&self, global: &Global) -> anyhow::Result<(Call, [Call; 4], Peer)> {
@@ -141,6 +142,15 @@ impl Synced {
     pub(crate) async fn next_change(mut self) -> anyhow::Result<(Self, Instant)> {
         acknowledge_next(&self.zone.name, &mut self.down).await?;
         Ok((self, Instant::now()))
+    }
+
+    /// Waits until the global has ended all its streams; returns when the last one ended.
+    pub(crate) async fn shut_out(mut self) -> anyhow::Result<Instant> {
+        for call in std::iter::once(&mut self.down).chain(&mut self.others) {
+            let ended = call.ended().await;
+            ensure!(ended.code == UNAUTHENTICATED, "a stream ended otherwise: {ended:?}");
+        }
+        Ok(Instant::now())
     }
 
     /// Hangs up.

@@ -6,6 +6,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
     println!("cargo:rerun-if-changed={}", proto.display());
     let files = [
+        "arctos/kds/v1/token_service.proto",
         "kuma/mesh/v1alpha1/kds.proto",
         "kuma/system/v1alpha1/zone_insight.proto",
         "kuma/system/v1alpha1/zone.proto",
@@ -18,6 +19,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     ];
     let descriptors = protox::compile(files, [&proto])?;
     // Messages alone: services are told apart by path, on both ends, where connections are.
-    prost_build::Config::new().bytes(["."]).btree_map(["."]).compile_fds(descriptors)?;
+    prost_build::Config::new()
+        .bytes(["."])
+        .btree_map(["."])
+        // It holds a token, which is never printed.
+        .skip_debug([".arctos.kds.v1.RenewResponse"])
+        .compile_fds(descriptors)?;
     Ok(())
 }

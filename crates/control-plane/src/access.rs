@@ -9,9 +9,11 @@ mod caller;
 mod localhost;
 mod permit;
 mod rules;
+mod zones;
 
 pub use authenticate::{Authenticator, Remote, Transport, Unproved};
 pub use caller::Caller;
 pub(crate) use localhost::{TwoHosts, host_of};
 pub use permit::{Permit, Rule, TokenKind};
 pub use rules::{Access, Allowed, Denied};
+pub use zones::{NoPattern, ZoneGrants, ZonePattern};

@@ -1,4 +1,5 @@
 //! The configuration: defaults, then the file, then the environment. The only place that reads the environment.
+//! Longer than usual because every section of the settings has its struct here.
 //!
 //! A name of an earlier generation works and is told in one line. Two names with different values, an unknown key in a
 //! section of ours, a bad value: the program does not start, and says which source, which name, what is allowed.
@@ -9,11 +10,13 @@ mod proxy;
 mod settings;
 mod validators;
 mod values;
+mod zone_grants;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use thiserror::Error;
+use tokens::{Accept, ZoneTerms};
 use zeroize::Zeroizing;
 
 pub use self::{proxy::Proxy, values::Source};
@@ -101,6 +104,17 @@ pub struct GlobalAuth {
     pub renewal: Renewal,
     /// What a rotation waits for.
     pub rotation: RotationTimes,
+}
+
+impl GlobalAuth {
+    /// On which terms tokens of zones are accepted. Where zones need none, those that control planes issue are looked at.
+    pub(crate) fn zone_terms(&self) -> ZoneTerms {
+        let accept = match self.kind {
+            AuthType::None | AuthType::CpToken => Accept::CpToken,
+            AuthType::ZoneToken => Accept::ZoneToken,
+        };
+        ZoneTerms { accept, leeway: self.leeway, legacy_until: self.legacy_tokens_until }
+    }
 }
 
 /// What happens to zones that do not authenticate.

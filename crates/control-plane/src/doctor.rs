@@ -7,11 +7,14 @@
 //! Each check says something, also when all is well: a check that is silent may not have run.
 
 mod checks;
-pub(crate) mod facts;
+mod facts;
+mod gather;
 
 use serde::Serialize;
 
 use self::facts::Facts;
+pub use self::gather::Doctor;
+pub(crate) use self::gather::{NotExamined, Sources};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -53,6 +56,6 @@ impl Finding {
 }
 
 /// Runs all checks.
-pub(crate) fn examine(facts: &Facts) -> Vec<Finding> {
+fn examine(facts: &Facts) -> Vec<Finding> {
     checks::ALL.iter().flat_map(|check| check(facts)).collect()
 }

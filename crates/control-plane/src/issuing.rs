@@ -9,7 +9,6 @@
 //! takes requests. What is logged and kept of a token is its id and its key, never the token. Nobody gets a token whose
 //! entry in the [ledger](crate::ledger) is not durable.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "comes with the service that renews tokens"))]
 mod next;
 mod order;
 mod signed;
@@ -28,6 +27,7 @@ use crate::{
     observe::shown,
 };
 
+pub(crate) use next::Reason;
 pub(crate) use order::Order;
 pub(crate) use signed::{By, Signed};
 pub(crate) use signing_key::{KeyNotMade, new_key_of, new_signing_key};
@@ -111,6 +111,11 @@ impl Issuer {
         self.is_on(kind)
     }
 
+    /// The public halves of the keys of these families, as a JSON Web Key Set: for everybody.
+    pub(crate) fn public_keys(&self, wanted: impl Fn(&Family) -> bool) -> serde_json::Value {
+        tokens::jwk_set(&self.keys.ring(), wanted)
+    }
+
     /// Issues a token for a caller.
     pub(crate) async fn issue(&self, permit: &Permit, order: &Order) -> Result<Token, NotIssued> {
         self.may_issue(permit, order.kind(), order.zone())?;
@@ -120,11 +125,6 @@ impl Issuer {
 
     fn is_on(&self, kind: TokenKind) -> Result<(), NotIssued> {
         if self.issuers.has(kind) { Ok(()) } else { Err(NotIssued::Off) }
-    }
-
-    /// The public halves of the keys of these families, as a JSON Web Key Set: for everybody.
-    pub(crate) fn public_keys(&self, wanted: impl Fn(&Family) -> bool) -> serde_json::Value {
-        tokens::jwk_set(&self.keys.ring(), wanted)
     }
 
     /// Signs, writes into the ledger, and hands out.

@@ -6,11 +6,14 @@
 //! records: revocations ───┴► Mirror ─► Sources ─► KeyRing
 //! ```
 //!
-//! While the store is behind nobody here knows whether a key was deleted elsewhere. What is done then is decided here, and
-//! in one way for zones and users: for [`LONGEST_BEHIND`] tokens are taken as before, afterwards nobody new is let in and
-//! is told to come again ([`Keys::to_admit`]). Sessions stay: what they were let in for was good, they end with their
-//! token, and the sweep with the first fresh ring ends those whose key is gone.
+//! While the store is behind nobody here knows whether a key was deleted elsewhere. What is done then is decided here: for a
+//! while tokens are taken as before, afterwards nobody new is let in and is told to come again. For users, and for whoever
+//! signs, the while is [`LONGEST_BEHIND`] ([`Keys::to_admit`]): a call is easily made again, and one of an administrator can
+//! do anything. For zones it is a setting ([`Keys::to_admit_within`]): one that cannot come back is cut off. Sessions stay:
+//! what they were let in for was good, they end with their token, and the sweep with the first fresh ring ends those whose
+//! key is gone.
 
+mod heard;
 mod sources;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -26,15 +29,15 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use self::sources::Sources;
 pub use self::sources::{Instead, Sort, Unreadable};
+use self::{heard::Heard, sources::Sources};
 use crate::{
     records::{self, revocation::Revocation, rotation::Rotations},
     tasks::{OnError, Tasks},
 };
 
-/// For how long keys are relied on after the store was last known to be fresh: longer than a database takes to fail over,
-/// and as long as the deletion of a key on another control plane may go unnoticed here.
+/// For how long the keys of users, and those that sign, are relied on after the store was last known to be fresh: longer than
+/// a database takes to fail over, and as long as the deletion of such a key elsewhere may go unnoticed here.
 pub const LONGEST_BEHIND: Duration = Duration::from_secs(30);
 
 /// For how long somebody who wrote a revocation waits until it is in the ring here.
@@ -52,6 +55,7 @@ pub struct Keys {
 #[derive(Clone)]
 struct Known {
     freshness: watch::Receiver<Freshness>,
+    heard: Heard,
     /// The names of the records of revocations that are in it.
     revocations: watch::Receiver<Arc<BTreeSet<String>>>,
     unreadable: watch::Receiver<Arc<[Unreadable]>>,
@@ -61,6 +65,7 @@ struct Known {
 struct Told {
     rings: watch::Sender<Arc<KeyRing>>,
     freshness: watch::Sender<Freshness>,
+    heard: Heard,
     revocations: watch::Sender<Arc<BTreeSet<String>>>,
     unreadable: watch::Sender<Arc<[Unreadable]>>,
 }
@@ -91,9 +96,10 @@ impl Keys {
         let (said, freshness) = watch::channel(stored.freshness());
         let (revoked, revocations) = watch::channel(Arc::new(names(&sources)));
         let (damaged, unreadable) = watch::channel(sources.unreadable().into());
-        let told = Told { rings, freshness: said, revocations: revoked, unreadable: damaged };
+        let heard = Heard::default();
+        let told = Told { rings, freshness: said, heard: heard.clone(), revocations: revoked, unreadable: damaged };
         tasks.spawn("keys", OnError::StopProgram, follow(stored, sources, told, tasks.clone()));
-        Ok(Self { ring, known: Some(Known { freshness, revocations, unreadable }) })
+        Ok(Self { ring, known: Some(Known { freshness, heard, revocations, unreadable }) })
     }
 
     /// Keys of which somebody else says what they are.
@@ -106,14 +112,24 @@ impl Keys {
         Arc::clone(&self.ring.borrow())
     }
 
-    /// The ring that decides who is let in; none if it may be too old for that.
+    /// The ring that decides which user is let in, and that signs; none if it may be too old for that.
     pub fn to_admit(&self) -> Result<Arc<KeyRing>, KeysBehind> {
+        self.to_admit_within(LONGEST_BEHIND)
+    }
+
+    /// The ring that decides who is let in; none if the store is behind for so long.
+    pub fn to_admit_within(&self, longest: Duration) -> Result<Arc<KeyRing>, KeysBehind> {
         // Before the ring: a fresh ring is there before it is said to be fresh.
         let behind = self.known.as_ref().and_then(|known| known.freshness.borrow().behind_since());
         match behind {
-            Some(since) if since.elapsed() >= LONGEST_BEHIND => Err(KeysBehind { since }),
+            Some(since) if since.elapsed() >= longest => Err(KeysBehind { since }),
             _ => Ok(self.ring()),
         }
+    }
+
+    /// When the first of the changes was heard that made the ring another one than that of this generation.
+    pub fn heard_after(&self, generation: u64) -> Option<Instant> {
+        self.known.as_ref()?.heard.after(generation)
     }
 
     /// Tells when the ring changes.
@@ -127,13 +143,11 @@ impl Keys {
     }
 
     /// Waits a moment until a revocation is in the ring; returns whether it is.
-    #[cfg_attr(not(test), expect(dead_code, reason = "asked by whoever revokes"))]
     pub(crate) async fn in_force(&self, record: &str) -> bool {
         self.revocations_are(|names| names.contains(record)).await
     }
 
     /// Waits a moment until a revocation that is taken back is no longer in the ring; returns whether that is so.
-    #[cfg_attr(not(test), expect(dead_code, reason = "asked by whoever revokes"))]
     pub(crate) async fn no_longer_in_force(&self, record: &str) -> bool {
         self.revocations_are(|names| !names.contains(record)).await
     }
@@ -165,6 +179,7 @@ async fn follow(mut stored: Mirror, mut sources: Sources, told: Told, tasks: Tas
         // What is ready together makes one ring: each one parses every key.
         if changes.iter().any(matters) {
             generation += 1;
+            told.heard.note(generation, Instant::now());
             told.rings.send_replace(Arc::new(sources.ring(generation, stored.picture())));
             told.revocations.send_replace(Arc::new(names(&sources)));
             told.unreadable.send_replace(sources.unreadable().into());
@@ -207,7 +222,9 @@ impl Age {
             _ => return std::future::pending().await,
         }
         self.told_too_old = true;
-        error!("the store is behind for too long: nobody new is let in with a token until it is fresh");
+        error!(
+            "the store is behind for too long: no user is let in with a token and nothing is signed until it is fresh"
+        );
     }
 }
 

@@ -7,8 +7,7 @@ pub mod bootstrap;
 pub mod cli;
 pub mod clock;
 pub mod config;
-#[cfg_attr(not(test), expect(dead_code, reason = "asked by the REST API"))]
-mod doctor;
+pub mod doctor;
 mod files;
 pub mod issuing;
 mod kds;
@@ -19,6 +18,7 @@ pub mod observe;
 #[cfg_attr(not(test), expect(dead_code, reason = "each sort of record comes with what keeps it"))]
 mod records;
 pub mod rest;
+mod revoking;
 pub mod rotation;
 pub mod tasks;
 pub mod tls;

@@ -29,7 +29,7 @@ mod trust;
 
 pub(crate) use client_auth::ClientCerts;
 pub use error::TlsError;
-pub(crate) use identity::ServerIdentity;
+pub(crate) use identity::{Certificates, ServerIdentity};
 pub(crate) use machine::host_names;
 pub(crate) use protocols::Protocols;
 pub(crate) use self_signed::{PairFiles, SELF_SIGNED_FILES, self_signed};

@@ -8,4 +8,6 @@ pub mod health;
 pub mod in_use;
 pub mod insight;
 pub mod registry;
+pub mod rsa_alone;
+mod shadow;
 pub mod sweeper;

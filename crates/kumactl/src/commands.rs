@@ -9,6 +9,7 @@ mod export;
 mod generate;
 mod get;
 mod inspect;
+mod revoke;
 mod rotate;
 mod version;
 
@@ -38,6 +39,7 @@ pub(crate) fn dispatch(session: &Session<'_>, verb: &Verb) -> Result<(), Failure
         // Its text was printed instead.
         Verb::Help => Ok(()),
         Verb::Inspect(flags) => inspect::run(session, flags),
+        Verb::Revoke(what) => revoke::run(session, what),
         Verb::Rotate(what) => rotate::run(session, what),
         Verb::Version(flags) => version::run(session, flags),
     }

@@ -13,6 +13,8 @@ pub(crate) enum Failure {
     },
     /// Refused or failed: one text, perhaps of several lines.
     Refused(String),
+    /// What was to be looked at cannot be read at all.
+    Unreadable(String),
     /// The reader of standard output is gone; nobody is left to be told.
     Closed,
 }
@@ -26,7 +28,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage { text, .. } | Self::Refused(text) => f.write_str(text),
+            Self::Usage { text, .. } | Self::Refused(text) | Self::Unreadable(text) => f.write_str(text),
             Self::Closed => f.write_str("standard output is closed"),
         }
     }

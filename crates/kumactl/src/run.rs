@@ -8,13 +8,17 @@ use crate::{
     surroundings::Surroundings,
 };
 
-/// Runs one command and returns the exit code: 0 done, 1 refused, failed or used wrongly.
+/// Runs one command and returns the exit code: 0 done, 1 refused, failed or used wrongly, 2 what was given is unreadable.
 pub fn run(surroundings: &Surroundings) -> u8 {
     match attempt(surroundings) {
         Ok(()) | Err(Failure::Closed) => 0,
         Err(Failure::Refused(text)) => {
             surroundings.printer.note(&format!("Error: {text}"));
             1
+        }
+        Err(Failure::Unreadable(text)) => {
+            surroundings.printer.note(&format!("Error: {text}"));
+            2
         }
         Err(Failure::Usage { text, usage }) => {
             surroundings.printer.note(&format!("Error: {text}"));

@@ -186,6 +186,14 @@ impl<'a> Session<'a> {
         index.ok()
     }
 
+    /// Returns whether others could read what is sent to the active control plane; its address, if so.
+    pub(crate) fn plain_address(&self) -> Result<Option<String>, Failure> {
+        let active = self.settings.active(self.context.as_deref()).map_err(Failure::Refused)?;
+        let url = &active.coordinates.api_server.url;
+        let is_plain = client::parse_address(url).is_ok_and(|url| is_readable_by_others(&url));
+        Ok(is_plain.then(|| url.clone()))
+    }
+
     fn client(&self) -> Result<&Client, Trouble> {
         if let Some(client) = self.client.get() {
             return Ok(client);

@@ -23,6 +23,8 @@ pub const KDS_SYNC: &str = "kuma.io/kds-sync";
 pub const POLICY_ROLE: &str = "kuma.io/policy-role";
 /// When a deletion with grace began; never leaves the zone.
 pub const DELETION_GRACE_PERIOD_STARTED_AT: &str = "kuma.io/deletion-grace-period-started-at";
+/// On a Zone: `shadow` lets the zone in whatever its token is.
+pub const AUTH: &str = "arctos.io/auth";
 /// The value of [`ORIGIN`] for what the global control plane made.
 pub const ORIGIN_GLOBAL: &str = "global";
 /// The value of [`ORIGIN`] for what a zone made.

@@ -35,14 +35,18 @@ impl Features {
     pub const NEWEST: Self = Self(128 | 256 | 512);
     /// It pings, so that its silence means something. Said in the headers of an RPC only.
     pub const PING_HEALTH: Self = Self(1024);
+    /// Ours: a zone gets its next token over the connection that it has.
+    pub const TOKEN_RENEWAL: Self = Self(2048);
+    /// Ours: keys of tokens may be for other algorithms than RS256.
+    pub const KEY_ALGORITHMS: Self = Self(4096);
     /// What a resource may need. The rest says how a peer speaks.
-    pub(crate) const GATES: Self = Self(4 | 8 | 128 | 256 | 512);
+    pub(crate) const GATES: Self = Self(4 | 8 | 128 | 256 | 512 | 4096);
     /// What real peers have.
     pub const ALL: Self = Self(31);
     /// What our own two ends have beside that; a real peer ignores the names.
-    pub const OURS: Self = Self(96);
+    pub const OURS: Self = Self(32 | 64 | 2048 | 4096);
 
-    const NAMES: [(&'static str, Self); 8] = [
+    const NAMES: [(&'static str, Self); 10] = [
         ("zone-ping-health", Self::PING_HEALTH),
         ("zone-token", Self::ZONE_TOKEN),
         ("hash-suffix", Self::HASH_SUFFIX),
@@ -51,6 +55,8 @@ impl Features {
         ("optional-top-level-target-ref", Self::OPTIONAL_TOP_LEVEL_TARGET_REF),
         ("initial-resource-versions", Self::INITIAL_VERSIONS),
         ("responses-in-parts", Self::PARTS),
+        ("token-renewal", Self::TOKEN_RENEWAL),
+        ("key-algorithms", Self::KEY_ALGORITHMS),
     ];
 
     /// Reads names; unknown ones are ignored.
@@ -84,7 +90,7 @@ impl Features {
     }
 
     /// Only those that are in both sets.
-    pub(crate) fn common(self, other: Self) -> Self {
+    pub fn common(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
@@ -105,6 +111,8 @@ impl BitOr for Features {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const OURS: [&str; 4] = ["initial-resource-versions", "responses-in-parts", "token-renewal", "key-algorithms"];
 
     #[test]
     fn a_version_says_what_a_zone_can_read() {
@@ -136,8 +144,7 @@ mod tests {
         assert_eq!(Features::from_names(names.into_iter().rev().chain(["unknown"])), Features::ALL);
         assert_eq!(Features::ALL.names().collect::<Vec<_>>(), names);
         assert!(!Features::NONE.contains(Features::HASH_SUFFIX));
-        let ours = ["initial-resource-versions", "responses-in-parts"];
-        assert_eq!(Features::OURS.names().collect::<Vec<_>>(), ours);
+        assert_eq!(Features::OURS.names().collect::<Vec<_>>(), OURS);
         assert!(!Features::ALL.contains(Features::PARTS), "a real peer gets nothing in parts");
     }
 
@@ -151,12 +158,14 @@ mod tests {
         check(&["zone-ping-health,hash-suffix"], both);
         check(&["hash-suffix , zone-ping-health", "zone-token"], both | Features::ZONE_TOKEN);
         check(&["hash-suffix"], Features::HASH_SUFFIX);
-        check(&["initial-resource-versions,hash-suffix,responses-in-parts"], Features::HASH_SUFFIX | Features::OURS);
-        check(&["initial-resource-versions,responses-in-parts,zone-ping-health"], Features::PING_HEALTH);
+        let ours = "initial-resource-versions,hash-suffix,responses-in-parts,token-renewal,key-algorithms";
+        check(&[ours], Features::HASH_SUFFIX | Features::OURS);
+        let unhashed = "initial-resource-versions,responses-in-parts,zone-ping-health,token-renewal,key-algorithms";
+        check(&[unhashed], Features::PING_HEALTH);
         for none in [&[][..], &["hash"], &["HASH-SUFFIX"], &["hash-suffix;zone-ping-health"]] {
             check(none, Features::NONE);
         }
         let said: Vec<_> = (both | Features::OURS).names().collect();
-        assert_eq!(said, ["zone-ping-health", "hash-suffix", "initial-resource-versions", "responses-in-parts"]);
+        assert_eq!(said, ["zone-ping-health", "hash-suffix"].into_iter().chain(OURS).collect::<Vec<_>>());
     }
 }

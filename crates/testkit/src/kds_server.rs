@@ -117,8 +117,14 @@ pub enum Over {
 impl Call {
     /// Sends the response headers, if they were not sent.
     pub fn open(&mut self) {
+        self.open_with(&[]);
+    }
+
+    /// Sends the response headers and these beside them, if none were sent.
+    pub fn open_with(&mut self, headers: &[(&str, &str)]) {
         if let Some((response, body)) = self.response.take() {
             let head = http::Response::builder().header("content-type", "application/grpc");
+            let head = headers.iter().fold(head, |head, (name, value)| head.header(*name, *value));
             let _peer_gone = response.send(head.body(body).expect("a response"));
         }
     }

@@ -12,3 +12,7 @@ pub const ADMIN: [&str; 3] = [
     "/kuma.mesh.v1alpha1.GlobalKDSService/StreamStats",
     "/kuma.mesh.v1alpha1.GlobalKDSService/StreamClusters",
 ];
+/// A zone of ours gets its next token.
+pub const RENEW: &str = "/arctos.kds.v1.TokenService/Renew";
+/// A zone of ours shows its new token.
+pub const PRESENT: &str = "/arctos.kds.v1.TokenService/Present";

@@ -109,5 +109,12 @@ mod tests {
         assert!(is_one_sequence(&[0x30, 0]));
         assert!(is_one_sequence(&[0x30, 0x81, 1, 0]));
         assert!(!is_one_sequence(&[0x30, 0, 0]), "something follows");
+        let long = |bytes: &[u8], length: usize| [&[0x30, 0x80 | bytes.len() as u8], bytes, &vec![0; length]].concat();
+        assert!(is_one_sequence(&long(&[0x01, 0x02], 0x102)));
+        assert!(is_one_sequence(&long(&[0x01, 0x00, 0x03], 0x1_0003)));
+        assert!(is_one_sequence(&long(&[0, 0, 0, 5], 5)), "four bytes at most");
+        assert!(!is_one_sequence(&long(&[0, 0, 0, 0, 5], 5)));
+        assert!(is_one_sequence(&[&[0x30, 0x7f][..], &[0; 0x7f]].concat()));
+        assert!(begins_with_sequence(&[0x30, 0, 0]) && !begins_with_sequence(&[0x31, 0]));
     }
 }

@@ -20,8 +20,26 @@ pub(crate) struct Unverified<'a> {
     pub(crate) signature: Vec<u8>,
 }
 
+/// What stands in a token, whether anybody would take it or not.
+pub(crate) struct Parts<'a> {
+    pub(crate) header: Map<String, Value>,
+    pub(crate) claims: Map<String, Value>,
+    signed: &'a [u8],
+    signature: Vec<u8>,
+}
+
 /// Takes a token apart, or says what is wrong with its shape.
 pub(crate) fn parse(raw: &str) -> Result<Unverified<'_>, Rejection> {
+    let Parts { header, claims, signed, signature } = parts(raw)?;
+    // RFC 7515, 4.1.11: what must be understood and is not makes the token invalid; nothing is understood here.
+    if header.contains_key("crit") {
+        return Err(malformed("could not parse token: token is malformed: crit header is not supported"));
+    }
+    Ok(Unverified { kid: kid(&header)?, algorithm: algorithm(&header)?, claims, signed, signature })
+}
+
+/// Reads what stands in a token.
+pub(crate) fn parts(raw: &str) -> Result<Parts<'_>, Rejection> {
     if raw.is_empty() {
         return Err(Rejection::Missing);
     }
@@ -42,12 +60,7 @@ pub(crate) fn parse(raw: &str) -> Result<Unverified<'_>, Rejection> {
     let claims = strict_json::object(&bytes(payload)?).ok_or_else(|| {
         malformed("could not parse token: token is malformed: payload is not a JSON object with unique members")
     })?;
-    let signature = bytes(signature)?;
-    // RFC 7515, 4.1.11: what must be understood and is not makes the token invalid; nothing is understood here.
-    if header.contains_key("crit") {
-        return Err(malformed("could not parse token: token is malformed: crit header is not supported"));
-    }
-    Ok(Unverified { kid: kid(&header)?, algorithm: algorithm(&header)?, claims, signed, signature })
+    Ok(Parts { header, claims, signed, signature: bytes(signature)? })
 }
 
 fn malformed(text: &'static str) -> Rejection {

@@ -113,6 +113,20 @@ pub fn check_key(mesh: &str, name: &str, data: &[u8]) -> Result<(), KeyProblem> 
     }
 }
 
+/// Says whether a secret of this mesh, name and data holds a key that zones verify with, and that real ones cannot read: they
+/// know RSA alone.
+pub fn only_ours_read(mesh: &str, name: &str, data: &[u8]) -> bool {
+    let Some(name) = KeyName::parse(mesh, name) else { return false };
+    let verified_in_zones = match &name.family {
+        Family::Zone | Family::Dataplane { .. } => true,
+        Family::ControlPlane | Family::User => false,
+    };
+    let algorithm = |key: &Key| key.public().map(PublicKey::algorithm);
+    verified_in_zones
+        && Key::parse(&name, data)
+            .is_ok_and(|key| algorithm(&key).is_some_and(|algorithm| algorithm != Algorithm::Rs256))
+}
+
 /// SHA-256 of what a signature is checked with. Says if two keys are one without holding either.
 #[derive(Clone)]
 pub(crate) struct Fingerprint([u8; 32]);

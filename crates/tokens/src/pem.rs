@@ -63,6 +63,8 @@ mod tests {
             let der: Vec<u8> = (0..length).map(|n| u8::try_from(n % 251).unwrap()).collect();
             let text = encode("RSA PRIVATE KEY", &der);
             assert!(text.lines().all(|line| line.len() <= 64));
+            assert!(text.starts_with("-----BEGIN RSA PRIVATE KEY-----\n"));
+            assert!(text.ends_with("\n-----END RSA PRIVATE KEY-----\n"));
             let block = decode(text.as_bytes()).unwrap();
             assert_eq!((block.label, &**block.der), ("RSA PRIVATE KEY", &*der));
         }
@@ -75,6 +77,10 @@ mod tests {
             "-----BEGIN A-----",
             "-----BEGIN A-----\nAAAA\n",
             "-----BEGIN A-----\nAAAA\n-----END B-----\n",
+            "-----BEGIN A-----\nAAAA\n-----END A B-----\n",
+            "-----BEGIN A B-----\nAAAA\n-----END A-----\n",
+            "-----BEGIN A-----\nAAAA\n-----END A",
+            "-----BEGIN A\nAAAA\n-----END A-----\n",
             "-----BEGIN A-----\nA\n-----END A-----\n",
             "-----BEGIN A-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END A-----\n",
         ] {

@@ -277,6 +277,16 @@ impl KeyRing {
         ids.filter(|id| self.key(id).is_ok()).map(|id| id.serial).collect()
     }
 
+    /// The families of which there are keys among the secrets, usable or not.
+    pub fn families(&self) -> BTreeSet<Family> {
+        self.slots.keys().map(|id| id.family.clone()).collect()
+    }
+
+    /// The secrets that should be keys and are none, each with the reason.
+    pub fn unusable(&self) -> impl Iterator<Item = (String, &KeyProblem)> {
+        self.slots.values().filter_map(|slot| slot.key.as_ref().err().map(|problem| (slot.names.join(", "), problem)))
+    }
+
     /// The serial of the key that signs for a family.
     pub fn signs(&self, family: &Family) -> Option<u64> {
         self.signing_key(family).ok().map(|(id, _)| id.serial)
@@ -287,6 +297,18 @@ impl KeyRing {
         let id = |serial| KeyId { family: family.clone(), serial };
         let slots = self.slots.range(id(0)..=id(u64::MAX)).filter(|(_, slot)| slot.phase == Phase::Signing);
         slots.rev().find(|(_, slot)| slot.names.len() > 1 || !matches!(slot.key, Ok(Key::Public(_))))
+    }
+
+    /// Whether a key is retiring and another one signs: who has a token of it should get one of the other.
+    pub fn drains(&self, id: &KeyId) -> bool {
+        let retires = self.slots.get(id).is_some_and(|slot| slot.phase == Phase::Retiring);
+        retires && self.signing(&id.family).is_some_and(|(signing, _)| signing != id)
+    }
+
+    /// Whether one key of a family is about to take the place of another.
+    pub fn rotates(&self, family: &Family) -> bool {
+        let id = |serial| KeyId { family: family.clone(), serial };
+        self.slots.range(id(0)..=id(u64::MAX)).any(|(_, slot)| slot.phase != Phase::Signing)
     }
 
     /// Tells if a list or a rule names a token. One that nobody can say it of, because a list cannot be read, is not.

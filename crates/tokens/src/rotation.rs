@@ -18,6 +18,7 @@
 //!
 //! Pure: whoever carries this out writes [`State`] and does the [`Action`]s in one batch, or neither.
 
+mod command;
 mod evidence;
 mod order;
 mod phases;
@@ -29,8 +30,9 @@ mod text;
 mod tick;
 mod way;
 
+pub use command::Command;
 pub use evidence::{Evidence, Handed, Instance, StandsOn, Times, Zone};
-pub use order::{Command, Order, Refused};
+pub use order::{Order, Refused};
 pub use state::{Done, Finished, Outcome, Position, Rotation, Stage, State, Stopped, Waiting};
 pub use status::Status;
 pub use step::{Action, Step, step};

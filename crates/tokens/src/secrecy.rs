@@ -203,6 +203,52 @@ mod tests {
     }
 
     #[test]
+    fn what_it_is_instead_is_said() {
+        let key = generate_signing_key();
+        let public = public_half(key.reveal().as_bytes()).unwrap();
+        let block = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
+        let wide: Vec<u8> = public.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let mut shifted = random(3);
+        shifted.extend(PUBLIC_KEY_MARKS[1]);
+        shifted.extend(random(64));
+        for (data, found) in [
+            (public.as_bytes(), "a public key"),
+            (block("EC PUBLIC KEY").as_bytes(), "a public key"),
+            (block("CERTIFICATE").as_bytes(), "a certificate"),
+            (block("TRUSTED CERTIFICATE").as_bytes(), "a certificate"),
+            (block("PRIVATE KEY").as_bytes(), "PEM of something else"),
+            (block("PUBLIC KEYS").as_bytes(), "PEM of something else"),
+            (
+                format!("of our zones\n{}", key.reveal()).as_bytes(),
+                "a text with a private key in it, not the key alone",
+            ),
+            (key.reveal().repeat(2).as_bytes(), "a text with a private key in it, not the key alone"),
+            (&wide, "a text"),
+            (b"a sentence that is long enough to be a key but is none", "a text"),
+            (&pem::decode(public.as_bytes()).unwrap().der, "DER of something else"),
+            (&shifted, "DER of something else"),
+            (&[0xaa; 64], "bytes that repeat"),
+        ] {
+            assert_eq!(verdict(data), Err(found), "{:?}", String::from_utf8_lossy(data));
+        }
+        let blank = format!("\n  {}", key.reveal());
+        assert_eq!(verdict(blank.as_bytes()), Ok(()), "blanks around it are no text");
+    }
+
+    #[test]
+    fn text_must_stand_for_16_bytes_and_bytes_must_differ() {
+        for (length, expected) in [(15, Err("a text")), (16, Ok(()))] {
+            let hex: String = random(length).iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(verdict(hex.as_bytes()), expected, "{length}");
+            assert_eq!(verdict(STANDARD.encode(random(length)).as_bytes()), expected, "{length}");
+        }
+        // 32 bytes with this many different ones, in no order, and no text.
+        let of = |different: u8| -> Vec<u8> { (0..32u8).map(|n| 0x80 | ((n.wrapping_mul(7)) % different)).collect() };
+        assert_eq!(verdict(&of(19)), Err("bytes that repeat"));
+        assert_eq!(verdict(&of(20)), Ok(()));
+    }
+
+    #[test]
     fn random_keys_are_not_taken_for_regular_ones() {
         let bytes = random(32 * 2000);
         for key in bytes.chunks(32).filter(|key| std::str::from_utf8(key).is_err()) {

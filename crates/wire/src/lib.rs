@@ -1,6 +1,15 @@
 //! Protobuf messages generated from `proto/`. Nothing is written by hand here, and nothing knows of connections.
 #![expect(missing_docs, clippy::all, reason = "generated code")]
 
+/// Our own messages.
+pub mod arctos {
+    pub mod kds {
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/arctos.kds.v1.rs"));
+        }
+    }
+}
+
 /// Envoy's delta discovery.
 pub mod envoy {
     pub mod config {

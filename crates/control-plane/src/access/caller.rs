@@ -53,7 +53,8 @@ impl Caller {
         Self { name: user.name().to_owned(), groups, token: Some(Arc::new(user)) }
     }
 
-    pub(super) fn token(&self) -> Option<Arc<VerifiedUser>> {
+    /// What they proved it with, if not with the connection alone.
+    pub(crate) fn token(&self) -> Option<Arc<VerifiedUser>> {
         self.token.clone()
     }
 

@@ -42,6 +42,8 @@ pub enum Rule {
     Write(Kind),
     /// To issue tokens, for whatever zone: asked again for the zone of the body.
     Issue(TokenKind),
+    /// To ask what a token is good for.
+    Inspect,
     /// To look into proxies in any way: asked again for the way that the path names.
     View,
     /// To see the configuration of control planes.
@@ -63,7 +65,10 @@ impl Access {
             Rule::Public | Rule::ReadNamed | Rule::ReadFiltered => {}
             Rule::Read(kind) => permit.read(kind)?,
             Rule::Write(kind) => permit.write(kind)?,
+            // Who may for some zones hears of this one when the body has named it.
+            Rule::Issue(TokenKind::Zone | TokenKind::ControlPlane) if permit.access.zones.knows(&permit.caller) => {}
             Rule::Issue(token) => permit.issue(token, "")?,
+            Rule::Inspect => permit.inspect()?,
             Rule::View => {
                 let any = ProxyView::ALL.map(|view| permit.view(view));
                 if any.iter().all(Result::is_err) {
@@ -102,6 +107,11 @@ impl Permit {
         }
     }
 
+    /// Returns whether the caller may ask what a token is good for.
+    pub fn inspect(&self) -> Result<(), Denied> {
+        self.access.inspect(&self.caller)
+    }
+
     /// Returns whether the caller may look into a proxy.
     pub fn view(&self, view: ProxyView) -> Result<(), Denied> {
         self.access.view(&self.caller, view)
@@ -116,7 +126,7 @@ impl Permit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::Allowed;
+    use crate::access::{Allowed, ZoneGrants};
 
     const TOKENS: [TokenKind; 4] = [TokenKind::Dataplane, TokenKind::Zone, TokenKind::ControlPlane, TokenKind::User];
 
@@ -144,6 +154,27 @@ mod tests {
             let permit = Arc::new(Access::default()).judge(Caller::anonymous(), rule).unwrap();
             assert!(permit.read(Kind::SECRET).is_err() && permit.write(Kind::MESH).is_err(), "{rule:?}");
         }
+    }
+
+    #[test]
+    fn who_may_issue_for_some_zones_gets_tokens_for_these_and_no_others() {
+        let patterns = vec!["west".parse().unwrap(), "edge-*".parse().unwrap()];
+        let zones = ZoneGrants(std::collections::BTreeMap::from([("john".to_owned(), patterns)]));
+        let access = Arc::new(Access { zones, ..Access::default() });
+        for token in [TokenKind::Zone, TokenKind::ControlPlane] {
+            let permit = access.judge(Caller::proved("john"), Rule::Issue(token)).unwrap();
+            assert!(permit.issue(token, "west").is_ok() && permit.issue(token, "edge-7").is_ok(), "{token:?}");
+            for zone in ["east", "", "west2"] {
+                let text = permit.issue(token, zone).unwrap_err().to_string();
+                assert!(text.contains(&format!("token for zone '{zone}'")), "{text}");
+            }
+            assert!(access.judge(Caller::proved("jane"), Rule::Issue(token)).is_err(), "{token:?}");
+        }
+        for token in [TokenKind::User, TokenKind::Dataplane] {
+            assert!(access.judge(Caller::proved("john"), Rule::Issue(token)).is_err(), "{token:?}");
+        }
+        let permit = access.judge(Caller::proved("john"), Rule::Public).unwrap();
+        assert!(permit.write(Kind::MESH).is_ok() && permit.write(Kind::GLOBAL_SECRET).is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use model::{Kind, ProxyView};
 use thiserror::Error;
 
 use super::{
-    Caller,
+    Caller, ZoneGrants,
     caller::{ADMIN, AUTHENTICATED, UNAUTHENTICATED},
 };
 
@@ -45,6 +45,8 @@ pub struct Access {
     pub generate_zone_token: Allowed,
     /// Issues control plane tokens only.
     pub generate_cp_token: Allowed,
+    /// Who issues zone and control plane tokens for some zones.
+    pub zones: ZoneGrants,
     /// Sees the configuration of proxies.
     pub view_config_dump: Allowed,
     /// Sees the counters of proxies.
@@ -63,6 +65,7 @@ impl Default for Access {
             generate_user_token: Allowed::admin(),
             generate_zone_token: Allowed::admin(),
             generate_cp_token: Allowed::admin(),
+            zones: ZoneGrants::default(),
             view_config_dump: Allowed::everyone(),
             view_stats: Allowed::everyone(),
             view_clusters: Allowed::everyone(),
@@ -117,6 +120,12 @@ pub enum Denied {
     /// Issuing a user token.
     #[error("action not allowed")]
     UserToken,
+    /// Asking what a token is good for.
+    #[error("user \"{caller}\" cannot inspect tokens: show a user token")]
+    Inspect {
+        /// Who asked.
+        caller: String,
+    },
     /// Looking into a proxy.
     #[error("user \"{caller}\" cannot access envoy proxy info")]
     Proxy {
@@ -173,13 +182,14 @@ impl Access {
 
     /// Returns whether the caller may issue zone tokens.
     pub(super) fn zone_token(&self, caller: &Caller, zone: &str) -> Result<(), Denied> {
-        let zone = || zone.to_owned();
-        check(self.generate_zone_token.has(caller), || Denied::ZoneToken { caller: caller.to_string(), zone: zone() })
+        let allowed = self.generate_zone_token.has(caller) || self.zones.allow(caller, zone);
+        check(allowed, || Denied::ZoneToken { caller: caller.to_string(), zone: zone.to_owned() })
     }
 
     /// Returns whether the caller may issue control plane tokens.
     pub(super) fn control_plane_token(&self, caller: &Caller, zone: &str) -> Result<(), Denied> {
-        let allowed = self.generate_zone_token.has(caller) || self.generate_cp_token.has(caller);
+        let for_all = self.generate_zone_token.has(caller) || self.generate_cp_token.has(caller);
+        let allowed = for_all || self.zones.allow(caller, zone);
         check(allowed, || Denied::ControlPlaneToken { caller: caller.to_string(), zone: zone.to_owned() })
     }
 
@@ -191,6 +201,11 @@ impl Access {
     /// Returns whether the caller may issue user tokens.
     pub(super) fn user_token(&self, caller: &Caller) -> Result<(), Denied> {
         check(self.generate_user_token.has(caller), || Denied::UserToken)
+    }
+
+    /// Returns whether the caller may ask what a token is good for: whoever proved an identity.
+    pub(super) fn inspect(&self, caller: &Caller) -> Result<(), Denied> {
+        check(caller.is_authenticated(), || Denied::Inspect { caller: caller.to_string() })
     }
 
     /// Returns whether the caller may look into a proxy.

@@ -22,7 +22,8 @@ use crate::{
     access::Authenticator,
     bootstrap::Wanted,
     clock::Clock,
-    config::{self, Config},
+    config::{self, AuthMode, AuthType, Config, Mode},
+    doctor::{self, Doctor},
     issuing::{Issuer, Issuers},
     keys::Keys,
     ledger::Ledger,
@@ -34,9 +35,13 @@ use crate::{
         readiness::Readiness,
     },
     rest::{Api, EnvoyAdmin, Handles, Settings},
+    revoking,
     rotation::Rotations,
     tasks::{OnError, Tasks},
-    tls::{Alpn, ClientCerts, PairFiles, Protocols, SELF_SIGNED_FILES, ServerIdentity, host_names, self_signed},
+    tls::{
+        Alpn, Certificates, ClientCerts, PairFiles, Protocols, SELF_SIGNED_FILES, ServerIdentity, host_names,
+        self_signed,
+    },
     writes::{MeshDefaults, Rules, Side, Writes},
     zones::insight::{self, Insights, Instance, Others},
 };
@@ -50,6 +55,8 @@ pub(super) struct ControlPlane {
     pub(super) store: Arc<dyn ResourceStore>,
     /// The general certificate, made if none is configured.
     pub(super) identity: Arc<ServerIdentity>,
+    /// All that are shown.
+    certificates: Certificates,
     pub(super) metrics: Metrics,
     pub(super) readiness: Readiness,
     /// What the ports share.
@@ -57,6 +64,17 @@ pub(super) struct ControlPlane {
     /// `<hostname>-<4 hex>`, new at each start.
     pub(super) instance: String,
     hostname: String,
+}
+
+/// What the REST API of one side works with beside what both have.
+pub(super) struct BehindRest {
+    pub(super) side: Side,
+    pub(super) keys: Keys,
+    pub(super) ledger: Ledger,
+    pub(super) issuer: Issuer,
+    pub(super) admin: Arc<dyn EnvoyAdmin>,
+    /// On a global: what is known of its zones, and the rotations of its keys.
+    pub(super) global: Option<(Insights, Rotations)>,
 }
 
 impl ControlPlane {
@@ -78,9 +96,15 @@ impl ControlPlane {
         };
         let identity = ServerIdentity::load(&files)?;
         identity.watch(&tasks);
+        let certificates = Certificates::default();
+        certificates.add(&identity);
         let metrics = Metrics::new(metrics_zone, &instance, log.lines());
         let readiness = Readiness::default();
-        let told = store_freshness::tell(store.freshness(), readiness.clone(), clock.clone(), tasks.clone());
+        let auth = &config.global.auth;
+        let zones_are_refused =
+            config.mode == Mode::Global && auth.kind != AuthType::None && auth.mode == AuthMode::Enforce;
+        let zones = zones_are_refused.then_some(auth.max_staleness);
+        let told = store_freshness::tell(store.freshness(), zones, readiness.clone(), clock.clone(), tasks.clone());
         tasks.spawn("store-freshness", OnError::Log, told);
         Ok(Self {
             config,
@@ -89,6 +113,7 @@ impl ControlPlane {
             tasks,
             store,
             identity,
+            certificates,
             limits: metrics.register(Limits::start),
             metrics,
             readiness,
@@ -114,6 +139,9 @@ impl ControlPlane {
             let told = unreadable::tell(unreadable, self.readiness.clone(), gauges, self.tasks.clone());
             self.tasks.spawn("unreadable", OnError::Log, told);
         }
+        let (leeway, clock) = (self.config.global.auth.leeway, self.clock.clone());
+        let pruning = revoking::pruning::run(Arc::clone(&self.store), keys.clone(), leeway, clock, self.tasks.clone());
+        self.tasks.spawn("revocation-pruning", OnError::Log, pruning);
         Ok(keys)
     }
 
@@ -170,6 +198,7 @@ impl ControlPlane {
         let (Some(cert), Some(key)) = (&tls.cert_file, &tls.key_file) else { return Ok(Arc::clone(general)) };
         let identity = ServerIdentity::load(&PairFiles { cert: cert.clone(), key: key.clone() })?;
         identity.watch(&self.tasks);
+        self.certificates.add(&identity);
         Ok(identity)
     }
 
@@ -181,16 +210,8 @@ impl ControlPlane {
         Ok(Protocols::parse(&tls.min_version, max, suites)?)
     }
 
-    pub(super) async fn serve_rest(
-        &self,
-        side: Side,
-        keys: &Keys,
-        ledger: &Ledger,
-        issuer: Issuer,
-        admin: Arc<dyn EnvoyAdmin>,
-        rotations: Option<Rotations>,
-        addresses: &mut Addresses,
-    ) -> anyhow::Result<()> {
+    pub(super) async fn serve_rest(&self, behind: BehindRest, addresses: &mut Addresses) -> anyhow::Result<()> {
+        let BehindRest { side, keys, ledger, issuer, admin, global } = behind;
         let server = &self.config.api_server;
         let access = Arc::new(self.config.access.clone());
         let rules = Rules {
@@ -207,22 +228,33 @@ impl ControlPlane {
             cors_allowed_domains: server.cors_allowed_domains.clone(),
             read_timeout: server.timeouts.read,
             localhost_is_admin: server.localhost_is_admin,
+            zones: (self.config.mode == Mode::Global).then(|| self.config.global.auth.zone_terms()),
             config_json: self.config.display_json().into(),
             hostname: self.hostname.clone(),
             instance_id: self.instance.clone(),
         };
+        let doctor = Doctor::new(doctor::Sources {
+            store: Arc::clone(&self.store),
+            clock: self.clock.clone(),
+            keys: keys.clone(),
+            ledger: ledger.clone(),
+            certificates: self.certificates.clone(),
+            settings: Arc::clone(&self.config.global),
+            global: global.clone(),
+        });
         let api = Api::new(Handles {
             store: Arc::clone(&self.store),
             clock: self.clock.clone(),
             writes,
             access,
-            keys: keys.clone(),
+            keys,
             issuer,
-            ledger: ledger.clone(),
+            ledger,
             admin,
             settings,
             readiness: self.readiness.clone(),
-            rotations,
+            rotations: global.map(|(_, rotations)| rotations),
+            doctor: Some(doctor),
         });
         let allowed = server.timeouts;
         let timeouts = Timeouts { head: allowed.read_header, write: allowed.write, idle: allowed.idle };

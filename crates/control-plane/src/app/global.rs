@@ -12,19 +12,20 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use super::{
-    control_plane::{self, ControlPlane},
+    control_plane::{self, BehindRest, ControlPlane},
     open_store::open_store,
     running::{Addresses, Running},
 };
 use crate::{
     bootstrap,
     clock::Clock,
-    config::{AuthType, Config},
+    config::{AuthMode, AuthType, Config, Recheck},
     kds::{
         global::{
             asker::{AskError, Asker, Question},
             context::Context,
             down,
+            renewals::Renewals,
             router::Router,
         },
         quota::Quotas,
@@ -48,7 +49,7 @@ use crate::{
         in_use::InUse,
         insight::{Insights, Others},
         registry::Registry,
-        sweeper,
+        sweeper::{self, Enforcer},
     },
 };
 
@@ -102,15 +103,22 @@ pub(super) async fn start(
     });
     let down = down.context("make the snapshots of what zones get")?;
     let calls = control_plane.metrics.register(GrpcMetrics::register);
-    let router = Router::new(Arc::clone(&context), down, keys.clone(), calls);
-    tasks.spawn(
-        "sweeper",
-        OnError::StopProgram,
-        sweeper::run(registry.clone(), keys.clone(), clock.clone(), metrics.clone(), tasks.clone()),
-    );
-    let zones = Mirror::of(&**store, Kinds::Only(vec![Kind::ZONE]));
-    let deleted = sweeper::deleted_zones(registry.clone(), insights.clone(), metrics.clone(), zones, tasks.clone());
-    tasks.spawn("deleted-zones", OnError::StopProgram, deleted);
+    let renewals = Renewals::new(issuer.clone(), clock.clone(), config.global.auth.renewal, tasks.clone());
+    let router = Router::new(Arc::clone(&context), down, renewals, keys.clone(), calls);
+    let enforcer = Enforcer {
+        registry: registry.clone(),
+        insights: insights.clone(),
+        metrics: metrics.clone(),
+        clock: clock.clone(),
+        recheck: config.global.auth.recheck,
+    };
+    if config.global.auth.mode == AuthMode::Shadow {
+        registry.shadow_everybody();
+    }
+    let mut zones = Mirror::of(&**store, Kinds::Only(vec![Kind::ZONE]));
+    enforcer.learn(&mut zones).await.context("read the zones")?;
+    tasks.spawn("sweeper", OnError::StopProgram, enforcer.clone().run(keys.clone(), tasks.clone()));
+    tasks.spawn("zones", OnError::StopProgram, enforcer.follow(zones, tasks.clone()));
     tasks.spawn("ageing-tokens", OnError::Log, ageing::run(insights.clone(), tasks.clone()));
     let in_use = InUse::new(registry.clone(), clock.clone());
     control_plane.metrics.register(|metrics| metrics.register_collector(Box::new(in_use)));
@@ -144,7 +152,15 @@ pub(super) async fn start(
         },
         tasks,
     );
-    control_plane.serve_rest(Side::Global, &keys, &ledger, issuer, admin, Some(rotations), &mut addresses).await?;
+    let behind = BehindRest {
+        side: Side::Global,
+        keys: keys.clone(),
+        ledger: ledger.clone(),
+        issuer,
+        admin,
+        global: Some((context.insights.clone(), rotations)),
+    };
+    control_plane.serve_rest(behind, &mut addresses).await?;
     control_plane.readiness.ready("rest");
     let listener = limits::bind(control_plane::any(config.global.grpc_port), "KDS")?;
     let tls = match (config.global.tls_enabled, identity) {
@@ -181,6 +197,22 @@ fn warn_of_open_doors(config: &Config) {
             target: "kds",
             "TLS of the KDS port is off: tokens travel in plain text unless a proxy in front ends TLS; set \
              multizone.global.kds.tlsEnabled to true"
+        );
+    }
+    let auth = &config.global.auth;
+    if auth.kind != AuthType::None && auth.mode == AuthMode::Shadow {
+        warn!(
+            target: "kds.auth",
+            "authentication of Zone CPs is in shadow: NOBODY IS REFUSED, whoever reaches the KDS port can join as any zone and \
+             read all secrets of its meshes; set multizone.global.kds.auth.mode to `enforce` when zone_auth_total counts no \
+             would_be_refused any more"
+        );
+    }
+    if auth.recheck == Recheck::OnConnect {
+        warn!(
+            target: "kds.auth",
+            "zones are judged when they connect only: a deleted key, a revoked or an expired token ends no session of a zone \
+             that is connected; set multizone.global.kds.auth.recheck to `live` to have them closed at once"
         );
     }
 }

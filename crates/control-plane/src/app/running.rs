@@ -59,7 +59,7 @@ impl Running {
             let portion = zones.len().div_ceil(100).max(1);
             for zones in zones.chunks(portion) {
                 for zone in zones {
-                    registry.close_zone(zone, &CloseReason::Draining);
+                    registry.close_zone(zone, &CloseReason::Draining, None);
                 }
                 tokio::time::sleep(grace / 500).await;
             }

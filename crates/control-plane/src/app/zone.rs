@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use tracing::info;
 
 use super::{
-    control_plane::ControlPlane,
+    control_plane::{BehindRest, ControlPlane},
     open_store::open_store,
     running::{Addresses, Running},
 };
@@ -44,7 +44,8 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     // A probe hears from here on what is still missing.
     control_plane.readiness.expect("rest");
     control_plane.serve_diagnostics(&keys, &mut addresses).await?;
-    control_plane.serve_rest(side, &keys, &ledger, issuer, Arc::new(NoZones), None, &mut addresses).await?;
+    let behind = BehindRest { side, keys, ledger, issuer, admin: Arc::new(NoZones), global: None };
+    control_plane.serve_rest(behind, &mut addresses).await?;
     control_plane.readiness.ready("rest");
     if let Some(options) = connection(&control_plane).await? {
         let link = Link::default();
@@ -89,6 +90,7 @@ async fn connection(control_plane: &ControlPlane) -> anyhow::Result<Option<Optio
         zone: config.zone_name.clone(),
         dialer: Dialer::new(target, trust, config.zone.proxy.clone(), clock.clone()),
         token,
+        renew_token: config.zone.renew_token,
         us: control_plane.us(config.display_json().to_owned()),
         max_message_size: config.zone.max_msg_size,
         base_backoff: config.base_backoff,

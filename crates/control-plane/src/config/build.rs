@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::{
     ApiPort, ApiServer, ApiTimeouts, AuthMode, AuthType, Config, ConfigError, GlobalAddress, GlobalAuth, GlobalKds,
     Mode, Proxy, Recheck, Remark, Renewal, RotationTimes, SecretText, StoreType, Tls, ZoneKds, settings, validators,
-    values::Values,
+    values::Values, zone_grants,
 };
 use crate::{
     access::{Access, Allowed},
@@ -466,6 +466,7 @@ impl Builder<'_> {
     }
 
     fn access(&mut self) -> Access {
+        let zones = zone_grants::read(&self.values, &mut self.problems);
         let allowed = |name: &str| Allowed {
             users: self.values.list(&format!("access.static.{name}.users")),
             groups: self.values.list(&format!("access.static.{name}.groups")),
@@ -476,6 +477,7 @@ impl Builder<'_> {
             generate_user_token: allowed("generateUserToken"),
             generate_zone_token: allowed("generateZoneToken"),
             generate_cp_token: allowed("generateCpToken"),
+            zones,
             view_config_dump: allowed("viewConfigDump"),
             view_stats: allowed("viewStats"),
             view_clusters: allowed("viewClusters"),

@@ -280,8 +280,8 @@ fn distance(one: &str, other: &str) -> usize {
 /// Every leaf of a document with its path. Lists are leaves; so are empty sections, which say nothing.
 fn flatten(prefix: &str, value: &Value, flat: &mut Vec<(String, Value)>) {
     match value {
-        // Not a section: somebody forgot that keys are a list.
-        Value::Object(_) if by_path(prefix).is_some_and(|setting| setting.form == Form::Keys) => {
+        // Not a section: names with their lists, or somebody forgot that keys are a list.
+        Value::Object(_) if by_path(prefix).is_some_and(|setting| matches!(setting.form, Form::Keys | Form::Lists)) => {
             flat.push((prefix.to_owned(), value.clone()));
         }
         Value::Object(members) => {
@@ -304,6 +304,11 @@ fn text_of(setting: &Setting, value: &Value) -> Result<String, String> {
         (Value::Array(keys), Form::Keys) if keys.is_empty() => Ok(String::new()),
         (Value::Array(_), Form::Keys) => Ok(value.to_string()),
         (Value::String(_) | Value::Object(_), Form::Keys) => Err(format!("{} must be a list of keys", setting.path)),
+        (Value::Object(names), Form::Lists) if names.is_empty() => Ok(String::new()),
+        (Value::Object(_), Form::Lists) => Ok(value.to_string()),
+        (Value::Array(_) | Value::String(_) | Value::Bool(_) | Value::Number(_), Form::Lists) => {
+            Err(format!("{} must be names, each with a list of texts", setting.path))
+        }
         (Value::Array(_) | Value::Object(_), _) => Err(format!("{} must be one value", setting.path)),
         (Value::String(text), _) => Ok(text.clone()),
         (Value::Bool(_) | Value::Number(_), Form::List | Form::Keys) => {

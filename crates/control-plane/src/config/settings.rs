@@ -18,6 +18,8 @@ pub(super) enum Form {
     List,
     /// Public keys; only in a file, and kept as JSON.
     Keys,
+    /// Names, each with a list of texts; only in a file, and kept as JSON.
+    Lists,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +68,7 @@ const fn guard(
 const PLAIN_DIAGNOSTICS: &str = "the diagnostics port is served in plain text only: remove it, and let a firewall or a \
                                  proxy that ends TLS stand in front of the port";
 
-use Form::{Duration, Flag, Keys, List, Number, Text};
+use Form::{Duration, Flag, Keys, List, Lists, Number, Text};
 
 #[rustfmt::skip]
 pub(super) const SETTINGS: &[Setting] = &[
@@ -217,6 +219,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("access.static.generateUserToken.groups", List, "KUMA_ACCESS_STATIC_GENERATE_USER_TOKEN_GROUPS", "mesh-system:admin"),
     setting("access.static.generateZoneToken.users", List, "KUMA_ACCESS_STATIC_GENERATE_ZONE_TOKEN_USERS", "mesh-system:admin"),
     setting("access.static.generateZoneToken.groups", List, "KUMA_ACCESS_STATIC_GENERATE_ZONE_TOKEN_GROUPS", "mesh-system:admin"),
+    setting("access.static.generateZoneToken.zones", Lists, "", ""),
     setting("access.static.viewConfigDump.users", List, "KUMA_ACCESS_STATIC_GET_CONFIG_DUMP_USERS", ""),
     setting("access.static.viewConfigDump.groups", List, "KUMA_ACCESS_STATIC_GET_CONFIG_DUMP_GROUPS", "mesh-system:unauthenticated,mesh-system:authenticated"),
     setting("access.static.viewStats.users", List, "KUMA_ACCESS_STATIC_VIEW_STATS_USERS", ""),

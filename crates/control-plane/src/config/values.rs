@@ -61,7 +61,7 @@ impl Values {
     pub(super) fn set(&mut self, setting: &Setting, text: &str, source: Source) -> Result<(), String> {
         let text = text.trim();
         let allowed = match setting.form {
-            Form::Text | Form::Keys => None,
+            Form::Text | Form::Keys | Form::Lists => None,
             // An empty text is an empty list; commas alone are a mistake, and nobody can tell which.
             Form::List => (!text.is_empty() && items(text).next().is_none())
                 .then_some("the list names nothing; leave it empty if that is meant"),
@@ -140,6 +140,7 @@ impl Values {
                 }
                 Form::List => Value::from(items(text).collect::<Vec<_>>()),
                 Form::Keys => serde_json::from_str(text).unwrap_or_else(|_none| Value::Array(Vec::new())),
+                Form::Lists => serde_json::from_str(text).unwrap_or_else(|_none| Value::Object(Map::new())),
             };
             insert(&mut document, setting.path, value);
         }

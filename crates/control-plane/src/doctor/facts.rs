@@ -48,6 +48,8 @@ pub(crate) struct StandsOn {
     pub(crate) expires_at: Option<Timestamp>,
     /// `yes`, `no` or `no (file)`.
     pub(crate) renews: String,
+    /// Since when.
+    pub(crate) since: Timestamp,
 }
 
 /// A zone.

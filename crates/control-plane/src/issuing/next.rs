@@ -39,7 +39,7 @@ impl Issuer {
 impl Order {
     /// The order of what a proof was made with; none without an end where the proof has one.
     fn next(proof: &VerifiedZone, valid_for: Option<Duration>) -> Option<Self> {
-        if valid_for.is_none() && proof.expires_at().is_some() {
+        if valid_for.is_none() && proof.token_expires_at().is_some() {
             return None;
         }
         let zone = proof.zone().clone();

@@ -1,8 +1,8 @@
 //! The global's port 5685: who calls, what they may open, and the streams themselves.
 //!
 //! ```text
-//! listener ──► router ──► down | up | admin | health ──► context
-//!                └──► auth, throttle                        └──► asker
+//! listener ──► router ──► down | up | admin | health | token_service ──► context
+//!                └──► auth, throttle                      └──► renewals     └──► asker
 //! ```
 
 pub(in crate::kds) mod admin;
@@ -12,6 +12,9 @@ pub(crate) mod context;
 pub(crate) mod down;
 mod health;
 pub(crate) mod listener;
+pub(crate) mod renewals;
 pub(crate) mod router;
 mod throttle;
+mod token_service;
+mod unary;
 mod up;

@@ -12,19 +12,28 @@ pub(crate) enum Rpc {
     Admin(ProxyView),
     /// The zone pings.
     HealthCheck,
+    /// The zone gets its next token. Only our own two ends have this and the next.
+    Renew,
+    /// The zone shows its new token, for all that it has open on the connection.
+    Present,
 }
 
 /// With its pings a zone of ours says what time it has (RFC 3339): tokens begin and end by the clock.
 pub(crate) const TIME_HEADER: &str = "arctos-time";
 
+/// In the answer to a ping: the token of the zone should be renewed, and why.
+pub(crate) const RENEW_HEADER: &str = "arctos-renew-token";
+
 impl Rpc {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::GlobalToZoneSync,
         Self::ZoneToGlobalSync,
         Self::Admin(ProxyView::ConfigDump),
         Self::Admin(ProxyView::Stats),
         Self::Admin(ProxyView::Clusters),
         Self::HealthCheck,
+        Self::Renew,
+        Self::Present,
     ];
 
     /// Returns the RPC of a request.
@@ -40,6 +49,8 @@ impl Rpc {
             Self::Admin(ProxyView::Stats) => "/kuma.mesh.v1alpha1.GlobalKDSService/StreamStats",
             Self::Admin(ProxyView::Clusters) => "/kuma.mesh.v1alpha1.GlobalKDSService/StreamClusters",
             Self::HealthCheck => "/kuma.mesh.v1alpha1.GlobalKDSService/HealthCheck",
+            Self::Renew => "/arctos.kds.v1.TokenService/Renew",
+            Self::Present => "/arctos.kds.v1.TokenService/Present",
         }
     }
 
@@ -55,7 +66,7 @@ impl Rpc {
 
     /// Whether it has one request and one answer.
     pub(crate) fn is_unary(self) -> bool {
-        self == Self::HealthCheck
+        matches!(self, Self::HealthCheck | Self::Renew | Self::Present)
     }
 
     fn parts(self) -> (&'static str, &'static str) {

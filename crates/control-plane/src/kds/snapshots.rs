@@ -11,7 +11,7 @@ use std::{
 use anyhow::anyhow;
 use model::{Key, Kind, Resource, labels, secret};
 use store::{Change, Kinds, Mirror, Picture, ResourceStore, WatchEnded};
-use sync::{Entry, Outgoing, Passage, Snapshot, WireName};
+use sync::{Entry, Features, Outgoing, Passage, Snapshot, WireName};
 use tokio::{sync::watch, time::Instant};
 use tracing::{error, warn};
 
@@ -316,7 +316,7 @@ impl Builder {
                 let mapped = sync::to_zone(resource, *hashed, skip_prefixes);
                 match passage {
                     Passage::Block => return None,
-                    Passage::Pass => mapped,
+                    Passage::Pass => readable(resource, mapped),
                     Passage::PublicHalf => self.with_public_half(resource, mapped)?,
                 }
             }
@@ -344,8 +344,9 @@ impl Builder {
 
     /// Zones verify and never sign: they get the public half of a key. One unusable key is left out and blocks nobody.
     fn with_public_half(&self, resource: &Resource, mapped: Outgoing) -> Option<Outgoing> {
-        match tokens::public_half(&secret::decode(&resource.spec).unwrap_or_default()) {
-            Ok(pem) => Some(Outgoing { spec: secret::encode(pem.as_bytes()), ..mapped }),
+        let data = secret::decode(&resource.spec).unwrap_or_default();
+        match tokens::public_half(&data) {
+            Ok(pem) => Some(Outgoing { spec: secret::encode(pem.as_bytes()), ..readable(resource, mapped) }),
             Err(problem) => {
                 self.metrics.generation_failed();
                 error!(secret = resource.key.name, problem = %problem, "a signing key is unusable; zones do not get its public half");
@@ -353,6 +354,17 @@ impl Builder {
             }
         }
     }
+}
+
+/// What a real zone would choke on goes to zones of ours only: it would verify and issue nothing with such a key.
+fn readable(resource: &Resource, mapped: Outgoing) -> Outgoing {
+    let Key { kind, mesh, name } = &resource.key;
+    let is_secret = [Kind::SECRET, Kind::GLOBAL_SECRET].contains(kind);
+    if !is_secret || !tokens::only_ours_read(mesh, name, &secret::decode(&resource.spec).unwrap_or_default()) {
+        return mapped;
+    }
+    let add = |needs| needs | Features::KEY_ALGORITHMS;
+    Outgoing { needs: add(mapped.needs), needs_for_all: add(mapped.needs_for_all), ..mapped }
 }
 
 #[cfg(test)]

@@ -1,30 +1,39 @@
 //! The zone's end: keeps one connection to global, moves to a new token without a gap, and says how it stands.
 //!
 //! Whatever happens to the connection, the zone goes on serving what it has. A new token in the file is tried on a
-//! connection of its own; the old connection is dropped only when the new one was accepted.
+//! connection of its own; the old connection is dropped only when the new one was accepted. A token that global renews
+//! needs no new connection, but where a balancer has spread the streams of one.
 
 mod admin;
 mod backoff;
 mod consume;
 mod dial;
 mod ended;
+mod held_token;
 mod legacy_policies;
 mod link;
 mod own_meshes;
 mod provide;
+mod renewal;
 mod reports;
 mod sanitise;
+mod schedule;
 mod session;
 mod silence;
+mod stream_count;
 mod streams;
 mod token;
+mod token_file;
 mod tunnel;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use model::{ZoneName, text};
 use store::ResourceStore;
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::Instant,
+};
 use tracing::{error, info, warn};
 
 pub(crate) use self::{
@@ -39,7 +48,13 @@ use crate::{
     clock::Clock,
     kds::{
         snapshots::{Provider, Snapshots},
-        zone::{backoff::Backoff, ended::Ended, session::Session},
+        zone::{
+            backoff::Backoff,
+            ended::Ended,
+            held_token::HeldToken,
+            session::{Bearer, Session},
+            stream_count::Streams,
+        },
     },
     tasks::Tasks,
     zones::insight::Instance,
@@ -52,6 +67,8 @@ pub(crate) struct Options {
     pub dialer: Dialer,
     /// Where the token comes from.
     pub token: TokenSource,
+    /// Whether global is asked for the next token.
+    pub renew_token: bool,
     /// What this end says of itself.
     pub us: Instance,
     /// The largest message, in bytes.
@@ -86,7 +103,8 @@ enum Beside {
 /// A connection, and what is known of it.
 struct RunningSession {
     running: Pin<Box<dyn Future<Output = Ended> + Send>>,
-    token: Option<Token>,
+    /// Tells a token that needs a connection of its own.
+    reopen: mpsc::Receiver<Token>,
     /// See `Session`.
     accepted: Arc<Notify>,
     /// See `Session`.
@@ -109,7 +127,8 @@ pub(crate) async fn run(
         Provider::Zone { name: options.zone.as_str().to_owned(), skip_prefixes: options.skip_prefixes.clone() };
     let snapshots = Snapshots::start(provider, &store, &options.reports.metrics, &tasks).await?;
     let backoff = Backoff::new(options.base_backoff, options.max_backoff);
-    let mut keeper = Keeper { options, store, clock, snapshots, link, backoff };
+    let held_token = Arc::new(HeldToken::new(options.token.clone(), options.renew_token));
+    let mut keeper = Keeper { options, held_token, store, clock, snapshots, link, backoff };
     tokio::select! {
         () = tasks.stopping() => Ok(()),
         () = keeper.keep() => Ok(()),
@@ -118,6 +137,7 @@ pub(crate) async fn run(
 
 struct Keeper {
     options: Options,
+    held_token: Arc<HeldToken>,
     store: Arc<dyn ResourceStore>,
     clock: Clock,
     snapshots: Snapshots,
@@ -131,13 +151,16 @@ impl Keeper {
         let mut refused = String::new();
         loop {
             self.link.set(LinkState::Connecting);
-            let (ended, token) = match self.options.token.read().await {
+            let ended = match self.held_token.read().await {
                 Ok(token) => {
                     let connection = self.start(token, Beside::Nothing);
                     self.hold(connection).await
                 }
-                Err(error) => (Ended::NoToken(error.to_string()), None),
+                Err(error) => Ended::NoToken(error.to_string()),
             };
+            if matches!(ended, Ended::Rpc { .. }) && ended.is_refusal() {
+                self.held_token.refused();
+            }
             let pause = self.backoff.pause(ended.lasted());
             self.link.set(ended.state());
             if let Ended::Refused(refusal) = &ended
@@ -154,7 +177,7 @@ impl Keeper {
             );
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = self.options.token.changed_from(token.as_ref()) => {
+                () = self.held_token.changed() => {
                     info!("the token changed, trying it now");
                 }
             }
@@ -163,10 +186,12 @@ impl Keeper {
 
     fn start(&self, token: Option<Token>, beside: Beside) -> RunningSession {
         let (accepted, predecessor_gone) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (reopen, reopened) = mpsc::channel(1);
         let session = Session {
             zone: self.options.zone.clone(),
             dialer: self.options.dialer.clone(),
-            token: token.clone(),
+            bearer: Bearer::new(token),
+            held_token: Arc::clone(&self.held_token),
             us: self.options.us.clone(),
             max_message_size: self.options.max_message_size,
             store: Arc::clone(&self.store),
@@ -179,11 +204,15 @@ impl Keeper {
             own_meshes: Arc::clone(&self.options.own_meshes),
             accepted: Arc::clone(&accepted),
             predecessor_gone: Arc::clone(&predecessor_gone),
+            reopen,
+            streams: Streams::default(),
+            learned: watch::Sender::new(None),
+            told_to_renew: watch::Sender::new(false),
         };
         let running = Box::pin(session.run());
         RunningSession {
             running,
-            token,
+            reopen: reopened,
             accepted,
             predecessor_gone,
             up: false,
@@ -191,20 +220,23 @@ impl Keeper {
         }
     }
 
-    /// Holds a connection until it ends, moving to newer tokens as they come. Returns the token it stood on last.
-    async fn hold(&self, mut current: RunningSession) -> (Ended, Option<Token>) {
-        // The newest token that was tried: one that was refused is not tried again until the file changes.
-        let mut tried = current.token.clone();
+    /// Holds a connection until it ends, moving to newer tokens as they come. One that was refused is not tried again until
+    /// the file changes.
+    async fn hold(&self, mut current: RunningSession) -> Ended {
         loop {
             tokio::select! {
                 // Biased: what the connection says of itself counts before what its silence would say.
                 biased;
-                ended = current.running.as_mut() => return (ended, current.token),
+                ended = current.running.as_mut() => return ended,
                 () = current.accepted.notified(), if !current.up => self.up(&mut current),
-                () = tokio::time::sleep_until(current.accept_by), if !current.up => return (Ended::Silent, current.token),
-                () = self.options.token.changed_from(tried.as_ref()) => {
-                    let Ok(newer) = self.options.token.read().await else { continue };
-                    tried.clone_from(&newer);
+                () = tokio::time::sleep_until(current.accept_by), if !current.up => return Ended::Silent,
+                Some(token) = current.reopen.recv() => {
+                    let candidate = self.start(Some(token), Beside::OldConnection);
+                    info!("not all streams stand on the renewed token, opening a connection with it");
+                    current = self.choose(current, candidate).await;
+                }
+                () = self.held_token.changed() => {
+                    let Ok(newer) = self.held_token.read().await else { continue };
                     let candidate = self.start(newer, Beside::OldConnection);
                     info!("the token changed, opening a connection with the new one");
                     current = self.choose(current, candidate).await;

@@ -1,13 +1,15 @@
-//! What a ring is built of: keys of the settings, keys and lists among the secrets, revocations among the records.
+//! What a ring is built of: keys of the settings, keys and lists among the secrets, revocations and rotations among the
+//! records.
 //!
 //! What cannot be read is never taken for something that is not there. A list or a record that could be read before stays
 //! in force as it was then: somebody meant what it said, and a damaged row must neither give a revoked token back nor cut
-//! off everybody else. Where nothing was read before, nobody knows whom it names, and no token of its family is accepted.
+//! off everybody else. Where nothing was read before, nobody knows whom it names, and no token of its family is accepted; or,
+//! where it is a rotation, nobody knows which key signs, and none does.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
 
 use model::{Key, secret};
-use store::{Picture, Version};
+use store::{Event, Picture, Stored, Version};
 use tokens::{Family, KeyProblem, KeyRing, RevocationRule, RingSources, SecretEntry, SecretName, StaticKeys};
 use tracing::{error, info};
 use zeroize::Zeroizing;
@@ -15,11 +17,13 @@ use zeroize::Zeroizing;
 use crate::records::{
     self,
     revocation::{self, Revocation},
-    rotation,
+    rotation::{self, Rotations},
 };
 
 /// Whose tokens are not judged by a revocation of which nobody knows the family. Dataplane tokens are verified elsewhere.
 const FAMILIES: [Family; 3] = [Family::ControlPlane, Family::Zone, Family::User];
+
+const NONE_ACCEPTED: &str = "no token of its kind is accepted";
 
 /// Something that cannot be read, and what is done without it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +44,8 @@ pub enum Sort {
     List,
     /// The record of a revocation.
     Revocation,
+    /// The record of the rotations of a family.
+    Rotation,
 }
 
 /// What stands in for something that cannot be read.
@@ -47,32 +53,34 @@ pub enum Sort {
 pub enum Instead {
     /// What it said before.
     LastGood,
-    /// Nothing: no token of its family is accepted.
+    /// Nothing: no token of its family is accepted, or none is signed.
     Nothing,
 }
 
 impl Sort {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::List, Self::Revocation];
+    pub const ALL: [Self; 3] = [Self::List, Self::Revocation, Self::Rotation];
 
     /// The word for metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::List => "revocation-list",
             Self::Revocation => "revocation-record",
+            Self::Rotation => "rotation-record",
         }
     }
 }
 
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, mend) = match self.sort {
-            Sort::List => ("list of revoked tokens", "write the secret anew"),
-            Sort::Revocation => ("revocation", "revoke again what it named, and take it back"),
+        let (what, without, mend) = match self.sort {
+            Sort::List => ("list of revoked tokens", NONE_ACCEPTED, "write the secret anew"),
+            Sort::Revocation => ("revocation", NONE_ACCEPTED, "revoke again what it named, and take it back"),
+            Sort::Rotation => ("rotation", "nothing is signed with the keys of its family", "restore it from a backup"),
         };
         let instead = match self.instead {
             Instead::LastGood => "as it was before it stays in force while this control plane runs",
-            Instead::Nothing => "no token of its kind is accepted",
+            Instead::Nothing => without,
         };
         write!(f, "{what} {:?} cannot be read: {instead}; {mend}", self.name)
     }
@@ -84,6 +92,7 @@ pub(super) struct Sources {
     settings: Arc<StaticKeys>,
     lists: BTreeMap<Key, Zeroizing<Vec<u8>>>,
     rules: BTreeMap<Key, RevocationRule>,
+    rotations: BTreeMap<Key, Stored>,
     unreadable: Vec<Unreadable>,
 }
 
@@ -97,9 +106,11 @@ impl Sources {
     pub(super) fn ring(&mut self, generation: u64, stored: &Picture) -> KeyRing {
         self.lists.retain(|key, _| stored.get(key).is_some());
         self.rules.retain(|key, _| stored.get(key).is_some());
+        self.rotations.retain(|key, _| stored.get(key).is_some());
         let mut unreadable = Vec::new();
         let secrets = self.secrets(stored, &mut unreadable);
         let (rules, closed) = self.rules(stored, &mut unreadable);
+        let rotations = self.rotations(stored, &mut unreadable);
         let entries: Vec<_> = secrets
             .iter()
             .map(|(key, data)| SecretEntry {
@@ -108,13 +119,13 @@ impl Sources {
                 data: data.as_ref().map(|data| data.as_slice()),
             })
             .collect();
-        let sources = RingSources { secrets: &entries, phases: rotation::phases(stored), rules, closed };
+        let sources = RingSources { secrets: &entries, phases: rotation::phases(&rotations), rules, closed };
         let (ring, problems) = KeyRing::build_of(generation, sources);
         for problem in problems {
             error!(problem = %problem, "a secret that verifies tokens cannot be used");
         }
         self.tell(unreadable);
-        ring.with_retired(rotation::retired(stored)).with_static_keys(Arc::clone(&self.settings))
+        ring.with_retired(rotation::retired(&rotations)).with_static_keys(Arc::clone(&self.settings))
     }
 
     /// What cannot be read now.
@@ -174,6 +185,25 @@ impl Sources {
             unreadable.push(Unreadable::of(Sort::Revocation, key, instead, found.version));
         }
         (self.rules.values().cloned().collect(), closed)
+    }
+
+    /// The picture with the rotations as they were read last.
+    fn rotations<'a>(&mut self, stored: &'a Picture, unreadable: &mut Vec<Unreadable>) -> Cow<'a, Picture> {
+        let mut mended = Cow::Borrowed(stored);
+        for found in stored.stored().filter(|found| records::is::<Rotations>(&found.resource.key)) {
+            let key = &found.resource.key;
+            if records::read::<Rotations>(&found.resource).is_ok() {
+                self.rotations.insert(key.clone(), found.clone());
+                continue;
+            }
+            let last = self.rotations.get(key).cloned();
+            let instead = if last.is_some() { Instead::LastGood } else { Instead::Nothing };
+            unreadable.push(Unreadable::of(Sort::Rotation, key, instead, found.version));
+            if let Some(last) = last {
+                mended.to_mut().take(Event::Apply(last));
+            }
+        }
+        mended
     }
 
     /// Logs what is new of it, and what is over.

@@ -5,7 +5,10 @@ use jiff::{SignedDuration, Timestamp};
 use model::{Labels, Resource, ZoneName};
 use prost::Message as _;
 use store::{Event, Picture, Precondition, Stored, Version, Write, testing::Database};
-use tokens::{Accept, Family, RevocationRule, Revoked, Want};
+use tokens::{
+    Accept, Family, RevocationRule, Revoked, Want,
+    rotation::{Command, Evidence, Order, State, Times, step},
+};
 use uuid::Uuid;
 use wire::kuma::system::v1alpha1::Secret;
 
@@ -176,6 +179,52 @@ fn a_record_that_cannot_be_read_closes_its_family_alone() {
         let ring = world.put(Resource { key, spec: Bytes::from_static(b"{"), ..revocation(Revoked::All) });
         assert_eq!(verifies_with(&ring, &token), !closes, "{name}");
     }
+}
+
+#[test]
+fn with_a_rotation_that_cannot_be_read_the_last_good_one_says_which_key_signs() {
+    let now = Timestamp::UNIX_EPOCH;
+    let signs = |ring: &KeyRing| {
+        let west = ZoneName::parse("west").unwrap();
+        let token = tokens::issue_control_plane(ring, &west, None, now, Uuid::nil());
+        token.ok().map(|token| token.key().serial)
+    };
+    let mut world = World::with_key();
+    world.put(secret("control-plane-signing-key-0002", spec(Some(&[SIGNING, SIGNING].concat()))));
+    let staged = Rotations { family: Family::ControlPlane, state: staged() };
+    let Ok(Write::Put { resource, .. }) = records::write(&staged, Precondition::Any, now) else { panic!("a record") };
+    assert_eq!(signs(&world.put(resource.clone())), Some(1), "the other one is staged");
+    let damaged = Resource { spec: Bytes::from_static(b"{"), ..resource.clone() };
+    assert_eq!(signs(&world.put(damaged.clone())), Some(1));
+    assert_eq!(world.unreadable(), [(Sort::Rotation, Instead::LastGood)]);
+    assert_eq!(signs(&world.started()), None, "nobody knows which");
+    world.delete(resource.key);
+    assert_eq!(signs(&world.put(damaged)), None);
+    assert_eq!(world.unreadable(), [(Sort::Rotation, Instead::Nothing)]);
+    assert!(world.unreadable_text().contains("nothing is signed"), "{}", world.unreadable_text());
+}
+
+/// A rotation from key 1 to key 2 that has begun.
+fn staged() -> State {
+    let now = Timestamp::UNIX_EPOCH;
+    let evidence = Evidence {
+        family: Family::ControlPlane,
+        now,
+        times: Times {
+            recent_zones: SignedDuration::ZERO,
+            patience: SignedDuration::ZERO,
+            leeway: SignedDuration::ZERO,
+        },
+        keys: [(1, now)].into(),
+        taken: [1].into(),
+        instances: Vec::new(),
+        zones: Vec::new(),
+        tokens: Vec::new(),
+        unreadable: Vec::new(),
+    };
+    let command = Command::Start { automatic: false, algorithm: None };
+    let order = Order { command, by: "john".to_owned(), id: None, expect: None, force: false };
+    step(&State::default(), &evidence, &order).unwrap().state
 }
 
 #[tokio::test]

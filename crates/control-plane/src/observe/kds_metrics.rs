@@ -98,6 +98,8 @@ const VERSIONS: usize = 64;
 
 /// Buckets for what is observed in seconds.
 pub(crate) const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Buckets for the closing of streams, in seconds: it takes a millisecond where there are few.
+const ENFORCEMENT: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 30.0];
 /// Buckets for what is observed in milliseconds.
 const MILLISECONDS: [f64; 12] = [0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0, 5000.0, 30_000.0];
 
@@ -124,6 +126,7 @@ struct Metrics {
     resources_sync: Histogram,
     authentications: Family<Authentication, Counter>,
     sessions_closed: Family<Reason, Counter>,
+    enforcement: Histogram,
     connections: Family<ZoneName, Gauge>,
     streams: Gauge,
 }
@@ -151,6 +154,7 @@ impl KdsMetrics {
             resources_sync: Histogram::new(SECONDS),
             authentications: Family::default(),
             sessions_closed: Family::default(),
+            enforcement: Histogram::new(ENFORCEMENT),
             connections: Family::default(),
             streams: Gauge::default(),
         };
@@ -217,6 +221,11 @@ impl KdsMetrics {
             "kds_auth_streams_closed",
             "Live streams closed by the global control plane",
             metrics.sessions_closed.clone(),
+        );
+        registry.register(
+            "auth_enforcement_seconds",
+            "Seconds from when it was heard that a stream has no right to live until it was closed",
+            metrics.enforcement.clone(),
         );
         registry.register("kds_zone_active_connections", "Open sync streams of a zone", metrics.connections.clone());
         registry.register("kds_delta_streams_active", "Open streams of the KDS port", metrics.streams.clone());
@@ -317,6 +326,16 @@ impl KdsMetrics {
         self.0.authentications.get_or_create(&Authentication { result: "refused", reason }).inc();
     }
 
+    /// Counts a call that authentication would have refused, and that was let in or left alone.
+    pub(crate) fn would_be_refused(&self, reason: &'static str) {
+        self.0.authentications.get_or_create(&Authentication { result: "would_be_refused", reason }).inc();
+    }
+
+    /// Observes how long it took to close a stream.
+    pub(crate) fn enforced(&self, took: Duration) {
+        self.0.enforcement.observe(took.as_secs_f64());
+    }
+
     pub(crate) fn closed(&self, reason: &'static str) {
         self.0.sessions_closed.get_or_create(&Reason { reason }).inc();
     }
@@ -350,36 +369,4 @@ fn known(kind: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use prometheus_client::encoding::text::encode;
-
-    use super::*;
-
-    fn series(registry: &Registry, name: &str) -> Vec<String> {
-        let mut text = String::new();
-        encode(&mut text, registry).unwrap();
-        text.lines().filter(|line| line.starts_with(&format!("{name}{{"))).map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn versions_of_zones_make_few_series_and_none_that_stays() {
-        let mut registry = Registry::default();
-        let metrics = KdsMetrics::register(&mut registry);
-        let clients: Vec<Client> = (0..1000).map(|index| metrics.client(&format!("2.9.{index}"))).collect();
-        let found = series(&registry, "kds_delta_client_versions");
-        assert_eq!(found.len(), VERSIONS + 1);
-        assert!(found.iter().any(|line| line.contains("other") && line.ends_with(" 936")), "{found:?}");
-        drop(clients);
-        assert_eq!(series(&registry, "kds_delta_client_versions"), [""; 0]);
-    }
-
-    #[test]
-    fn a_deleted_zone_leaves_no_series() {
-        let mut registry = Registry::default();
-        let metrics = KdsMetrics::register(&mut registry);
-        metrics.rejected("west", "Mesh", "x");
-        metrics.unreadable("west", "MeshTimeout");
-        metrics.forget("west");
-        assert_eq!(series(&registry, "kds_nack_total").len() + series(&registry, "kds_type_unreadable_total").len(), 0);
-    }
-}
+mod tests;

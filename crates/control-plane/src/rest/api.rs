@@ -19,16 +19,18 @@ use super::{
     held::Answers,
     negotiate::{cleaned, reads_json, redirect, segments, takes_json},
     query::Parameters,
-    routes::{JWKS, Matched, NoRoute, Routes},
+    routes::{Endpoint, JWKS, Matched, NoRoute, Routes},
 };
 use crate::{
     access::{Access, Authenticator, Caller, Permit, Remote, Rule, TokenKind, Transport, TwoHosts, Unproved, host_of},
     clock::Clock,
+    doctor::Doctor,
     issuing::Issuer,
     keys::Keys,
     ledger::Ledger,
     limits::{Holder, Proof},
     observe::{readiness::Readiness, shown},
+    revoking::Revoker,
     rotation::Rotations,
     writes::Writes,
 };
@@ -60,6 +62,8 @@ pub struct Handles {
     pub readiness: Readiness,
     /// The rotations of signing keys; keys are rotated on global alone.
     pub rotations: Option<Rotations>,
+    /// Looks for what will trouble this control plane.
+    pub doctor: Option<Doctor>,
 }
 
 /// The REST API. Cheap to clone; one for all listeners.
@@ -87,12 +91,26 @@ struct Asked<'a> {
     origin: String,
     query: Option<&'a str>,
     caller: Caller,
+    remote: Remote,
 }
 
 impl Api {
     /// Returns the API.
     pub fn new(handles: Handles) -> Self {
-        let Handles { store, clock, writes, access, keys, issuer, ledger, admin, settings, readiness, rotations } = handles;
+        let Handles {
+            store,
+            clock,
+            writes,
+            access,
+            keys,
+            issuer,
+            ledger,
+            admin,
+            settings,
+            readiness,
+            rotations,
+            doctor,
+        } = handles;
         if settings.localhost_is_admin {
             info!(
                 "programs on this machine that ask for themselves are administrators; where one forwards requests of \
@@ -100,8 +118,9 @@ impl Api {
             );
         }
         let authenticator = Authenticator::new(settings.localhost_is_admin, keys.clone());
-        let guarded = Guarded::new(store, admin, ledger, keys);
-        let parts = Parts { clock, writes, issuer, settings, readiness, rotations, guarded };
+        let revoker = Revoker::new(Arc::clone(&store), keys.clone(), ledger.clone(), clock.clone());
+        let guarded = Guarded::new(store, admin, ledger, keys, settings.zones);
+        let parts = Parts { clock, writes, issuer, revoker, settings, readiness, rotations, doctor, guarded };
         let (routes, room, answers, audit) = (Routes::all(), Room::new(), Answers::new(), Audit::new());
         Self(Arc::new(Inner { access, parts, authenticator, routes, room, answers, audit }))
     }
@@ -167,7 +186,7 @@ impl Api {
             return Ok(Response::new(Body::empty()));
         }
         let origin = format!("{}://{host}", if remote.transport == Transport::Https { "https" } else { "http" });
-        let asked = Asked { method, headers, full_path, path, origin, query, caller };
+        let asked = Asked { method, headers, full_path, path, origin, query, caller, remote };
         let mut response = self.inside(asked, body).await.unwrap_or_else(|response| *response);
         cors.mark(&mut response);
         Ok(response)
@@ -184,7 +203,9 @@ impl Api {
             NoRoute::Path => refuse(Refused::NotFound),
             NoRoute::Method(allow) => refuse(Refused::Method { allow }),
         })?;
-        if !reads_json(asked.method, asked.headers) {
+        // A token is no JSON.
+        let reads_text = matched.route.endpoint == Endpoint::InspectToken;
+        if !reads_text && !reads_json(asked.method, asked.headers) {
             return Err(refuse(Refused::MediaType));
         }
         if !takes_json(asked.headers) {
@@ -216,6 +237,7 @@ impl Api {
             parameters: Parameters::parse(asked.query),
             body: read.bytes.clone(),
             permit,
+            remote: asked.remote,
         };
         let proven = asked.caller.is_authenticated();
         let turn = if matched.route.endpoint.is_of_many() { Some(self.0.answers.turn(proven).await) } else { None };
@@ -224,7 +246,8 @@ impl Api {
         match answer {
             Ok(answer) => self.0.answers.hold(proven, answer).await.map_err(failed),
             Err(error) => {
-                if matches!(matched.route.rule, Rule::Issue(_)) {
+                // What else is written tells itself what is refused.
+                if matches!(matched.route.endpoint, Endpoint::Tokens(_) | Endpoint::Revoke | Endpoint::TakeBack) {
                     self.0.audit.refused(&asked.caller, asked.method, &matched, &error);
                 }
                 Err(failed(error))

@@ -44,7 +44,7 @@ impl Audit {
         info!(remote = %remote, reason = &*shown::name(&rejection.to_string()), left_out, "authentication rejected");
     }
 
-    /// A write was refused before its body was read, or a token was. Reads leave no line, as they leave none when they
+    /// A write was refused before its body was read, or a token or a revocation was. Reads leave no line, as they leave none when they
     /// succeed.
     pub(super) fn refused(&self, caller: &Caller, method: &Method, matched: &Matched<'_>, error: &ApiError) {
         let write = |kind: Kind, left_out| {
@@ -69,8 +69,23 @@ impl Audit {
                 reason = &*shown::escaped(&reason, LONGEST_REASON), left_out, "rotation step not made"
             );
         };
+        let revoke = |left_out| {
+            let (revocation, reason) = (shown::name(matched.name()), error.reason());
+            info!(
+                caller = %shown::name(&caller.to_string()), method = method.as_str(), revocation = &*revocation,
+                reason = &*shown::escaped(&reason, LONGEST_REASON), left_out, "revocation refused"
+            );
+        };
         let endpoint = matched.route.endpoint;
-        if !matches!(endpoint, Endpoint::Put(_) | Endpoint::Delete(_) | Endpoint::Tokens(_) | Endpoint::RotationStep(_)) {
+        if !matches!(
+            endpoint,
+            Endpoint::Put(_)
+                | Endpoint::Delete(_)
+                | Endpoint::Tokens(_)
+                | Endpoint::RotationStep(_)
+                | Endpoint::Revoke
+                | Endpoint::TakeBack
+        ) {
             return;
         }
         let line = if caller.is_authenticated() { self.users.take(caller.name()) } else { self.strangers.take() };
@@ -79,6 +94,7 @@ impl Audit {
             Endpoint::Put(kind) | Endpoint::Delete(kind) => write(kind, left_out),
             Endpoint::Tokens(token) => issue(token, left_out),
             Endpoint::RotationStep(_) => rotate(left_out),
+            Endpoint::Revoke | Endpoint::TakeBack => revoke(left_out),
             _ => {}
         }
     }

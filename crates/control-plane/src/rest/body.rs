@@ -30,6 +30,7 @@ pub(super) fn limit(rule: Rule) -> usize {
         | Rule::ReadNamed
         | Rule::ReadFiltered
         | Rule::Issue(_)
+        | Rule::Inspect
         | Rule::View
         | Rule::Metadata => SMALL,
     }

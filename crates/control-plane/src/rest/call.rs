@@ -8,16 +8,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use model::{Key, Kind, Resource};
 use store::{Page, Query, ResourceStore, Stored};
-use tokens::TokenFacts;
+use tokens::{Family, Inspected, TokenFacts, ZoneTerms};
 
 use super::{AdminAnswer, AdminRequest, EnvoyAdmin, Settings, error::ApiError, query::Parameters};
 use crate::{
-    access::Permit,
+    access::{Permit, Remote},
     clock::Clock,
+    doctor::Doctor,
     issuing::Issuer,
     keys::Keys,
-    ledger::Ledger,
+    ledger::{Known, Ledger},
     observe::readiness::Readiness,
+    revoking::Revoker,
     rotation::Rotations,
     writes::{Writes, mesh_exists},
 };
@@ -27,9 +29,11 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) writes: Writes,
     pub(crate) issuer: Issuer,
+    pub(crate) revoker: Revoker,
     pub(crate) settings: Settings,
     pub(crate) readiness: Readiness,
     pub(crate) rotations: Option<Rotations>,
+    pub(crate) doctor: Option<Doctor>,
     pub(crate) guarded: Guarded,
 }
 
@@ -39,11 +43,19 @@ pub(crate) struct Guarded {
     admin: Arc<dyn EnvoyAdmin>,
     ledger: Ledger,
     keys: Keys,
+    /// On which terms zones are let in; on a zone none are.
+    zones: Option<ZoneTerms>,
 }
 
 impl Guarded {
-    pub(crate) fn new(store: Arc<dyn ResourceStore>, admin: Arc<dyn EnvoyAdmin>, ledger: Ledger, keys: Keys) -> Self {
-        Self { store, admin, ledger, keys }
+    pub(crate) fn new(
+        store: Arc<dyn ResourceStore>,
+        admin: Arc<dyn EnvoyAdmin>,
+        ledger: Ledger,
+        keys: Keys,
+        zones: Option<ZoneTerms>,
+    ) -> Self {
+        Self { store, admin, ledger, keys, zones }
     }
 }
 
@@ -60,6 +72,8 @@ pub(crate) struct Call<'a> {
     pub(crate) body: Bytes,
     /// Who asks, and what they may do.
     pub(crate) permit: Permit,
+    /// Where the request came from, and how.
+    pub(crate) remote: Remote,
 }
 
 impl Call<'_> {
@@ -79,6 +93,21 @@ impl Call<'_> {
     pub(crate) fn ledger(&self) -> Result<&Ledger, ApiError> {
         self.permit.read(Kind::GLOBAL_SECRET)?;
         Ok(&self.handles.guarded.ledger)
+    }
+
+    /// Returns what a token says and whether it would be accepted, if the caller may ask.
+    pub(crate) fn inspected(&self, raw: &str) -> Result<Inspected, ApiError> {
+        self.permit.inspect()?;
+        let Guarded { keys, zones, .. } = &self.handles.guarded;
+        let ring = keys.to_admit().map_err(ApiError::KeysBehind)?;
+        tokens::inspect(raw, &ring, self.handles.clock.now(), zones.as_ref())
+            .map_err(|rejection| ApiError::BadRequest { text: format!("no token: {}", rejection.validator_text()) })
+    }
+
+    /// What is known of a token that the caller has in hand, if the caller may ask.
+    pub(crate) fn in_ledger(&self, family: &Family, id: &str) -> Option<Known> {
+        self.permit.inspect().ok()?;
+        self.handles.guarded.ledger.get(family, id)
     }
 
     /// Tells of tokens whether they are revoked now, if the caller may read the lists that say so.

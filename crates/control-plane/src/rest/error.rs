@@ -15,11 +15,13 @@ use tokens::{IssueError, rotation::Refused as Refusal};
 use super::{admin::AdminError, answer};
 use crate::{
     access::Denied,
+    doctor::NotExamined,
     issuing::NotIssued,
     keys::KeysBehind,
     ledger::NotRecorded,
     limits::Crowd,
     records::RecordError,
+    revoking::NotRevoked,
     rotation::NotMade,
     writes::{Operation, ReadOnly, WriteError},
 };
@@ -28,14 +30,25 @@ use crate::{
 #[derive(Debug)]
 pub(crate) enum ApiError {
     /// What was asked for is not there.
-    NotFound { title: &'static str },
+    NotFound {
+        title: &'static str,
+    },
     /// The request cannot be understood.
-    BadRequest { text: String },
+    BadRequest {
+        text: String,
+    },
     /// The request breaks rules.
-    Invalid { title: &'static str, violations: Vec<Violation> },
-    PageSize { reason: String },
+    Invalid {
+        title: &'static str,
+        violations: Vec<Violation>,
+    },
+    PageSize {
+        reason: String,
+    },
     /// The start of a page is wrong.
-    Offset { text: String },
+    Offset {
+        text: String,
+    },
     /// A proxy could not be asked.
     Admin(AdminError),
     /// Tokens of this kind are not issued here.
@@ -47,11 +60,15 @@ pub(crate) enum ApiError {
     /// A step of a rotation was not made: the rules say no.
     NotRotated(Refusal),
     /// A rotation cannot be looked at, or a step not be written.
-    Rotation { text: String },
+    Rotation {
+        text: String,
+    },
     /// A token was made, is not in the ledger, and is not handed out.
     NotRecorded(NotRecorded),
     /// A token was made while keys changed, and is not handed out.
-    KeysChanging { text: String },
+    KeysChanging {
+        text: String,
+    },
     /// The caller may not.
     Denied(Denied),
     /// The token of the request is refused.
@@ -61,7 +78,10 @@ pub(crate) enum ApiError {
     /// Something was not written.
     Write(WriteError),
     /// The store could not.
-    Store { title: &'static str, source: StoreError },
+    Store {
+        title: &'static str,
+        source: StoreError,
+    },
     /// Not on a global control plane.
     NotOnGlobal,
     /// The body is cut off, or not encoded as its head says.
@@ -69,13 +89,22 @@ pub(crate) enum ApiError {
     /// The body took too long.
     BodyLate,
     /// The body is larger than is taken.
-    BodyTooLarge { limit: usize },
+    BodyTooLarge {
+        limit: usize,
+    },
     /// There is no place for the connection beside those that users have.
     Crowded(Crowd),
     /// Others use what this request needs.
     Busy,
+    /// Something failed that cannot.
+    Fault {
+        title: &'static str,
+        problem: String,
+    },
     /// The route is known, what it needs is not part of this program.
-    NotImplemented { what: &'static str },
+    NotImplemented {
+        what: &'static str,
+    },
 }
 
 impl From<Denied> for ApiError {
@@ -121,6 +150,32 @@ impl From<NotIssued> for ApiError {
     }
 }
 
+impl From<NotRevoked> for ApiError {
+    fn from(error: NotRevoked) -> Self {
+        let text = error.to_string();
+        let wrong = |field| Self::Invalid { title: REVOCATION, violations: vec![Violation::new(field, text)] };
+        match error {
+            NotRevoked::Denied(denied) => Self::Denied(denied),
+            NotRevoked::NoMesh { .. } => wrong("mesh"),
+            NotRevoked::NoKey { .. } => wrong("key"),
+            NotRevoked::Future { .. } => wrong("issuedBefore"),
+            NotRevoked::NotFound => Self::NotFound { title: "Could not take a revocation back" },
+            NotRevoked::Store(source) => Self::Store { title: REVOCATION, source },
+            NotRevoked::NoRecord(problem) => Self::Fault { title: REVOCATION, problem: problem.to_string() },
+        }
+    }
+}
+
+impl From<NotExamined> for ApiError {
+    fn from(error: NotExamined) -> Self {
+        match error {
+            NotExamined::Denied(denied) => Self::Denied(denied),
+            NotExamined::Store(source) => Self::Store { title: "Could not look at the control plane", source },
+            NotExamined::Rotations(not) => not.into(),
+        }
+    }
+}
+
 impl From<NotMade> for ApiError {
     fn from(error: NotMade) -> Self {
         match error {
@@ -147,6 +202,8 @@ impl From<KriError> for ApiError {
 pub(crate) const TOKEN_REQUEST: &str = "Invalid request";
 /// Title of what is wrong with a rotation.
 const ROTATION: &str = "Could not rotate signing keys";
+/// Title of what is wrong with a revocation.
+pub(crate) const REVOCATION: &str = "Could not revoke tokens";
 /// Title of what a caller reads when the reason is not theirs to know.
 const INTERNAL: &str = "Internal Server Error";
 const NOT_VALID: &str = "Resource is not valid";
@@ -235,6 +292,7 @@ impl ApiError {
             Self::NotRecorded(problem @ NotRecorded::NoRecord { .. }) => Some(problem.to_string()),
             Self::Write(WriteError::Store { source, .. }) | Self::Store { source, .. } => of_store(source),
             Self::Write(problem @ WriteError::NoKey) => Some(problem.to_string()),
+            Self::Fault { title, problem } => Some(format!("{title}: {problem}")),
             _ => None,
         }
     }
@@ -299,6 +357,7 @@ impl ApiError {
                 let detail = "too many large requests at once; nothing was done, try again in a moment";
                 Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", detail)
             }
+            Self::Fault { title, .. } => Problem::new(S::INTERNAL_SERVER_ERROR, title, INTERNAL),
             Self::NotImplemented { what } => {
                 Problem::new(S::NOT_IMPLEMENTED, "Not implemented", format!("{what} is not part of this control plane"))
             }
@@ -406,7 +465,9 @@ pub(crate) enum Refused {
     NotFound,
     OutsideBasePath,
     /// Something is there, for other methods.
-    Method { allow: String },
+    Method {
+        allow: String,
+    },
     /// The body is of a type that is not read.
     MediaType,
     /// No type that the client takes can be written.

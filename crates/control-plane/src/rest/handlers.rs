@@ -1,9 +1,11 @@
 //! What each route does.
 
 mod config_of_zones;
+mod doctor;
 mod index;
 mod insights;
 mod inspect;
+mod inspect_token;
 mod issued_tokens;
 mod items;
 mod jwks;
@@ -11,6 +13,7 @@ mod k8s;
 mod kri;
 mod lists;
 mod overviews;
+mod revocations;
 mod rotations;
 mod tokens;
 
@@ -41,7 +44,12 @@ pub(crate) async fn dispatch(call: &Call<'_>, matched: &Matched<'_>) -> Result<R
         Endpoint::Rotations => rotations::list(call).await,
         Endpoint::Rotation => rotations::get(call, matched).await,
         Endpoint::RotationStep(step) => rotations::step(call, matched, step).await,
+        Endpoint::Doctor => doctor::examine(call).await,
         Endpoint::IssuedTokens => issued_tokens::list(call),
+        Endpoint::Revocations => revocations::list(call).await,
+        Endpoint::Revoke => revocations::revoke(call).await,
+        Endpoint::TakeBack => revocations::take_back(call, matched.name()).await,
+        Endpoint::InspectToken => inspect_token::inspect(call),
         // Nobody writes these: they are counted when they are asked for.
         Endpoint::List(kind) if kind == Kind::MESH_INSIGHT => insights::mesh_insights(call, matched).await,
         Endpoint::Get(kind) if kind == Kind::MESH_INSIGHT => insights::mesh_insight(call, matched.name()).await,

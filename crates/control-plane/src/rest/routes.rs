@@ -37,8 +37,18 @@ pub(crate) enum Endpoint {
     Rotation,
     /// `/rotations/{family}/…`
     RotationStep(RotationStep),
+    /// `/doctor`
+    Doctor,
     /// `/tokens`
     IssuedTokens,
+    /// The list of revocations.
+    Revocations,
+    /// Revoke tokens.
+    Revoke,
+    /// Take a revocation back.
+    TakeBack,
+    /// `/tokens/inspect`
+    InspectToken,
     List(Kind),
     Get(Kind),
     /// Create or change one.
@@ -100,10 +110,13 @@ impl Endpoint {
             Self::GlobalInsight | Self::GlobalInsights => Rule::ReadFiltered,
             Self::Kri | Self::Hostnames => Rule::ReadNamed,
             Self::Tokens(token) => Rule::Issue(token),
-            Self::Rotations | Self::Rotation => Rule::Read(Kind::GLOBAL_SECRET),
-            Self::RotationStep(_) => Rule::Write(Kind::GLOBAL_SECRET),
             // Who reads the secrets that sign may know what they signed.
-            Self::IssuedTokens => Rule::Read(Kind::GLOBAL_SECRET),
+            Self::Doctor | Self::IssuedTokens | Self::Revocations | Self::Rotations | Self::Rotation => {
+                Rule::Read(Kind::GLOBAL_SECRET)
+            }
+            // Asked again for the secrets of the family that the body names.
+            Self::Revoke | Self::TakeBack | Self::RotationStep(_) => Rule::Write(Kind::GLOBAL_SECRET),
+            Self::InspectToken => Rule::Inspect,
             Self::List(kind)
             | Self::Get(kind)
             | Self::OverviewList(kind)
@@ -123,6 +136,7 @@ impl Endpoint {
         match self {
             Self::List(_)
             | Self::OverviewList(_)
+            | Self::Doctor
             | Self::IssuedTokens
             | Self::GlobalInsight
             | Self::GlobalInsights
@@ -141,6 +155,10 @@ impl Endpoint {
             | Self::Rotations
             | Self::Rotation
             | Self::RotationStep(_)
+            | Self::Revocations
+            | Self::Revoke
+            | Self::TakeBack
+            | Self::InspectToken
             | Self::Put(_)
             | Self::Delete(_)
             | Self::Overview(_)
@@ -287,7 +305,9 @@ fn fixed() -> Vec<Route> {
         get("/global-insights", Endpoint::GlobalInsights),
         get(JWKS, Endpoint::Jwks),
         get("/_kri/{kri}", Endpoint::Kri),
+        get("/doctor", Endpoint::Doctor),
         get("/tokens", Endpoint::IssuedTokens),
+        Route::new(Method::POST, "/tokens/inspect", Endpoint::InspectToken),
         token("/tokens/dataplane", TokenKind::Dataplane),
         token("/tokens/zone", TokenKind::Zone),
         token("/tokens/control-plane", TokenKind::ControlPlane),
@@ -297,6 +317,9 @@ fn fixed() -> Vec<Route> {
         rotate("/rotations/{family}/start", RotationStep::Start),
         rotate("/rotations/{family}/advance", RotationStep::Advance),
         rotate("/rotations/{family}/rollback", RotationStep::Rollback),
+        get("/tokens/revocations", Endpoint::Revocations),
+        Route::new(Method::POST, "/tokens/revocations", Endpoint::Revoke),
+        Route::new(Method::DELETE, "/tokens/revocations/{name}", Endpoint::TakeBack),
         get("/meshes/{mesh}/{plural}/{name}/_hostnames", Endpoint::Hostnames),
     ]
 }

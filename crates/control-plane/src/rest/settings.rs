@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokens::ZoneTerms;
+
 /// The settings of the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -15,6 +17,8 @@ pub struct Settings {
     pub read_timeout: Duration,
     /// `apiServer.authn.localhostIsAdmin`.
     pub localhost_is_admin: bool,
+    /// On which terms zones connect; none where no zones do.
+    pub zones: Option<ZoneTerms>,
     /// What `GET /config` answers: the configuration as JSON, secrets masked.
     pub config_json: Arc<str>,
     /// The name of this machine.

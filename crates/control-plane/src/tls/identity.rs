@@ -1,6 +1,10 @@
 //! Who we are: the certificate and key that a listener shows, read again when the files change.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use jiff::Timestamp;
 use rustls::{
@@ -17,6 +21,26 @@ use super::{
     reloaded::{Reloaded, Source},
 };
 use crate::tasks::Tasks;
+
+/// The certificates that this program shows on its ports. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Certificates(Arc<Mutex<Vec<Arc<ServerIdentity>>>>);
+
+impl Certificates {
+    /// Adds one that is shown from now on.
+    pub(crate) fn add(&self, identity: &Arc<ServerIdentity>) {
+        self.lock().push(Arc::clone(identity));
+    }
+
+    /// Their files, and when each ends.
+    pub(crate) fn ends(&self) -> Vec<(PathBuf, Timestamp)> {
+        self.lock().iter().filter_map(|identity| identity.told()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<ServerIdentity>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The certificate and key of a listener. Handshakes take what is current; connections that are up stay up.
 pub(crate) struct ServerIdentity(Arc<Reloaded<PairFiles>>);
@@ -36,6 +60,11 @@ impl ServerIdentity {
     #[cfg(test)]
     pub(super) fn reload(&self) -> super::reloaded::Reload {
         self.0.reload()
+    }
+
+    /// Returns the file of the certificate, and when the one in use ends.
+    fn told(&self) -> Option<(PathBuf, Timestamp)> {
+        Some((self.0.source().cert.clone(), expires_at(&self.0.current())?))
     }
 
     /// Returns when the certificate in use ends.

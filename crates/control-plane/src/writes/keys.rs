@@ -7,8 +7,11 @@ use model::{Key, Kind, secret};
 use store::{Importance, Query, StoreError, Write};
 use tokens::{Half, KeyName, KeyProblem, SecretName};
 
-use super::{Operation, WriteError, Writes};
+use super::{Operation, Side, WriteError, Writes};
+use crate::zones::rsa_alone;
 
+/// How many zones a warning names.
+const ZONES_NAMED: usize = 10;
 /// How long the name of a resource may be, in bytes.
 const LONGEST_NAME: usize = 253;
 
@@ -51,6 +54,26 @@ impl Writes {
             None => Ok(()),
             Some(other) => Err(same_serial(&name, other)),
         }
+    }
+}
+
+impl Writes {
+    /// What the author of a signing key should know: which connected zones do not get it, because real ones read RSA alone.
+    pub(super) async fn unread_in_zones(&self, key: &Key, spec: &[u8]) -> Result<Option<String>, WriteError> {
+        let data = secret::decode(spec).unwrap_or_default();
+        if self.rules.side != Side::Global || !is_secret(key) || !tokens::only_ours_read(&key.mesh, &key.name, &data) {
+            return Ok(None);
+        }
+        let zones = rsa_alone::zones(&*self.store).await;
+        let zones = zones.map_err(|source| WriteError::Store { operation: Operation::Find, source })?;
+        let (named, more) = zones.split_at_checked(ZONES_NAMED).unwrap_or((&zones, &[]));
+        let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+        Ok((!named.is_empty()).then(|| {
+            format!(
+                "connected zones read RSA keys alone, do not get this key and refuse what it signs: {}{more}",
+                named.join(", ")
+            )
+        }))
     }
 }
 

@@ -26,7 +26,7 @@ pub enum Put {
 pub struct Written {
     /// What it did.
     pub put: Put,
-    /// What of the document has no effect.
+    /// What of the document has no effect, or not everywhere.
     pub warnings: Vec<String>,
 }
 
@@ -75,6 +75,7 @@ impl Writes {
             return Err(WriteError::Invalid { operation: Operation::Check, violations });
         }
         let new_labels = labels::computed(&self.rules, kind, mesh, name, &body.labels, &body.spec);
+        let unread = self.unread_in_zones(&key, &body.spec).await?;
         let put = match stored {
             None => {
                 self.check_workload(kind, &new_labels)?;
@@ -93,7 +94,7 @@ impl Writes {
                 Put::Updated
             }
         };
-        Ok(Written { put, warnings: body.warnings })
+        Ok(Written { put, warnings: body.warnings.into_iter().chain(unread).collect() })
     }
 
     async fn create(&self, key: Key, labels: model::Labels, spec: Bytes) -> Result<(), WriteError> {

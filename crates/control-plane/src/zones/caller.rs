@@ -1,9 +1,10 @@
 //! The proof that a caller is the zone it says it is.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
+use jiff::Timestamp;
 use model::ZoneName;
-use tokens::{KeyId, VerifiedZone};
+use tokens::{KeyId, KeyRing, Rejection, VerifiedZone};
 
 /// Who called. Every handler of the KDS port takes one, so none can run without the authentication before it.
 #[derive(Clone, Debug)]
@@ -12,6 +13,13 @@ pub enum ZoneCaller {
     Verified(VerifiedZone),
     /// Authentication is switched off and the peer said so itself.
     Unverified(ZoneName),
+    /// Authentication of the zone is in shadow, the peer said so itself and proved nothing.
+    Shadowed {
+        /// The zone that it says it is.
+        zone: ZoneName,
+        /// Why it would be refused.
+        why: Rejection,
+    },
 }
 
 impl ZoneCaller {
@@ -19,7 +27,7 @@ impl ZoneCaller {
     pub fn zone(&self) -> &ZoneName {
         match self {
             Self::Verified(verified) => verified.zone(),
-            Self::Unverified(zone) => zone,
+            Self::Unverified(zone) | Self::Shadowed { zone, .. } => zone,
         }
     }
 
@@ -29,6 +37,15 @@ impl ZoneCaller {
             Self::Verified(verified) => {
                 Some(TokenIdentity { key: verified.key().clone(), id: verified.id().to_owned() })
             }
+            Self::Unverified(_) | Self::Shadowed { .. } => None,
+        }
+    }
+
+    /// Says why it is not who it says it is, judged by this ring, if that is so.
+    pub(super) fn rejection(&self, ring: &KeyRing, now: Timestamp, leeway: Duration) -> Option<Rejection> {
+        match self {
+            Self::Verified(verified) => verified.still_good(ring, now, leeway).err(),
+            Self::Shadowed { why, .. } => Some(why.clone()),
             Self::Unverified(_) => None,
         }
     }

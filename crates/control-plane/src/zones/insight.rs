@@ -14,6 +14,7 @@ mod fuzz;
 mod merge;
 mod notes;
 mod record;
+mod shadowed;
 mod trouble;
 mod uses;
 mod writing;
@@ -29,6 +30,7 @@ use jiff::Timestamp;
 use model::{Kind, ZoneName};
 use prost::Message as _;
 pub use record::{Instance, StreamName};
+pub use shadowed::WouldBeRefused;
 use store::{Kinds, Query, ResourceStore, StoreError, Version};
 use tokio::sync::Notify;
 use tracing::{info, warn};
@@ -36,7 +38,7 @@ pub use trouble::RejectedBy;
 pub use uses::Use;
 use wire::kuma::system::v1alpha1::{KdsSubscription, ZoneInsight};
 
-use self::configs::Configs;
+use self::{configs::Configs, shadowed::Shadowed};
 use crate::{
     clock::Clock,
     tasks::{OnError, Tasks},
@@ -106,6 +108,7 @@ struct Shared {
     clock: Clock,
     store: Arc<dyn ResourceStore>,
     zones: Mutex<BTreeMap<ZoneName, Live>>,
+    shadowed: Shadowed,
     urgent: Notify,
     soon: Notify,
 }
@@ -182,6 +185,7 @@ impl Insights {
             clock: clock.clone(),
             store: Arc::clone(store),
             zones: Mutex::new(zones),
+            shadowed: Shadowed::default(),
             urgent: Notify::new(),
             soon: Notify::new(),
         };
@@ -215,6 +219,7 @@ impl Insights {
 
     /// Forgets a zone that was deleted.
     pub fn forget(&self, zone: &ZoneName) {
+        self.shared.shadowed.forget(zone);
         if self.lock().remove(zone).is_some() {
             info!(%zone, "the zone is gone, its insight too");
         }

@@ -14,24 +14,29 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use model::ZoneName;
-use tokens::{KeyRing, VerifiedZone};
-use tokio::sync::watch;
+use tokens::{KeyRing, Rejection, VerifiedZone};
+use tokio::{sync::watch, time::Instant};
 
 mod bounds;
 mod connections;
+mod enforcement;
 mod guard;
+mod presenting;
 mod reason;
 mod renewal;
 mod sessions;
 
 use self::{
     connections::Connections,
-    guard::Told,
+    enforcement::Shadow,
+    guard::{Closing, Told},
     sessions::{Session, Sessions},
 };
 pub use self::{
     connections::{ConnectionGuard, ConnectionId, Standing},
-    guard::{News, StreamGuard},
+    enforcement::Swept,
+    guard::{Enforcement, News, StreamGuard},
+    presenting::Presented,
     reason::{CloseReason, Closed},
 };
 use crate::zones::caller::ZoneCaller;
@@ -89,6 +94,7 @@ struct State {
     streams: BTreeMap<StreamId, Live>,
     sessions: Sessions,
     connections: Connections,
+    shadow: Shadow,
     /// The streams of each zone.
     by_zone: BTreeMap<ZoneName, BTreeSet<StreamId>>,
     /// Which instance of a zone a connection belongs to, once it said so and while it has a stream.
@@ -108,6 +114,8 @@ struct Live {
     unary: bool,
     connection: ConnectionId,
     method: &'static str,
+    /// Its zone is in shadow, and it was told that it would have been closed, or refused.
+    is_spared: bool,
     /// When it came, if its zone pings.
     pings_since: Option<Timestamp>,
     told: watch::Sender<Told>,
@@ -129,6 +137,7 @@ impl Registry {
             streams: BTreeMap::new(),
             sessions: Sessions::default(),
             connections: Connections::default(),
+            shadow: Shadow::default(),
             by_zone: BTreeMap::new(),
             instances: BTreeMap::new(),
             expiries: BTreeSet::new(),
@@ -144,9 +153,7 @@ impl Registry {
         if state.draining {
             return Err(CloseReason::Draining);
         }
-        if let ZoneCaller::Verified(verified) = &arrival.caller {
-            self.still_good(&state, verified, arrival.ring_generation, now)?;
-        }
+        let would_be_refused = self.may_enter(&state, &arrival, now)?;
         let caller = Arc::new(arrival.caller);
         let session = state.sessions.enter(&caller, arrival.unary)?;
         if let Err(reason) = state.prove(arrival.connection, &session, &caller) {
@@ -163,6 +170,7 @@ impl Registry {
             unary: arrival.unary,
             connection: arrival.connection,
             method: arrival.method,
+            is_spared: would_be_refused.is_some(),
             pings_since: (arrival.pings && !arrival.unary).then_some(now),
             told,
         };
@@ -177,7 +185,30 @@ impl Registry {
         }
         drop(state);
         let known = Arc::clone(&caller);
-        Ok(StreamGuard { id, registry: self.clone(), caller, known, unary: arrival.unary, told: hears, opens_session })
+        Ok(StreamGuard {
+            id,
+            registry: self.clone(),
+            caller,
+            known,
+            unary: arrival.unary,
+            told: hears,
+            opens_session,
+            would_be_refused,
+        })
+    }
+
+    /// Lets a caller in, refuses it, or says why it would be refused were its zone not in shadow.
+    fn may_enter(&self, state: &State, arrival: &Arrival, now: Timestamp) -> Result<Option<Rejection>, CloseReason> {
+        let entered = match &arrival.caller {
+            ZoneCaller::Verified(verified) => self.still_good(state, verified, arrival.ring_generation, now),
+            ZoneCaller::Shadowed { why, .. } => Err(CloseReason::Refused(why.clone())),
+            ZoneCaller::Unverified(_) => Ok(()),
+        };
+        match entered {
+            Ok(()) => Ok(None),
+            Err(CloseReason::Refused(why)) if state.shadow.has(arrival.caller.zone()) => Ok(Some(why)),
+            Err(reason) => Err(reason),
+        }
     }
 
     /// Verifies again what an older ring than the newest one swept with has verified.
@@ -192,30 +223,6 @@ impl Registry {
             return Ok(());
         }
         verified.still_good(&state.ring, now, self.leeway).map_err(CloseReason::Refused)
-    }
-
-    /// Sweeps with a ring: every stream whose verdict no longer holds is closed with the reason, and a connection that
-    /// nothing good was proved on any more is told so.
-    ///
-    /// An older ring than the newest one swept with is not taken over.
-    pub fn sweep(&self, ring: &Arc<KeyRing>, now: Timestamp) -> Vec<Closed> {
-        let mut state = self.lock();
-        if ring.generation() > state.ring.generation() {
-            state.ring = Arc::clone(ring);
-        }
-        let ring = Arc::clone(&state.ring);
-        let leeway = self.leeway;
-        let verdict = |caller: &ZoneCaller| match caller {
-            ZoneCaller::Verified(verified) => {
-                let rejection = verified.still_good(&ring, now, leeway).err()?;
-                let retired = ring.is_retired(verified.key());
-                Some(if retired { CloseReason::KeyRetired } else { CloseReason::Refused(rejection) })
-            }
-            ZoneCaller::Unverified(_) => None,
-        };
-        let closed = state.close_where(|live| verdict(&live.caller));
-        state.withdraw_where(|caller| verdict(caller).is_some());
-        closed
     }
 
     /// Notes which instance of the zone a stream (and what came over the same connection) belongs to, and closes the
@@ -236,12 +243,12 @@ impl Registry {
             .map(|((_, connection), _)| *connection)
             .collect();
         let reason = CloseReason::Replaced { by: instance.to_owned() };
-        state.close_of(&zone, |live| others.contains(&live.connection).then(|| reason.clone()))
+        state.close_of(&zone, None, |live| others.contains(&live.connection).then(|| reason.clone()))
     }
 
-    /// Closes all streams of a zone.
-    pub fn close_zone(&self, zone: &ZoneName, reason: &CloseReason) -> Vec<Closed> {
-        self.lock().close_of(zone, |_live| Some(reason.clone()))
+    /// Closes all streams of a zone. `heard` is when it was heard that they have to go, if somebody waits for it.
+    pub fn close_zone(&self, zone: &ZoneName, reason: &CloseReason, heard: Option<Instant>) -> Vec<Closed> {
+        self.lock().close_of(zone, heard, |_live| Some(reason.clone()))
     }
 
     /// Closes the streams of zones that say they ping and have not done so since `timeout`: the later of the last ping and
@@ -310,31 +317,42 @@ impl Registry {
 impl State {
     fn close_where(&mut self, verdict: impl Fn(&Live) -> Option<CloseReason>) -> Vec<Closed> {
         let ids: Vec<StreamId> = self.streams.keys().copied().collect();
-        self.close(ids, verdict)
+        self.close(ids, None, verdict)
     }
 
-    fn close_of(&mut self, zone: &ZoneName, verdict: impl Fn(&Live) -> Option<CloseReason>) -> Vec<Closed> {
+    fn close_of(
+        &mut self,
+        zone: &ZoneName,
+        since: Option<Instant>,
+        verdict: impl Fn(&Live) -> Option<CloseReason>,
+    ) -> Vec<Closed> {
         let ids: Vec<StreamId> = self.by_zone.get(zone).into_iter().flatten().copied().collect();
-        self.close(ids, verdict)
+        self.close(ids, since, verdict)
     }
 
-    fn close(&mut self, ids: Vec<StreamId>, verdict: impl Fn(&Live) -> Option<CloseReason>) -> Vec<Closed> {
+    fn close(
+        &mut self,
+        ids: Vec<StreamId>,
+        since: Option<Instant>,
+        verdict: impl Fn(&Live) -> Option<CloseReason>,
+    ) -> Vec<Closed> {
         let mut closed = Vec::new();
         for id in ids {
-            let Some(live) = self.streams.get(&id) else { continue };
-            if live.is_closed() {
-                continue;
-            }
-            let Some(reason) = verdict(live) else { continue };
-            live.told.send_modify(|told| told.close = Some(reason.clone()));
-            closed.push(Closed { zone: live.caller.zone().clone(), method: live.method, reason });
-            if let Some(expiry) = expiry(&live.caller) {
-                // It is closed: its expiry is nobody's business any more.
-                self.expiries.remove(&(expiry, id));
-            }
+            let reason = self.streams.get(&id).filter(|live| !live.is_closed()).and_then(&verdict);
+            closed.extend(reason.and_then(|reason| self.close_one(id, reason, since)));
         }
         self.tell_earliest();
         closed
+    }
+
+    fn close_one(&mut self, id: StreamId, reason: CloseReason, since: Option<Instant>) -> Option<Closed> {
+        let live = self.streams.get(&id)?;
+        live.told.send_modify(|told| told.close = Some(Closing { reason: reason.clone(), since }));
+        if let Some(expiry) = expiry(&live.caller) {
+            // It is closed: its expiry is nobody's business any more.
+            self.expiries.remove(&(expiry, id));
+        }
+        Some(Closed { zone: live.caller.zone().clone(), method: live.method, reason })
     }
 
     fn remove(&mut self, id: StreamId) {
@@ -372,7 +390,7 @@ impl State {
 fn expiry(caller: &ZoneCaller) -> Option<Timestamp> {
     match caller {
         ZoneCaller::Verified(verified) => verified.expires_at(),
-        ZoneCaller::Unverified(_) => None,
+        ZoneCaller::Shadowed { .. } | ZoneCaller::Unverified(_) => None,
     }
 }
 

@@ -1,22 +1,25 @@
-//! Enforces keys on live streams: sweeps the registry when the ring changes and when a token expires.
+//! Enforces keys on live streams: sweeps the registry when the ring changes, when a token expires, and when a zone is deleted
+//! or leaves shadow.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::anyhow;
 use jiff::Timestamp;
 use model::ZoneName;
-use store::{Change, Mirror};
-use tokio::sync::watch;
-use tracing::info;
+use store::{Change, Mirror, WatchEnded};
+use tokio::{sync::watch, task::yield_now, time::Instant};
+use tracing::{info, warn};
 
 use crate::{
     clock::Clock,
+    config::Recheck,
     keys::Keys,
     observe::kds_metrics::KdsMetrics,
     tasks::Tasks,
     zones::{
         insight::Insights,
-        registry::{CloseReason, Closed, Registry},
+        registry::{CloseReason, Closed, Registry, Swept},
+        shadow,
     },
 };
 
@@ -25,26 +28,103 @@ const LOOK: Duration = Duration::from_secs(10);
 /// How often the gauges follow the registry.
 const GAUGES: Duration = Duration::from_secs(1);
 
-/// Sweeps until the program stops.
-pub async fn run(
-    registry: Registry,
-    keys: Keys,
-    clock: Clock,
-    metrics: KdsMetrics,
-    tasks: Tasks,
-) -> anyhow::Result<()> {
-    let mut ring = keys.subscribe();
-    let mut earliest = registry.earliest_expiry();
-    loop {
-        // Reading marks as seen before the sweep: a change after these lines wakes the loop again.
-        let current = Arc::clone(&ring.borrow_and_update());
-        let expiry = *earliest.borrow_and_update();
-        report(&registry.sweep(&current, clock.now()), &metrics);
-        tokio::select! {
-            () = tasks.stopping() => return Ok(()),
-            // The ring's owner ends first when the program stops.
-            changed = ring.changed() => if changed.is_err() { return Ok(()) },
-            () = until(expiry, &mut earliest, &registry, &clock) => {}
+/// What enforcement works with.
+#[derive(Clone)]
+pub struct Enforcer {
+    /// Who is connected.
+    pub registry: Registry,
+    /// What is known of zones.
+    pub insights: Insights,
+    /// Counters.
+    pub metrics: KdsMetrics,
+    /// The clock.
+    pub clock: Clock,
+    /// Whether those are judged that are connected.
+    pub recheck: Recheck,
+}
+
+impl Enforcer {
+    /// Sweeps until the program stops.
+    pub async fn run(self, keys: Keys, tasks: Tasks) -> anyhow::Result<()> {
+        let Self { registry, clock, recheck, .. } = &self;
+        let mut ring = keys.subscribe();
+        let mut earliest = registry.earliest_expiry();
+        let mut swept = 0;
+        loop {
+            // Reading marks as seen before the sweep: a change after these lines wakes the loop again.
+            let current = Arc::clone(&ring.borrow_and_update());
+            let expiry = *earliest.borrow_and_update();
+            let heard = keys.heard_after(swept).unwrap_or_else(Instant::now);
+            match recheck {
+                Recheck::OnConnect => registry.adopt(&current),
+                Recheck::Live if current.generation() > swept => {
+                    let swept = registry.sweep(&current, clock.now(), heard);
+                    // The streams end first: what is told of thousands of them takes its time.
+                    yield_now().await;
+                    self.told(&swept);
+                }
+                Recheck::Live => self.told(&registry.expire(clock.now(), Instant::now())),
+            }
+            swept = current.generation();
+            let expired = async {
+                match recheck {
+                    Recheck::Live => until(expiry, &mut earliest, registry, clock).await,
+                    Recheck::OnConnect => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = tasks.stopping() => return Ok(()),
+                // The ring's owner ends first when the program stops.
+                changed = ring.changed() => if changed.is_err() { return Ok(()) },
+                () = expired => {}
+            }
+        }
+    }
+
+    /// Takes over what is stored of zones, so that those in shadow are known before the first one comes.
+    pub async fn learn(&self, zones: &mut Mirror) -> Result<(), WatchEnded> {
+        self.zones_changed(&zones.changes().await?, Instant::now());
+        Ok(())
+    }
+
+    /// Ends the streams of zones that are deleted, forgets what was known of them, and follows who is in shadow. While the
+    /// store is behind no zone is taken for a deleted one; what was deleted meanwhile ends when it is fresh again.
+    pub async fn follow(self, mut zones: Mirror, tasks: Tasks) -> anyhow::Result<()> {
+        loop {
+            let changes = tokio::select! {
+                () = tasks.stopping() => return Ok(()),
+                // After the end the deletion of a zone would close nothing.
+                changes = zones.changes() => changes.map_err(|_ended| anyhow!("the store's watch of zones ended"))?,
+            };
+            self.zones_changed(&changes, Instant::now());
+        }
+    }
+
+    fn zones_changed(&self, changes: &[Change], heard: Instant) {
+        for change in changes {
+            let Ok(zone) = ZoneName::parse(&change.key().name) else { continue };
+            match change {
+                Change::Set { now, .. } if shadow::is_asked_for(&now.resource.labels) => self.registry.shadow(&zone),
+                Change::Set { .. } => self.told(&self.registry.enforce_again(&zone, self.clock.now(), heard)),
+                Change::Gone { .. } => {
+                    report(&self.registry.close_zone(&zone, &CloseReason::ZoneDeleted, Some(heard)), &self.metrics);
+                    self.told(&self.registry.enforce_again(&zone, self.clock.now(), heard));
+                    self.insights.forget(&zone);
+                    self.metrics.forget(zone.as_str());
+                }
+            }
+        }
+    }
+
+    fn told(&self, swept: &Swept) {
+        report(&swept.closed, &self.metrics);
+        for stream in &swept.spared {
+            let reason = stream.reason.word();
+            self.metrics.would_be_refused(reason);
+            self.insights.would_be_refused(&stream.zone, reason, &stream.reason.to_string());
+        }
+        for Together { zone, reason, detail, streams } in together(&swept.spared) {
+            warn!(zone = %zone, reason, detail, streams, "authentication is in shadow: these live streams would be closed");
         }
     }
 }
@@ -80,30 +160,6 @@ async fn until(
     }
 }
 
-/// Ends the streams of zones that are deleted, and forgets what was known of them. While the store is behind no zone is
-/// taken for a deleted one; what was deleted meanwhile ends when it is fresh again.
-pub async fn deleted_zones(
-    registry: Registry,
-    insights: Insights,
-    metrics: KdsMetrics,
-    mut zones: Mirror,
-    tasks: Tasks,
-) -> anyhow::Result<()> {
-    loop {
-        let changes = tokio::select! {
-            () = tasks.stopping() => return Ok(()),
-            // After the end the deletion of a zone would close nothing.
-            changes = zones.changes() => changes.map_err(|_ended| anyhow!("the store's watch of zones ended"))?,
-        };
-        let gone = changes.iter().filter(|change| matches!(change, Change::Gone { .. }));
-        for zone in gone.filter_map(|change| ZoneName::parse(&change.key().name).ok()) {
-            report(&registry.close_zone(&zone, &CloseReason::ZoneDeleted), &metrics);
-            insights.forget(&zone);
-            metrics.forget(zone.as_str());
-        }
-    }
-}
-
 /// Follows the registry with the gauges; a storm of streams costs one look a second.
 pub async fn gauges(registry: Registry, metrics: KdsMetrics, tasks: Tasks) -> anyhow::Result<()> {
     let mut changes = registry.changes();
@@ -122,32 +178,34 @@ pub async fn gauges(registry: Registry, metrics: KdsMetrics, tasks: Tasks) -> an
     }
 }
 
-/// One line for the streams of a zone that end together.
+/// Counts streams that are closed, with one line for those of a zone that end together.
 pub(super) fn report(closed: &[Closed], metrics: &KdsMetrics) {
-    let mut together: BTreeMap<(&ZoneName, &'static str), Vec<&Closed>> = BTreeMap::new();
     for stream in closed {
-        let reason = word(&stream.reason);
-        metrics.closed(reason);
-        together.entry((&stream.zone, reason)).or_default().push(stream);
+        metrics.closed(stream.reason.word());
     }
-    for ((zone, reason), streams) in together {
-        let detail = streams.first().map(|stream| stream.reason.to_string()).unwrap_or_default();
-        let methods: Vec<&str> = streams.iter().map(|stream| stream.method).collect();
-        info!(%zone, reason, detail, streams = methods.join(" "), "closed live streams");
+    for Together { zone, reason, detail, streams } in together(closed) {
+        info!(target: "kds.auth", zone = %zone, reason, detail, streams, "closed live streams");
     }
 }
 
-fn word(reason: &CloseReason) -> &'static str {
-    match reason {
-        CloseReason::Refused(rejection) => rejection.reason(),
-        CloseReason::KeyRetired => "key-retired",
-        CloseReason::Replaced { .. } => "replaced",
-        CloseReason::Draining => "draining",
-        CloseReason::ZoneDeleted => "zone-deleted",
-        CloseReason::TooManyStreams => "too-many-streams",
-        CloseReason::TooManyConnections => "too-many-connections",
-        CloseReason::Silent => "health-check",
+/// Streams of a zone with the same reason.
+struct Together<'a> {
+    zone: &'a ZoneName,
+    reason: &'static str,
+    detail: String,
+    streams: String,
+}
+
+fn together(streams: &[Closed]) -> impl Iterator<Item = Together<'_>> {
+    let mut together: BTreeMap<(&ZoneName, &'static str), Vec<&Closed>> = BTreeMap::new();
+    for stream in streams {
+        together.entry((&stream.zone, stream.reason.word())).or_default().push(stream);
     }
+    together.into_iter().map(|((zone, reason), streams)| {
+        let detail = streams.first().map(|stream| stream.reason.to_string()).unwrap_or_default();
+        let methods: Vec<&str> = streams.iter().map(|stream| stream.method).collect();
+        Together { zone, reason, detail, streams: methods.join(" ") }
+    })
 }
 
 #[cfg(test)]

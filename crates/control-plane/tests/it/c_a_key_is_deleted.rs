@@ -74,7 +74,9 @@ fn a_token_that_expires_ends_its_session() {
     let world = World::new(&[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_LEEWAY", "0s")]);
     let token = world.kumactl.ok(&["generate", "control-plane-token", "--zone=west", "--valid-for", "3s"], "");
     let file = world.file("west.token", &token);
-    let west = world.zone("west", &[("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH", &file)]);
+    let settings =
+        [("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH", file.as_str()), ("KUMA_MULTIZONE_ZONE_KDS_AUTH_RENEW", "false")];
+    let west = world.zone("west", &settings);
     world.global.line(&["successfully authenticated", r#""zone": "west""#]);
     world.global.line(&["closed live streams", r#""zone": "west""#, "expired"]);
     west.line(&["refused this zone", "expired"]);

@@ -63,6 +63,8 @@ fn on_a_full_disk_keys_are_made_and_deleted_and_their_sessions_end() {
     // The leaked key goes, and the session on it.
     assert_eq!(put_secret(&world, "control-plane-signing-key-0002", &new_key), 201);
     assert_eq!(put_secret(&world, "control-plane-token-revocations", b"5766e443-ef30-4916-afbd-a680d244fc16"), 201);
+    let revoked = json!({ "family": "control-plane-token", "zone": "east" });
+    assert_eq!(client::ask(world.http(), "POST", "/tokens/revocations", Some(&revoked)).0, 200);
     let mark = world.global.mark();
     assert_eq!(delete(&world, "control-plane-signing-key-0001"), 200);
     world.global.line_after(mark, &["closed live streams", r#""zone": "west""#, "unknown-key"]);

@@ -18,6 +18,8 @@ mod contract;
 #[cfg(test)]
 mod d_a_policy_changes;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod export_and_apply;
 #[cfg(test)]
 mod faults;
@@ -37,6 +39,8 @@ mod kds_replay_zone;
 mod kds_rules;
 #[cfg(test)]
 mod kumactl_replay;
+#[cfg(test)]
+mod ledger;
 #[cfg(test)]
 mod limits;
 mod log_floods;
@@ -59,6 +63,8 @@ mod proxies;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod renewals;
+#[cfg(test)]
 mod rest_access;
 #[cfg(test)]
 mod rest_attacks;
@@ -71,7 +77,11 @@ mod rest_replay;
 #[cfg(test)]
 mod rest_rules;
 #[cfg(test)]
+mod revocations;
+#[cfg(test)]
 mod rotations;
+#[cfg(test)]
+mod shadow;
 #[cfg(test)]
 mod shutdown;
 #[cfg(test)]

@@ -33,7 +33,14 @@ fn a_zone_says_who_it_is_on_every_rpc() {
             assert_eq!(values("client-id"), ["west"], "{path}");
             assert_eq!(
                 values("features"),
-                ["zone-ping-health", "hash-suffix", "initial-resource-versions", "responses-in-parts"]
+                [
+                    "zone-ping-health",
+                    "hash-suffix",
+                    "initial-resource-versions",
+                    "responses-in-parts",
+                    "token-renewal",
+                    "key-algorithms",
+                ]
             );
             assert_eq!([values("kds-version"), values("zone-version")], [["v3"], ["v3"]]);
             assert_eq!(values("version"), ["3.0.0"]);
@@ -83,6 +90,8 @@ fn a_zone_asks_for_all_types_before_it_answers() {
                 "optional-top-level-target-ref",
                 "initial-resource-versions",
                 "responses-in-parts",
+                "token-renewal",
+                "key-algorithms",
             ];
             assert_eq!(features, known.map(|name| Some(Kind::StringValue(name.to_owned()))));
             let Some(Kind::StringValue(config)) = &fields["config"].kind else { panic!("a text") };

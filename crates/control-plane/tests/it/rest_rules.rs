@@ -52,6 +52,39 @@ async fn a_signing_key_must_be_able_to_sign() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_that_connected_zones_cannot_read_is_taken_with_a_warning() {
+    let world = World::start(Side::Global, "").await;
+    let (rsa, other) = (tokens::generate_signing_key(), tokens::generate_key(tokens::Algorithm::Es256));
+    let warned = async |name: &str, data: &[u8]| {
+        let answer = secret(&world, name, data).await;
+        assert!([200, 201].contains(&answer.status), "{}", answer.body);
+        let said: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
+        said["warnings"].as_array().map(|warnings| serde_json::json!(warnings).to_string())
+    };
+    assert_eq!(warned("zone-token-signing-key-2", other.reveal()).await, None, "nobody is connected");
+    let subscription = |features: &str| {
+        format!(
+            r#"{{"subscriptions":[{{"connectTime":"2026-11-24T12:00:00Z","version":{{"kumaCp":{{}}}},"features":{features}}}]}}"#
+        )
+    };
+    for (zone, features) in [("ours", r#"["key-algorithms"]"#), ("real-1", "[]"), ("real-2", "[]")] {
+        world.put(Key::global(Kind::ZONE, zone), model::Labels::new(), "".into(), None).await;
+        let insight: serde_json::Value = serde_json::from_str(&subscription(features)).expect("JSON");
+        world.put_insight(Key::global(Kind::ZONE_INSIGHT, zone), &insight, Key::global(Kind::ZONE, zone)).await;
+    }
+    for name in ["zone-token-signing-key-2", "zone-token-signing-key-3"] {
+        let warning = warned(name, other.reveal()).await.expect("a warning");
+        assert!(
+            warning.contains("read RSA keys alone") && warning.contains("refuse what it signs: real-1, real-2\""),
+            "{warning}"
+        );
+    }
+    assert_eq!(warned("zone-token-signing-key-4", rsa.reveal().as_bytes()).await, None);
+    assert_eq!(warned("user-token-signing-key-2", other.reveal()).await, None, "zones do not verify with it");
+    assert_eq!(warned("my-key", other.reveal()).await, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn everybody_gets_the_public_halves_and_nothing_else() {
     let world = World::start(Side::Global, "localhostIsAdmin: false").await;
     let bytes = tokens::generate_key(tokens::Algorithm::Hs256);

@@ -7,6 +7,7 @@ mod generate;
 mod get;
 mod inspect;
 mod output;
+mod revoke;
 pub(crate) mod rotate;
 
 use clap::{Args, Parser, Subcommand};
@@ -19,9 +20,10 @@ pub(crate) use generate::{
     ControlPlaneToken, DataplaneToken, Generate, OfflineKey, SigningKey, TlsCertificate, UserToken, ZONE_SCOPES,
     ZoneToken,
 };
-pub(crate) use get::{Get, Many, One, Wanted};
-pub(crate) use inspect::{Dataplane, Dataplanes, Inspect, Policy, View};
+pub(crate) use get::{Get, Many, One, Tokens, Wanted};
+pub(crate) use inspect::{Dataplane, Dataplanes, Inspect, Policy, Token, View};
 pub(crate) use output::Output;
+pub(crate) use revoke::{Revoke, RevokeToken};
 
 /// Everything that stands behind the program's name.
 #[derive(Debug, Parser)]
@@ -93,6 +95,8 @@ pub(crate) enum Verb {
     Help,
     #[command(about = "Inspect resources.")]
     Inspect(Inspect),
+    #[command(subcommand, about = "Revoke tokens.")]
+    Revoke(Revoke),
     #[command(subcommand, about = "Rotate signing keys.")]
     Rotate(rotate::Rotate),
     #[command(about = "Print version.")]

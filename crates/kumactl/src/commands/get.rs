@@ -1,5 +1,7 @@
 //! `kumactl get`: one resource or a page of them.
 
+mod tokens;
+
 use jiff::Timestamp;
 use model::{Kind, Scope, SpecForm};
 use serde_json::Value;
@@ -25,6 +27,7 @@ pub(super) fn run(session: &Session<'_>, flags: &Get) -> Result<(), Failure> {
     match &flags.wanted {
         Wanted::One(kind, flags) => one(session, *kind, form, flags),
         Wanted::Many(kind, flags) => many(session, *kind, form, flags),
+        Wanted::Tokens(flags) => tokens::run(session, form, flags),
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Page {
     pub(crate) total: Value,
     /// The address of the next page, or null.
     pub(crate) next: Value,
+    /// Names of what should be in the list and cannot be read.
+    pub(crate) unreadable: Value,
 }
 
 impl Page {
@@ -24,7 +26,7 @@ impl Page {
             Value::Array(items) => items,
             _ => Vec::new(),
         };
-        Self { items, total: take("total"), next: take("next") }
+        Self { items, total: take("total"), next: take("next"), unreadable: take("unreadable") }
     }
 
     /// Returns the offset of the next page, if there is one.

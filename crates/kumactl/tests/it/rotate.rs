@@ -33,10 +33,11 @@ fn played(request: &Request) -> (u16, String) {
         }
         _ => {
             let asked: Value = serde_json::from_str(&request.body).expect("a step");
-            if asked["force"] != json!(true) && request.path.contains("/advance") {
-                return (409, json!({"title": "t", "detail": "d", "blockers": answer["blockers"]}).to_string());
+            let blockers = answer.get("blockers").cloned().unwrap_or_default();
+            if asked.get("force") != Some(&json!(true)) && request.path.contains("/advance") {
+                return (409, json!({"title": "t", "detail": "d", "blockers": blockers}).to_string());
             }
-            answer["cutOff"] = answer["blockers"].clone();
+            answer.as_object_mut().expect("a status").insert("cutOff".to_owned(), blockers);
             (200, answer.to_string())
         }
     }

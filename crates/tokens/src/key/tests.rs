@@ -107,6 +107,27 @@ fn the_key_says_its_algorithm() {
 }
 
 #[test]
+fn what_real_zones_verify_with_must_be_rsa() {
+    let check = |mesh: &str, name: &str, data: &str, expected: bool| {
+        assert_eq!((name, only_ours_read(mesh, name, data.as_bytes())), (name, expected));
+    };
+    let rsa = generate_signing_key();
+    for (private, public) in [P256, ED25519] {
+        check("", "zone-token-signing-key-2", private, true);
+        check("", "zone-token-signing-public-key-2", public, true);
+        check("default", "dataplane-token-signing-key-default-2", private, true);
+        // Nobody in a zone verifies with these.
+        check("", "user-token-signing-key-2", private, false);
+        check("", "my-own-secret", private, false);
+    }
+    for (mesh, name) in [("", "zone-token-signing-key-1"), ("default", "dataplane-token-signing-key-default-1")] {
+        check(mesh, name, rsa.reveal(), false);
+        check(mesh, name, "no key", false);
+    }
+    check("", "control-plane-signing-key-0001", rsa.reveal(), false);
+}
+
+#[test]
 fn keys_in_other_forms_are_named() {
     let check = |text: &str, expected: &str| {
         let problem = check_key("", "zone-token-signing-key-1", text.as_bytes()).unwrap_err().to_string();

@@ -165,6 +165,12 @@ mod tests {
             "ID ID",
             "dead-beef",
             "20261128-42",
+            "ab-cd-ef",
+            "5766e44-ef30-4916",
+            "urn:uuid:ID",
+            &"xY9~".repeat(64),
+            // 23 letters: too short to be a text that hides.
+            "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnc",
         ] {
             check_written(&good.replace("ID", ID), Ok(()));
         }
@@ -192,7 +198,16 @@ mod tests {
         ] {
             check_written(&bad.replace("ID", ID), Err((place, problem)));
         }
-        check_written(&"x".repeat(300), Err((1, "too long")));
+        check_written(&"x".repeat(257), Err((1, "too long")));
+        check_written("YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4", Err((1, "base64")));
+        check_written("57-66-e4-43", Err((1, "looks like a UUID")));
+    }
+
+    #[test]
+    fn of_what_is_no_id_no_more_is_shown_than_is_of_no_use() {
+        let token = b"eyJhbGciOiJIUzI1NiJ9.eyJ9.xx";
+        let Err(KeyProblem::NoTokenId { entry, .. }) = check(token) else { panic!("a token is no id") };
+        assert_eq!(entry, "eyJhbGciOiJI");
     }
 
     #[test]

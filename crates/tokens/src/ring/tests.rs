@@ -121,3 +121,24 @@ fn a_broken_key_stops_signing_in_the_phase_to_sign_alone() {
     assert_eq!(signs_with(Phase::Signing), None);
     assert_eq!((signs_with(Phase::Staged), signs_with(Phase::Retiring)), (Some(1), Some(1)));
 }
+
+#[test]
+fn a_key_drains_while_another_one_signs_in_its_place() {
+    let key = generate_signing_key();
+    let names = ["zone-token-signing-key-1", "zone-token-signing-key-2"];
+    let secrets = names.map(|name| SecretEntry { mesh: "", name, data: Some(key.reveal().as_bytes()) });
+    let id = |serial| KeyId { family: Family::Zone, serial };
+    let check = |phases: &[(u64, Phase)], drains: [bool; 2], rotates: bool| {
+        let phases = Phases::from_iter(phases.iter().map(|(serial, phase)| (id(*serial), *phase)));
+        let (ring, _) = KeyRing::build_of(1, RingSources { secrets: &secrets, phases, ..RingSources::default() });
+        assert_eq!([1, 2].map(|serial| ring.drains(&id(serial))), drains);
+        assert_eq!((ring.rotates(&Family::Zone), ring.rotates(&Family::ControlPlane)), (rotates, false));
+        assert!(!ring.drains(&id(3)));
+    };
+    check(&[], [false, false], false);
+    check(&[(2, Phase::Staged)], [false, false], true);
+    check(&[(1, Phase::Retiring)], [true, false], true);
+    check(&[(2, Phase::Retiring)], [false, true], true);
+    check(&[(1, Phase::Retiring), (2, Phase::Staged)], [false, false], true);
+    check(&[(3, Phase::Retiring)], [false, false], false);
+}

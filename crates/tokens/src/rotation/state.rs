@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{order::Command, text};
+use super::{command::Command, text};
 use crate::algorithm::Algorithm;
 
 /// How many rotations the history has, and how many steps each of them keeps.

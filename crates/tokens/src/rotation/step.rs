@@ -1,8 +1,9 @@
 //! Making one step.
 
 use super::{
+    command::Command,
     evidence::Evidence,
-    order::{Command, Order, Refused},
+    order::{Order, Refused},
     state::{Done, Outcome, Position, Rotation, Stage, State, Waiting},
     way::Blocker,
 };

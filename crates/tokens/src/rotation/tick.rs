@@ -2,8 +2,9 @@
 //! makes its next step once nobody is in its way.
 
 use super::{
+    command::Command,
     evidence::Evidence,
-    order::{Command, Order},
+    order::Order,
     state::{State, Stopped, Waiting},
     step::{Attempt, Step},
     way::Blocker,

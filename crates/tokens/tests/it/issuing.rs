@@ -153,6 +153,20 @@ fn what_would_be_refused_is_not_issued() {
 }
 
 #[test]
+fn the_longest_token_that_is_issued_is_the_longest_that_is_read() {
+    let ring = ring(&usual());
+    let lengths: Vec<usize> = (5650..5780)
+        .filter_map(|length| {
+            let token = tokens::issue_user(&ring, &"x".repeat(length), None, HOUR, now(), jti()).ok()?;
+            assert!(tokens::verify_user(token.reveal(), &ring, now(), LEEWAY).is_ok(), "{length}");
+            Some(token.reveal().len())
+        })
+        .collect();
+    assert_eq!(lengths.last(), Some(&8192));
+    assert!(lengths.len() < 130, "longer ones were tried");
+}
+
+#[test]
 fn offline_tokens_are_those_of_the_control_plane() {
     let ring = ring(&usual());
     let (zone, scope) = (west(), [Scope::Cp]);

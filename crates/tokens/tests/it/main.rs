@@ -11,11 +11,18 @@ mod fixture;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
+mod inspect;
+#[cfg(test)]
+mod interop;
+#[cfg(test)]
 mod issuing;
 #[cfg(test)]
 mod legacy;
 #[cfg(test)]
 mod malformed;
+#[cfg(test)]
+mod mutated;
+#[cfg(test)]
 mod phases;
 #[cfg(test)]
 mod properties;
@@ -27,5 +34,7 @@ mod rules;
 mod sessions;
 #[cfg(test)]
 mod static_keys;
+#[cfg(test)]
+mod vectors;
 #[cfg(test)]
 mod verdicts;

@@ -80,6 +80,19 @@ fn algorithm_is_that_of_the_key() {
 }
 
 #[test]
+fn an_algorithm_is_a_word_of_16_letters_at_most() {
+    let longest = "A".repeat(16);
+    check_header(
+        &RS256.replace("RS256", &longest),
+        "malformed",
+        &format!("unsupported token alg {longest}. Allowed algorithm is RS256"),
+    );
+    for bad in ["A".repeat(17), "RS256 ".to_owned(), "RS\\u00e9256".to_owned()] {
+        check_header(&RS256.replace("RS256", &bad), "malformed", NO_ALG);
+    }
+}
+
+#[test]
 fn tokens_without_kid_are_hs256() {
     let payload = r#"{"Zone":"west","TokenSerialNumber":1}"#;
     let by = By::Hmac(pem(0).as_bytes());
@@ -170,8 +183,13 @@ fn header_and_payload_are_objects() {
 fn long_tokens_are_not_looked_at() {
     let token = forge(RS256, &payload(&format!(r#","x":"{}""#, "x".repeat(8000))), &By::Rs256(pem(1)));
     check(&token, "malformed", "could not parse token: token is malformed: token is longer than 8 KiB");
-    let token = forge(RS256, &payload(&format!(r#","x":"{}""#, "x".repeat(5000))), &By::Rs256(pem(1)));
-    assert!(verify(&token, &ring(&usual())).is_ok());
+    let of_length = |filler: usize| {
+        let token = forge(RS256, &payload(&format!(r#","x":"{}""#, "x".repeat(filler))), &By::Rs256(pem(1)));
+        (token.len(), verify(&token, &ring(&usual())).is_ok())
+    };
+    let around: Vec<(usize, bool)> = (5750..5850).map(of_length).collect();
+    assert!(around.iter().all(|(length, is_read)| *is_read == (*length <= 8192)));
+    assert!(around.contains(&(8192, true)) && around.contains(&(8193, false)), "both sides were tried");
 }
 
 #[test]

@@ -22,6 +22,7 @@ fn well() -> Facts {
         token_id: "id".to_owned(),
         expires_at: Some(hours(1000)),
         renews: "yes".to_owned(),
+        since: hours(-1),
     };
     let zone = |name: &str| ZoneFacts {
         name: name.to_owned(),

@@ -70,7 +70,7 @@ impl Frames {
     /// Returns both ends.
     pub(crate) fn new(sent: Counter) -> (Self, Outbound) {
         let shared = Arc::<Mutex<Shared>>::default();
-        let outbound = Outbound { shared: Arc::clone(&shared), large: None, over: false };
+        let outbound = Outbound { shared: Arc::clone(&shared), large: None, over: false, ended: None };
         (Self { shared, sent }, outbound)
     }
 
@@ -123,9 +123,17 @@ pub(crate) struct Outbound {
     large: Option<Bytes>,
     /// Nothing comes after the end.
     over: bool,
+    /// Is called when the end goes out.
+    ended: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Outbound {
+    /// Has this called when the end goes out, which it does not to a peer that is gone.
+    pub(crate) fn on_end(mut self, ended: impl FnOnce() + Send + 'static) -> Self {
+        self.ended = Some(Box::new(ended));
+        self
+    }
+
     /// Returns the answer to the call.
     pub(crate) fn into_response(self) -> Response<Body> {
         let mut response = Response::new(Body::new(self));
@@ -158,6 +166,9 @@ impl http_body::Body for Outbound {
         if let Some(status) = shared.end.take() {
             drop(shared);
             self.over = true;
+            if let Some(ended) = self.ended.take() {
+                ended();
+            }
             let mut trailers = HeaderMap::new();
             status.add_header(&mut trailers)?;
             return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
@@ -285,6 +296,21 @@ mod tests {
         assert_eq!(heard.len(), HEADER);
         let (code, ()) = tokio::join!(status(&mut outbound), async { frames.end(Status::aborted("replaced")) });
         assert_eq!(code, Code::Aborted);
+    }
+
+    #[tokio::test]
+    async fn who_wants_to_know_is_told_when_the_end_goes_out_and_not_before() {
+        let (frames, outbound) = Frames::new(Counter::default());
+        let told = Arc::new(Mutex::new(false));
+        let telling = Arc::clone(&told);
+        let mut outbound = outbound.on_end(move || *telling.lock().unwrap() = true);
+        frames.end(Status::unauthenticated("revoked"));
+        assert!(!*told.lock().unwrap());
+        status(&mut outbound).await;
+        assert!(*told.lock().unwrap());
+        let (frames, outbound) = Frames::new(Counter::default());
+        drop(outbound.on_end(|| panic!("the peer is gone")));
+        frames.end(Status::unauthenticated("revoked"));
     }
 
     #[tokio::test]

@@ -76,7 +76,7 @@ fn check(answer: Result<Authenticated, Refusal>) -> Option<ZoneName> {
     match answer {
         Ok(authenticated) => Some(match authenticated.caller {
             ZoneCaller::Verified(verified) => verified.zone().clone(),
-            ZoneCaller::Unverified(zone) => zone,
+            ZoneCaller::Unverified(zone) | ZoneCaller::Shadowed { zone, .. } => zone,
         }),
         Err(refusal) => {
             assert!(!refusal.status.message().is_empty() && !refusal.reason.is_empty());

@@ -39,14 +39,10 @@ pub(crate) struct Question {
 pub(crate) enum AskError {
     /// The zone has no such stream here.
     #[error("client {zone} is not connected")]
-    NotConnected {
-        zone: ZoneName,
-    },
+    NotConnected { zone: ZoneName },
     /// The zone answered with an error.
     #[error("{text}")]
-    Zone {
-        text: String,
-    },
+    Zone { text: String },
     /// The zone did not answer in time.
     #[error("the zone did not answer within {} s", ANSWER_DEADLINE.as_secs())]
     Late,

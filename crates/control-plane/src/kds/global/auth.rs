@@ -28,6 +28,14 @@ pub(crate) struct Authenticated {
 pub(crate) struct Refusal {
     pub(crate) status: Status,
     pub(crate) reason: &'static str,
+    /// Who it is if authentication of the zone is in shadow; nobody if the call does not even say which zone it is.
+    pub(crate) in_shadow: Option<Authenticated>,
+}
+
+impl Refusal {
+    fn of_nobody(status: Status, reason: &'static str) -> Self {
+        Self { status, reason, in_shadow: None }
+    }
 }
 
 /// What a call is for.
@@ -45,7 +53,8 @@ pub(crate) fn ring_for(purpose: Purpose, auth: &GlobalAuth, keys: &Keys) -> Resu
     match (auth.kind, purpose) {
         (AuthType::None, _) | (_, Purpose::Ping) => Ok(keys.ring()),
         (AuthType::CpToken | AuthType::ZoneToken, Purpose::Enter) => {
-            keys.to_admit().map_err(|behind| Refusal { status: behind_status(&behind), reason: "keys-behind" })
+            let ring = keys.to_admit_within(auth.max_staleness);
+            ring.map_err(|behind| Refusal::of_nobody(behind_status(&behind), "keys-behind"))
         }
     }
 }
@@ -70,21 +79,21 @@ pub(crate) fn authenticate(
         // A value that is no text is no token: it is refused as one that cannot be parsed.
         .map(|value| value.to_str().unwrap_or("\u{fffd}"))
         .collect();
-    let verified = tokens::bearer(&values).and_then(|raw| {
-        let want = Want { zone: zone.as_str(), accept, leeway: auth.leeway, legacy_until: auth.legacy_tokens_until };
-        verdicts.zone(raw, ring, now, &want)
-    });
-    match verified {
-        Ok(verified) => {
-            Ok(Authenticated { caller: ZoneCaller::Verified(verified), ring_generation: ring.generation() })
+    let ring_generation = ring.generation();
+    let want = Want { zone: zone.as_str(), accept, leeway: auth.leeway, legacy_until: auth.legacy_tokens_until };
+    match tokens::bearer(&values).and_then(|raw| verdicts.zone(raw, ring, now, &want)) {
+        Ok(verified) => Ok(Authenticated { caller: ZoneCaller::Verified(verified), ring_generation }),
+        Err(why) => {
+            let (status, reason) = (refusal_status(&why), why.reason());
+            let caller = ZoneCaller::Shadowed { zone, why };
+            Err(Refusal { status, reason, in_shadow: Some(Authenticated { caller, ring_generation }) })
         }
-        Err(rejection) => Err(Refusal { reason: rejection.reason(), status: refusal_status(&rejection) }),
     }
 }
 
 /// The zone that the peer says it is: the first `client-id`, which must be a zone name.
-fn client_id(headers: &HeaderMap) -> Result<ZoneName, Refusal> {
-    let refuse = |text: String| Refusal { status: Status::invalid_argument(text), reason: "no-client-id" };
+pub(crate) fn client_id(headers: &HeaderMap) -> Result<ZoneName, Refusal> {
+    let refuse = |text: String| Refusal::of_nobody(Status::invalid_argument(text), "no-client-id");
     let Some(value) = headers.get("client-id") else {
         return Err(refuse("\"client-id\" is not present in metadata".to_owned()));
     };
@@ -132,7 +141,7 @@ mod tests {
         let shared: Arc<dyn store::ResourceStore> = Arc::new(store.clone());
         let keys = Keys::start(&shared, &crate::tasks::Tasks::new()).await.unwrap();
         store.fall_behind();
-        tokio::time::sleep(crate::keys::LONGEST_BEHIND).await;
+        tokio::time::sleep(GlobalAuth::default().max_staleness).await;
         for kind in [AuthType::CpToken, AuthType::ZoneToken] {
             let refusal = ring_for(Purpose::Enter, &auth(kind), &keys).unwrap_err();
             assert_eq!(

@@ -60,6 +60,9 @@ pub(crate) async fn serve(
     context.insights.stream_opened(&zone, StreamName::GlobalToZoneSync);
     let subscription = context.insights.subscribe(&zone, opened.token_provided);
     context.insights.stands_on(&zone, &subscription, guard.caller(), &opened.origin);
+    if guard.would_be_refused().is_some() {
+        context.insights.show_would_be_refused(&zone);
+    }
     let unanswered = Unanswered::new(context.settings.msg_send_timeout);
     let mut stream = Stream {
         context: &context,
@@ -72,6 +75,8 @@ pub(crate) async fn serve(
         unanswered,
     };
     let status = stream.run(&mut inbound, &mut frames).await;
+    // Before the log is written: a thousand streams may end together.
+    let code = frames.end_with(status.clone());
     context.insights.unsubscribe(&zone, &subscription);
     match &status {
         Some(status) => {
@@ -79,7 +84,7 @@ pub(crate) async fn serve(
         }
         None => info!("GlobalToZoneSync ended by the zone"),
     }
-    frames.end_with(status)
+    code
 }
 
 struct Stream<'a> {

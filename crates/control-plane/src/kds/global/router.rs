@@ -15,9 +15,9 @@ use futures::FutureExt as _;
 use hyper::body::Incoming;
 use model::{ProxyView, ZoneName, text};
 use sync::Features;
-use tokens::{IssuedAs, SignedZone};
+use tokens::{IssuedAs, KeyRing, SignedZone};
 use tonic::{Code, Status, body::Body};
-use tracing::{Instrument as _, info, info_span};
+use tracing::{Instrument as _, info, info_span, warn};
 use wire::kuma::mesh::v1alpha1::{ClustersResponse, StatsResponse, XdsConfigResponse};
 
 use crate::{
@@ -30,9 +30,11 @@ use crate::{
             admin,
             auth::{self, Purpose, Refusal},
             context::Context,
-            down, health,
+            down,
+            health::{self, Advice},
+            renewals::Renewals,
             throttle::{Logged, Throttle},
-            up,
+            token_service, up,
         },
         messages::convert,
         rpc::Rpc,
@@ -62,6 +64,7 @@ pub(crate) struct Connection {
 pub(crate) struct Router {
     context: Arc<Context>,
     down: Arc<down::Shared>,
+    renewals: Arc<Renewals>,
     keys: Keys,
     /// Of tokens that were shown before.
     verdicts: Verdicts<SignedZone>,
@@ -73,9 +76,16 @@ pub(crate) struct Router {
 
 impl Router {
     /// Returns a router over these parts.
-    pub(crate) fn new(context: Arc<Context>, down: down::Shared, keys: Keys, calls: GrpcMetrics) -> Self {
-        let (throttle, sessions) = (Throttle::new(), LineBudgets::new());
-        Self { context, down: Arc::new(down), keys, verdicts: Verdicts::default(), calls, throttle, sessions }
+    pub(crate) fn new(
+        context: Arc<Context>,
+        down: down::Shared,
+        renewals: Renewals,
+        keys: Keys,
+        calls: GrpcMetrics,
+    ) -> Self {
+        let (down, renewals) = (Arc::new(down), Arc::new(renewals));
+        let (verdicts, throttle, sessions) = (Verdicts::default(), Throttle::new(), LineBudgets::new());
+        Self { context, down, renewals, keys, verdicts, calls, throttle, sessions }
     }
 
     /// What its streams work with.
@@ -89,8 +99,9 @@ impl Router {
         let now = self.context.clock.now();
         let purpose = if rpc == Some(Rpc::HealthCheck) { Purpose::Ping } else { Purpose::Enter };
         let auth = &self.context.settings.auth;
-        let ring = match auth::ring_for(purpose, auth, &self.keys) {
-            Ok(ring) => ring,
+        let (ring, behind) = match auth::ring_for(purpose, auth, &self.keys) {
+            Ok(ring) => (ring, None),
+            Err(refusal) if self.is_in_shadow(request.headers()) => (self.keys.ring(), Some(refusal)),
             // No fault of the peer: it is neither slowed down nor told of at its zone.
             Err(refusal) => {
                 self.context.metrics.refused(refusal.reason);
@@ -99,6 +110,9 @@ impl Router {
         };
         let authenticated = match auth::authenticate(request.headers(), auth, &ring, &self.verdicts, now) {
             Ok(authenticated) => authenticated,
+            Err(Refusal { in_shadow: Some(authenticated), .. }) if self.is_in_shadow(request.headers()) => {
+                authenticated
+            }
             Err(refusal) => return self.refuse(&connection, request.headers(), refusal).await,
         };
         let Some(rpc) = rpc else {
@@ -115,19 +129,39 @@ impl Router {
         };
         let guard = match self.context.registry.admit(arrival, now) {
             Ok(guard) => guard,
-            Err(reason) => return convert::close_status(&reason).into_http(),
+            Err(reason) => {
+                self.context.metrics.refused(reason.word());
+                return convert::close_status(&reason).into_http();
+            }
         };
-        self.context.metrics.authenticated();
+        self.count(&guard, behind.as_ref());
         if let ZoneCaller::Verified(verified) = guard.caller() {
             self.context.ledger.seen(&verified.key().family, verified.id());
         }
         if guard.opens_session()
             && let Some(line) = self.sessions.take(guard.caller().zone().as_str())
         {
-            log_session(guard.caller(), line);
+            log_session(&guard, line);
         }
         let origin = Origin { address: connection.peer, renews: renews(request.headers()) };
-        self.dispatch(rpc, guard, zone_can, origin, request).await
+        self.dispatch(rpc, guard, zone_can, origin, ring, request).await
+    }
+
+    /// Whether authentication of the zone that the headers name is in shadow.
+    fn is_in_shadow(&self, headers: &http::HeaderMap) -> bool {
+        auth::client_id(headers).is_ok_and(|zone| self.context.registry.is_in_shadow(&zone))
+    }
+
+    /// Counts a call that was let in, and whom shadow let in.
+    fn count(&self, guard: &StreamGuard, behind: Option<&Refusal>) {
+        let Context { metrics, insights, .. } = &*self.context;
+        let (reason, text) = match (guard.would_be_refused(), behind) {
+            (Some(why), _) => (why.reason(), why.to_string()),
+            (None, Some(refusal)) => (refusal.reason, refusal.status.message().to_owned()),
+            (None, None) => return metrics.authenticated(),
+        };
+        metrics.would_be_refused(reason);
+        insights.would_be_refused(guard.caller().zone(), reason, &text);
     }
 
     async fn dispatch(
@@ -136,6 +170,7 @@ impl Router {
         guard: StreamGuard,
         zone_can: Features,
         origin: Origin,
+        ring: Arc<KeyRing>,
         request: http::Request<Incoming>,
     ) -> http::Response<Body> {
         let call = self.calls.start(labels(rpc));
@@ -156,7 +191,12 @@ impl Router {
             }
             Rpc::Admin(ProxyView::Stats) => self.stream(rpc, guard, call, request, admin::serve::<StatsResponse>),
             Rpc::Admin(ProxyView::Clusters) => self.stream(rpc, guard, call, request, admin::serve::<ClustersResponse>),
-            Rpc::HealthCheck => health::serve(Arc::clone(&self.context), guard, call, request).await,
+            Rpc::HealthCheck => {
+                let advice = Advice::of(guard.caller(), zone_can, &ring);
+                health::serve(Arc::clone(&self.context), advice, guard, call, request).await
+            }
+            Rpc::Renew => token_service::renew(Arc::clone(&self.renewals), ring, guard, call, request).await,
+            Rpc::Present => token_service::present(Arc::clone(&self.context), guard, call, request).await,
         }
     }
 
@@ -184,6 +224,12 @@ impl Router {
         let inbound =
             Inbound::new(request.into_body(), encoding, self.context.settings.max_msg_size, counters.received);
         let (frames, outbound) = Frames::new(counters.sent);
+        let (enforcement, metrics) = (guard.enforcement(), self.context.metrics.clone());
+        let outbound = outbound.on_end(move || {
+            if let Some(since) = enforcement.since() {
+                metrics.enforced(since.elapsed());
+            }
+        });
         let tasks = self.context.tasks.clone();
         // The log gives the lines inside of a zone's span one budget for each zone.
         let span = info_span!("stream", zone = %guard.caller().zone(), rpc = rpc.method());
@@ -242,8 +288,12 @@ fn labels(rpc: Rpc) -> Method {
 }
 
 /// The line that operators know, once a session.
-fn log_session(caller: &ZoneCaller, line: Line) {
-    let ZoneCaller::Verified(verified) = caller else { return };
+fn log_session(guard: &StreamGuard, line: Line) {
+    if let Some(why) = guard.would_be_refused() {
+        let (zone, reason, left_out) = (guard.caller().zone(), why.reason(), line.told());
+        warn!(zone = %zone, reason, detail = %text::of_peer(&why.to_string()), left_out, "authentication is in shadow: Zone CP would be refused");
+    }
+    let ZoneCaller::Verified(verified) = guard.caller() else { return };
     let left_out = line.told();
     match verified.issued_as() {
         IssuedAs::ControlPlaneToken { serial } => {

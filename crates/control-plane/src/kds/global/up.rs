@@ -37,13 +37,15 @@ pub(crate) async fn serve(
         }
         Err(status) => Some(status),
     };
+    // Before the log is written: a thousand streams may end together.
+    let code = frames.end_with(ended.clone());
     match &ended {
         Some(status) => {
             info!(code = ?status.code(), reason = %text::of_peer(status.message()), "ZoneToGlobalSync ended");
         }
         None => info!("ZoneToGlobalSync ended by the zone"),
     }
-    frames.end_with(ended)
+    code
 }
 
 /// Returns the status to end with, or `None` if the peer is gone.

@@ -9,9 +9,7 @@ pub(crate) enum Malformed {
     #[error("the request has no `node`")]
     NoNode,
     #[error("the `node` of the request cannot be decoded: {what}")]
-    Node {
-        what: String,
-    },
+    Node { what: String },
     /// `node.id` is not the zone that the token and `client-id` name.
     #[error("`node.id` is \"{found}\", but the connection belongs to zone \"{expected}\"")]
     OtherNode {

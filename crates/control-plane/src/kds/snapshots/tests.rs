@@ -56,6 +56,43 @@ async fn one_broken_zone_token_key_blocks_nobody() {
     assert_eq!(names(&second, "Mesh"), ["default.", "later."]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn keys_that_real_zones_cannot_read_go_to_zones_of_ours() {
+    let memory = MemoryStore::new();
+    let store: Arc<dyn ResourceStore> = Arc::new(memory);
+    let rsa = tokens::generate_signing_key();
+    let other = tokens::generate_key(tokens::Algorithm::EdDsa);
+    let other = other.pem().unwrap();
+    let dataplanes =
+        |serial: u8| Key::in_mesh(Kind::SECRET, "default", format!("dataplane-token-signing-key-default-{serial}"));
+    for (key, data) in [
+        (Key::global(Kind::GLOBAL_SECRET, "zone-token-signing-key-1"), rsa.reveal()),
+        (Key::global(Kind::GLOBAL_SECRET, "zone-token-signing-key-2"), other),
+        (dataplanes(1), rsa.reveal()),
+        (dataplanes(2), other),
+    ] {
+        store.put(resource(key, Some(data)), Precondition::Absent).await.unwrap();
+    }
+    let metrics = KdsMetrics::register(&mut prometheus_client::registry::Registry::default());
+    let provider = Provider::Global { hashed: false, skip_prefixes: Vec::new() };
+    let snapshots = Snapshots::start(provider, &store, &metrics, &Tasks::new()).await.unwrap();
+    let mut world = snapshots.subscribe();
+    let world = Arc::clone(&world.borrow_and_update());
+    let needed: Vec<(String, Features)> = world
+        .snapshots()
+        .flat_map(|snapshot| snapshot.entries())
+        .map(|(name, entry)| (name.name.clone(), entry.needs))
+        .filter(|(name, _)| name.contains("signing"))
+        .collect();
+    let expected = [
+        ("zone-token-signing-public-key-1", Features::NONE),
+        ("zone-token-signing-public-key-2", Features::KEY_ALGORITHMS),
+        ("dataplane-token-signing-key-default-1", Features::NONE),
+        ("dataplane-token-signing-key-default-2", Features::KEY_ALGORITHMS),
+    ];
+    assert_eq!(needed, expected.map(|(name, needs)| (name.to_owned(), needs)));
+}
+
 /// A service that a zone reported under a key of its choice, made in this second.
 fn service(key: &str, zone: &str, display: &str, namespace: Option<&str>, second: i64) -> Resource {
     let named = [(labels::ORIGIN, labels::ORIGIN_ZONE), (labels::ZONE, zone), (labels::DISPLAY_NAME, display)];

@@ -66,8 +66,8 @@ struct Subject<'a> {
 
 async fn stream<A: Ask>(session: &Session, channel: Channel) -> Status {
     let (frames, outbound) = mpsc::channel::<Bytes>(AT_ONCE);
-    let mut inbound = match session.open::<A>(channel, Rpc::Admin(A::VIEW), outbound).await {
-        Ok(inbound) => inbound,
+    let (mut inbound, counted) = match session.open::<A>(channel, Rpc::Admin(A::VIEW), outbound).await {
+        Ok(opened) => opened,
         Err(status) => return tolerated(status).await,
     };
     let mut answers = futures::stream::FuturesUnordered::new();
@@ -76,7 +76,10 @@ async fn stream<A: Ask>(session: &Session, channel: Channel) -> Status {
         tokio::select! {
             message = next(&mut inbound), if answers.len() < AT_ONCE => match message {
                 Ok(message) => answers.push(answer(session, message)),
-                Err(status) => return tolerated(status).await,
+                Err(status) => {
+                    drop(counted);
+                    return tolerated(status).await;
+                }
             },
             Some(frame) = answers.next(), if !answers.is_empty() => {
                 if frames.send(frame).await.is_err() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use model::{Kind, text};
 use sync::{DeltaRequest, Features, Receiver};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 use wire::envoy::{config::core::v3::Node, service::discovery::v3::DeltaDiscoveryResponse};
@@ -17,6 +17,7 @@ use wire::envoy::{config::core::v3::Node, service::discovery::v3::DeltaDiscovery
 use super::{
     session::{Channel, Session, next},
     silence::{Due, Silence},
+    stream_count::Counted,
 };
 use crate::kds::{
     apply::{Applier, Origin},
@@ -33,14 +34,8 @@ const ADVICE: &str = "correct it on the global control plane; where it exists al
 
 impl Session {
     /// Runs until the stream ends.
-    pub(super) async fn consume(
-        &self,
-        channel: Channel,
-        mut learned: oneshot::Receiver<Features>,
-        opened: &Notify,
-    ) -> Status {
-        let answered = tokio::time::timeout(LEARN_WITHIN, &mut learned).await;
-        let mut known = answered.ok().map(Result::unwrap_or_default);
+    pub(super) async fn consume(&self, channel: Channel, opened: &Notify) -> Status {
+        let mut known = tokio::time::timeout(LEARN_WITHIN, self.global_can()).await.ok();
         let global = known.unwrap_or_default();
         let kinds = Kind::all().filter(|kind| kind.flow.global_to_zone()).collect();
         let mut receiver = Receiver::new(kinds);
@@ -70,8 +65,8 @@ impl Session {
         loop {
             let message = tokio::select! {
                 stream = &mut opening, if inbound.is_none() => match stream {
-                    Ok(stream) => {
-                        inbound = Some(stream);
+                    Ok(opened) => {
+                        inbound = Some(opened);
                         continue;
                     }
                     Err(status) => return status,
@@ -109,7 +104,7 @@ impl Session {
                 // that is taken for all would delete the rest. Without an answer the ping ends the connection.
                 let features = match known {
                     Some(features) => features,
-                    None => *known.insert((&mut learned).await.unwrap_or_default()),
+                    None => *known.insert(self.global_can().await),
                 };
                 incoming.more = features.contains(Features::PARTS);
             }
@@ -162,9 +157,11 @@ impl Session {
 }
 
 /// The next message of a stream; pending until it is open. Cancel safe.
-async fn next_of(inbound: &mut Option<Streaming<DeltaDiscoveryResponse>>) -> Result<DeltaDiscoveryResponse, Status> {
+async fn next_of(
+    inbound: &mut Option<(Streaming<DeltaDiscoveryResponse>, Counted<'_>)>,
+) -> Result<DeltaDiscoveryResponse, Status> {
     match inbound {
-        Some(inbound) => next(inbound).await,
+        Some((inbound, _)) => next(inbound).await,
         None => std::future::pending().await,
     }
 }

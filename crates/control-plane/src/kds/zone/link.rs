@@ -8,9 +8,7 @@ pub(crate) enum LinkState {
     /// A connection is being made.
     Connecting,
     /// Global accepted the zone.
-    Connected {
-        since: Timestamp,
-    },
+    Connected { since: Timestamp },
     /// There is no connection, and why.
     Down {
         /// What happened, for people.

@@ -28,7 +28,7 @@ impl Session {
     /// Runs until the stream ends.
     pub(super) async fn provide(&self, channel: Channel) -> Status {
         let (frames, outbound) = mpsc::channel::<Bytes>(FRAMES);
-        let mut inbound = match self.open::<Request>(channel, Rpc::ZoneToGlobalSync, outbound).await {
+        let (mut inbound, _counted) = match self.open::<Request>(channel, Rpc::ZoneToGlobalSync, outbound).await {
             Ok(inbound) => inbound,
             Err(status) => return status,
         };

@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -14,12 +14,12 @@ use model::{ZoneName, causes};
 use store::ResourceStore;
 use sync::Features;
 use tokio::{
-    sync::{Notify, mpsc, oneshot},
+    sync::{Notify, mpsc, watch},
     time::Instant,
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Code, Request, Status, Streaming,
+    Code, Request, Response, Status, Streaming,
     body::Body,
     client::Grpc,
     codegen::http::uri::PathAndQuery,
@@ -28,17 +28,24 @@ use tonic::{
 use tracing::info;
 use wire::kuma::mesh::v1alpha1::{ZoneHealthCheckRequest, ZoneHealthCheckResponse};
 
-use super::{dial::Dialer, own_meshes::OwnMeshes, reports::Reports, token::Token};
+use super::{
+    dial::Dialer,
+    held_token::HeldToken,
+    own_meshes::OwnMeshes,
+    reports::Reports,
+    stream_count::{Counted, Streams},
+    token::Token,
+};
 use crate::{
     about,
     clock::Clock,
     kds::{
         frames::codec::FrameCodec,
         messages::convert,
-        rpc::{Rpc, TIME_HEADER},
+        rpc::{RENEW_HEADER, Rpc, TIME_HEADER},
         snapshots::Snapshots,
     },
-    zones::insight::Instance,
+    zones::{caller::Renews, insight::Instance},
 };
 
 /// How often the zone pings when global names no interval (contract: kds 8.2).
@@ -53,7 +60,8 @@ const SETTLED: Duration = Duration::from_secs(5);
 pub(super) struct Session {
     pub(super) zone: ZoneName,
     pub(super) dialer: Dialer,
-    pub(super) token: Option<Token>,
+    pub(super) bearer: Bearer,
+    pub(super) held_token: Arc<HeldToken>,
     pub(super) us: Instance,
     pub(super) max_message_size: usize,
     pub(super) store: Arc<dyn ResourceStore>,
@@ -75,11 +83,40 @@ pub(super) struct Session {
     pub(super) accepted: Arc<Notify>,
     /// Tells that an older connection of this zone, which ran beside this one, is gone.
     pub(super) predecessor_gone: Arc<Notify>,
+    /// Asks for another connection, which stands on this token from its beginning and takes over.
+    pub(super) reopen: mpsc::Sender<Token>,
+    pub(super) streams: Streams,
+    /// What global can beside what every global can; known when it has answered the first ping.
+    pub(super) learned: watch::Sender<Option<Features>>,
+    /// Whether global said with its last answer that the token should be renewed.
+    pub(super) told_to_renew: watch::Sender<bool>,
+}
+
+/// The token that a connection stands on.
+pub(super) struct Bearer(Mutex<Option<Token>>);
+
+impl Bearer {
+    pub(super) fn new(token: Option<Token>) -> Self {
+        Self(Mutex::new(token))
+    }
+
+    pub(super) fn current(&self) -> Option<Token> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set(&self, token: Token) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
+    }
 }
 
 impl Session {
-    /// The headers of every RPC (contract: kds 3.1). The token goes nowhere but into this one header.
+    /// A call with the token in use.
     pub(super) fn request<T>(&self, message: T) -> Result<Request<T>, Status> {
+        self.request_with(self.bearer.current().as_ref(), message)
+    }
+
+    /// The headers of every RPC (contract: kds 3.1). The token goes nowhere but into this one header.
+    pub(super) fn request_with<T>(&self, token: Option<&Token>, message: T) -> Result<Request<T>, Status> {
         let mut request = Request::new(message);
         let metadata: &mut MetadataMap = request.metadata_mut();
         let value = |text: &str| MetadataValue::try_from(text).map_err(|_odd| Status::internal("a header is no text"));
@@ -92,24 +129,54 @@ impl Session {
         }
         metadata.insert("version", value(&self.us.version.version)?);
         metadata.insert("user-agent", value(&about::kds_user_agent())?);
-        if let Some(token) = &self.token {
+        if let Some(token) = token {
             let mut token = value(token.reveal())?;
             token.set_sensitive(true);
             metadata.insert("authorization", token);
+            // A real one hears nothing that it does not know.
+            if self.learned.borrow().is_some_and(|global| global.contains(Features::TOKEN_RENEWAL)) {
+                metadata.insert(Renews::HEADER, MetadataValue::from_static(self.held_token.renews().as_str()));
+            }
         }
         Ok(request)
     }
 
+    /// What global can beside what every global can.
+    pub(super) async fn global_can(&self) -> Features {
+        let mut learned = self.learned.subscribe();
+        let known = learned.wait_for(Option::is_some).await;
+        known.ok().and_then(|known| *known).unwrap_or_default()
+    }
+
+    /// Makes one call.
+    pub(super) async fn unary<M, A>(
+        &self,
+        channel: Channel,
+        rpc: Rpc,
+        request: Request<M>,
+        deadline: Duration,
+    ) -> Result<Response<A>, Status>
+    where
+        M: prost::Message + Send + Sync + 'static,
+        A: prost::Message + Default + Send + Sync + 'static,
+    {
+        let mut grpc = Grpc::with_origin(channel, self.dialer.origin());
+        ready(&mut grpc).await?;
+        let codec = tonic_prost::ProstCodec::<M, A>::default();
+        let call = grpc.unary(request, PathAndQuery::from_static(rpc.path()), codec);
+        tokio::time::timeout(deadline, call)
+            .await
+            .unwrap_or_else(|_elapsed| Err(Status::deadline_exceeded(format!("no answer to {}", rpc.method()))))
+    }
+
     /// Pings at once and then at the interval that global names. Never ends while global answers. The first answer tells
     /// what global can do beside what every global can.
-    pub(super) async fn ping(&self, channel: Channel, learn: oneshot::Sender<Features>) -> Status {
-        let mut learn = Some(learn);
-        let mut grpc = Grpc::with_origin(channel, self.dialer.origin());
-        let mut interval = PING;
+    pub(super) async fn ping(&self, channel: Channel) -> Status {
         let mut is_ours = false;
         let settled = Instant::now() + SETTLED;
         loop {
-            let mut request = match self.request(ZoneHealthCheckRequest {}) {
+            let token = self.bearer.current();
+            let mut request = match self.request_with(token.as_ref(), ZoneHealthCheckRequest {}) {
                 Ok(request) => request,
                 Err(status) => return status,
             };
@@ -117,30 +184,27 @@ impl Session {
             if is_ours && let Ok(time) = MetadataValue::try_from(self.clock.now().to_string()) {
                 request.metadata_mut().insert(TIME_HEADER, time);
             }
-            if let Err(status) = ready(&mut grpc).await {
-                return status;
-            }
-            let codec = tonic_prost::ProstCodec::<ZoneHealthCheckRequest, ZoneHealthCheckResponse>::default();
-            let path = PathAndQuery::from_static(Rpc::HealthCheck.path());
-            let answered = tokio::time::timeout(PING_DEADLINE, grpc.unary(request, path, codec)).await;
-            match answered.unwrap_or_else(|_elapsed| Err(Status::deadline_exceeded("no answer to the ping"))) {
-                Ok(response) => {
-                    if let Some(learn) = learn.take() {
-                        let values = response.metadata().get_all("features");
-                        let names = values.iter().filter_map(|name| name.to_str().ok());
-                        let features = Features::from_names(names);
-                        is_ours = features.contains(Features::PARTS);
-                        let _not_waited_for = learn.send(features);
-                    }
-                    interval = convert::ping_interval(&response.into_inner()).unwrap_or(interval);
-                }
+            let answer = self.unary(channel.clone(), Rpc::HealthCheck, request, PING_DEADLINE).await;
+            let response: Response<ZoneHealthCheckResponse> = match answer {
+                Ok(response) => response,
                 // An old global: do without pings.
                 Err(status) if status.code() == Code::Unimplemented => {
-                    drop(learn);
+                    self.learned.send_replace(Some(Features::NONE));
                     return std::future::pending().await;
                 }
                 Err(status) => return status,
+            };
+            if self.learned.borrow().is_none() {
+                let names = response.metadata().get_all("features");
+                let features = Features::from_names(names.iter().filter_map(|name| name.to_str().ok()));
+                is_ours = features.contains(Features::PARTS);
+                self.learned.send_replace(Some(features));
             }
+            // What is said of a token that was replaced meanwhile is no news.
+            if token == self.bearer.current() {
+                self.told_to_renew.send_replace(response.metadata().contains_key(RENEW_HEADER));
+            }
+            let interval = convert::ping_interval(&response.into_inner()).unwrap_or(PING);
             let next = Instant::now() + interval;
             if next >= settled {
                 tokio::time::sleep_until(settled).await;
@@ -150,13 +214,14 @@ impl Session {
         }
     }
 
-    /// Opens one bidirectional stream.
+    /// Opens one bidirectional stream; it counts as long as what is returned beside it is kept.
     pub(super) async fn open<T: prost::Message + Default + Send + 'static>(
         &self,
         channel: Channel,
         rpc: Rpc,
         outbound: mpsc::Receiver<Bytes>,
-    ) -> Result<Streaming<T>, Status> {
+    ) -> Result<(Streaming<T>, Counted<'_>), Status> {
+        let counted = self.streams.opening();
         let mut grpc = Grpc::with_origin(channel, self.dialer.origin())
             .max_decoding_message_size(self.max_message_size)
             .max_encoding_message_size(usize::MAX)
@@ -165,7 +230,7 @@ impl Session {
         let request = self.request(ReceiverStream::new(outbound))?;
         let opened = grpc.streaming(request, PathAndQuery::from_static(rpc.path()), FrameCodec::<T>::default()).await?;
         info!(path = rpc.path(), "stream opened");
-        Ok(opened.into_inner())
+        Ok((opened.into_inner(), counted.stands()))
     }
 }
 

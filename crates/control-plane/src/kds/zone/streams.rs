@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::{
-    sync::{Notify, oneshot},
-    time::Instant,
-};
+use tokio::{sync::Notify, time::Instant};
 use tonic::Status;
 
 use super::{
@@ -27,7 +24,6 @@ impl Session {
         };
         let start = Instant::now();
         let channel = Channel(connected.requests);
-        let (learn, learned) = oneshot::channel();
         // Globals up to 2.13 make the Zone on GlobalToZoneSync only: that stream is opened first (contract: kds 8.1).
         let opened = Notify::new();
         let rpc = |method: &'static str| move |status: Status| Ended::Rpc { method, status, lasted: start.elapsed() };
@@ -35,13 +31,14 @@ impl Session {
         let streams = async {
             tokio::select! {
                 biased;
-                status = self.ping(channel.clone(), learn) => rpc(Rpc::HealthCheck.method())(status),
-                status = self.consume(channel.clone(), learned, &opened) => match self.own_meshes.take_refusal() {
+                status = self.ping(channel.clone()) => rpc(Rpc::HealthCheck.method())(status),
+                status = self.consume(channel.clone(), &opened) => match self.own_meshes.take_refusal() {
                     Some(refusal) => Ended::Refused(refusal),
                     None => rpc(Rpc::GlobalToZoneSync.method())(status),
                 },
                 status = async { opened.notified().await; self.provide(channel.clone()).await } => rpc(Rpc::ZoneToGlobalSync.method())(status),
                 status = admin::serve(&self, channel.clone()) => rpc("GlobalKDSService")(status),
+                never = self.renew(channel.clone()) => match never {},
             }
         };
         tokio::pin!(streams);

@@ -52,9 +52,7 @@ pub(crate) enum TokenError {
     },
     /// The file holds nothing.
     #[error("the token file `{}` is empty", path.display())]
-    Empty {
-        path: PathBuf,
-    },
+    Empty { path: PathBuf },
 }
 
 /// Where tokens come from.
@@ -83,14 +81,14 @@ impl TokenSource {
         }
     }
 
-    /// Resolves when there is a token other than `known`. Cancel safe.
-    pub(super) async fn changed_from(&self, known: Option<&Token>) {
+    /// Resolves when there is a token that is not known. Cancel safe.
+    pub(super) async fn changed(&self, is_known: impl Fn(&Token) -> bool) {
         let Self::File(_) = self else { return std::future::pending().await };
         let mut unreadable = 0;
         loop {
             tokio::time::sleep(LOOK).await;
             match self.read().await {
-                Ok(Some(token)) if known != Some(&token) => return,
+                Ok(Some(token)) if !is_known(&token) => return,
                 Ok(_) => unreadable = 0,
                 Err(error) => {
                     unreadable += 1;
@@ -128,7 +126,7 @@ mod tests {
         std::fs::write(&path, "one\n").unwrap();
         let one = source.read().await.unwrap();
         std::fs::write(&path, "two").unwrap();
-        source.changed_from(one.as_ref()).await;
+        source.changed(|token| Some(token) == one.as_ref()).await;
         assert_eq!(source.read().await.unwrap().unwrap().reveal(), "two");
         std::fs::File::create(&path).unwrap().set_len(2 << 30).unwrap();
         let large = source.read().await.err().unwrap().to_string();
@@ -156,7 +154,7 @@ mod tests {
         let told_after = |looks: u32| {
             let source = source.clone();
             async move {
-                let _still_waits = tokio::time::timeout(LOOK * looks, source.changed_from(None)).await;
+                let _still_waits = tokio::time::timeout(LOOK * looks, source.changed(|_token| false)).await;
                 TOLD.load(Ordering::Relaxed)
             }
         };

@@ -21,9 +21,7 @@ fn kept(space: Space) -> u64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Notice {
     /// From now on lines are left out.
-    Short {
-        free: u64,
-    },
+    Short { free: u64 },
     /// From now on none is.
     RoomAgain {
         /// Lines that were left out meanwhile.

@@ -137,6 +137,7 @@ mod tests {
             cors_allowed_domains: Vec::new(),
             localhost_is_admin: true,
             read_timeout: std::time::Duration::from_secs(10),
+            zones: None,
             config_json: "{}".into(),
             hostname: "h".to_owned(),
             instance_id: "h-1".to_owned(),

@@ -6,11 +6,16 @@ use jiff::{SignedDuration, Timestamp};
 use model::text::of_peer;
 use wire::kuma::system::v1alpha1::{KdsSubscription, ZoneAuth, ZoneAuthEvent, ZoneInsight};
 
-use super::record::{find, time};
+use super::{
+    record::{find, time},
+    trouble,
+};
 use crate::zones::caller::{Origin, ZoneCaller};
 
 /// So many events of a zone are kept.
 pub(super) const EVENTS: usize = 10;
+/// The word for what would have been refused.
+const WOULD_BE_REFUSED: &str = "would-be-refused";
 /// The word for a token that ends soon.
 const ENDS: &str = "token-ends";
 /// A token that renews by itself is renewed long before so many tenths of its life.
@@ -46,6 +51,12 @@ pub(super) fn happened(insight: &mut ZoneInsight, reason: &str, text: &str, now:
     insight.auth_events.retain(|known| !same(known, &event));
     insight.auth_events.push(event);
     keep_last(&mut insight.auth_events);
+}
+
+/// Notes that somebody who says to be this zone would have been refused for this reason, were it not in shadow.
+pub(super) fn would_be_refused(insight: &mut ZoneInsight, reason: &str, detail: &str, now: Timestamp) {
+    happened(insight, WOULD_BE_REFUSED, &format!("{reason}: {detail}"), now);
+    trouble::refused(insight, reason, &format!("let in, authentication is in shadow: {detail}"), now);
 }
 
 /// Joins the events that two control planes know of, oldest first.
@@ -118,8 +129,13 @@ fn ageing(auth: &ZoneAuth, now: Timestamp) -> Option<Ageing> {
     })
 }
 
+/// Whether two events tell of the same. Of each reason to refuse somebody the last text counts: it may have a time in it.
 fn same(one: &ZoneAuthEvent, other: &ZoneAuthEvent) -> bool {
-    (&one.reason, &one.text) == (&other.reason, &other.text)
+    fn of(event: &ZoneAuthEvent) -> &str {
+        let reason = event.text.split_once(':').filter(|_| event.reason == WOULD_BE_REFUSED);
+        reason.map_or(event.text.as_str(), |(reason, _)| reason)
+    }
+    one.reason == other.reason && of(one) == of(other)
 }
 
 fn at(event: &ZoneAuthEvent) -> Option<(i64, i32)> {

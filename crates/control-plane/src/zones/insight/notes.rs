@@ -178,11 +178,11 @@ impl Insights {
         }
     }
 
-    fn change(&self, zone: &ZoneName, written: Written, change: impl FnOnce(&mut ZoneInsight)) {
+    pub(super) fn change(&self, zone: &ZoneName, written: Written, change: impl FnOnce(&mut ZoneInsight)) {
         self.change_live(zone, written, |live| change(&mut live.insight));
     }
 
-    fn change_live(&self, zone: &ZoneName, written: Written, change: impl FnOnce(&mut Live)) {
+    pub(super) fn change_live(&self, zone: &ZoneName, written: Written, change: impl FnOnce(&mut Live)) {
         let mut zones = self.lock();
         let live = zones.entry(zone.clone()).or_default();
         change(live);

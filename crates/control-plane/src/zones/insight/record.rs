@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use model::ProxyView;
+use sync::Features;
 use wire::kuma::system::v1alpha1::{
     EnvoyAdminStreams, HealthCheck, KdsServiceStats, KdsStream, KdsSubscription, KdsSubscriptionStatus, KumaCpVersion,
     Version, ZoneInsight,
@@ -95,6 +96,8 @@ pub(super) fn described(insight: &mut ZoneInsight, id: &str, said: &Instance) {
     subscription.version = Some(Version { kuma_cp: Some(version) });
     subscription.config.clone_from(&said.config);
     subscription.zone_instance_id.clone_from(&said.id);
+    let ours = Features::from_names(said.features.iter().map(String::as_str)).common(Features::OURS);
+    subscription.features = ours.names().map(str::to_owned).collect();
 }
 
 pub(super) fn count(

@@ -117,6 +117,29 @@ impl State {
         Ok(())
     }
 
+    /// Takes back the proofs that have expired and are no longer good; one that stays is not looked at for its expiry again.
+    pub(super) fn withdraw_expired(
+        &mut self,
+        is_due: impl Fn(Timestamp) -> bool,
+        is_bad: impl Fn(&ZoneCaller) -> bool,
+    ) {
+        while let Some((expiry, id, session)) = self.connections.expiries.pop_first() {
+            if !is_due(expiry) {
+                self.connections.expiries.insert((expiry, id, session));
+                break;
+            }
+            let Some(known) = self.connections.known.get_mut(&id) else { continue };
+            if known.proofs.get(&session).is_some_and(|caller| is_bad(caller)) {
+                known.proofs.remove(&session);
+                self.sessions.disconnect(&session);
+                if known.proofs.is_empty() {
+                    known.standing.send_replace(Standing::Withdrawn);
+                }
+            }
+        }
+        self.tell_earliest();
+    }
+
     /// Takes back the proofs that are no longer good.
     pub(super) fn withdraw_where(&mut self, is_bad: impl Fn(&ZoneCaller) -> bool) {
         for (id, known) in &mut self.connections.known {

@@ -31,6 +31,22 @@ pub enum CloseReason {
     Silent,
 }
 
+impl CloseReason {
+    /// The reason in one word, for metrics and logs.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Refused(rejection) => rejection.reason(),
+            Self::KeyRetired => "key-retired",
+            Self::Replaced { .. } => "replaced",
+            Self::Draining => "draining",
+            Self::ZoneDeleted => "zone-deleted",
+            Self::TooManyStreams => "too-many-streams",
+            Self::TooManyConnections => "too-many-connections",
+            Self::Silent => "health-check",
+        }
+    }
+}
+
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

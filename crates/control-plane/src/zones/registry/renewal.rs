@@ -18,8 +18,8 @@ impl StreamGuard {
     pub fn renew(&self, newer: VerifiedZone, ring_generation: u64, now: Timestamp) -> Result<(), CloseReason> {
         let mut state = self.registry.lock();
         let Some(live) = state.streams.get(&self.id) else { return Err(CloseReason::Draining) };
-        if let Some(reason) = live.told.borrow().close.clone() {
-            return Err(reason);
+        if let Some(closing) = &live.told.borrow().close {
+            return Err(closing.reason.clone());
         }
         let zone = live.caller.zone();
         if newer.zone() != zone {
@@ -39,7 +39,8 @@ impl StreamGuard {
 }
 
 impl State {
-    fn renew(
+    /// Puts the open streams of a session on a connection on a newer token of its zone.
+    pub(super) fn renew(
         &mut self,
         connection: ConnectionId,
         before: &Session,
@@ -58,6 +59,7 @@ impl State {
             let Some(live) = self.streams.get_mut(&id) else { continue };
             let expired = expiry(&live.caller);
             live.caller = Arc::clone(newer);
+            live.is_spared = false;
             live.told.send_modify(|told| told.caller = Arc::clone(newer));
             self.sessions.pass(before, &session, live.unary);
             live.session = Arc::clone(&session);

@@ -12,6 +12,7 @@ use super::*;
 
 mod examples;
 mod operator;
+mod presenting;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -33,6 +34,11 @@ enum Step {
         stream: usize,
         verdict: usize,
     },
+    /// A verdict of a token is shown for what stands on the token of a stream, on the connection that the verdict is for.
+    Present {
+        stream: usize,
+        verdict: usize,
+    },
     Leave {
         stream: usize,
     },
@@ -47,7 +53,19 @@ enum Step {
         seconds: i64,
     },
     Sweep,
+    /// Looks at what has expired, and at nothing else.
+    Expire,
+    /// Nobody of the zone is refused.
+    Shadow {
+        zone: usize,
+    },
+    /// It is as before.
+    Enforce {
+        zone: usize,
+    },
 }
+
+const ZONES: [&str; 3] = ["west", "east", "north"];
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
@@ -55,12 +73,16 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => any::<(usize, usize, bool)>().prop_map(|(token, connection, unary)| Step::Verify { token, connection, unary }),
         4 => any::<usize>().prop_map(|verdict| Step::Enter { verdict }),
         3 => any::<(usize, usize)>().prop_map(|(stream, verdict)| Step::Renew { stream, verdict }),
+        3 => any::<(usize, usize)>().prop_map(|(stream, verdict)| Step::Present { stream, verdict }),
         1 => any::<usize>().prop_map(|stream| Step::Leave { stream }),
         1 => Just(Step::AddKey),
         1 => any::<usize>().prop_map(|nth| Step::DeleteKey { nth }),
         1 => any::<usize>().prop_map(|token| Step::Revoke { token }),
         1 => (1..600i64).prop_map(|seconds| Step::Pass { seconds }),
         3 => Just(Step::Sweep),
+        2 => Just(Step::Expire),
+        1 => (0..3usize).prop_map(|zone| Step::Shadow { zone }),
+        1 => (0..3usize).prop_map(|zone| Step::Enforce { zone }),
     ];
     proptest::collection::vec(step, 1..60)
 }
@@ -113,12 +135,13 @@ proptest! {
         // What the registry can know: the operator at the last sweep.
         let mut swept = operator.clone();
         let mut next_key = 2;
+        let mut shadow: BTreeSet<&str> = BTreeSet::new();
         let connections: Vec<_> = (0..3).map(|_| registry.connect()).collect();
         // The tokens that were shown on each connection.
         let mut shown: BTreeMap<ConnectionId, Vec<Issued>> = BTreeMap::new();
         for step in steps {
             match step {
-                Step::Issue { zone, valid_for } => tokens.extend(operator.issue(["west", "east", "north"][zone], valid_for)),
+                Step::Issue { zone, valid_for } => tokens.extend(operator.issue(ZONES[zone], valid_for)),
                 Step::Verify { token, connection, unary } => {
                     let Some(token) = pick(&tokens, token) else { continue };
                     // The port verifies with the ring that is published, which may lag behind the store.
@@ -166,6 +189,29 @@ proptest! {
                         proofs.push(newer);
                     }
                 }
+                Step::Present { stream, verdict } => {
+                    if verdicts.is_empty() || streams.is_empty() { continue }
+                    let (newer, arrival) = verdicts.remove(verdict % verdicts.len());
+                    let (former, connection) = (streams[stream % streams.len()].token.clone(), arrival.connection);
+                    let Ok(call) = registry.admit(Arrival { unary: true, ..arrival }, operator.now) else { continue };
+                    let proofs = shown.entry(connection).or_default();
+                    proofs.push(newer.clone());
+                    let presented = registry.present(call.id(), &former.id, operator.now).unwrap();
+                    swept.now = operator.now;
+                    let is_here = |stream: &Stream| {
+                        stream.connection == connection && stream.token.zone == newer.zone && stream.is_open() && !stream.guard.unary
+                    };
+                    if newer.id != former.id && swept.in_time(&former) && streams.iter().any(|stream| is_here(stream) && stream.token.id == former.id) {
+                        proofs.retain(|proof| proof.id != former.id);
+                        for other in streams.iter_mut().filter(|other| other.is_open()) {
+                            if other.connection == connection && other.token.id == former.id {
+                                other.token = newer.clone();
+                            }
+                        }
+                    }
+                    let (moved, left): (Vec<_>, Vec<_>) = streams.iter().filter(|stream| is_here(stream)).partition(|stream| stream.token.id == newer.id);
+                    prop_assert_eq!(presented, Presented { moved: moved.len(), left: left.len() });
+                }
                 Step::Leave { stream } => {
                     if !streams.is_empty() {
                         drop(streams.remove(stream % streams.len()));
@@ -190,20 +236,50 @@ proptest! {
                     }
                 }
                 Step::Pass { seconds } => operator.now += SignedDuration::from_secs(seconds),
+                Step::Shadow { zone } => {
+                    registry.shadow(&operator::zone(ZONES[zone]));
+                    shadow.insert(ZONES[zone]);
+                }
+                Step::Enforce { zone } => {
+                    swept.now = operator.now;
+                    let left = shadow.remove(ZONES[zone]);
+                    let stays = |token: &Issued| !left || token.zone != ZONES[zone] || swept.good(token);
+                    let stay: Vec<_> = streams.iter().map(|stream| stream.is_open() && stays(&stream.token)).collect();
+                    registry.enforce_again(&operator::zone(ZONES[zone]), operator.now, Instant::now());
+                    let open: Vec<_> = streams.iter().map(Stream::is_open).collect();
+                    prop_assert_eq!(open, stay, "who leaves shadow is judged at once, and nobody else");
+                    for proofs in shown.values_mut() {
+                        proofs.retain(stays);
+                    }
+                }
+                Step::Expire => {
+                    let stay: Vec<_> = streams.iter().map(|stream| stream.is_open() && (operator.in_time(&stream.token) || shadow.contains(stream.token.zone))).collect();
+                    registry.expire(operator.now, Instant::now());
+                    let open: Vec<_> = streams.iter().map(Stream::is_open).collect();
+                    prop_assert_eq!(open, stay, "the end of a token closes its streams and no others");
+                    for connection in &connections {
+                        let proofs = shown.entry(connection.id()).or_default();
+                        let had = !proofs.is_empty();
+                        proofs.retain(|token| operator.in_time(token) || shadow.contains(token.zone));
+                        let gone = had && proofs.is_empty();
+                        prop_assert!(!gone || connection.standing() == Standing::Withdrawn);
+                        prop_assert!(proofs.is_empty() || connection.standing() == Standing::Proven);
+                    }
+                }
                 Step::Sweep => {
                     published = operator.ring();
                     swept = operator.clone();
                     let were_open: Vec<_> = streams.iter().map(Stream::is_open).collect();
-                    registry.sweep(&published, operator.now);
+                    registry.sweep(&published, operator.now, Instant::now());
                     for (stream, was_open) in streams.iter().zip(were_open) {
-                        let stays = was_open && operator.good(&stream.token);
+                        let stays = was_open && (operator.good(&stream.token) || shadow.contains(stream.token.zone));
                         prop_assert_eq!(stream.is_open(), stays, "a stream stays while its newest token is good");
                     }
                     prop_assert_eq!(keys_in_use(&registry), streams.iter().filter(|stream| stream.is_open()).map(Stream::proof).collect());
                     for connection in &connections {
                         let proofs = shown.entry(connection.id()).or_default();
                         let had = !proofs.is_empty();
-                        proofs.retain(|token| operator.good(token));
+                        proofs.retain(|token| operator.good(token) || shadow.contains(token.zone));
                         let expected = if !had { connection.standing() } else if proofs.is_empty() { Standing::Withdrawn } else { Standing::Proven };
                         prop_assert_eq!(connection.standing(), expected, "a connection stands on a good token");
                         prop_assert!(had || expected != Standing::Proven);
@@ -215,14 +291,17 @@ proptest! {
                         if let Ok(guard) = entered {
                             shown.entry(connection).or_default().push(token.clone());
                             let alive = operator.keys.contains_key(&token.serial) && !operator.revoked.contains(&token.id);
-                            prop_assert!(alive, "admitted on a key that was swept away");
+                            prop_assert!(alive || shadow.contains(token.zone), "admitted on a key that was swept away");
                             streams.push(Stream { token, connection, guard });
                         }
                     }
                 }
             }
         }
-        registry.sweep(&operator.ring(), operator.now);
+        for zone in ZONES {
+            registry.enforce_again(&operator::zone(zone), operator.now, Instant::now());
+        }
+        registry.sweep(&operator.ring(), operator.now, Instant::now());
         for stream in streams.iter().filter(|stream| stream.is_open()) {
             prop_assert!(operator.good(&stream.token));
         }

@@ -50,6 +50,7 @@ impl Global {
             ("KUMA_DIAGNOSTICS_SERVER_PORT", "0"),
             ("KUMA_MULTIZONE_GLOBAL_KDS_GRPC_PORT", "0"),
             ("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "false"),
+            ("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_MAX_STALENESS", "45s"),
         ];
         let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let (config, _remarks) = Config::from_sources(None, &settings, "/nowhere").unwrap();

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use control_plane::{
-    access::{Access, Allowed, Remote, Transport},
+    access::{Access, Allowed, Remote, Transport, ZoneGrants},
     bootstrap::{self, Wanted},
     clock::Clock,
     config::Config,
@@ -19,7 +19,7 @@ use http_body_util::{BodyExt as _, Full};
 use model::{Key, Kind, Labels, ProxyView, Resource, labels, proto, secret};
 use serde_json::{Map, Value, json};
 use store::{Precondition, Query, ResourceStore, memory::MemoryStore};
-use tokens::{KeyRing, SecretName};
+use tokens::{Accept, KeyRing, SecretName, ZoneTerms};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::DropGuard;
 
@@ -37,7 +37,7 @@ pub(crate) struct World {
 /// How far the keys have followed the store.
 struct Followed {
     rings: watch::Receiver<Arc<KeyRing>>,
-    /// The secrets that tokens are verified with, as the newest ring has them.
+    /// The secrets and records that tokens are verified with, as the newest ring has them.
     secrets: Vec<(Key, Bytes)>,
 }
 
@@ -78,6 +78,10 @@ impl World {
             (access.control_plane_metadata, access.view_config_dump, access.view_stats) =
                 (ops.clone(), ops.clone(), ops);
         }
+        if has("john issues for west") {
+            let zones = vec!["west".parse().expect("pattern"), "edge-*".parse().expect("pattern")];
+            access.zones = ZoneGrants([("john".to_owned(), zones)].into());
+        }
         let access = Arc::new(access);
         let rules = Rules {
             side: side.clone(),
@@ -104,6 +108,7 @@ impl World {
         let api = Api::new(Handles {
             readiness: control_plane::observe::readiness::Readiness::default(),
             rotations: None,
+            doctor: None,
             store: store.clone(),
             clock: clock.clone(),
             writes: Writes::new(store.clone(), clock.clone(), rules),
@@ -118,6 +123,11 @@ impl World {
                 cors_allowed_domains: cors,
                 read_timeout: Duration::from_secs(10),
                 localhost_is_admin: !has("localhostIsAdmin: false"),
+                zones: (side == Side::Global).then_some(ZoneTerms {
+                    accept: Accept::CpToken,
+                    leeway: Duration::from_secs(30),
+                    legacy_until: None,
+                }),
                 config_json: configuration(&side).display_json().into(),
                 hostname: "cp-host".to_owned(),
                 instance_id: "cp-host-1a2b".to_owned(),
@@ -272,14 +282,15 @@ fn configuration(side: &Side) -> Config {
     Config::from_sources(None, &settings, "/home/kuma").expect("configuration").0
 }
 
-/// The secrets that tokens are verified with, in order.
+/// The secrets and records that tokens are verified with, in order.
 async fn verifying(store: &Arc<dyn ResourceStore>) -> Vec<(Key, Bytes)> {
     let mut found = Vec::new();
-    for kind in [Kind::SECRET, Kind::GLOBAL_SECRET] {
+    for kind in [Kind::SECRET, Kind::GLOBAL_SECRET, Kind::RECORD] {
         let page = store.list(&Query::all(kind)).await.expect("list");
         found.extend(page.items.into_iter().map(|stored| (stored.resource.key.clone(), stored.resource.spec.clone())));
     }
-    found.retain(|(key, _)| SecretName::parse(&key.mesh, &key.name).is_some());
+    let revokes = |key: &Key| key.kind == Kind::RECORD && key.name.starts_with("revocation.");
+    found.retain(|(key, _)| SecretName::parse(&key.mesh, &key.name).is_some() || revokes(key));
     found
 }
 

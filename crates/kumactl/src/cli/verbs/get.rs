@@ -17,11 +17,35 @@ pub(crate) struct Get {
     pub(crate) wanted: Wanted,
 }
 
-/// What to show: one resource of a kind, or a list.
+/// What to show: one resource of a kind, a list, or what is no resource.
 #[derive(Debug)]
 pub(crate) enum Wanted {
     One(Kind, One),
     Many(Kind, Many),
+    Tokens(Tokens),
+}
+
+/// The name of the command about issued tokens.
+const TOKENS: &str = "tokens";
+
+/// The flags of the command about issued tokens.
+#[derive(Debug, Args)]
+pub(crate) struct Tokens {
+    /// show tokens of this family: control-plane-token, zone-token, user-token or dataplane-token
+    #[arg(long, default_value = "")]
+    pub(crate) family: String,
+    /// show dataplane tokens of this mesh; goes with --family dataplane-token
+    #[arg(long, short, default_value = "")]
+    pub(crate) mesh: String,
+    /// show tokens for this zone
+    #[arg(long, default_value = "")]
+    pub(crate) zone: String,
+    /// show tokens that the signing key with this serial number signed
+    #[arg(long, default_value = "")]
+    pub(crate) key: String,
+    /// show tokens that never end
+    #[arg(long)]
+    pub(crate) without_end: bool,
 }
 
 /// The flags of a command about one resource.
@@ -54,18 +78,22 @@ fn size(text: &str) -> Result<i64, String> {
 
 impl Subcommand for Wanted {
     fn augment_subcommands(command: Command) -> Command {
-        Kind::all().fold(command, |command, kind| {
-            let ([singular, other_singular @ ..], [plural, other_plural @ ..]) = (kind.singular, kind.plural) else {
-                return command;
-            };
-            let one = One::augment_args(Command::new(*singular))
-                .about(format!("Show a single {} resource.", kind.name))
-                .visible_aliases(other_singular.iter().copied());
-            let many = Many::augment_args(Command::new(*plural))
-                .about(format!("Show {}.", kind.name))
-                .visible_aliases(other_plural.iter().copied());
-            command.subcommand(one).subcommand(many)
-        })
+        let tokens = Tokens::augment_args(Command::new(TOKENS)).about("Show issued tokens.");
+        Kind::all()
+            .fold(command, |command, kind| {
+                let ([singular, other_singular @ ..], [plural, other_plural @ ..]) = (kind.singular, kind.plural)
+                else {
+                    return command;
+                };
+                let one = One::augment_args(Command::new(*singular))
+                    .about(format!("Show a single {} resource.", kind.name))
+                    .visible_aliases(other_singular.iter().copied());
+                let many = Many::augment_args(Command::new(*plural))
+                    .about(format!("Show {}.", kind.name))
+                    .visible_aliases(other_plural.iter().copied());
+                command.subcommand(one).subcommand(many)
+            })
+            .subcommand(tokens)
     }
 
     fn augment_subcommands_for_update(command: Command) -> Command {
@@ -73,13 +101,16 @@ impl Subcommand for Wanted {
     }
 
     fn has_subcommand(name: &str) -> bool {
-        Kind::all().any(|kind| kind.singular.contains(&name) || kind.plural.contains(&name))
+        name == TOKENS || Kind::all().any(|kind| kind.singular.contains(&name) || kind.plural.contains(&name))
     }
 }
 
 impl FromArgMatches for Wanted {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
         let (name, flags) = matches.subcommand().ok_or_else(|| Error::new(ErrorKind::MissingSubcommand))?;
+        if name == TOKENS {
+            return Ok(Self::Tokens(Tokens::from_arg_matches(flags)?));
+        }
         let named = |names: &[&str]| names.first() == Some(&name);
         if let Some(kind) = Kind::all().find(|kind| named(kind.singular)) {
             return Ok(Self::One(kind, One::from_arg_matches(flags)?));

@@ -31,6 +31,11 @@ pub(crate) enum View {
     Policy(Policy),
     #[command(about = "Inspect Meshes.")]
     Meshes,
+    #[command(
+        about = "Inspect a token: what it says, and whether the control plane would accept it.",
+        after_help = "  $ kumactl inspect token < token\n  $ kumactl inspect token --file token --offline"
+    )]
+    Token(Token),
     #[command(about = "Inspect Zones.")]
     Zones,
 }
@@ -54,6 +59,16 @@ pub(crate) struct Dataplane {
     /// what to show beside the configuration: diff
     #[arg(long)]
     pub(crate) include: Vec<List>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Token {
+    /// path to the file with the token; without it the token is read from standard input
+    #[arg(long, short, default_value = "")]
+    pub(crate) file: String,
+    /// decode the token and send it nowhere
+    #[arg(long)]
+    pub(crate) offline: bool,
 }
 
 #[derive(Debug, Args)]

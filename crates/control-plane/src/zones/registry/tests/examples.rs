@@ -40,7 +40,7 @@ fn the_next_token_of_a_zone_has_room_however_much_the_stolen_one_has_open() {
     let changed = thief.remove(0);
     operator.revoked.insert(stolen.id);
     operator.generation += 1;
-    assert_eq!(registry.sweep(&operator.ring(), start).len(), 1);
+    assert_eq!(registry.sweep(&operator.ring(), start, Instant::now()).closed.len(), 1);
     assert!(matches!(open.closed().now_or_never(), Some(CloseReason::Refused(_))), "a unary call is told");
     assert_eq!(good.closed().now_or_never(), None);
     assert_eq!(changed.standing(), Standing::Withdrawn);
@@ -161,6 +161,27 @@ fn the_sweeper_learns_of_the_earliest_expiry() {
 }
 
 #[test]
+fn a_session_on_a_token_without_end_is_closed_on_the_day_on_which_such_tokens_end() {
+    let start = Timestamp::from_second(1_700_000_000).unwrap();
+    let operator =
+        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
+    let registry = Registry::new(operator.ring(), LEEWAY);
+    let raw = tokens::issue_control_plane(&operator.ring(), &zone("west"), None, start, uuid::Uuid::nil()).unwrap();
+    let last_day = start + SignedDuration::from_hours(24);
+    let want = Want { zone: "west", accept: Accept::CpToken, leeway: LEEWAY, legacy_until: Some(last_day) };
+    let verified = tokens::verify(raw.reveal(), &operator.ring(), start, &want).unwrap();
+    let arrival = Arrival { caller: ZoneCaller::Verified(verified), ring_generation: 1, ..unverified("west", 1) };
+    let mut open = registry.admit(arrival, start).unwrap();
+    assert_eq!(*registry.earliest_expiry().borrow(), Some(last_day));
+    let leeway = SignedDuration::try_from(LEEWAY).unwrap();
+    let before = last_day + leeway - SignedDuration::from_secs(1);
+    assert!(registry.sweep(&operator.ring(), before, Instant::now()).closed.is_empty());
+    assert_eq!(registry.sweep(&operator.ring(), last_day + leeway, Instant::now()).closed.len(), 1);
+    let ended = CloseReason::Refused(Rejection::LegacyEnded { until: last_day });
+    assert_eq!(open.closed().now_or_never(), Some(ended));
+}
+
+#[test]
 fn a_zone_that_pings_no_more_loses_its_streams_and_one_that_never_did_keeps_them() {
     let registry = empty();
     let at = |second: i64| Timestamp::from_second(second).unwrap();
@@ -186,7 +207,7 @@ fn arrival(operator: &Operator, token: &Issued, connection: &ConnectionGuard) ->
 fn verified(arrival: Arrival) -> VerifiedZone {
     match arrival.caller {
         ZoneCaller::Verified(verified) => verified,
-        ZoneCaller::Unverified(zone) => panic!("{zone} proved nothing"),
+        other => panic!("{other:?} proved nothing"),
     }
 }
 
@@ -206,7 +227,7 @@ fn a_renewal_keeps_the_streams_of_its_connection_and_saves_nobody_elsewhere() {
     assert!(!late.opens_session(), "the session goes on");
     operator.revoked.insert(old.id);
     operator.generation += 1;
-    assert_eq!(registry.sweep(&operator.ring(), now).len(), 1);
+    assert_eq!(registry.sweep(&operator.ring(), now, Instant::now()).closed.len(), 1);
     assert!(matches!(thief.closed().now_or_never(), Some(CloseReason::Refused(_))));
     assert!(down.closed().now_or_never().is_none() && up.closed().now_or_never().is_none());
     assert_eq!((here.standing(), elsewhere.standing()), (Standing::Proven, Standing::Withdrawn));
@@ -221,7 +242,7 @@ fn a_renewal_keeps_the_streams_of_its_connection_and_saves_nobody_elsewhere() {
     // What was renewed is closed with the token that it was renewed with.
     operator.revoked.insert(newer.id);
     operator.generation += 1;
-    assert_eq!(registry.sweep(&operator.ring(), now).len(), 3);
+    assert_eq!(registry.sweep(&operator.ring(), now, Instant::now()).closed.len(), 3);
     assert!(matches!(up.news().now_or_never(), Some(News::Closed(CloseReason::Refused(_)))));
     assert_eq!(here.standing(), Standing::Withdrawn);
 }
@@ -237,10 +258,14 @@ fn a_renewal_that_comes_too_late_or_for_another_zone_changes_nothing() {
     let other = operator.issue("east", 1000).unwrap();
     let stream = registry.admit(arrival(&operator, &old, &here), now).unwrap();
     let renew = |token, now| stream.renew(verified(arrival(&operator, token, &here)), 1, now);
-    assert!(matches!(renew(&other, now), Err(CloseReason::Refused(tokens::Rejection::WrongZone { .. }))));
+    assert!(matches!(renew(&other, now), Err(CloseReason::Refused(Rejection::WrongZone { .. }))));
     let end = old.expires + SignedDuration::try_from(LEEWAY).unwrap();
-    assert!(matches!(renew(&newer, end), Err(CloseReason::Refused(tokens::Rejection::Expired { .. }))));
-    assert_eq!(registry.sweep(&operator.ring(), end).len(), 1, "it still stands on the old token");
+    assert!(matches!(renew(&newer, end), Err(CloseReason::Refused(Rejection::Expired { .. }))));
+    assert_eq!(
+        registry.sweep(&operator.ring(), end, Instant::now()).closed.len(),
+        1,
+        "it still stands on the old token"
+    );
     assert!(renew(&newer, now).is_err(), "it was told to close");
     assert_eq!(here.standing(), Standing::Withdrawn);
 }
@@ -261,4 +286,101 @@ fn a_renewal_has_the_room_of_the_session_that_it_becomes() {
     drop(full.pop_back());
     assert_eq!(renew(), Ok(()));
     assert!(registry.admit(arrival(&operator, &newer, &here), now).is_err(), "it counts for the new session");
+}
+
+#[test]
+fn the_end_of_tokens_closes_what_ends_and_looks_at_nothing_else() {
+    let start = Timestamp::from_second(1_700_000_000).unwrap();
+    let mut operator =
+        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
+    let registry = Registry::new(operator.ring(), LEEWAY);
+    let (short, long) = (operator.issue("west", 10).unwrap(), operator.issue("east", 1000).unwrap());
+    let (here, there) = (registry.connect(), registry.connect());
+    let west = registry.admit(arrival(&operator, &short, &here), start).unwrap();
+    let east = registry.admit(arrival(&operator, &long, &there), start).unwrap();
+    // Nobody has swept with the ring in which the key is gone.
+    operator.keys.clear();
+    let (at, due) = (Instant::now() + Duration::from_secs(100), short.expires + registry.leeway());
+    assert_eq!(registry.expire(due - SignedDuration::from_nanos(1), at), Swept::default());
+    let swept = registry.expire(due + SignedDuration::from_secs(2), at);
+    assert_eq!(swept.closed.iter().map(|one| one.zone.as_str()).collect::<Vec<_>>(), ["west"]);
+    assert_eq!(west.enforcement().since(), Some(at - Duration::from_secs(2)), "it counts from the end of the token");
+    assert_eq!((here.standing(), there.standing()), (Standing::Withdrawn, Standing::Proven));
+    assert_eq!((east.close_reason(), east.enforcement().since()), (None, None));
+    assert_eq!(*registry.earliest_expiry().borrow(), Some(long.expires));
+}
+
+#[test]
+fn in_shadow_nobody_is_refused_and_what_would_have_been_is_told_once() {
+    let start = Timestamp::from_second(1_700_000_000).unwrap();
+    let mut operator =
+        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
+    let registry = Registry::new(operator.ring(), LEEWAY);
+    let (west, east) = (operator.issue("west", 10).unwrap(), operator.issue("east", 1000).unwrap());
+    let (here, there) = (registry.connect(), registry.connect());
+    registry.shadow(&zone("west"));
+    let stays = registry.admit(arrival(&operator, &west, &here), start).unwrap();
+    let goes = registry.admit(arrival(&operator, &east, &there), start).unwrap();
+    assert_eq!(stays.would_be_refused(), None);
+    let proves_nothing = |name: &str, connection: &ConnectionGuard| Arrival {
+        caller: ZoneCaller::Shadowed { zone: zone(name), why: Rejection::Missing },
+        ..unverified(name, connection.id().0)
+    };
+    let guest = registry.admit(proves_nothing("west", &here), start).unwrap();
+    assert_eq!(guest.would_be_refused(), Some(&Rejection::Missing));
+    let refused = registry.admit(proves_nothing("east", &there), start).err();
+    assert_eq!(refused, Some(CloseReason::Refused(Rejection::Missing)), "it is in shadow no more, or never was");
+    operator.keys.clear();
+    operator.generation += 1;
+    let swept = registry.sweep(&operator.ring(), start, Instant::now());
+    assert_eq!(swept.closed.iter().map(|one| one.zone.as_str()).collect::<Vec<_>>(), ["east"]);
+    assert_eq!(swept.spared.iter().map(|one| one.zone.as_str()).collect::<Vec<_>>(), ["west"], "the guest was told of");
+    assert_eq!((here.standing(), there.standing()), (Standing::Proven, Standing::Withdrawn));
+    assert_eq!(registry.sweep(&operator.ring(), start, Instant::now()), Swept::default(), "once");
+    let late = west.expires + registry.leeway();
+    assert_eq!(registry.expire(late, Instant::now()), Swept::default());
+    assert_eq!(*registry.earliest_expiry().borrow(), None, "nobody waits for an end that closes nothing");
+    // What was verified by an older ring is told of too.
+    let stale = Arrival { ring_generation: 1, ..arrival_of(&stays, &here) };
+    let stale = registry.admit(stale, start).unwrap();
+    assert!(matches!(stale.would_be_refused(), Some(Rejection::UnknownKey { .. })));
+    let heard = Instant::now();
+    assert_eq!(registry.enforce_again(&zone("west"), start, heard).closed.len(), 3);
+    assert_eq!(guest.close_reason(), Some(CloseReason::Refused(Rejection::Missing)));
+    assert_eq!((stays.enforcement().since(), here.standing()), (Some(heard), Standing::Withdrawn));
+    assert!(goes.close_reason().is_some());
+}
+
+#[test]
+fn shadow_for_everybody_is_left_by_no_zone() {
+    let registry = empty();
+    registry.shadow_everybody();
+    registry.shadow(&zone("west"));
+    let why = Rejection::Missing;
+    let guest = Arrival { caller: ZoneCaller::Shadowed { zone: zone("west"), why }, ..unverified("west", 1) };
+    let guest = registry.admit(guest, Timestamp::UNIX_EPOCH).unwrap();
+    assert_eq!(registry.enforce_again(&zone("west"), Timestamp::UNIX_EPOCH, Instant::now()), Swept::default());
+    assert!(registry.is_in_shadow(&zone("east")) && guest.close_reason().is_none());
+}
+
+#[test]
+fn a_ring_that_is_only_adopted_closes_nobody_and_keeps_its_word_for_those_who_come() {
+    let start = Timestamp::from_second(1_700_000_000).unwrap();
+    let mut operator =
+        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
+    let registry = Registry::new(operator.ring(), LEEWAY);
+    let token = operator.issue("west", 1000).unwrap();
+    let here = registry.connect();
+    let (first, late) = (arrival(&operator, &token, &here), arrival(&operator, &token, &here));
+    let stays = registry.admit(first, start).unwrap();
+    operator.keys.clear();
+    operator.generation += 1;
+    registry.adopt(&operator.ring());
+    assert_eq!((stays.close_reason(), here.standing()), (None, Standing::Proven));
+    assert!(matches!(registry.admit(late, start).err(), Some(CloseReason::Refused(Rejection::UnknownKey { .. }))));
+}
+
+/// The same caller once more.
+fn arrival_of(stream: &StreamGuard, connection: &ConnectionGuard) -> Arrival {
+    Arrival { caller: stream.caller().clone(), ..unverified(stream.caller().zone().as_str(), connection.id().0) }
 }

@@ -1,0 +1,224 @@
+//! Gathers what the checks look at.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::{SignedDuration, Timestamp};
+use model::{Kind, ZoneName, insight};
+use prost::Message as _;
+use store::{Query, ResourceStore};
+use thiserror::Error;
+use tokens::rotation::Status;
+use wire::kuma::system::v1alpha1::{KdsSubscription, ZoneInsight};
+
+use super::{
+    Finding, examine,
+    facts::{Certificate, Facts, KeyFacts, Refusal, RotationFacts, StandsOn, TokenFacts, ZoneFacts},
+};
+use crate::{
+    access::{Denied, Permit},
+    clock::Clock,
+    config::GlobalKds,
+    keys::Keys,
+    ledger::{Entry, Known, Ledger},
+    rotation::{NotMade, Rotations},
+    tls::Certificates,
+    zones::insight::Insights,
+};
+
+/// Where the facts come from.
+pub(crate) struct Sources {
+    pub(crate) store: Arc<dyn ResourceStore>,
+    pub(crate) clock: Clock,
+    pub(crate) keys: Keys,
+    pub(crate) ledger: Ledger,
+    pub(crate) certificates: Certificates,
+    pub(crate) settings: Arc<GlobalKds>,
+    /// On a global: what is known of its zones, and the rotations of its keys.
+    pub(crate) global: Option<(Insights, Rotations)>,
+}
+
+/// Looks at a control plane. Cheap to clone.
+#[derive(Clone)]
+pub struct Doctor(Arc<Sources>);
+
+/// Why nothing could be looked at.
+#[derive(Debug, Error)]
+pub(crate) enum NotExamined {
+    /// The caller may not.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The store did not say.
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    /// The rotations cannot be told.
+    #[error(transparent)]
+    Rotations(#[from] NotMade),
+}
+
+impl Doctor {
+    /// Returns what looks at these sources when it is asked.
+    pub(crate) fn new(sources: Sources) -> Self {
+        Self(Arc::new(sources))
+    }
+
+    /// Looks at everything, for somebody who may read what signs.
+    pub(crate) async fn examine(&self, permit: &Permit) -> Result<Vec<Finding>, NotExamined> {
+        permit.read(Kind::GLOBAL_SECRET)?;
+        let sources = &*self.0;
+        let now = sources.clock.now();
+        let (zones, unreadable_insights) = self.zones().await?;
+        let rotations = match &sources.global {
+            Some((_, rotations)) => rotations.statuses(permit).await?,
+            None => Vec::new(),
+        };
+        let tokens = sources.ledger.all();
+        let is_good = |known: &&Known| known.entry.expires_at.is_none_or(|ends| ends > now);
+        let facts = Facts {
+            now,
+            is_global: sources.global.is_some(),
+            auth: sources.settings.auth.kind,
+            mode: sources.settings.auth.mode,
+            leeway: sources.settings.auth.leeway,
+            legacy_tokens_until: sources.settings.auth.legacy_tokens_until,
+            keys: self.key_facts(),
+            zones,
+            tokens: tokens.iter().filter(is_good).map(|known| token(&known.entry)).collect(),
+            rotations: rotations.iter().filter(|status| status.from.is_some()).map(rotation).collect(),
+            certificates: certificates(&sources.certificates),
+            unusable: self.unusable().into_iter().chain(unreadable_insights).collect(),
+            store_behind_for: sources.store.freshness().borrow().behind_since().map(|since| since.elapsed()),
+        };
+        Ok(examine(&facts))
+    }
+
+    fn key_facts(&self) -> Vec<KeyFacts> {
+        let ring = self.0.keys.ring();
+        let mut facts = Vec::new();
+        for family in ring.families() {
+            let signs = ring.signs(&family);
+            let mesh = family.mesh().map(|mesh| format!(" {mesh}")).unwrap_or_default();
+            let name = format!("{}{mesh}", family.key_word());
+            facts.extend(ring.serials(&family).into_iter().map(|serial| KeyFacts {
+                family: name.clone(),
+                serial,
+                signs: signs == Some(serial),
+            }));
+        }
+        facts
+    }
+
+    /// What cannot be read or used, with what to do.
+    fn unusable(&self) -> Vec<String> {
+        let told = self.0.keys.unreadable().map(|told| told.borrow().clone());
+        let unreadable = told.iter().flat_map(|all| all.iter()).map(ToString::to_string);
+        let ring = self.0.keys.ring();
+        let keys = ring.unusable().map(|(name, problem)| format!("secret {name:?} cannot be used: {problem}"));
+        let entries =
+            self.0.ledger.unreadable().into_iter().map(|name| format!("record {name:?} of the ledger cannot be read"));
+        keys.collect::<Vec<_>>().into_iter().chain(unreadable).chain(entries).collect()
+    }
+
+    async fn zones(&self) -> Result<(Vec<ZoneFacts>, Vec<String>), store::StoreError> {
+        let Some((insights, _)) = &self.0.global else { return Ok((Vec::new(), Vec::new())) };
+        let mut unreadable = Vec::new();
+        let mut known: BTreeMap<String, ZoneInsight> = BTreeMap::new();
+        for stored in self.0.store.list(&Query::all(Kind::ZONE_INSIGHT)).await?.items {
+            let name = stored.resource.key.name.clone();
+            match ZoneInsight::decode(stored.resource.spec.clone()) {
+                Ok(insight) => drop(known.insert(name, insight)),
+                Err(problem) => unreadable.push(format!("what is known of zone {name:?} cannot be read: {problem}")),
+            }
+        }
+        let mut shadowed: BTreeMap<ZoneName, Refusal> = BTreeMap::new();
+        for would_be in insights.all_would_be_refused() {
+            let refusal = Refusal { at: would_be.last, reason: would_be.reason.to_owned(), text: would_be.text };
+            let newest = shadowed.entry(would_be.zone).or_insert_with(|| refusal.clone());
+            if newest.at < refusal.at {
+                *newest = refusal;
+            }
+        }
+        let zones = self.0.store.list(&Query::all(Kind::ZONE)).await?;
+        let mut facts: Vec<ZoneFacts> = zones
+            .items
+            .iter()
+            .map(|stored| zone(&stored.resource.key.name, known.get(&stored.resource.key.name)))
+            .collect();
+        for (name, refusal) in shadowed {
+            // Whoever showed a better token since then would be let in.
+            match facts.iter_mut().find(|zone| zone.name == name.as_str()) {
+                Some(zone) => {
+                    let since = zone.stands_on.as_ref().map(|on| on.since);
+                    zone.would_be_refused =
+                        Some(refusal).filter(|refusal| since.is_none_or(|since| since < refusal.at));
+                }
+                None => facts.push(ZoneFacts { would_be_refused: Some(refusal), ..zone(name.as_str(), None) }),
+            }
+        }
+        Ok((facts, unreadable))
+    }
+}
+
+fn zone(name: &str, known: Option<&ZoneInsight>) -> ZoneFacts {
+    let subscriptions = known.map(|known| known.subscriptions.as_slice()).unwrap_or_default();
+    let refused = known.and_then(|known| known.last_refusal.as_ref());
+    let health = known.and_then(|known| known.health_check.as_ref());
+    ZoneFacts {
+        name: name.to_owned(),
+        online: insight::online(subscriptions),
+        stands_on: newest(subscriptions),
+        refused: refused.and_then(|refused| {
+            Some(Refusal {
+                at: moment(refused.time.as_ref())?,
+                reason: refused.reason.clone(),
+                text: refused.detail.clone(),
+            })
+        }),
+        would_be_refused: None,
+        clock_ahead: health.and_then(|health| {
+            let ahead = health.clock_ahead.as_ref()?;
+            Some(SignedDuration::new(ahead.seconds, ahead.nanos))
+        }),
+    }
+}
+
+/// What the zone stands on now, or stood on last.
+fn newest(subscriptions: &[KdsSubscription]) -> Option<StandsOn> {
+    let open = |one: &&KdsSubscription| one.disconnect_time.is_none();
+    let with_auth = || subscriptions.iter().rev().filter(|one| one.auth.is_some());
+    let auth = with_auth().find(open).or_else(|| with_auth().next())?.auth.as_ref()?;
+    Some(StandsOn {
+        family: auth.family.clone(),
+        key: auth.key.clone(),
+        token_id: auth.token_id.clone(),
+        expires_at: moment(auth.expires_at.as_ref()),
+        renews: auth.renews.clone(),
+        since: moment(auth.since.as_ref()).unwrap_or_default(),
+    })
+}
+
+fn moment(time: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
+    time.and_then(|time| Timestamp::new(time.seconds, time.nanos).ok())
+}
+
+fn token(entry: &Entry) -> TokenFacts {
+    let of = match (&entry.zone, &entry.name) {
+        (Some(zone), _) => format!("zone {zone}"),
+        (None, Some(name)) => format!("{} {name}", entry.family().token_word()),
+        (None, None) => entry.family().token_word().to_owned(),
+    };
+    TokenFacts { id: entry.id.clone(), of, ends: entry.expires_at.is_some() }
+}
+
+fn rotation(status: &Status) -> RotationFacts {
+    let mesh = status.mesh.as_ref().map(|mesh| format!(" {mesh}")).unwrap_or_default();
+    RotationFacts {
+        family: format!("{}{mesh}", status.family),
+        phase: status.phase.clone(),
+        stopped: status.stopped.as_ref().map(|stopped| stopped.reason.clone()),
+        blockers: status.blockers.iter().map(|blocker| blocker.who()).collect(),
+    }
+}
+
+fn certificates(shown: &Certificates) -> Vec<Certificate> {
+    shown.ends().into_iter().map(|(file, ends)| Certificate { file: file.display().to_string(), ends }).collect()
+}

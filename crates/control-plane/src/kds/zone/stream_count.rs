@@ -1,0 +1,78 @@
+//! How many streams a connection of the zone has: those that are being opened, and those that stand.
+
+use tokio::sync::watch;
+
+/// The streams of one connection.
+#[derive(Default)]
+pub(super) struct Streams(watch::Sender<Counts>);
+
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    opening: usize,
+    open: usize,
+}
+
+/// One stream: counts until this is dropped.
+pub(super) struct Counted<'a> {
+    streams: &'a Streams,
+    stands: bool,
+}
+
+impl Streams {
+    /// Counts a stream that is being opened.
+    pub(super) fn opening(&self) -> Counted<'_> {
+        self.0.send_modify(|counts| counts.opening += 1);
+        Counted { streams: self, stands: false }
+    }
+
+    /// How many stand.
+    pub(super) fn open(&self) -> usize {
+        self.0.borrow().open
+    }
+
+    /// Resolves when none is being opened. Cancel safe.
+    pub(super) async fn settled(&self) {
+        let mut counts = self.0.subscribe();
+        let _kept_by_us = counts.wait_for(|counts| counts.opening == 0).await;
+    }
+}
+
+impl Counted<'_> {
+    /// The stream stands.
+    pub(super) fn stands(mut self) -> Self {
+        self.stands = true;
+        self.streams.0.send_modify(|counts| {
+            counts.opening -= 1;
+            counts.open += 1;
+        });
+        self
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        let stands = self.stands;
+        self.streams.0.send_modify(|counts| *if stands { &mut counts.open } else { &mut counts.opening } -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_stream_counts_from_its_opening_to_its_end() {
+        let streams = Streams::default();
+        let is_settled = || streams.settled().now_or_never().is_some();
+        let refused = streams.opening();
+        let opening = streams.opening();
+        assert_eq!((streams.open(), is_settled()), (0, false));
+        drop(refused);
+        let stands = opening.stands();
+        assert_eq!((streams.open(), is_settled()), (1, true));
+        drop(stands);
+        assert_eq!((streams.open(), is_settled()), (0, true));
+    }
+}
