@@ -16,6 +16,7 @@ use tokens::{
         Times, Zone, step, tick,
     },
 };
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::zones::{
@@ -134,7 +135,7 @@ struct OnItsWay {
 /// Evidence as it was gathered so far.
 enum Looked {
     At { version: u64, instances: Vec<Instance> },
-    AtAll { version: u64, evidence: Evidence },
+    AtAll { version: u64, evidence: Box<Evidence> },
 }
 
 pub(super) struct World {
@@ -288,7 +289,7 @@ impl World {
         let (ring, now) = (self.store.ring(self.generation), self.clock(instance));
         let server = &mut self.servers[instance];
         server.ring = Arc::clone(&ring);
-        for closed in server.registry.sweep(&ring, now) {
+        for closed in server.registry.sweep(&ring, now, Instant::now()).closed {
             let zone = ZONES.iter().position(|zone| *zone == closed.zone.as_str()).unwrap();
             if !self.is_late(zone) {
                 return Err(format!("a session is closed of a zone that did as told: {closed:?}"));
@@ -411,7 +412,9 @@ impl World {
 
     fn look(&mut self, who: usize) {
         let looked = match self.looks.remove(&who) {
-            Some(Looked::At { version, instances }) => Looked::AtAll { version, evidence: self.evidence(instances) },
+            Some(Looked::At { version, instances }) => {
+                Looked::AtAll { version, evidence: Box::new(self.evidence(instances)) }
+            }
             // Nobody looks for longer: what was seen is acted on, or looked at again.
             Some(Looked::AtAll { version, evidence }) if !self.is_old(version, &evidence) => {
                 Looked::AtAll { version, evidence }
@@ -474,7 +477,7 @@ impl World {
     /// Makes a step of what was seen, if nobody else wrote since.
     fn act(&mut self, who: usize, command: usize) -> Result<(), String> {
         let (version, evidence) = match self.looks.remove(&who) {
-            Some(Looked::At { version, instances }) => (version, self.evidence(instances)),
+            Some(Looked::At { version, instances }) => (version, Box::new(self.evidence(instances))),
             Some(Looked::AtAll { version, evidence }) => (version, evidence),
             None => return Ok(()),
         };
