@@ -28,7 +28,10 @@ use uuid::Uuid;
 
 use crate::{
     issuing::{KeyNotMade, new_signing_key},
-    records,
+    records::{
+        self,
+        rotation::{self, Rotations},
+    },
     writes::{MeshDefaults, Side, mesh_batch, missing_authorities},
 };
 use secrets::Secrets;
@@ -205,10 +208,19 @@ impl Missing<'_> {
         for family in families {
             secrets.add_key(family).await?;
         }
-        if wanted.admin_token
-            && let Err(reason) = secrets.add_admin_token(self.now)
-        {
-            warn!(%reason, "no admin token was made");
+        if wanted.admin_token {
+            // A key that a rotation holds ready signs nothing yet, the admin's token neither.
+            let rotations = records::get::<Rotations>(&**self.store, &rotation::rest(&Family::User)).await;
+            let made = match rotations {
+                Ok(kept) => {
+                    let state = kept.map(|kept| kept.record.state).unwrap_or_default();
+                    secrets.add_admin_token(&state, self.now).map_err(|reason| reason.to_string())
+                }
+                Err(problem) => Err(problem.to_string()),
+            };
+            if let Err(reason) = made {
+                warn!(%reason, "no admin token was made");
+            }
         }
         for authority in authorities.into_iter().flatten() {
             secrets.add_authority(authority, self.now)?;

@@ -38,7 +38,7 @@ use crate::{
     keys::Keys,
     ledger::Ledger,
     observe::shown,
-    records::{self, RecordError, rotation::Rotations as Record},
+    records::{self, RecordError},
     tasks::{OnError, Tasks},
     zones::{confirmed::Confirmed, insight::Insights, registry::Registry},
 };
@@ -173,14 +173,6 @@ impl Rotations {
             return Ok(Made { status: Status::of(&now.state, &now.evidence), cut_off: step.cut_off });
         }
         Err(NotMade::Busy)
-    }
-
-    /// Whether zones on this key are to renew their tokens, because it drains.
-    #[expect(dead_code, reason = "asked by what renews tokens")]
-    pub(crate) async fn drains(&self, family: &Family, serial: u64) -> bool {
-        let record = records::get::<Record>(&*self.0.store, &records::rotation::rest(family)).await;
-        let rotation = record.ok().flatten().and_then(|kept| kept.record.state.rotation);
-        rotation.is_some_and(|rotation| rotation.stage == rotation::Stage::Draining && rotation.from == serial)
     }
 
     /// Writes a step, and waits until it is in force here. Returns whether it was written: not if somebody else wrote.

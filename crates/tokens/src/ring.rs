@@ -92,6 +92,7 @@ pub struct KeyRing {
     revocations: BTreeMap<Family, Revocations>,
     settings: Arc<StaticKeys>,
     retired: BTreeSet<KeyId>,
+    untold: BTreeSet<KeyId>,
 }
 
 /// A secret that may hold the key of a serial.
@@ -160,6 +161,7 @@ impl KeyRing {
             revocations: BTreeMap::new(),
             settings: Arc::default(),
             retired: BTreeSet::new(),
+            untold: BTreeSet::new(),
         }
     }
 
@@ -173,6 +175,12 @@ impl KeyRing {
     #[must_use]
     pub fn with_retired(self, retired: BTreeSet<KeyId>) -> Self {
         Self { retired, ..self }
+    }
+
+    /// Says of which retiring keys nobody is to be told yet: they sign no more, and whoever has a token of them keeps it.
+    #[must_use]
+    pub fn with_untold(self, untold: BTreeSet<KeyId>) -> Self {
+        Self { untold, ..self }
     }
 
     /// Whether a key is gone because a rotation took it away.
@@ -302,7 +310,7 @@ impl KeyRing {
     /// Whether a key is retiring and another one signs: who has a token of it should get one of the other.
     pub fn drains(&self, id: &KeyId) -> bool {
         let retires = self.slots.get(id).is_some_and(|slot| slot.phase == Phase::Retiring);
-        retires && self.signing(&id.family).is_some_and(|(signing, _)| signing != id)
+        retires && !self.untold.contains(id) && self.signing(&id.family).is_some_and(|(signing, _)| signing != id)
     }
 
     /// Whether one key of a family is about to take the place of another.

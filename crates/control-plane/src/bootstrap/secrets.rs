@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use model::{duration::TEN_YEARS, reserved::ADMIN_TOKEN, secret};
 use store::{Precondition, Stored};
-use tokens::{Algorithm, Family, Half, IssueError, KeyName, KeyRing, Rejection, SecretEntry};
+use tokens::{Algorithm, Family, Half, IssueError, KeyName, KeyRing, Rejection, RingSources, SecretEntry, rotation};
 use tracing::warn;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -68,14 +68,20 @@ impl Secrets {
     }
 
     /// Makes the token of the admin, signed by the newest key of user tokens, when there is none that can be used.
-    pub(super) fn add_admin_token(&mut self, now: Timestamp) -> Result<(), IssueError> {
+    ///
+    /// `rotations` is what is known of rotations of these keys: one that is held ready does not sign.
+    pub(super) fn add_admin_token(&mut self, rotations: &rotation::State, now: Timestamp) -> Result<(), IssueError> {
         let entries: Vec<SecretEntry<'_>> = self
             .there
             .iter()
             .chain(&self.new)
             .map(|entry| SecretEntry { mesh: "", name: &entry.name, data: Some(&entry.data) })
             .collect();
-        let (ring, _) = KeyRing::build(0, &entries);
+        let names =
+            entries.iter().filter_map(|entry| KeyName::parse("", entry.name)).filter(|name| name.half == Half::Private);
+        let serials = names.filter(|name| name.family == Family::User).filter_map(|name| name.serial).collect();
+        let phases = rotations.phases(&Family::User, &serials).into_iter().collect();
+        let (ring, _) = KeyRing::build_of(0, RingSources { secrets: &entries, phases, ..RingSources::default() });
         let stored = self.there.iter().find(|entry| entry.name == ADMIN_TOKEN);
         let expect = stored.map_or(Precondition::Absent, |entry| entry.expect);
         if stored.is_some_and(|entry| !is_dead(&entry.data, &ring, now)) {

@@ -125,7 +125,9 @@ impl Sources {
             error!(problem = %problem, "a secret that verifies tokens cannot be used");
         }
         self.tell(unreadable);
-        ring.with_retired(rotation::retired(&rotations)).with_static_keys(Arc::clone(&self.settings))
+        ring.with_untold(rotation::untold(&rotations))
+            .with_retired(rotation::retired(&rotations))
+            .with_static_keys(Arc::clone(&self.settings))
     }
 
     /// What cannot be read now.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use store::Picture;
 use tokens::{
     Family, Half, KeyId, KeyName, NoFamily, Phase, Phases,
-    rotation::{Outcome, State},
+    rotation::{Outcome, Stage, State},
 };
 use tracing::error;
 
@@ -107,6 +107,17 @@ pub(crate) fn retired(stored: &Picture) -> BTreeSet<KeyId> {
     gone.collect()
 }
 
+/// The keys that sign no more and of which zones are not told yet: they are when the rotation drains them.
+pub(crate) fn untold(stored: &Picture) -> BTreeSet<KeyId> {
+    let records = stored.stored().filter(|stored| super::is::<Rotations>(&stored.resource.key));
+    let readable = records.filter_map(|stored| super::read::<Rotations>(&stored.resource).ok());
+    let signing = readable.filter_map(|Rotations { family, state }| {
+        let rotation = state.rotation.filter(|rotation| rotation.stage == Stage::Signing)?;
+        Some(KeyId { family, serial: rotation.from })
+    });
+    signing.collect()
+}
+
 /// The key that a secret holds the private half of, by its name.
 pub(crate) fn private_key(key: &Key) -> Option<KeyId> {
     secret(key).filter(|name| name.half == Half::Private)?.id()
@@ -200,6 +211,23 @@ mod tests {
         assert_eq!(records::read::<Rotations>(&resource).unwrap(), begun());
         let put = Write::Put { resource, expect: Precondition::Any };
         assert_eq!(phases_of(put).await, [Phase::Signing, Phase::Staged]);
+    }
+
+    #[tokio::test]
+    async fn zones_are_told_when_the_old_key_drains_and_not_before() {
+        let old = KeyId { family: family(), serial: 1 };
+        for (stage, expected) in
+            [(Stage::Staged, vec![]), (Stage::Signing, vec![old.clone()]), (Stage::Draining, vec![])]
+        {
+            let mut rotations = begun();
+            rotations.state.rotation.as_mut().unwrap().stage = stage;
+            let store = MemoryStore::new();
+            let record = records::write(&rotations, Precondition::Any, Timestamp::UNIX_EPOCH).unwrap();
+            store.apply(Batch::of(vec![put(Key::global(Kind::MESH, "default")), record])).await.unwrap();
+            let mut mirror = Mirror::of(&store, store::Kinds::Only(vec![Kind::RECORD]));
+            mirror.changes().await.unwrap();
+            assert_eq!(untold(mirror.picture()).into_iter().collect::<Vec<_>>(), expected, "{stage:?}");
+        }
     }
 
     #[tokio::test]
