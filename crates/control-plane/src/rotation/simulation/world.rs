@@ -1,4 +1,5 @@
 //! Two instances on one store, two zones, two operators.
+//! Longer than usual because all events of a schedule change the one world that is here.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
