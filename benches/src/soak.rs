@@ -48,8 +48,9 @@ pub(crate) async fn run(exe: &Path, soak: &Soak) -> anyhow::Result<()> {
     let (start, mut round, mut latest) = (Instant::now(), 0, Duration::ZERO);
     while start.elapsed() < soak.lasts {
         let changed = Instant::now();
-        global.change_policy(round)?;
-        let value = format!("\"connectionTimeout\":\"{}s\"", 6 + round);
+        // Below a minute: from there on it is shown as `1m0s`.
+        global.change_policy(round % 50)?;
+        let value = format!("\"connectionTimeout\":\"{}s\"", 6 + round % 50);
         for (index, zone) in zones.iter().enumerate() {
             let http = loopback(zone.addresses().http)?;
             while !client::ask(http, "GET", POLICIES, None).1.replace(' ', "").contains(&value) {

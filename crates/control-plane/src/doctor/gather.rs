@@ -20,6 +20,7 @@ use crate::{
     config::GlobalKds,
     keys::Keys,
     ledger::{Entry, Known, Ledger},
+    records::RecordError,
     rotation::{NotMade, Rotations},
     tls::Certificates,
     zones::insight::Insights,
@@ -67,9 +68,17 @@ impl Doctor {
         let sources = &*self.0;
         let now = sources.clock.now();
         let (zones, unreadable_insights) = self.zones().await?;
+        let mut unreadable = unreadable_insights;
         let rotations = match &sources.global {
-            Some((_, rotations)) => rotations.statuses(permit).await?,
             None => Vec::new(),
+            Some((_, rotations)) => match rotations.statuses(permit).await {
+                // What cannot be read is a finding, and keeps no other from being found.
+                Err(NotMade::Record(damaged @ RecordError::Unreadable { .. })) => {
+                    unreadable.push(damaged.to_string());
+                    Vec::new()
+                }
+                told => told?,
+            },
         };
         let tokens = sources.ledger.all();
         let is_good = |known: &&Known| known.entry.expires_at.is_none_or(|ends| ends > now);
@@ -85,7 +94,7 @@ impl Doctor {
             tokens: tokens.iter().filter(is_good).map(|known| token(&known.entry)).collect(),
             rotations: rotations.iter().filter(|status| status.from.is_some()).map(rotation).collect(),
             certificates: certificates(&sources.certificates),
-            unusable: self.unusable().into_iter().chain(unreadable_insights).collect(),
+            unusable: self.unusable().into_iter().chain(unreadable).collect(),
             store_behind_for: sources.store.freshness().borrow().behind_since().map(|since| since.elapsed()),
         };
         Ok(examine(&facts))

@@ -21,7 +21,7 @@ pub(super) struct Reach {
 
 /// Makes a rule judge the tokens of the ledger by when they were really issued.
 ///
-/// One without a time of issue is the same bytes each time, and nobody knows when they were handed out before.
+/// One without a time of issue is the same bytes each time: a rule of a zone or key names it whenever it was handed out.
 pub(super) fn judge_by_the_ledger(rule: &mut RevocationRule, entries: &[&Entry]) {
     let Some(asked) = rule.before else { return };
     let dated =
@@ -31,6 +31,11 @@ pub(super) fn judge_by_the_ledger(rule: &mut RevocationRule, entries: &[&Entry])
     let before = behind.map_or(asked, |behind| behind.max(asked));
     let spared = dated().filter(|(entry, says)| entry.issued_at >= asked && *says < before);
     rule.spared = spared.map(|(entry, _)| entry.id.clone()).collect();
+    // Whoever asks for a moment means tokens, and not bytes: one that was handed out since then for the first time stays.
+    if rule.what == Revoked::All {
+        let undated = entries.iter().filter(|entry| entry.key.family == rule.family && entry.iat.is_none());
+        rule.spared.extend(undated.filter(|entry| entry.issued_at >= asked).map(|entry| entry.id.clone()));
+    }
     rule.before = Some(before);
 }
 
@@ -122,13 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_issued_after_the_time_and_seems_older_is_spared_and_no_undated_token_is() {
+    fn what_was_issued_after_the_time_and_seems_older_is_spared() {
         check(&rule(Revoked::All, Some(98)), 3, &["b"]);
         check(&rule(Revoked::All, Some(100)), 3, &["b"]);
         check(&rule(Revoked::All, Some(101)), 4, &[]);
-        // Nobody knows when the same bytes were handed out before.
-        check(&rule(Revoked::All, Some(0)), 1, &["a", "c", "ended"]);
-        check(&rule(Revoked::All, Some(-100)), 1, &[]);
+        check(&rule(Revoked::All, Some(0)), 0, &["a", "c", "ended", "sha256:00"]);
+        check(&rule(Revoked::All, Some(-100)), 0, &["sha256:00"]);
+        // Whoever revokes what a zone has means its undated token too: the next one would be the same bytes.
+        check(&rule(Revoked::Zone("west".to_owned()), Some(0)), 1, &["a", "ended"]);
     }
 
     #[test]

@@ -51,6 +51,30 @@ async fn a_signing_key_must_be_able_to_sign() {
     assert_eq!(local(&world, "PUT", path, body).await.status, 400);
 }
 
+/// In shadow whoever says the name of a zone is let in as that zone.
+#[tokio::test(start_paused = true)]
+async fn only_who_may_write_secrets_puts_a_zone_into_shadow_or_takes_it_out() {
+    let world = World::start(Side::Global, "").await;
+    let order = r#"{"name":"jo","groups":["dev"],"validFor":"1h"}"#;
+    let token = local(&world, "POST", "/tokens/user", order).await.body;
+    let user = async |body: &str| {
+        let headers = vec![
+            ("content-type".to_owned(), "application/json".to_owned()),
+            ("authorization".to_owned(), format!("Bearer {token}")),
+        ];
+        let ask = Ask { remote: true, method: "PUT", path: "/zones/west", headers, body: Some(body.to_owned()) };
+        world.ask("10.1.1.1:5681", ask).await.status
+    };
+    let plain = r#"{"type":"Zone","name":"west","enabled":true}"#;
+    let shadow = r#"{"type":"Zone","name":"west","enabled":true,"labels":{"arctos.io/auth":"shadow"}}"#;
+    assert_eq!(user(shadow).await, 403, "a new zone");
+    assert_eq!(user(plain).await, 201);
+    assert_eq!(user(shadow).await, 403, "one that is there");
+    assert_eq!(local(&world, "PUT", "/zones/west", shadow).await.status, 200);
+    assert_eq!(user(plain).await, 403, "taking it out cuts the zone off");
+    assert_eq!(user(shadow).await, 200, "nothing changes");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_key_that_connected_zones_cannot_read_is_taken_with_a_warning() {
     let world = World::start(Side::Global, "").await;

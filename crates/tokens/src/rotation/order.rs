@@ -62,6 +62,14 @@ pub enum Refused {
         /// Who began it; nobody known if it was begun by hand.
         by: Option<String>,
     },
+    /// It goes back already.
+    #[error("the rotation goes back since {since} already{}: end it with `kumactl rotate advance`", .by.as_ref().map(|by| format!(", ordered by {by}")).unwrap_or_default())]
+    GoesBack {
+        /// Since when.
+        since: Timestamp,
+        /// Who ordered that, if it is remembered.
+        by: Option<String>,
+    },
     /// There is nothing to rotate.
     #[error("there is no signing key to rotate: make the first one with `kumactl generate signing-key`")]
     NoKey,

@@ -58,6 +58,8 @@ pub fn step(state: &State, evidence: &Evidence, order: &Order) -> Result<Step, R
         (Command::Start { .. }, Some(rotation)) => Err(under_way(&rotation)),
         (Command::Advance | Command::Rollback, None) => Err(Refused::Idle),
         (Command::Advance, Some(rotation)) => attempt.advance(seen, rotation),
+        // Ordered twice it must not go forward again.
+        (Command::Rollback, Some(rotation)) if rotation.rolling_back() => Err(goes_back(&rotation)),
         (Command::Rollback, Some(rotation)) => attempt.roll_back(seen, rotation),
     }
 }
@@ -97,6 +99,11 @@ fn elsewhere(state: &State, order: &Order, expected: Position, now: Option<&Rota
 
 fn under_way(rotation: &Rotation) -> Refused {
     Refused::UnderWay { now: rotation.position(), since: rotation.started, by: rotation.by.clone() }
+}
+
+fn goes_back(rotation: &Rotation) -> Refused {
+    let ordered = rotation.steps.iter().rfind(|done| matches!(done.command, Command::Rollback));
+    Refused::GoesBack { since: rotation.since, by: ordered.map(|done| done.by.clone()) }
 }
 
 /// One try at a step.

@@ -25,6 +25,8 @@ const FARTHEST: SignedDuration = SignedDuration::from_hours(10 * 365 * 24);
 /// How often a zone of ours pings at the least while a key is about to take the place of another: what it is to do about its
 /// token it hears in the answer.
 const DURING_ROTATION: Duration = Duration::from_secs(10);
+/// How often zones of ours ping otherwise at least: so soon each hears that its key drains.
+const BETWEEN_ROTATIONS: Duration = Duration::from_secs(30);
 
 /// What a zone of ours hears of its token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub(super) struct Advice {
     drains: bool,
     /// A key that it may have a token of takes the place of another, or is about to.
     rotates: bool,
+    /// It renews its token if it is told to.
+    listens: bool,
 }
 
 impl Advice {
@@ -43,16 +47,17 @@ impl Advice {
             return Self::default();
         }
         let rotates = [Family::ControlPlane, Family::Zone].iter().any(|family| ring.rotates(family));
-        Self { drains: ring.drains(proof.key()), rotates }
+        Self { drains: ring.drains(proof.key()), rotates, listens: true }
     }
 
     /// The pause until the next ping, of what is configured; nothing leaves it to the zone.
     fn interval(self, configured: Duration) -> Duration {
-        match (self.rotates, configured.is_zero()) {
-            (false, _) => configured,
-            (true, true) => DURING_ROTATION,
-            (true, false) => configured.min(DURING_ROTATION),
-        }
+        let longest = match self {
+            Self { rotates: true, .. } => DURING_ROTATION,
+            Self { listens: true, .. } => BETWEEN_ROTATIONS,
+            Self { .. } => return configured,
+        };
+        if configured.is_zero() { longest } else { configured.min(longest) }
     }
 }
 
@@ -124,7 +129,11 @@ mod tests {
         let caller = ZoneCaller::Verified(tokens::verify(token.reveal(), &signs, now, &want).unwrap());
         let check = |phases: &[(u64, Phase)], drains, rotates| {
             let ring = ring(phases);
-            assert_eq!(Advice::of(&caller, Features::OURS, &ring), Advice { drains, rotates }, "{phases:?}");
+            assert_eq!(
+                Advice::of(&caller, Features::OURS, &ring),
+                Advice { drains, rotates, listens: true },
+                "{phases:?}"
+            );
             assert_eq!(Advice::of(&caller, Features::ALL, &ring), Advice::default(), "a real one hears nothing");
             let unverified = ZoneCaller::Unverified(zone.clone());
             assert_eq!(Advice::of(&unverified, Features::OURS, &ring), Advice::default());
@@ -138,10 +147,12 @@ mod tests {
     #[test]
     fn a_zone_pings_more_often_during_a_rotation_and_never_less() {
         let seconds = |rotates, configured| {
-            let advice = Advice { drains: false, rotates };
+            let advice = Advice { drains: false, rotates, listens: true };
             advice.interval(Duration::from_secs(configured)).as_secs()
         };
-        assert_eq!([0, 5, 300].map(|configured| seconds(false, configured)), [0, 5, 300]);
+        assert_eq!([0, 5, 300].map(|configured| seconds(false, configured)), [30, 5, 30]);
         assert_eq!([0, 5, 300].map(|configured| seconds(true, configured)), [10, 5, 10]);
+        let real = |configured| Advice::default().interval(Duration::from_secs(configured)).as_secs();
+        assert_eq!([0, 5, 300].map(real), [0, 5, 300], "a real one hears what is configured");
     }
 }

@@ -143,7 +143,7 @@ impl Router {
         {
             log_session(&guard, line);
         }
-        let origin = Origin { address: connection.peer, renews: renews(request.headers()) };
+        let origin = Origin { address: connection.peer, renews: self.renews(request.headers()) };
         self.dispatch(rpc, guard, zone_can, origin, ring, request).await
     }
 
@@ -243,6 +243,14 @@ impl Router {
         outbound.into_response()
     }
 
+    /// Whether the zone gets its next token by itself: it asks for it, and tokens are renewed here.
+    fn renews(&self, headers: &http::HeaderMap) -> Renews {
+        if !self.context.settings.auth.renewal.enabled {
+            return Renews::No;
+        }
+        Renews::of(headers.get(Renews::HEADER).and_then(|value| value.to_str().ok()))
+    }
+
     async fn refuse(
         &self,
         connection: &Connection,
@@ -275,11 +283,6 @@ impl Router {
 /// What the zone can do, as its headers say.
 fn features(headers: &http::HeaderMap) -> Features {
     Features::from_headers(headers.get_all("features").iter().filter_map(|value| value.to_str().ok()))
-}
-
-/// Whether the zone asks for its next token by itself, as its headers say.
-fn renews(headers: &http::HeaderMap) -> Renews {
-    Renews::of(headers.get(Renews::HEADER).and_then(|value| value.to_str().ok()))
 }
 
 fn labels(rpc: Rpc) -> Method {

@@ -56,10 +56,10 @@ fn a_rollback_swaps_the_keys_and_ends_with_the_new_one_gone() {
 }
 
 #[test]
-fn a_rollback_can_be_rolled_back() {
-    let done = step(&rolling_back(), &evidence(&[1, 2], 1), &rollback()).unwrap();
-    assert_eq!(position(&done.state), Position::Draining { from: 1, to: 2 });
-    assert!(!done.state.rotation.unwrap().rolling_back());
+fn who_goes_back_twice_does_not_go_forward() {
+    let refused = step(&rolling_back(), &evidence(&[1, 2], 1), &rollback()).unwrap_err();
+    assert!(matches!(refused, Refused::GoesBack { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("end it with `kumactl rotate advance`"), "{refused}");
 }
 
 #[test]
