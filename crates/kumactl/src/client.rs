@@ -184,9 +184,7 @@ pub(crate) enum ClientProblem {
         "the token and the headers of the settings are not sent to {address} in the clear: everybody on the way could \
          read them. Use the https address of the control plane (port 5682), or allow it with --allow-plaintext-token"
     )]
-    Plaintext {
-        address: String,
-    },
+    Plaintext { address: String },
     /// The environment names a proxy that cannot be used.
     #[error(transparent)]
     Proxy(#[from] ProxyProblem),

@@ -22,10 +22,7 @@ pub(super) struct Tls {
 pub(crate) enum TlsProblem {
     /// A file cannot be read.
     #[error("could not read {path:?}: {reason}")]
-    File {
-        path: PathBuf,
-        reason: String,
-    },
+    File { path: PathBuf, reason: String },
     /// A file holds something else.
     #[error("{path:?} holds no PEM-encoded {what}")]
     Content {
