@@ -80,7 +80,13 @@ fn keys(facts: &Facts) -> Vec<Finding> {
             .filter(|zone| zone.stands_on.as_ref().is_some_and(|on| on.family == key.family && on.key == serial))
             .map(|zone| zone.name.as_str())
             .collect();
-        let signs = if key.signs { "signs" } else { "signs no more" };
+        let newer_than_what_signs =
+            facts.keys.iter().any(|other| other.signs && other.family == key.family && other.serial < key.serial);
+        let signs = match (key.signs, newer_than_what_signs) {
+            (true, _) => "signs",
+            (false, true) => "is held ready and does not sign",
+            (false, false) => "signs no more",
+        };
         let title = format!("{} {} {signs}", key.family, key.serial);
         found.push(match (on_it.is_empty(), key.signs) {
             (true, true) => Finding::ok(NAME, format!("{title}; no zone stands on it")),

@@ -43,6 +43,16 @@ pub enum Refused {
         /// When.
         at: Timestamp,
     },
+    /// The name of the step was given to another one.
+    #[error(
+        "a step of this id was made already, and it was another one: `{step}` at {at}; give each step an id of its own"
+    )]
+    OtherStep {
+        /// What it was.
+        step: &'static str,
+        /// When.
+        at: Timestamp,
+    },
     /// The rotation stands elsewhere, and nobody is known who moved it.
     #[error("the rotation stands elsewhere than was expected, it is {}; look at the status, and order what is still wanted", .now.words())]
     Elsewhere {

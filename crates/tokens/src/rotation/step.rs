@@ -41,8 +41,13 @@ pub struct Step {
 ///
 /// What was done already is not done again, and is no mistake: the record comes back as it is.
 pub fn step(state: &State, evidence: &Evidence, order: &Order) -> Result<Step, Refused> {
-    if state.steps().any(|done| order.id.is_some() && done.id == order.id) {
-        return Ok(Step::none(state));
+    if let Some(done) = state.steps().find(|done| order.id.is_some() && done.id == order.id) {
+        let (step, at) = (done.command.word(), done.at);
+        return if done.command == order.command {
+            Ok(Step::none(state))
+        } else {
+            Err(Refused::OtherStep { step, at })
+        };
     }
     let seen = state.seen(evidence);
     let rotation = seen.under_way(evidence);

@@ -102,6 +102,8 @@ fn who_would_be_cut_off_by_the_end_of_a_key_is_named() {
     );
     on(&mut facts.zones[1]).family = "zone-token-signing-key".to_owned();
     says(&facts, "keys", Status::Ok, &["1 signs no more; no zone that is known would be cut off"]);
+    facts.keys.push(KeyFacts { family: "control-plane-signing-key".to_owned(), serial: 3, signs: false });
+    says(&facts, "keys", Status::Ok, &["3 is held ready and does not sign; no zone"]);
     facts.keys.clear();
     says(&facts, "keys", Status::Fail, &["no key"]);
 }

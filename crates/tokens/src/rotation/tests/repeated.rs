@@ -95,3 +95,12 @@ fn positions_are_read_as_the_interface_writes_them() {
         assert!(serde_json::from_str::<Position>(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn the_id_of_one_step_is_not_that_of_another() {
+    let evidence = evidence(&[1], 1);
+    let begun = step(&idle(), &evidence, &named("s1", start())).unwrap().state;
+    assert_eq!(step(&begun, &evidence, &named("s1", start())).unwrap().state, begun, "sent again");
+    let refused = step(&begun, &evidence, &named("s1", advance())).unwrap_err();
+    assert!(matches!(refused, Refused::OtherStep { step: "start", .. }), "{refused:?}");
+}
