@@ -15,7 +15,6 @@ pub mod keys;
 pub mod ledger;
 mod limits;
 pub mod observe;
-#[cfg_attr(not(test), expect(dead_code, reason = "each sort of record comes with what keeps it"))]
 mod records;
 pub mod rest;
 mod revoking;
