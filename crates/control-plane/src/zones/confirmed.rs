@@ -14,10 +14,12 @@ use super::registry::StreamId;
 
 /// What zones have confirmed. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Confirmed(Arc<Mutex<BTreeMap<StreamId, Stream>>>);
+pub struct Confirmed(Arc<Mutex<BTreeMap<ZoneName, Streams>>>);
+
+/// The streams to one zone.
+type Streams = BTreeMap<StreamId, Stream>;
 
 struct Stream {
-    zone: ZoneName,
     reads: Reads,
     /// By kind; `None` of one that the zone rejected something of.
     secrets: BTreeMap<Kind, Option<BTreeSet<Key>>>,
@@ -35,33 +37,35 @@ pub enum Reads {
 /// A stream to a zone; what it confirmed is forgotten when this is dropped.
 pub struct Confirming {
     confirmed: Confirmed,
+    zone: ZoneName,
     stream: StreamId,
 }
 
 impl Confirmed {
     /// Takes note of a stream on which nothing was confirmed yet.
     pub fn open(&self, stream: StreamId, zone: &ZoneName, reads: Reads) -> Confirming {
-        self.lock().insert(stream, Stream { zone: zone.clone(), reads, secrets: BTreeMap::new() });
-        Confirming { confirmed: self.clone(), stream }
+        let nothing = Stream { reads, secrets: BTreeMap::new() };
+        self.lock().entry(zone.clone()).or_default().insert(stream, nothing);
+        Confirming { confirmed: self.clone(), zone: zone.clone(), stream }
     }
 
     /// Whether all streams to a zone, and at least one, have confirmed a secret.
     pub fn has(&self, zone: &ZoneName, secret: &Key) -> bool {
-        let streams = self.lock();
-        let mut of_zone = streams.values().filter(|stream| stream.zone == *zone).peekable();
+        let zones = self.lock();
         let confirmed = |stream: &Stream| {
             let secrets = stream.secrets.get(&secret.kind).and_then(Option::as_ref);
             secrets.is_some_and(|secrets| secrets.contains(secret))
         };
-        of_zone.peek().is_some() && of_zone.all(confirmed)
+        zones.get(zone).is_some_and(|streams| streams.values().all(confirmed))
     }
 
     /// Whether something is connected to a zone that reads RSA keys and no others.
     pub fn reads_rsa_alone(&self, zone: &ZoneName) -> bool {
-        self.lock().values().any(|stream| stream.zone == *zone && stream.reads == Reads::RsaAlone)
+        let zones = self.lock();
+        zones.get(zone).is_some_and(|streams| streams.values().any(|stream| stream.reads == Reads::RsaAlone))
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<StreamId, Stream>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ZoneName, Streams>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -69,24 +73,37 @@ impl Confirmed {
 impl Confirming {
     /// The zone has these secrets of a kind, and no others.
     pub fn confirmed(&self, kind: Kind, secrets: BTreeSet<Key>) {
-        if let Some(stream) = self.confirmed.lock().get_mut(&self.stream)
-            && let Some(known) = stream.secrets.entry(kind).or_insert_with(|| Some(BTreeSet::new()))
-        {
-            *known = secrets;
-        }
+        self.of_stream(|stream| {
+            if let Some(known) = stream.secrets.entry(kind).or_insert_with(|| Some(BTreeSet::new())) {
+                *known = secrets;
+            }
+        });
     }
 
     /// The zone rejected some of a kind.
     pub fn rejected(&self, kind: Kind) {
-        if let Some(stream) = self.confirmed.lock().get_mut(&self.stream) {
+        self.of_stream(|stream| {
             stream.secrets.insert(kind, None);
+        });
+    }
+
+    fn of_stream(&self, change: impl FnOnce(&mut Stream)) {
+        if let Some(stream) = self.confirmed.lock().get_mut(&self.zone).and_then(|streams| streams.get_mut(&self.stream)) {
+            change(stream);
         }
     }
 }
 
 impl Drop for Confirming {
     fn drop(&mut self) {
-        self.confirmed.lock().remove(&self.stream);
+        let mut zones = self.confirmed.lock();
+        // Who has no stream has confirmed nothing, not everything.
+        if let Some(streams) = zones.get_mut(&self.zone)
+            && streams.remove(&self.stream).is_some()
+            && streams.is_empty()
+        {
+            zones.remove(&self.zone);
+        }
     }
 }
 
