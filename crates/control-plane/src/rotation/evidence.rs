@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use model::{Key, Kind, ZoneName, reserved};
 use store::{Query, Version};
 use tokens::{
-    Family, Half, KeyId, Scope,
-    rotation::{Evidence, Handed, Instance, StandsOn, State, Zone},
+    Family, Half, KeyId, KeyRing, Scope, TokenFacts,
+    rotation::{Evidence, Handed, Instance, Left, StandsOn, State, Zone},
 };
 use wire::kuma::system::v1alpha1::ZoneAuth;
 
@@ -89,6 +89,7 @@ fn this_instance(sources: &Sources, family: &Family) -> Instance {
 /// A zone may stand on several tokens at once, and counts for each.
 fn zones(sources: &Sources, family: &Family, secrets: &[KeySecret]) -> Vec<Zone> {
     let uses: BTreeMap<ZoneName, Vec<Use>> = sources.insights.uses().into_iter().collect();
+    let ring = sources.keys.ring();
     let mut here: BTreeMap<ZoneName, BTreeSet<StandsOn>> = BTreeMap::new();
     for open in sources.registry.open() {
         let caller = &open.caller;
@@ -104,6 +105,7 @@ fn zones(sources: &Sources, family: &Family, secrets: &[KeySecret]) -> Vec<Zone>
         let confirmed = confirmed(sources, name, secrets);
         let none = Vec::new();
         let uses = uses.get(name).unwrap_or(&none);
+        let (left, uses): (Vec<&Use>, Vec<&Use>) = uses.iter().partition(|one| one.left.is_some());
         let last_seen = uses.iter().filter_map(|one| one.last_seen).max();
         let zone = |live, stands_on, auth: Option<&ZoneAuth>| Zone {
             name: name.as_str().to_owned(),
@@ -114,18 +116,41 @@ fn zones(sources: &Sources, family: &Family, secrets: &[KeySecret]) -> Vec<Zone>
             renews: auth.is_some_and(|auth| auth.renews == "yes"),
             confirmed: confirmed.clone(),
             reads_rsa_alone: sources.confirmed.reads_rsa_alone(name),
+            left: None,
         };
         let open = here.get(name);
         for stands_on in open.into_iter().flatten() {
-            let of_key = |one: &&Use| one.ours && known(one, family) == *stands_on;
+            let of_key = |one: &&&Use| one.ours && known(one, family) == *stands_on;
             let auth = uses.iter().find(of_key).and_then(|one| one.auth.as_ref());
             zones.push(zone(true, *stands_on, auth));
         }
         // Of its connections to this instance the streams say it better, as long as there are any.
         let elsewhere = uses.iter().filter(|one| !(one.ours && open.is_some()));
         zones.extend(elsewhere.map(|one| zone(one.live, known(one, family), one.auth.as_ref())));
+        for one in left {
+            let Some((key, gone)) = has_left(one, name, family, &ring) else { continue };
+            let last_seen = one.last_seen;
+            zones.push(Zone {
+                last_seen,
+                left: Some(gone),
+                reads_rsa_alone: false,
+                ..zone(false, key, one.auth.as_ref())
+            });
+        }
     }
     zones
+}
+
+/// Which key another instance of a zone stood on when it left, with a token that nobody revoked since.
+fn has_left(one: &Use, zone: &ZoneName, family: &Family, ring: &KeyRing) -> Option<(StandsOn, Left)> {
+    let (auth, StandsOn::Key(serial)) = (one.auth.as_ref()?, known(one, family)) else { return None };
+    let key = KeyId { family: family.clone(), serial };
+    let (id, issued_at) = (auth.token_id.as_str(), time(auth.issued_at.as_ref()));
+    if ring.revokes(&TokenFacts { key: &key, id, zone: Some(zone.as_str()), issued_at }) {
+        return None;
+    }
+    let (instance, ends) = (one.left.clone().unwrap_or_default(), time(auth.expires_at.as_ref()));
+    Some((StandsOn::Key(serial), Left { instance, token: id.to_owned(), ends }))
 }
 
 /// What a connection is known to stand on.

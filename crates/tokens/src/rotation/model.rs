@@ -246,6 +246,7 @@ impl World {
             renews: true,
             confirmed: serials(self.keys).map(u64::from).collect(),
             reads_rsa_alone: false,
+            left: None,
         };
         let instance = |(number, ring): (usize, &Ring)| Instance {
             name: number.to_string(),

@@ -51,6 +51,7 @@ fn zone(name: &str, stands_on: StandsOn) -> Zone {
         renews: true,
         confirmed: BTreeSet::new(),
         reads_rsa_alone: false,
+        left: None,
     }
 }
 

@@ -1,17 +1,14 @@
 //! Who is in the way of a step: who would be cut off by it, and who is not known not to be.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    evidence::{Evidence, Handed, Instance, StandsOn, Zone},
+    evidence::{Evidence, Handed, Instance, Left, SKEW, StandsOn, Zone},
     state::{Rotation, Stage},
     text,
 };
 use crate::{Family, algorithm::Algorithm};
-
-/// How far the clocks of two instances may be apart: what has ended here may still be good there.
-const SKEW: SignedDuration = SignedDuration::from_secs(60);
 
 /// Somebody in the way of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +120,9 @@ impl Evidence {
             StandsOn::Unknown => None,
             StandsOn::Key(_) | StandsOn::Other => return None,
         };
+        if let (Some(key), Some(left)) = (known, &zone.left) {
+            return Some(of_zone(zone, known, self.has_left(key, left)));
+        }
         let reason = match (known, zone.live, zone.renews) {
             (Some(key), true, true) => format!("is connected with a token of key {key}, which it has still to renew"),
             (Some(key), true, false) => {
@@ -142,8 +142,18 @@ impl Evidence {
         Some(of_zone(zone, known, reason))
     }
 
+    /// What is said of another instance of a zone than the one that came last.
+    fn has_left(&self, key: u64, left: &Left) -> String {
+        let (instance, token, family) = (&left.instance, &left.token, self.family.token_word());
+        format!(
+            "has another instance, `{instance}`, that left with a token of key {key} and did not come back with a newer one: \
+             give it a new one, or, if it is gone for good and nobody else has its token, revoke that with \
+             `kumactl revoke token --family {family} --id {token}`"
+        )
+    }
+
     fn token_of(&self, token: &Handed, key: u64) -> Option<Blocker> {
-        let good = token.ends.is_none_or(|ends| self.now.duration_since(ends) < self.times.leeway + SKEW);
+        let good = self.is_good(token.ends);
         let of_zones = token.watched && (token.seen || self.replaced(token));
         if token.key != key || !good || of_zones {
             return None;

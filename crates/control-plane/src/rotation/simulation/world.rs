@@ -447,6 +447,7 @@ impl World {
             renews: true,
             confirmed: BTreeSet::new(),
             reads_rsa_alone: false,
+            left: None,
         };
         let token = |(id, entry): (&String, &Entry)| Handed {
             id: id.clone(),
