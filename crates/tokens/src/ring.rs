@@ -324,6 +324,11 @@ impl KeyRing {
         self.revocations(&token.key.family).is_some_and(|revocations| revocations.revokes(token))
     }
 
+    /// Tells if all that revokes a token are rules about everything that was issued before a moment.
+    pub fn revokes_by_age_alone(&self, token: &TokenFacts<'_>) -> bool {
+        self.revocations(&token.key.family).is_some_and(|revocations| revocations.revokes_by_age_alone(token))
+    }
+
     /// What [`RevocationRule::before`] of a new rule must be to revoke all that was issued until now: the next second, or
     /// a later one if another rule came within this one. An issuer dates a token forward to where rules end.
     pub fn next_before(&self, family: &Family, now: Timestamp) -> Timestamp {

@@ -137,10 +137,14 @@ impl From<NotIssued> for ApiError {
                 problem @ (IssueError::BadValidity { .. }
                 | IssueError::NoName
                 | IssueError::TooLong
-                | IssueError::RevokedWithoutEnd
+                | IssueError::RevokedWithoutEnd { .. }
                 | IssueError::Revoked),
             ) => {
                 let violations = vec![Violation::new("validFor", problem.to_string())];
+                Self::Invalid { title: TOKEN_REQUEST, violations }
+            }
+            NotIssued::WithoutEndOver { .. } => {
+                let violations = vec![Violation::new("validFor", error.to_string())];
                 Self::Invalid { title: TOKEN_REQUEST, violations }
             }
             NotIssued::Failed(problem) => Self::Issue(problem),
