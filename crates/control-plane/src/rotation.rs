@@ -155,7 +155,7 @@ impl Rotations {
     pub(crate) async fn make(&self, permit: &Permit, family: &Family, wish: Wish) -> Result<Made, NotMade> {
         permit.write(Kind::GLOBAL_SECRET)?;
         let Wish { command, id, expect, force, dry_run } = wish;
-        let order = Order { command, by: permit.caller().to_string(), id, expect, force };
+        let order = Order { command, by: permit.caller().name().to_owned(), id, expect, force };
         for _attempt in 0..ATTEMPTS {
             let seen = self.look(family).await?;
             let step = rotation::step(&seen.state, &seen.evidence, &order);

@@ -225,6 +225,8 @@ fn rotation(status: &Status) -> RotationFacts {
         phase: status.phase.clone(),
         stopped: status.stopped.as_ref().map(|stopped| stopped.reason.clone()),
         blockers: status.blockers.iter().map(|blocker| blocker.who()).collect(),
+        needs_a_hand: status.blockers.iter().any(|blocker| !blocker.by_itself),
+        beside: status.signs.filter(|signs| Some(*signs) != status.from && Some(*signs) != status.to),
     }
 }
 

@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use model::{Key, Kind, ZoneName, reserved};
 use store::{Query, Version};
 use tokens::{
-    Family, Half, KeyId, KeyRing, Scope, TokenFacts,
+    Family, Half, IssueError, KeyId, KeyRing, Scope, TokenFacts,
     rotation::{Evidence, Handed, Instance, Left, StandsOn, State, Zone},
 };
+use uuid::Uuid;
 use wire::kuma::system::v1alpha1::ZoneAuth;
 
 use super::{NotMade, Sources};
@@ -114,6 +115,9 @@ fn zones(sources: &Sources, family: &Family, secrets: &[KeySecret]) -> Vec<Zone>
             stands_on,
             issued: auth.and_then(|auth| time(auth.issued_at.as_ref())),
             renews: auth.is_some_and(|auth| auth.renews == "yes"),
+            next_is_revoked: *family == Family::ControlPlane
+                && auth.is_some_and(|auth| auth.expires_at.is_none())
+                && next_is_revoked(sources, &ring, name),
             confirmed: confirmed.clone(),
             reads_rsa_alone: sources.confirmed.reads_rsa_alone(name),
             left: None,
@@ -151,6 +155,17 @@ fn has_left(one: &Use, zone: &ZoneName, family: &Family, ring: &KeyRing) -> Opti
     }
     let (instance, ends) = (one.left.clone().unwrap_or_default(), time(auth.expires_at.as_ref()));
     Some((StandsOn::Key(serial), Left { instance, token: id.to_owned(), ends }))
+}
+
+/// Whether the token without an end that a zone would get next is revoked: it is the same bytes each time.
+fn next_is_revoked(sources: &Sources, ring: &KeyRing, zone: &ZoneName) -> bool {
+    match tokens::issue_control_plane(ring, zone, None, sources.clock.now(), Uuid::nil()) {
+        // Rules about a moment do not mean what is issued now for the first time.
+        Err(IssueError::RevokedWithoutEnd { id, by_age_alone }) => {
+            !by_age_alone || sources.ledger.get(&Family::ControlPlane, &id).is_some()
+        }
+        Ok(_) | Err(_) => false,
+    }
 }
 
 /// What a connection is known to stand on.

@@ -112,6 +112,10 @@ fn in_full(session: &Session<'_>, one: &Value) -> String {
     if !reason.is_empty() {
         shown += &format!("\nstopped: {}\n", visible::line(&reason));
     }
+    let beside = beside(one);
+    if let Some(beside) = beside.strip_prefix("; ") {
+        shown += &format!("\n{beside}\n");
+    }
     let mut rows = Table::new(&BLOCKERS);
     let mut any = false;
     for blocker in blockers(one) {
@@ -163,7 +167,14 @@ fn step(session: &Session<'_>, of: &OfFamily, word: &str, mut request: Map<Strin
 
 fn keys(one: &Value) -> String {
     let (from, to) = (number(one, "from"), number(one, "to"));
-    if to.is_empty() { String::new() } else { format!(" from key {from} to key {to}") }
+    if to.is_empty() { String::new() } else { format!(" from key {from} to key {to}{}", beside(one)) }
+}
+
+/// That a third key signs.
+fn beside(one: &Value) -> String {
+    let (from, to, signs) = (number(one, "from"), number(one, "to"), number(one, "signs"));
+    let has_part = signs.is_empty() || to.is_empty() || signs == from || signs == to;
+    if has_part { String::new() } else { format!("; key {signs} signs, which was made by hand beside it") }
 }
 
 fn who(blocker: &Value) -> String {

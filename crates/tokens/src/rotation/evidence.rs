@@ -75,6 +75,8 @@ pub struct Zone {
     pub issued: Option<Timestamp>,
     /// It takes its next token by itself.
     pub renews: bool,
+    /// It would, and does not get it: its next one is the same bytes as one that is revoked.
+    pub next_is_revoked: bool,
     /// The keys of the family that it confirmed to have what verifies them.
     pub confirmed: BTreeSet<u64>,
     /// It reads RSA keys and no others.

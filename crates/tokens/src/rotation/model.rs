@@ -244,6 +244,7 @@ impl World {
             stands_on: StandsOn::Key(self.key(self.zone.used).into()),
             issued: None,
             renews: true,
+            next_is_revoked: false,
             confirmed: serials(self.keys).map(u64::from).collect(),
             reads_rsa_alone: false,
             left: None,

@@ -46,6 +46,8 @@ pub struct Status {
     pub algorithm: Option<Algorithm>,
     /// The keys that exist.
     pub keys: Vec<u64>,
+    /// The one that signs; beside a rotation it may be a third one, which was made by hand.
+    pub signs: Option<u64>,
     /// Who is in the way of the next step.
     pub blockers: Vec<Blocker>,
     /// How many zones are on which key.
@@ -78,6 +80,7 @@ impl Status {
             stopped: rotation.as_ref().and_then(|rotation| rotation.waiting.stopped.clone()),
             algorithm: rotation.as_ref().and_then(|rotation| rotation.algorithm),
             keys: evidence.keys.keys().copied().collect(),
+            signs: evidence.instances.iter().find_map(|instance| instance.signs),
             blockers: rotation.as_ref().map(|rotation| evidence.in_the_way(rotation)).unwrap_or_default(),
             zones_by_key: evidence.zones_by_key().into_iter().map(|(key, zones)| (key.to_string(), zones)).collect(),
             history: seen.history,

@@ -108,6 +108,20 @@ fn a_zone_that_is_away_for_long_is_not_in_the_way() {
 }
 
 #[test]
+fn a_zone_whose_next_token_is_revoked_is_told_with_the_way_out() {
+    for live in [true, false] {
+        let stuck = Zone { live, next_is_revoked: true, ..zone("west", StandsOn::Key(1)) };
+        let Some(blocker) = Evidence { zones: vec![stuck], ..evidence(&[1, 2], 2) }.on(1).next() else {
+            panic!("{live}")
+        };
+        assert!(blocker.reason.contains("--zone west --valid-for"), "{blocker:?}");
+        assert!(!blocker.by_itself);
+        let other = Zone { live, ..zone("west", StandsOn::Key(1)) };
+        assert!(Evidence { zones: vec![other], ..evidence(&[1, 2], 2) }.on(1).all(|blocker| blocker.by_itself));
+    }
+}
+
+#[test]
 fn another_instance_of_a_zone_that_left_on_the_key_that_goes_is_in_the_way_while_its_token_is_good() {
     let left = |ends: Option<i64>, key| Zone {
         live: false,
