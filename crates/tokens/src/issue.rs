@@ -250,7 +250,7 @@ pub fn sign_offline(
 
 fn newest<'a>(ring: &'a KeyRing, family: &Family) -> Result<(&'a KeyId, &'a Key), IssueError> {
     ring.signing_key(family).map_err(|reason| match reason {
-        NoKey::Absent | NoKey::NotInSettings => no_key(family),
+        NoKey::Absent | NoKey::Retired | NoKey::NotInSettings => no_key(family),
         NoKey::Broken { name, problem } => IssueError::BadKey { name, problem },
     })
 }

@@ -125,9 +125,16 @@ impl Sources {
             error!(problem = %problem, "a secret that verifies tokens cannot be used");
         }
         self.tell(unreadable);
-        ring.with_untold(rotation::untold(&rotations))
+        let ring = ring
+            .with_untold(rotation::untold(&rotations))
             .with_retired(rotation::retired(&rotations))
-            .with_static_keys(Arc::clone(&self.settings))
+            .with_static_keys(Arc::clone(&self.settings));
+        for (name, problem) in
+            ring.unusable().filter(|(_, problem)| matches!(problem, KeyProblem::NamedInSettings { .. }))
+        {
+            error!(name, problem = %problem, "a secret that signs tokens cannot be used");
+        }
+        ring
     }
 
     /// What cannot be read now.

@@ -124,13 +124,13 @@ fn zones(sources: &Sources, family: &Family, secrets: &[KeySecret]) -> Vec<Zone>
         };
         let open = here.get(name);
         for stands_on in open.into_iter().flatten() {
-            let of_key = |one: &&&Use| one.ours && known(one, family) == *stands_on;
+            let of_key = |one: &&&Use| one.ours && known(one, family, &ring) == *stands_on;
             let auth = uses.iter().find(of_key).and_then(|one| one.auth.as_ref());
             zones.push(zone(true, *stands_on, auth));
         }
         // Of its connections to this instance the streams say it better, as long as there are any.
         let elsewhere = uses.iter().filter(|one| !(one.ours && open.is_some()));
-        zones.extend(elsewhere.map(|one| zone(one.live, known(one, family), one.auth.as_ref())));
+        zones.extend(elsewhere.map(|one| zone(one.live, known(one, family, &ring), one.auth.as_ref())));
         for one in left {
             let Some((key, gone)) = has_left(one, name, family, &ring) else { continue };
             let last_seen = one.last_seen;
@@ -147,7 +147,7 @@ fn zones(sources: &Sources, family: &Family, secrets: &[KeySecret]) -> Vec<Zone>
 
 /// Which key another instance of a zone stood on when it left, with a token that nobody revoked since.
 fn has_left(one: &Use, zone: &ZoneName, family: &Family, ring: &KeyRing) -> Option<(StandsOn, Left)> {
-    let (auth, StandsOn::Key(serial)) = (one.auth.as_ref()?, known(one, family)) else { return None };
+    let (auth, StandsOn::Key(serial)) = (one.auth.as_ref()?, known(one, family, ring)) else { return None };
     let key = KeyId { family: family.clone(), serial };
     let (id, issued_at) = (auth.token_id.as_str(), time(auth.issued_at.as_ref()));
     if ring.revokes(&TokenFacts { key: &key, id, zone: Some(zone.as_str()), issued_at }) {
@@ -169,10 +169,11 @@ fn next_is_revoked(sources: &Sources, ring: &KeyRing, zone: &ZoneName) -> bool {
 }
 
 /// What a connection is known to stand on.
-fn known(one: &Use, family: &Family) -> StandsOn {
+fn known(one: &Use, family: &Family, ring: &KeyRing) -> StandsOn {
     match &one.auth {
         Some(auth) if auth.family != family.key_word() => StandsOn::Other,
-        // A key of the settings has no number, and no rotation.
+        // A key of the settings has a name that may be a number, and no rotation.
+        Some(auth) if ring.is_of_settings(family, &auth.key) => StandsOn::Other,
         Some(auth) => auth.key.parse().map_or(StandsOn::Other, StandsOn::Key),
         None if one.with_token => StandsOn::Unknown,
         None => StandsOn::Other,
