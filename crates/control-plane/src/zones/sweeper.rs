@@ -118,6 +118,9 @@ impl Enforcer {
 
     fn told(&self, swept: &Swept) {
         report(&swept.closed, &self.metrics);
+        for Together { zone, reason, detail, .. } in together(&swept.closed) {
+            self.insights.put_out(zone, reason, &detail);
+        }
         for stream in &swept.spared {
             let reason = stream.reason.word();
             self.metrics.would_be_refused(reason);

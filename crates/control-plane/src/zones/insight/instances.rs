@@ -10,15 +10,29 @@ const POD_LETTERS: &str = "bcdfghjklmnpqrstvwxz2456789";
 /// And of which it makes what stands before them.
 const REVISION_LETTERS: &str = "0123456789abcdefghjklmnpqrstvwxz";
 
+/// How much later than its successor comes the end of one may be noticed, in seconds: a machine that lost its power says
+/// nothing, and what comes from it next ends what was left.
+const NOTICED_WITHIN: i64 = 10;
+
 type Time = (i64, i32);
 
 /// One instance: when it was there, and its last subscription.
 struct Instance<'a> {
     home: &'a str,
     first: Option<Time>,
+    /// When it came last.
+    came: Option<Time>,
     /// When it was gone; none while it is there.
     gone: Option<Time>,
     last: &'a KdsSubscription,
+}
+
+impl Instance<'_> {
+    /// Whether it went for good when another one first came.
+    fn is_over_before(&self, first: Option<Time>) -> bool {
+        let (Some((gone, _)), Some((begun, _))) = (self.gone, first) else { return false };
+        self.came < first && gone <= begun.saturating_add(NOTICED_WITHIN)
+    }
 }
 
 /// The last subscription of each instance that no other one took the place of, the oldest instance first. One that never
@@ -26,8 +40,7 @@ struct Instance<'a> {
 pub(super) fn standing(subscriptions: &[KdsSubscription]) -> Vec<&KdsSubscription> {
     let mut standing: Vec<Instance<'_>> = Vec::new();
     for newer in instances(subscriptions) {
-        let is_followed =
-            |older: &&Instance<'_>| older.home == newer.home && older.gone.is_some() && older.gone <= newer.first;
+        let is_followed = |older: &&Instance<'_>| older.home == newer.home && older.is_over_before(newer.first);
         let followed =
             standing.iter().filter(is_followed).max_by_key(|older| older.gone).map(|older| older.last.id.clone());
         standing.retain(|older| Some(&older.last.id) != followed.as_ref());
@@ -44,9 +57,9 @@ fn instances(subscriptions: &[KdsSubscription]) -> Vec<Instance<'_>> {
         match instances.iter_mut().find(|instance| instance.last.zone_instance_id == one.zone_instance_id) {
             Some(known) => {
                 known.gone = known.gone.zip(gone).map(|(before, now)| before.max(now));
-                known.last = one;
+                (known.came, known.last) = (came, one);
             }
-            None => instances.push(Instance { home: home(&one.zone_instance_id), first: came, gone, last: one }),
+            None => instances.push(Instance { home: home(&one.zone_instance_id), first: came, came, gone, last: one }),
         }
     }
     instances.sort_by_key(|instance| instance.first);
@@ -105,6 +118,7 @@ mod tests {
     #[test]
     fn who_is_started_again_is_the_same() {
         check(&[of("a-1111", 1, Some(2)), of("a-2222", 2, Some(3)), of("a-3333", 4, None)], &["a-3333@4"]);
+        check(&[of("a-1111", 1, Some(14)), of("a-2222", 4, None)], &["a-2222@4"]);
         let pods = [of("cp-7d9f8b6c5d-x2k4z-1111", 1, Some(2)), of("cp-6c8d9f7b5-qwrtz-2222", 3, None)];
         check(&pods, &["cp-6c8d9f7b5-qwrtz-2222@3"]);
         check(&[of("0123456789ab-1111", 1, Some(2)), of("ba9876543210-2222", 3, None)], &["ba9876543210-2222@3"]);
@@ -112,7 +126,7 @@ mod tests {
 
     #[test]
     fn who_was_there_at_once_or_in_turns_or_elsewhere_is_another() {
-        check(&[of("a-1111", 1, Some(5)), of("a-2222", 4, None)], &["a-1111@1", "a-2222@4"]);
+        check(&[of("a-1111", 1, Some(15)), of("a-2222", 4, None)], &["a-1111@1", "a-2222@4"]);
         check(
             &[of("a-1111", 1, Some(2)), of("a-2222", 3, Some(4)), of("a-1111", 5, Some(6))],
             &["a-1111@5", "a-2222@3"],
@@ -126,7 +140,7 @@ mod tests {
 
     #[test]
     fn who_is_started_again_takes_the_place_of_one() {
-        let two = [of("a-1111", 1, Some(9)), of("a-2222", 2, Some(8)), of("a-3333", 10, None)];
-        check(&two, &["a-2222@2", "a-3333@10"]);
+        let two = [of("a-1111", 1, Some(99)), of("a-2222", 2, Some(98)), of("a-3333", 100, None)];
+        check(&two, &["a-2222@2", "a-3333@100"]);
     }
 }

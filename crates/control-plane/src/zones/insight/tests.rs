@@ -260,15 +260,15 @@ async fn an_instance_that_left_is_remembered_beside_the_one_that_came_last() {
         (uses.iter().filter(|one| one.live).count(), left)
     };
     let other = come("host-0001");
-    tokio::time::advance(Duration::from_secs(1)).await;
+    tokio::time::advance(Duration::from_secs(20)).await;
     let last = come("host-0002");
     assert_eq!(uses(), (1, vec![]), "the streams of the other one are open still");
-    tokio::time::advance(Duration::from_secs(1)).await;
+    tokio::time::advance(Duration::from_secs(20)).await;
     global.insights.unsubscribe(&west(), &other);
     assert_eq!(uses(), (1, vec!["host-0001".to_owned()]));
-    tokio::time::advance(Duration::from_secs(1)).await;
+    tokio::time::advance(Duration::from_secs(20)).await;
     global.insights.unsubscribe(&west(), &last);
-    tokio::time::advance(Duration::from_secs(1)).await;
+    tokio::time::advance(Duration::from_secs(20)).await;
     come("host-0003");
     assert_eq!(uses(), (1, vec!["host-0001".to_owned()]), "the second one was started again");
     // Nothing of that is lost in the store.
