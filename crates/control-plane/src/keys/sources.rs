@@ -76,7 +76,11 @@ impl fmt::Display for Unreadable {
         let (what, without, mend) = match self.sort {
             Sort::List => ("list of revoked tokens", NONE_ACCEPTED, "write the secret anew"),
             Sort::Revocation => ("revocation", NONE_ACCEPTED, "revoke again what it named, and take it back"),
-            Sort::Rotation => ("rotation", "nothing is signed with the keys of its family", "restore it from a backup"),
+            Sort::Rotation => (
+                "rotation",
+                "nothing is signed with the keys of its family",
+                "restore it from a backup, or drop it with `kumactl rotate rollback FAMILY --force`",
+            ),
         };
         let instead = match self.instead {
             Instead::LastGood => "as it was before it stays in force while this control plane runs",

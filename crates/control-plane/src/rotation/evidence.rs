@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use model::{Key, Kind, ZoneName, reserved};
-use store::{Query, Version};
+use store::{Query, Stored, Version};
 use tokens::{
     Family, Half, IssueError, KeyId, KeyRing, Scope, TokenFacts,
     rotation::{Evidence, Handed, Instance, Left, StandsOn, State, Zone},
@@ -15,7 +15,7 @@ use wire::kuma::system::v1alpha1::ZoneAuth;
 use super::{NotMade, Sources};
 use crate::{
     ledger::{Entry, How},
-    records::{self, Record as _, rotation::Rotations},
+    records::{self, Record as _, RecordError, rotation::Rotations},
     zones::insight::Use,
 };
 
@@ -39,12 +39,13 @@ pub(super) struct KeySecret {
 
 /// Looks at everything of a family.
 pub(super) async fn look(sources: &Sources, family: &Family) -> Result<Seen, NotMade> {
-    let record = records::get::<Rotations>(&*sources.store, &records::rotation::rest(family)).await?;
-    let (state, version) = match record {
-        Some(kept) => (kept.record.state, Some(kept.version)),
+    let record = sources.store.get(&records::key::<Rotations>(&records::rotation::rest(family))).await?;
+    let secrets = secrets(sources, family).await?;
+    let (state, version) = match record.map(|kept| (records::read::<Rotations>(&kept.resource), kept)) {
+        Some((Ok(record), kept)) => (record.state, Some(kept.version)),
+        Some((Err(problem), kept)) => return Err(damaged(sources, family, &secrets, &kept, &problem)),
         None => (State::default(), None),
     };
-    let secrets = secrets(sources, family).await?;
     let instances = vec![this_instance(sources, family)];
     let private = secrets.iter().filter(|secret| secret.half == Half::Private);
     let evidence = Evidence {
@@ -59,6 +60,24 @@ pub(super) async fn look(sources: &Sources, family: &Family) -> Result<Seen, Not
         unreadable: unreadable(sources, family),
     };
     Ok(Seen { state, version, secrets, evidence })
+}
+
+/// What is said of a record that cannot be read. Which serials were given is known from the keys that are there, from the tokens
+/// of those that are not, and from the record, if that much can be made out.
+fn damaged(sources: &Sources, family: &Family, secrets: &[KeySecret], kept: &Stored, problem: &RecordError) -> NotMade {
+    let tokens = sources.ledger.all();
+    let of_tokens = tokens.iter().filter(|known| known.entry.family() == family).map(|known| known.entry.key.serial);
+    let of_keys = secrets.iter().map(|secret| secret.serial);
+    let told = records::rotation::highest_of_damaged(&kept.resource.spec);
+    let highest = of_tokens.chain(of_keys).chain(told).max().unwrap_or_default();
+    let mesh = family.mesh().map(|mesh| format!(" --mesh {mesh}")).unwrap_or_default();
+    let family = family.key_word();
+    let problem = format!(
+        "{problem}. Nothing is signed with the keys of its family after the next start; restore it from a backup, or drop it \
+         with `kumactl rotate rollback {family}{mesh} --force`: then the keys that are there are all there is, and the one \
+         with the highest serial signs"
+    );
+    NotMade::Damaged { problem, version: kept.version, highest }
 }
 
 async fn secrets(sources: &Sources, family: &Family) -> Result<Vec<KeySecret>, NotMade> {
