@@ -113,6 +113,8 @@ struct Slot {
 pub(crate) enum NoKey {
     /// There is no secret for it.
     Absent,
+    /// There is none any more: a rotation took it away.
+    Retired,
     /// The settings have none, and say that secrets verify nothing of this family.
     NotInSettings,
     /// There is one, and it cannot be used.
@@ -165,10 +167,26 @@ impl KeyRing {
         }
     }
 
-    /// Adds the keys of the settings.
+    /// Adds the keys of the settings. They are asked before secrets: a secret with another key under the name of one can be
+    /// used no more.
     #[must_use]
-    pub fn with_static_keys(self, settings: Arc<StaticKeys>) -> Self {
+    pub fn with_static_keys(mut self, settings: Arc<StaticKeys>) -> Self {
+        for (id, slot) in &mut self.slots {
+            let kid = id.serial.to_string();
+            let (Some((_, of_settings)), Ok(of_secret)) = (settings.by_kid(&id.family, &kid), &slot.key) else {
+                continue;
+            };
+            let prints = of_settings.fingerprint().zip(of_secret.fingerprint());
+            if !prints.is_some_and(|(left, right)| left.is(right)) {
+                slot.key = Err(KeyProblem::NamedInSettings { kid });
+            }
+        }
         Self { settings, ..self }
+    }
+
+    /// Whether a `kid` is that of a key of the settings: no secret, and no rotation, has to do with its tokens.
+    pub fn is_of_settings(&self, family: &Family, kid: &str) -> bool {
+        self.settings.by_kid(family, kid).is_some()
     }
 
     /// Says which keys rotations took away.
@@ -238,7 +256,8 @@ impl KeyRing {
         if !self.settings.use_secrets(&id.family) {
             return Err(NoKey::NotInSettings);
         }
-        self.slots.get(id).ok_or(NoKey::Absent)?.usable()
+        let absent = || if self.retired.contains(id) { NoKey::Retired } else { NoKey::Absent };
+        self.slots.get(id).ok_or_else(absent)?.usable()
     }
 
     /// Returns the key that verifies tokens with this `kid`, which settings name before secrets do.
@@ -322,6 +341,11 @@ impl KeyRing {
     /// Tells if a list or a rule names a token. One that nobody can say it of, because a list cannot be read, is not.
     pub fn revokes(&self, token: &TokenFacts<'_>) -> bool {
         self.revocations(&token.key.family).is_some_and(|revocations| revocations.revokes(token))
+    }
+
+    /// Tells if all that revokes a token are rules about everything that was issued before a moment.
+    pub fn revokes_by_age_alone(&self, token: &TokenFacts<'_>) -> bool {
+        self.revocations(&token.key.family).is_some_and(|revocations| revocations.revokes_by_age_alone(token))
     }
 
     /// What [`RevocationRule::before`] of a new rule must be to revoke all that was issued until now: the next second, or

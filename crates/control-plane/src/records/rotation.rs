@@ -44,6 +44,11 @@ pub(crate) fn rest(family: &Family) -> String {
     }
 }
 
+/// The highest serial that a record names that cannot be read as a whole, if it can be made out.
+pub(crate) fn highest_of_damaged(spec: &[u8]) -> Option<u64> {
+    serde_json::from_slice::<serde_json::Value>(spec).ok()?.get("highest")?.as_u64()
+}
+
 #[derive(Clone, Serialize, Deserialize)]
 struct Written {
     family: String,

@@ -45,10 +45,14 @@ pub(super) async fn run(rotations: Rotations, tasks: Tasks) -> anyhow::Result<()
 }
 
 async fn look_at_all(rotations: &Rotations) -> Result<(), NotMade> {
+    let mut looked = Ok(());
     for family in rotations.families().await? {
-        look_at(rotations, &family).await?;
+        // One that cannot be looked at keeps no other from going on.
+        if let Err(problem) = look_at(rotations, &family).await {
+            looked = Err(problem);
+        }
     }
-    Ok(())
+    looked
 }
 
 async fn look_at(rotations: &Rotations, family: &Family) -> Result<(), NotMade> {

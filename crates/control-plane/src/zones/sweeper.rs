@@ -135,6 +135,9 @@ impl Enforcer {
     fn told(&self, swept: &Swept) {
         self.registry.tell(swept);
         report(&swept.closed, &self.metrics);
+        for Together { zone, reason, detail, .. } in together(&swept.closed) {
+            self.insights.put_out(zone, reason, &detail);
+        }
         for stream in &swept.spared {
             let reason = stream.reason.word();
             self.metrics.would_be_refused(reason);
