@@ -108,7 +108,7 @@ fn a_record_that_cannot_be_read_is_told_with_the_way_out_and_dropped_by_who_insi
         if request.method == "GET" {
             status = json!({"family": FAMILY, "phase": "unreadable", "from": null, "to": null, "problem": "drop it"});
         }
-        arctos(request).unwrap_or((200, status.to_string()))
+        arctos(request).unwrap_or_else(|| (200, status.to_string()))
     }
     let server = Server::start(damaged);
     let home = home_of(&server);
@@ -130,7 +130,7 @@ fn a_key_that_signs_beside_a_rotation_is_told() {
     fn beside(request: &Request) -> (u16, String) {
         let mut status = draining();
         status["signs"] = 9.into();
-        arctos(request).unwrap_or((200, status.to_string()))
+        arctos(request).unwrap_or_else(|| (200, status.to_string()))
     }
     let server = Server::start(beside);
     let home = home_of(&server);
