@@ -6,6 +6,8 @@
 //! All keys verify. Of those of a family that are in the phase to sign ([`Phase::Signing`], which all are unless somebody
 //! says otherwise) the one with the highest serial signs.
 
+mod slot;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -15,6 +17,7 @@ use std::{
 use jiff::Timestamp;
 use thiserror::Error;
 
+use self::slot::{Candidate, Slot};
 use crate::{
     key::{Key, KeyProblem, PublicKey},
     name::{Family, Half, KeyId, SecretName, parse_serial},
@@ -93,20 +96,6 @@ pub struct KeyRing {
     settings: Arc<StaticKeys>,
     retired: BTreeSet<KeyId>,
     untold: BTreeSet<KeyId>,
-}
-
-/// A secret that may hold the key of a serial.
-struct Candidate {
-    name: String,
-    is_public: bool,
-    key: Result<Key, KeyProblem>,
-}
-
-struct Slot {
-    phase: Phase,
-    /// The secrets; more than one if the private key is not the one that verifies.
-    names: Vec<String>,
-    key: Result<Key, KeyProblem>,
 }
 
 /// Why a ring has no key for an id.
@@ -358,45 +347,6 @@ impl KeyRing {
     /// What is revoked of a family, if anything may be.
     pub(crate) fn revocations(&self, family: &Family) -> Option<&Revocations> {
         self.revocations.get(family)
-    }
-}
-
-impl Slot {
-    /// Takes the secrets of one serial.
-    ///
-    /// A private key beside a public one is no conflict. Either they are the halves of one key; or this control plane made
-    /// the private one before it joined a global, whose public key came later: tokens are that one's from then on, and
-    /// nothing is signed with a serial that others know otherwise.
-    fn of(mut candidates: Vec<Candidate>, phase: Phase) -> Self {
-        candidates.sort_by(|left, right| (left.is_public, &left.name).cmp(&(right.is_public, &right.name)));
-        let names: Vec<String> = candidates.iter().map(|candidate| candidate.name.clone()).collect();
-        let shared = || KeyProblem::SharedSerial { names: names.clone() };
-        let key = match (candidates.pop(), candidates.pop(), candidates.pop()) {
-            (Some(only), None, _) => only.key,
-            (Some(public), Some(private), None) if public.is_public && !private.is_public => {
-                match (private.key, public.key) {
-                    (Ok(private), Ok(public)) => {
-                        let prints = private.fingerprint().zip(public.fingerprint());
-                        let halves = prints.is_some_and(|(left, right)| left.is(right));
-                        if halves {
-                            return Self { phase, names: names.into_iter().take(1).collect(), key: Ok(private) };
-                        }
-                        Ok(public)
-                    }
-                    (Err(_), _) | (_, Err(_)) => Err(shared()),
-                }
-            }
-            _ => Err(shared()),
-        };
-        Self { phase, names, key }
-    }
-
-    fn usable(&self) -> Result<&Key, NoKey> {
-        self.key.as_ref().map_err(|problem| self.unusable(problem))
-    }
-
-    fn unusable(&self, problem: &KeyProblem) -> NoKey {
-        NoKey::Broken { name: self.names.join(", "), problem: problem.clone() }
     }
 }
 

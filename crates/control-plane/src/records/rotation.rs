@@ -30,7 +30,8 @@ impl Record for Rotations {
         rest(&self.family)
     }
 
-    /// With a mesh go its keys, and what was kept of them.
+    /// With a mesh go its keys, and what was kept of them: one that is made again under the name is another mesh, whose serials
+    /// begin anew. No token of the one before is good there, because its keys are others.
     fn owner(&self) -> Option<Key> {
         self.family.mesh().map(|mesh| Key::global(Kind::MESH, mesh))
     }

@@ -138,7 +138,7 @@ fn zones(sources: &Sources, family: &Family, secrets: &[KeySecret]) -> Vec<Zone>
                 && auth.is_some_and(|auth| auth.expires_at.is_none())
                 && next_is_revoked(sources, &ring, name),
             confirmed: confirmed.clone(),
-            reads_rsa_alone: sources.confirmed.reads_rsa_alone(name),
+            reads_rsa_alone: sources.insights.reads_rsa_alone(name),
             left: None,
         };
         let open = here.get(name);

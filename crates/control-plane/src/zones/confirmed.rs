@@ -20,18 +20,8 @@ pub struct Confirmed(Arc<Mutex<BTreeMap<ZoneName, Streams>>>);
 type Streams = BTreeMap<StreamId, Stream>;
 
 struct Stream {
-    reads: Reads,
     /// By kind; `None` of one that the zone rejected something of.
     secrets: BTreeMap<Kind, Option<BTreeSet<Key>>>,
-}
-
-/// Which keys a zone can read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reads {
-    /// Those that real peers read.
-    RsaAlone,
-    /// All that there are here.
-    All,
 }
 
 /// A stream to a zone; what it confirmed is forgotten when this is dropped.
@@ -43,8 +33,8 @@ pub struct Confirming {
 
 impl Confirmed {
     /// Takes note of a stream on which nothing was confirmed yet.
-    pub fn open(&self, stream: StreamId, zone: &ZoneName, reads: Reads) -> Confirming {
-        let nothing = Stream { reads, secrets: BTreeMap::new() };
+    pub fn open(&self, stream: StreamId, zone: &ZoneName) -> Confirming {
+        let nothing = Stream { secrets: BTreeMap::new() };
         self.lock().entry(zone.clone()).or_default().insert(stream, nothing);
         Confirming { confirmed: self.clone(), zone: zone.clone(), stream }
     }
@@ -57,12 +47,6 @@ impl Confirmed {
             secrets.is_some_and(|secrets| secrets.contains(secret))
         };
         zones.get(zone).is_some_and(|streams| streams.values().all(confirmed))
-    }
-
-    /// Whether something is connected to a zone that reads RSA keys and no others.
-    pub fn reads_rsa_alone(&self, zone: &ZoneName) -> bool {
-        let zones = self.lock();
-        zones.get(zone).is_some_and(|streams| streams.values().any(|stream| stream.reads == Reads::RsaAlone))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ZoneName, Streams>> {
@@ -123,15 +107,15 @@ mod tests {
     fn every_stream_to_a_zone_confirms_for_itself() {
         let confirmed = Confirmed::default();
         assert!(!confirmed.has(&zone("west"), &key("a")), "nobody is connected");
-        let first = confirmed.open(StreamId::of(1), &zone("west"), Reads::All);
-        let other = confirmed.open(StreamId::of(2), &zone("east"), Reads::All);
+        let first = confirmed.open(StreamId::of(1), &zone("west"));
+        let other = confirmed.open(StreamId::of(2), &zone("east"));
         other.confirmed(Kind::GLOBAL_SECRET, [key("a")].into());
         assert!(!confirmed.has(&zone("west"), &key("a")));
         first.confirmed(Kind::GLOBAL_SECRET, [key("a"), key("b")].into());
         assert!(confirmed.has(&zone("west"), &key("a")) && confirmed.has(&zone("west"), &key("b")));
         first.confirmed(Kind::GLOBAL_SECRET, [key("b")].into());
         assert!(!confirmed.has(&zone("west"), &key("a")), "it was taken away again");
-        let second = confirmed.open(StreamId::of(3), &zone("west"), Reads::All);
+        let second = confirmed.open(StreamId::of(3), &zone("west"));
         assert!(!confirmed.has(&zone("west"), &key("b")), "another stream to the zone has not confirmed it");
         drop(second);
         assert!(confirmed.has(&zone("west"), &key("b")));
@@ -142,19 +126,10 @@ mod tests {
     #[test]
     fn what_a_zone_rejected_is_not_confirmed_by_what_it_takes_later() {
         let confirmed = Confirmed::default();
-        let stream = confirmed.open(StreamId::of(1), &zone("west"), Reads::All);
+        let stream = confirmed.open(StreamId::of(1), &zone("west"));
         stream.confirmed(Kind::GLOBAL_SECRET, [key("a")].into());
         stream.rejected(Kind::GLOBAL_SECRET);
         stream.confirmed(Kind::GLOBAL_SECRET, [key("a")].into());
         assert!(!confirmed.has(&zone("west"), &key("a")));
-    }
-
-    #[test]
-    fn one_old_end_is_enough_to_read_rsa_alone() {
-        let confirmed = Confirmed::default();
-        let _new = confirmed.open(StreamId::of(1), &zone("west"), Reads::All);
-        assert!(!confirmed.reads_rsa_alone(&zone("west")));
-        let _old = confirmed.open(StreamId::of(2), &zone("west"), Reads::RsaAlone);
-        assert!(confirmed.reads_rsa_alone(&zone("west")) && !confirmed.reads_rsa_alone(&zone("east")));
     }
 }
