@@ -1,6 +1,7 @@
 //! A control plane, global or of a zone, by what both have: store, keys, certificate, REST, diagnostics.
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
     sync::Arc,
@@ -22,7 +23,7 @@ use crate::{
     access::Authenticator,
     bootstrap::Wanted,
     clock::Clock,
-    config::{self, AuthMode, AuthType, Config, Mode},
+    config::{self, AuthMode, AuthType, Config, Mode, StoreType},
     doctor::{self, Doctor},
     issuing::{Issuer, Issuers},
     keys::Keys,
@@ -104,6 +105,8 @@ impl ControlPlane {
         let zones_are_refused =
             config.mode == Mode::Global && auth.kind != AuthType::None && auth.mode == AuthMode::Enforce;
         let zones = zones_are_refused.then_some(auth.max_staleness);
+        let stale = store_freshness::Stale::of(store.freshness());
+        metrics.register(|metrics| metrics.register_collector(Box::new(stale)));
         let told = store_freshness::tell(store.freshness(), zones, readiness.clone(), clock.clone(), tasks.clone());
         tasks.spawn("store-freshness", OnError::Log, told);
         Ok(Self {
@@ -303,6 +306,15 @@ impl ControlPlane {
         let serving = diagnostics::serve(listener, shown, self.limits.port(PortName::Diagnostics), self.tasks.clone());
         self.tasks.spawn("diagnostics", OnError::StopProgram, serving);
         Ok(())
+    }
+}
+
+/// Who else works with the store that the configuration names.
+pub(super) fn others(config: &Config) -> Others {
+    match config.store {
+        // Memory and a locked file are of one program at a time.
+        StoreType::Memory | StoreType::Sqlite => Others::Nobody,
+        StoreType::Postgres => Others::Alive { former: BTreeSet::new() },
     }
 }
 

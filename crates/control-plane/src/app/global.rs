@@ -63,8 +63,7 @@ pub(super) async fn start(
     let (store, others) = match store {
         // A store that is handed in may be anybody's.
         Some(store) => (store, Others::Alive { former: BTreeSet::new() }),
-        // Memory and a locked file are of one program at a time.
-        None => (open_store(&config, "global.db").await?, Others::Nobody),
+        None => (open_store(&config, "global.db", &clock).await?, control_plane::others(&config)),
     };
     let control_plane = ControlPlane::start(config, clock, log, tasks, "Global", store).await?;
     let ControlPlane { config, clock, tasks, store, identity, .. } = &control_plane;

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use tracing::info;
 
 use super::{
-    control_plane::{BehindRest, ControlPlane},
+    control_plane::{self, BehindRest, ControlPlane},
     open_store::open_store,
     running::{Addresses, Running},
 };
@@ -20,13 +20,12 @@ use crate::{
     tasks::{OnError, Tasks},
     tls::{ClientTrust, InsecureTrust},
     writes::Side,
-    zones::insight::Others,
 };
 
 pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) -> anyhow::Result<Running> {
     let name = config.zone_name.clone();
     let file = format!("zone-{name}.db");
-    let store = open_store(&config, &file).await?;
+    let store = open_store(&config, &file, &clock).await?;
     let control_plane = ControlPlane::start(config, clock, log, tasks, name.as_str(), store).await?;
     let ControlPlane { config, clock, tasks, store, .. } = &control_plane;
     let starting = tasks.stop_on_drop();
@@ -101,11 +100,11 @@ async fn connection(control_plane: &ControlPlane) -> anyhow::Result<Option<Optio
             &config.work_dir,
             config.zone_name.as_str(),
             config.zone.delete_own_meshes,
-            config.store == StoreType::Sqlite,
+            config.store != StoreType::Memory,
         )),
         msg_send_timeout: config.zone.msg_send_timeout,
         reports: Reports {
-            insights: control_plane.insights(Others::Nobody).await?,
+            insights: control_plane.insights(control_plane::others(config)).await?,
             metrics: control_plane.metrics.register(KdsMetrics::register),
             policies: Arc::new(LegacyPolicies::new(control_plane.readiness.clone())),
             rejections: Arc::default(),
