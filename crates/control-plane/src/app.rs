@@ -2,6 +2,7 @@
 
 mod control_plane;
 mod global;
+mod lives;
 mod open_postgres;
 mod open_store;
 mod running;

@@ -1,7 +1,6 @@
 //! A control plane, global or of a zone, by what both have: store, keys, certificate, REST, diagnostics.
 
 use std::{
-    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
     sync::Arc,
@@ -23,7 +22,7 @@ use crate::{
     access::Authenticator,
     bootstrap::Wanted,
     clock::Clock,
-    config::{self, AuthMode, AuthType, Config, Mode, StoreType},
+    config::{self, AuthMode, AuthType, Config, Mode},
     doctor::{self, Doctor},
     issuing::{Issuer, Issuers},
     keys::Keys,
@@ -306,15 +305,6 @@ impl ControlPlane {
         let serving = diagnostics::serve(listener, shown, self.limits.port(PortName::Diagnostics), self.tasks.clone());
         self.tasks.spawn("diagnostics", OnError::StopProgram, serving);
         Ok(())
-    }
-}
-
-/// Who else works with the store that the configuration names.
-pub(super) fn others(config: &Config) -> Others {
-    match config.store {
-        // Memory and a locked file are of one program at a time.
-        StoreType::Memory | StoreType::Sqlite => Others::Nobody,
-        StoreType::Postgres => Others::Alive { former: BTreeSet::new() },
     }
 }
 
