@@ -204,6 +204,9 @@ impl From<KriError> for ApiError {
     }
 }
 
+/// In how many seconds to come again: whatever is short or away here usually is for a moment.
+const SOON: HeaderValue = HeaderValue::from_static("1");
+
 /// Title of what is wrong with a request for a token.
 pub(crate) const TOKEN_REQUEST: &str = "Invalid request";
 /// Title of what is wrong with a rotation.
@@ -267,7 +270,11 @@ impl Problem {
         if !self.blockers.is_null() {
             body.insert("blockers".to_owned(), self.blockers);
         }
-        answer::json(self.status, &Value::Object(body))
+        let mut response = answer::json(self.status, &Value::Object(body));
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, SOON);
+        }
+        response
     }
 }
 
@@ -288,6 +295,7 @@ impl ApiError {
     pub(crate) fn fault(&self) -> Option<String> {
         let of_store = |problem: &StoreError| match problem {
             StoreError::Unavailable { .. } => Some(format!("the store is unavailable: {problem}")),
+            StoreError::Unknown { .. } => Some(format!("the answer of the store got lost: {problem}")),
             StoreError::Corrupt { .. } => Some(format!("the store is corrupt: {problem}")),
             StoreError::NotFound { .. } | StoreError::AlreadyExists { .. } | StoreError::Conflict { .. } => None,
         };
@@ -396,7 +404,7 @@ fn of_ledger(problem: &NotRecorded) -> Problem {
     const NOT_WRITTEN: &str = "the store takes no writes now, so the token could not be written into the ledger of issued \
                                tokens, and was not issued; try again when the store is well";
     match problem {
-        NotRecorded::Store(StoreError::Unavailable { .. }) => {
+        NotRecorded::Store(StoreError::Unavailable { .. } | StoreError::Unknown { .. }) => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Service unavailable", NOT_WRITTEN)
         }
         NotRecorded::Store(_) | NotRecorded::NoRecord { .. } => {
@@ -446,6 +454,11 @@ fn of_store(title: &str, problem: &StoreError) -> Problem {
         StoreError::Unavailable { .. } => {
             Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", "the store is unavailable; nothing was written")
         }
+        StoreError::Unknown { .. } => Problem::new(
+            S::SERVICE_UNAVAILABLE,
+            "Service unavailable",
+            "the answer of the store got lost: it may have been written, look before you write again",
+        ),
         StoreError::Corrupt { .. } => Problem::new(S::INTERNAL_SERVER_ERROR, title, INTERNAL),
     }
 }
@@ -516,4 +529,23 @@ fn empty(status: StatusCode) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_to_come_again_hears_when() {
+        let header = |error: ApiError| {
+            let response = error.into_response();
+            let after = response.headers().get(header::RETRY_AFTER).map(|value| value.to_str().unwrap().to_owned());
+            (response.status().as_u16(), after)
+        };
+        let store = |source: StoreError| ApiError::Store { title: "t", source };
+        let detail = || "d".to_owned();
+        assert_eq!(header(store(StoreError::Unavailable { detail: detail() })), (503, Some("1".to_owned())));
+        assert_eq!(header(store(StoreError::Unknown { detail: detail() })), (503, Some("1".to_owned())));
+        assert_eq!(header(store(StoreError::Corrupt { detail: detail() })), (500, None));
+    }
 }
