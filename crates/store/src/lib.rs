@@ -21,6 +21,7 @@ mod mirror;
 mod options;
 mod picture;
 mod query;
+pub mod sealing;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 #[cfg(feature = "testing")]
