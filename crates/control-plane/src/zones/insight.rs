@@ -15,6 +15,7 @@ mod merge;
 mod notes;
 mod record;
 mod shadowed;
+mod strangers;
 mod trouble;
 mod uses;
 mod writing;
@@ -38,7 +39,7 @@ pub use trouble::RejectedBy;
 pub use uses::Use;
 use wire::kuma::system::v1alpha1::{KdsSubscription, ZoneInsight};
 
-use self::{configs::Configs, shadowed::Shadowed};
+use self::{configs::Configs, shadowed::Shadowed, strangers::Strangers};
 use crate::{
     clock::Clock,
     tasks::{OnError, Tasks},
@@ -109,6 +110,7 @@ struct Shared {
     store: Arc<dyn ResourceStore>,
     zones: Mutex<BTreeMap<ZoneName, Live>>,
     shadowed: Shadowed,
+    strangers: Strangers,
     urgent: Notify,
     soon: Notify,
 }
@@ -186,6 +188,7 @@ impl Insights {
             store: Arc::clone(store),
             zones: Mutex::new(zones),
             shadowed: Shadowed::default(),
+            strangers: Strangers::default(),
             urgent: Notify::new(),
             soon: Notify::new(),
         };

@@ -157,6 +157,7 @@ impl Insights {
         let known = self.lock().contains_key(zone);
         let now = self.shared.clock.now();
         if !known && !matches!(self.shared.store.get(&Key::global(Kind::ZONE, zone.as_str())).await, Ok(Some(_))) {
+            self.shared.strangers.refused(zone, reason, detail, now);
             return;
         }
         // Not at once: who floods the port must not decide how much is written.
