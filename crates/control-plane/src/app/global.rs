@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::{
     control_plane::{self, BehindRest, ControlPlane},
+    lives::Lives,
     open_store::open_store,
     running::{Addresses, Running},
 };
@@ -60,15 +61,16 @@ pub(super) async fn start(
     tasks: Tasks,
     store: Option<Arc<dyn ResourceStore>>,
 ) -> anyhow::Result<Running> {
+    let lives = Lives::of(&config, "global.db");
     let (store, others) = match store {
         // A store that is handed in may be anybody's.
         Some(store) => (store, Others::Alive { former: BTreeSet::new() }),
-        // Memory and a locked file are of one program at a time.
-        None => (open_store(&config, "global.db").await?, Others::Nobody),
+        None => (open_store(&config, "global.db", &clock).await?, lives.others()),
     };
     let control_plane = ControlPlane::start(config, clock, log, tasks, "Global", store).await?;
     let ControlPlane { config, clock, tasks, store, identity, .. } = &control_plane;
     let starting = tasks.stop_on_drop();
+    lives.begin(&control_plane.instance).context("note in the work folder what this instance is called")?;
     bootstrap::global(store, &control_plane.wanted(), clock.now())
         .await
         .context("make what a global control plane needs")?;

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{
     ApiPort, ApiServer, ApiTimeouts, AuthMode, AuthType, Config, ConfigError, GlobalAddress, GlobalAuth, GlobalKds,
-    Mode, Proxy, Recheck, Remark, Renewal, RotationTimes, SecretText, StoreType, Tls, ZoneKds, settings, validators,
+    Mode, Proxy, Recheck, Remark, Renewal, RotationTimes, SecretText, StoreType, Tls, ZoneKds, postgres, settings, validators,
     values::Values, zone_grants,
 };
 use crate::{
@@ -74,15 +74,20 @@ impl Builder<'_> {
         let store = match self.values.text("store.type") {
             "sqlite" => StoreType::Sqlite,
             "memory" => StoreType::Memory,
-            "postgres" | "kubernetes" => {
-                self.bad("store.type", "this store does not exist here yet; allowed are `sqlite` and `memory`");
+            "postgres" => StoreType::Postgres,
+            "kubernetes" => {
+                self.bad("store.type", "this store does not exist here; allowed are `sqlite`, `postgres` and `memory`");
                 StoreType::Sqlite
             }
             _ => {
-                self.bad("store.type", "allowed are `sqlite` and `memory`");
+                self.bad("store.type", "allowed are `sqlite`, `postgres` and `memory`");
                 StoreType::Sqlite
             }
         };
+        let (postgres, problems) = postgres::read(&self.values);
+        if store == StoreType::Postgres {
+            self.problems.extend(problems);
+        }
         if self.values.text("access.type") != "static" {
             self.bad("access.type", "allowed is `static`");
         }
@@ -134,6 +139,7 @@ impl Builder<'_> {
             base_backoff: self.values.duration("general.resilientComponentBaseBackoff"),
             max_backoff: self.values.duration("general.resilientComponentMaxBackoff"),
             store,
+            postgres,
             unsafe_delete: self.values.flag("store.unsafeDelete"),
             api_server,
             global,

@@ -233,7 +233,7 @@ fn a_kubernetes_store_is_refused() {
 fn a_bad_value_names_its_source_and_what_is_allowed() {
     bad("", &[("KUMA_MODE", "globl")], &["KUMA_MODE", "`globl`", "`global`"]);
     bad("mode: 7", &[], &["kuma-cp.yaml", "mode"]);
-    bad("", &[("KUMA_STORE_TYPE", "postgres")], &["KUMA_STORE_TYPE", "sqlite"]);
+    bad("", &[("KUMA_STORE_TYPE", "kubernetes")], &["KUMA_STORE_TYPE", "sqlite"]);
     bad("", &[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "konnect")], &["konnect", "cpToken"]);
     bad("", &[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "")], &["KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "cpToken"]);
     bad("", &[("KUMA_MULTIZONE_GLOBAL_KDS_GRPC_PORT", "70000")], &["65535"]);

@@ -123,14 +123,25 @@ fn rotations(facts: &Facts) -> Vec<Finding> {
     const NAME: &str = "rotations";
     let under_way = facts.rotations.iter().map(|rotation| {
         let what = format!("{} is {}", rotation.family, rotation.phase);
-        match &rotation.stopped {
-            Some(reason) => Finding::warn(
+        match (&rotation.stopped, rotation.beside) {
+            (Some(reason), _) => Finding::warn(
                 NAME,
                 format!("{what} and goes no further by itself: {reason}"),
                 "see to what is named, or go on with `kumactl rotate advance`, or back with `kumactl rotate rollback`",
             ),
-            None if rotation.blockers.is_empty() => Finding::ok(NAME, format!("{what}, and nothing stands in its way")),
-            None => Finding::ok(NAME, format!("{what}; it waits for {}", list(&rotation.blockers))),
+            (None, Some(key)) => Finding::warn(
+                NAME,
+                format!("{what}, and key {key} signs, which was made by hand beside it"),
+                "delete that key if nobody has a token of it, or end the rotation with `kumactl rotate rollback` and go on \
+                 with that key",
+            ),
+            (None, None) if rotation.blockers.is_empty() => Finding::ok(NAME, format!("{what}, and nothing stands in its way")),
+            (None, None) if rotation.needs_a_hand => Finding::warn(
+                NAME,
+                format!("{what}; in its way: {}", list(&rotation.blockers)),
+                "see to what is named; the rest goes away by itself",
+            ),
+            (None, None) => Finding::ok(NAME, format!("{what}; it waits for {}", list(&rotation.blockers))),
         }
     });
     let found: Vec<Finding> = under_way.collect();

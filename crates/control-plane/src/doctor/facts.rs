@@ -97,6 +97,10 @@ pub(crate) struct RotationFacts {
     pub(crate) stopped: Option<String>,
     /// What stands in its way, in words.
     pub(crate) blockers: Vec<String>,
+    /// Some of that does not go away by itself.
+    pub(crate) needs_a_hand: bool,
+    /// A key that signs and has no part in it.
+    pub(crate) beside: Option<u64>,
 }
 
 /// A certificate that this control plane shows.

@@ -20,7 +20,6 @@ use crate::{
     config::GlobalKds,
     keys::Keys,
     ledger::{Entry, Known, Ledger},
-    records::RecordError,
     rotation::{NotMade, Rotations},
     tls::Certificates,
     zones::insight::Insights,
@@ -71,15 +70,9 @@ impl Doctor {
         let mut unreadable = unreadable_insights;
         let rotations = match &sources.global {
             None => Vec::new(),
-            Some((_, rotations)) => match rotations.statuses(permit).await {
-                // What cannot be read is a finding, and keeps no other from being found.
-                Err(NotMade::Record(damaged @ RecordError::Unreadable { .. })) => {
-                    unreadable.push(damaged.to_string());
-                    Vec::new()
-                }
-                told => told?,
-            },
+            Some((_, rotations)) => rotations.statuses(permit).await?,
         };
+        unreadable.extend(rotations.iter().filter_map(|status| status.problem.clone()));
         let tokens = sources.ledger.all();
         let ring = sources.keys.ring();
         // What is revoked, or signed with a key that is gone, is good for nothing.
@@ -257,6 +250,8 @@ fn rotation(status: &Status) -> RotationFacts {
         phase: status.phase.clone(),
         stopped: status.stopped.as_ref().map(|stopped| stopped.reason.clone()),
         blockers: status.blockers.iter().map(|blocker| blocker.who()).collect(),
+        needs_a_hand: status.blockers.iter().any(|blocker| !blocker.by_itself),
+        beside: status.signs.filter(|signs| Some(*signs) != status.from && Some(*signs) != status.to),
     }
 }
 

@@ -41,7 +41,9 @@ impl From<StoreError> for NotWritten {
             StoreError::Conflict { .. } | StoreError::AlreadyExists { .. } | StoreError::NotFound { .. } => {
                 Self::Overtaken
             }
-            StoreError::Unavailable { .. } | StoreError::Corrupt { .. } => Self::Store(error),
+            StoreError::Unavailable { .. } | StoreError::Unknown { .. } | StoreError::Corrupt { .. } => {
+                Self::Store(error)
+            }
         }
     }
 }

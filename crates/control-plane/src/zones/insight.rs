@@ -11,6 +11,7 @@ mod auth;
 mod configs;
 #[cfg(test)]
 mod fuzz;
+mod instances;
 mod merge;
 mod notes;
 mod record;
@@ -43,6 +44,7 @@ use self::{configs::Configs, shadowed::Shadowed, strangers::Strangers};
 use crate::{
     clock::Clock,
     tasks::{OnError, Tasks},
+    zones::rsa_alone,
 };
 
 /// When a change is written.
@@ -207,6 +209,11 @@ impl Insights {
     /// Whether the zone is connected now.
     pub fn online(&self, zone: &ZoneName) -> bool {
         self.lock().get(zone).is_some_and(|live| record::online(&live.insight))
+    }
+
+    /// Whether something is connected to the zone that reads RSA keys and no others.
+    pub(crate) fn reads_rsa_alone(&self, zone: &ZoneName) -> bool {
+        self.lock().get(zone).is_some_and(|live| rsa_alone::reads_rsa_alone(&live.insight))
     }
 
     /// The configuration that the zone reported last.

@@ -38,13 +38,14 @@ pub(super) fn run(session: &Session<'_>, what: &Rotate) -> Result<(), Failure> {
             step(session, &flags.of, "start", request)
         }
         Rotate::Advance(flags) => {
-            let mut request = expecting(session, &flags.of)?;
+            let mut request = expecting(session, &flags.of, false)?;
             request.insert("force".to_owned(), flags.force.into());
             request.insert("dryRun".to_owned(), flags.dry_run.into());
             step(session, &flags.of, "advance", request)
         }
         Rotate::Rollback(flags) => {
-            let request = expecting(session, &flags.of)?;
+            let mut request = expecting(session, &flags.of, flags.force)?;
+            request.insert("force".to_owned(), flags.force.into());
             step(session, &flags.of, "rollback", request)
         }
     }
@@ -77,11 +78,7 @@ fn table(session: &Session<'_>, all: &[Value]) -> String {
     for one in all {
         let zones = one.get("zonesByKey").and_then(Value::as_object);
         let zones = zones.into_iter().flatten().map(|(key, zones)| format!("{key}: {zones}"));
-        let way = if one.get("phase").and_then(Value::as_str) == Some("idle") {
-            String::new()
-        } else {
-            blockers(one).count().to_string()
-        };
+        let way = if number(one, "to").is_empty() { String::new() } else { blockers(one).count().to_string() };
         table.add([
             text(one, "/family"),
             text(one, "/mesh"),
@@ -110,9 +107,17 @@ fn phase(one: &Value) -> String {
 /// One rotation with everybody who is in its way.
 fn in_full(session: &Session<'_>, one: &Value) -> String {
     let mut shown = table(session, std::slice::from_ref(one));
+    let problem = text(one, "/problem");
+    if !problem.is_empty() {
+        shown += &format!("\n{}\n", visible::line(&problem));
+    }
     let reason = text(one, "/stopped/reason");
     if !reason.is_empty() {
         shown += &format!("\nstopped: {}\n", visible::line(&reason));
+    }
+    let beside = beside(one);
+    if let Some(beside) = beside.strip_prefix("; ") {
+        shown += &format!("\n{beside}\n");
     }
     let mut rows = Table::new(&BLOCKERS);
     for blocker in blockers(one).take(SHOWN) {
@@ -146,10 +151,16 @@ fn number(of: &Value, member: &str) -> String {
     of.get(member).and_then(Value::as_u64).map(|number| number.to_string()).unwrap_or_default()
 }
 
-/// A request that expects the rotation where it is now.
-fn expecting(session: &Session<'_>, of: &OfFamily) -> Result<Map<String, Value>, Failure> {
+/// A request that expects the rotation where it is now; nowhere, where nobody can read that and somebody insists.
+fn expecting(session: &Session<'_>, of: &OfFamily, insists: bool) -> Result<Map<String, Value>, Failure> {
     let route = route(of.family.name(), &of.mesh, "");
     let found = session.read(Ask::resource(Method::Get, &route)).map_err(|trouble| trouble.alone())?;
+    let problem = text(&found, "/problem");
+    if !problem.is_empty() {
+        let nowhere = json!({"phase": "idle", "from": null, "to": null});
+        let request = Map::from_iter([("expect".to_owned(), nowhere)]);
+        return if insists { Ok(request) } else { Err(Failure::refused(visible::line(&problem))) };
+    }
     let member = |name: &str| found.get(name).cloned().unwrap_or_default();
     let expect = json!({"phase": member("phase"), "from": member("from"), "to": member("to")});
     Ok(Map::from_iter([("expect".to_owned(), expect)]))
@@ -175,7 +186,14 @@ fn step(session: &Session<'_>, of: &OfFamily, word: &str, mut request: Map<Strin
 
 fn keys(one: &Value) -> String {
     let (from, to) = (number(one, "from"), number(one, "to"));
-    if to.is_empty() { String::new() } else { format!(" from key {from} to key {to}") }
+    if to.is_empty() { String::new() } else { format!(" from key {from} to key {to}{}", beside(one)) }
+}
+
+/// That a third key signs.
+fn beside(one: &Value) -> String {
+    let (from, to, signs) = (number(one, "from"), number(one, "to"), number(one, "signs"));
+    let has_part = signs.is_empty() || to.is_empty() || signs == from || signs == to;
+    if has_part { String::new() } else { format!("; key {signs} signs, which was made by hand beside it") }
 }
 
 fn who(blocker: &Value) -> String {

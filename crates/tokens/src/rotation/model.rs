@@ -244,8 +244,10 @@ impl World {
             stands_on: StandsOn::Key(self.key(self.zone.used).into()),
             issued: None,
             renews: true,
+            next_is_revoked: false,
             confirmed: serials(self.keys).map(u64::from).collect(),
             reads_rsa_alone: false,
+            left: None,
         };
         let instance = |(number, ring): (usize, &Ring)| Instance {
             name: number.to_string(),

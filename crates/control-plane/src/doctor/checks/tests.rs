@@ -258,8 +258,14 @@ fn rotations_tell_what_they_wait_for_and_why_they_stopped() {
         phase: "draining".to_owned(),
         stopped: None,
         blockers: vec!["zone west (key 1)".to_owned()],
+        needs_a_hand: false,
+        beside: None,
     }];
     says(&facts, "rotations", Status::Ok, &["is draining; it waits for zone west (key 1)"]);
+    facts.rotations[0].needs_a_hand = true;
+    says(&facts, "rotations", Status::Warn, &["in its way: zone west (key 1)", "see to what is named"]);
+    facts.rotations[0].beside = Some(9);
+    says(&facts, "rotations", Status::Warn, &["key 9 signs, which was made by hand", "kumactl rotate rollback"]);
     facts.rotations[0].stopped = Some("no news for 24h".to_owned());
     says(&facts, "rotations", Status::Warn, &["goes no further by itself: no news for 24h", "rotate advance"]);
 }

@@ -445,8 +445,10 @@ impl World {
             stands_on: StandsOn::Key(site.used.key),
             issued: Some(site.used.issued),
             renews: true,
+            next_is_revoked: false,
             confirmed: BTreeSet::new(),
             reads_rsa_alone: false,
+            left: None,
         };
         let token = |(id, entry): (&String, &Entry)| Handed {
             id: id.clone(),

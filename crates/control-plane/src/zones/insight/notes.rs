@@ -167,6 +167,16 @@ impl Insights {
         });
     }
 
+    /// Keeps why a zone that was let in was put out again.
+    pub fn put_out(&self, zone: &ZoneName, reason: &str, detail: &str) {
+        let now = self.shared.clock.now();
+        if self.lock().contains_key(zone) {
+            self.change_live(zone, Written::Soon, |live| {
+                trouble::refused(&mut live.insight, reason, detail, now);
+            });
+        }
+    }
+
     /// Ends a subscription. If an older stream of the zone is still open, its subscription is open again: a new
     /// connection that died must not make a connected zone look away.
     pub fn unsubscribe(&self, zone: &ZoneName, subscription: &str) {

@@ -11,7 +11,17 @@ fn crash(world: &mut World) {
 
 #[test]
 fn a_rotation_survives_a_crash_in_every_phase() {
-    let mut world = World::of_programs(&[]);
+    crash_in_every_phase(World::of_programs(&[]));
+}
+
+#[test]
+fn a_rotation_survives_a_crash_in_every_phase_on_postgres() {
+    if let Some(world) = World::of_programs_on_postgres(&[]) {
+        crash_in_every_phase(world);
+    }
+}
+
+fn crash_in_every_phase(mut world: World) {
     let west = fixed_zone(&world, "west");
     let keys = Some((1, 2));
     rotate(&world, "start", FAMILY);
