@@ -163,6 +163,7 @@ impl From<NotRevoked> for ApiError {
         let wrong = |field| Self::Invalid { title: REVOCATION, violations: vec![Violation::new(field, text)] };
         match error {
             NotRevoked::Denied(denied) => Self::Denied(denied),
+            NotRevoked::Elsewhere(_) => wrong("family"),
             NotRevoked::NoMesh { .. } => wrong("mesh"),
             NotRevoked::NoKey { .. } => wrong("key"),
             NotRevoked::Future { .. } => wrong("issuedBefore"),

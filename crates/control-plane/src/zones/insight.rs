@@ -16,6 +16,7 @@ mod merge;
 mod notes;
 mod record;
 mod shadowed;
+mod strangers;
 mod trouble;
 mod uses;
 mod writing;
@@ -39,7 +40,7 @@ pub use trouble::RejectedBy;
 pub use uses::Use;
 use wire::kuma::system::v1alpha1::{KdsSubscription, ZoneInsight};
 
-use self::{configs::Configs, shadowed::Shadowed};
+use self::{configs::Configs, shadowed::Shadowed, strangers::Strangers};
 use crate::{
     clock::Clock,
     tasks::{OnError, Tasks},
@@ -111,6 +112,7 @@ struct Shared {
     store: Arc<dyn ResourceStore>,
     zones: Mutex<BTreeMap<ZoneName, Live>>,
     shadowed: Shadowed,
+    strangers: Strangers,
     urgent: Notify,
     soon: Notify,
 }
@@ -188,6 +190,7 @@ impl Insights {
             store: Arc::clone(store),
             zones: Mutex::new(zones),
             shadowed: Shadowed::default(),
+            strangers: Strangers::default(),
             urgent: Notify::new(),
             soon: Notify::new(),
         };

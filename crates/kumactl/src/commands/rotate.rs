@@ -16,6 +16,8 @@ use crate::{
 };
 
 const ROUTE: &str = "/rotations";
+/// So many of those who are in the way are shown; programs get all.
+const SHOWN: usize = 20;
 /// How often a step is sent whose answer is lost.
 const ATTEMPTS: usize = 2;
 const HEAD: [&str; 8] = ["FAMILY", "MESH", "PHASE", "FROM", "TO", "SINCE", "ZONES BY KEY", "IN THE WAY"];
@@ -118,9 +120,7 @@ fn in_full(session: &Session<'_>, one: &Value) -> String {
         shown += &format!("\n{beside}\n");
     }
     let mut rows = Table::new(&BLOCKERS);
-    let mut any = false;
-    for blocker in blockers(one) {
-        any = true;
+    for blocker in blockers(one).take(SHOWN) {
         rows.add([
             text(blocker, "/kind"),
             text(blocker, "/name"),
@@ -129,11 +129,22 @@ fn in_full(session: &Session<'_>, one: &Value) -> String {
             text(blocker, "/reason"),
         ]);
     }
-    if any { shown + "\n" + &rows.text() } else { shown }
+    let count = blockers(one).count();
+    if count == 0 {
+        shown
+    } else {
+        shown + "\n" + &rows.text() + &more(count).map(|line| line + "\n").unwrap_or_default()
+    }
 }
 
 fn blockers(one: &Value) -> impl Iterator<Item = &Value> {
     one.get("blockers").and_then(Value::as_array).into_iter().flatten()
+}
+
+/// Says how many more there are than are shown.
+fn more(count: usize) -> Option<String> {
+    let more = count.checked_sub(SHOWN).filter(|more| *more > 0)?;
+    Some(format!("and {more} more (`kumactl rotate status FAMILY -o json` has all)"))
 }
 
 fn number(of: &Value, member: &str) -> String {
@@ -166,9 +177,10 @@ fn step(session: &Session<'_>, of: &OfFamily, word: &str, mut request: Map<Strin
     } else {
         lines.push(format!("{} is {}{}", text(&made, "/family"), phase(&made), keys(&made)));
     }
-    let cut_off = made.get("cutOff").and_then(Value::as_array).into_iter().flatten();
+    let cut_off = made.get("cutOff").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let verb = if is_dry { "would be cut off" } else { "cut off" };
-    lines.extend(cut_off.map(|blocker| format!("{verb}: {}", who(blocker))));
+    lines.extend(cut_off.iter().take(SHOWN).map(|blocker| format!("{verb}: {}", who(blocker))));
+    lines.extend(cut_off.len().checked_sub(SHOWN).filter(|more| *more > 0).map(|more| format!("{verb}: {more} more")));
     session.printer().data(&(lines.join("\n") + "\n"))
 }
 
@@ -199,9 +211,10 @@ fn send(session: &Session<'_>, route: &str, body: &str) -> Result<Value, Failure
     }
     let answer = answer.map_err(|trouble| trouble.alone())?;
     let said: Value = serde_json::from_str(&answer.body).unwrap_or_default();
-    let in_the_way: Vec<String> = blockers(&said).map(who).collect();
+    let mut in_the_way: Vec<String> = blockers(&said).take(SHOWN).map(who).collect();
     if answer.status == 409 && !in_the_way.is_empty() {
-        let count = in_the_way.len();
+        let count = blockers(&said).count();
+        in_the_way.extend(more(count));
         let list = in_the_way.join("\n  ");
         return Err(Failure::refused(format!(
             "the step is not made, {count} in the way (--force makes it all the same and cuts them off):\n  {list}"

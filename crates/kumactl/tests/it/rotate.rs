@@ -102,6 +102,36 @@ fn a_status_shows_who_is_in_the_way() {
 }
 
 #[test]
+fn of_thousands_in_the_way_some_are_shown_and_the_rest_is_counted() {
+    let token = |number: usize| json!({"kind": "token", "name": number.to_string(), "key": 1, "reason": "not seen"});
+    let crowded = move |request: &Request| {
+        let (status, body) = arctos(request).unwrap_or_else(|| played(request));
+        let mut said: Value = serde_json::from_str(&body).unwrap_or_default();
+        for member in ["blockers", "cutOff"] {
+            if said.get(member).is_some() {
+                said[member] = (0..5000).map(token).collect();
+            }
+        }
+        (status, said.to_string())
+    };
+    let server = Server::start(crowded);
+    let home = home_of(&server);
+    for (args, last) in [
+        (["rotate", "status", FAMILY].as_slice(), "and 4980 more (`kumactl rotate status FAMILY -o json` has all)"),
+        (&["rotate", "advance", FAMILY], "  and 4980 more (`kumactl rotate status FAMILY -o json` has all)"),
+        (&["rotate", "advance", FAMILY, "--force"], "cut off: 4980 more"),
+    ] {
+        let done = run(home.path(), args, "");
+        let shown = text(&done.stdout) + &text(&done.stderr);
+        assert!(shown.lines().count() < 40, "{args:?}: {} lines", shown.lines().count());
+        assert_eq!(shown.lines().last(), Some(last), "{args:?}");
+    }
+    let whole = run(home.path(), &["rotate", "status", FAMILY, "-o", "json"], "");
+    let whole: Value = serde_json::from_slice(&whole.stdout).expect("JSON");
+    assert_eq!(whole["blockers"].as_array().map(Vec::len), Some(5000));
+}
+
+#[test]
 fn a_record_that_cannot_be_read_is_told_with_the_way_out_and_dropped_by_who_insists() {
     fn damaged(request: &Request) -> (u16, String) {
         let mut status = draining();

@@ -118,7 +118,7 @@ impl Evidence {
         }
         let zones = self.zones.iter().filter(|zone| zone.reads_rsa_alone && zone.counts(self));
         let reason = || format!("reads RSA keys alone, and would refuse what a key for {algorithm} signs");
-        zones.map(|zone| of_zone(zone, None, reason(), false)).collect()
+        zones.map(|zone| self.of_zone(zone, None, reason(), false)).collect()
     }
 
     /// The zones that are connected and have not confirmed a key that they have to verify with.
@@ -126,7 +126,7 @@ impl Evidence {
         let zones = self.zones.iter().filter(|_| verified_in_zones(&self.family));
         let zones = zones.filter(move |zone| zone.live && !zone.confirmed.contains(&key));
         let reason = move || format!("is connected and has not confirmed that it has key {key}");
-        zones.map(move |zone| of_zone(zone, None, reason(), true))
+        zones.map(move |zone| self.of_zone(zone, None, reason(), true))
     }
 
     /// The instances that sign with the other key of a rotation than this one, or with none.
@@ -152,7 +152,7 @@ impl Evidence {
             StandsOn::Key(_) | StandsOn::Other => return None,
         };
         if let (Some(key), Some(left)) = (known, &zone.left) {
-            return Some(of_zone(zone, known, self.has_left(key, left), false));
+            return Some(self.of_zone(zone, known, self.has_left(key, left), false));
         }
         let by_itself = known.is_some() && zone.renews && !zone.next_is_revoked;
         let reason = match (known, zone.live, zone.renews) {
@@ -176,7 +176,7 @@ impl Evidence {
                            or delete the zone if it does not come back"
                 .to_owned(),
         };
-        Some(of_zone(zone, known, reason, by_itself))
+        Some(self.of_zone(zone, known, reason, by_itself))
     }
 
     /// What is said of another instance of a zone than the one that came last.
@@ -187,6 +187,12 @@ impl Evidence {
              give it a new one, or, if it is gone for good and nobody else has its token, revoke that with \
              `kumactl revoke token --family {family} --id {token}`"
         )
+    }
+
+    /// Whoever has an open stream is seen now, however long ago it came.
+    fn of_zone(&self, zone: &Zone, key: Option<u64>, reason: String, by_itself: bool) -> Blocker {
+        let last_seen = if zone.live { Some(self.now) } else { zone.last_seen };
+        Blocker { kind: BlockerKind::Zone, name: zone.name.clone(), key, last_seen, reason, by_itself }
     }
 
     fn token_of(&self, token: &Handed, key: u64) -> Option<Blocker> {
@@ -233,9 +239,4 @@ fn unreadable(name: &str) -> Blocker {
 fn of_instance(instance: &Instance, key: Option<u64>, reason: String, by_itself: bool) -> Blocker {
     let (name, last_seen) = (instance.name.clone(), instance.last_seen);
     Blocker { kind: BlockerKind::Instance, name, key, last_seen, reason, by_itself }
-}
-
-fn of_zone(zone: &Zone, key: Option<u64>, reason: String, by_itself: bool) -> Blocker {
-    let (name, last_seen) = (zone.name.clone(), zone.last_seen);
-    Blocker { kind: BlockerKind::Zone, name, key, last_seen, reason, by_itself }
 }

@@ -198,7 +198,8 @@ impl Router {
             Rpc::Admin(ProxyView::Clusters) => self.stream(rpc, guard, call, request, admin::serve::<ClustersResponse>),
             Rpc::HealthCheck => {
                 let advice = Advice::of(guard.caller(), zone_can, &ring);
-                health::serve(Arc::clone(&self.context), advice, guard, call, request).await
+                let renews = request.headers().contains_key(Renews::HEADER).then_some(origin.renews);
+                health::serve(Arc::clone(&self.context), advice, renews, guard, call, request).await
             }
             Rpc::Renew => token_service::renew(Arc::clone(&self.renewals), ring, guard, call, request).await,
             Rpc::Present => token_service::present(Arc::clone(&self.context), guard, call, request).await,

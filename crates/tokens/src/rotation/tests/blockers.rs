@@ -88,6 +88,17 @@ fn a_connected_zone_confirms_what_it_verifies_with() {
 }
 
 #[test]
+fn a_connected_zone_is_seen_now() {
+    let came = Some(at(1));
+    for live in [true, false] {
+        let west = Zone { live, last_seen: came, ..zone("west", StandsOn::Key(1)) };
+        let evidence = Evidence { zones: vec![west], ..evidence(&[1, 2], 2) };
+        let seen = evidence.on(1).map(|blocker| blocker.last_seen).collect::<Vec<_>>();
+        assert_eq!(seen, [if live { Some(evidence.now) } else { came }]);
+    }
+}
+
+#[test]
 fn a_zone_on_the_key_that_goes_is_in_the_way() {
     let west = || zone("west", StandsOn::Key(1));
     let found = [(ZONE, "west".to_owned(), Some(1))];
