@@ -46,6 +46,11 @@ impl World {
         Self::in_folder(tempfile::tempdir().unwrap(), settings)
     }
 
+    /// Starts a global as a program in an empty folder; its zones run inside the test.
+    pub(crate) fn of_a_program(settings: &[(&str, &str)]) -> Self {
+        Self { programs: false, ..Self::of_programs(settings) }
+    }
+
     /// Starts the program in a folder that may hold a store already, in `global/global.db`.
     pub(crate) fn in_folder(folder: TempDir, settings: &[(&str, &str)]) -> Self {
         Self::started(folder, settings, Some((KUMA_CP, &[])))
