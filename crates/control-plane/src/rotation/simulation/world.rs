@@ -110,6 +110,8 @@ struct Site {
     seen: Timestamp,
     /// It came back later than is counted on, and may be too late for what was looked at before.
     late: Option<Timestamp>,
+    /// It was too late indeed, and has to get a new token.
+    out: bool,
     session: Option<(usize, ConnectionGuard, StreamGuard)>,
 }
 
@@ -177,7 +179,14 @@ impl World {
             let token = world.sign(zone, 0).unwrap();
             let entry = Entry { zone, key: 1, issued: now, seen: true, renewal: false };
             world.store.ledger.insert(token.id.clone(), entry);
-            world.sites.push(Site { holds: token.clone(), used: token, seen: now, late: None, session: None });
+            world.sites.push(Site {
+                holds: token.clone(),
+                used: token,
+                seen: now,
+                late: None,
+                out: false,
+                session: None,
+            });
         }
         world
     }
@@ -303,14 +312,16 @@ impl World {
             if !self.is_late(zone) {
                 return Err(format!("a session is closed of a zone that did as told: {closed:?}"));
             }
-            self.sites[zone].session = None;
+            let site = &mut self.sites[zone];
+            (site.session, site.out) = (None, true);
         }
         Ok(())
     }
 
-    /// Whether a zone came back so late, and so shortly ago, that somebody may act on what was seen before.
+    /// Whether a zone came back so late, and so shortly ago, that somebody may act on what was seen before; or did.
     fn is_late(&self, zone: usize) -> bool {
-        self.sites[zone].late.is_some_and(|came| self.now.duration_since(came) <= LOOK)
+        let site = &self.sites[zone];
+        site.out || site.late.is_some_and(|came| self.now.duration_since(came) <= LOOK)
     }
 }
 

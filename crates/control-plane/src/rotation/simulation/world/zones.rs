@@ -152,7 +152,7 @@ impl World {
             entry.seen = true;
         }
         let site = &mut self.sites[zone];
-        (site.used, site.seen) = (token, self.now);
+        (site.used, site.seen, site.out) = (token, self.now, false);
     }
 
     /// A zone that was off for too long gets a token by hand, of the key that signs.
