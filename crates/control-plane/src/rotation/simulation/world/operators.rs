@@ -116,11 +116,23 @@ impl World {
                     return Err(format!("serial {serial} is given twice"));
                 }
                 Action::CreateKey { serial, .. } => self.store.keys.insert(serial),
-                Action::DeleteKey { serial } => self.store.keys.remove(&serial),
+                Action::DeleteKey { serial } => {
+                    self.too_late_for(serial);
+                    self.store.keys.remove(&serial)
+                }
             };
         }
         self.store.state = made.state;
         self.store.version += 1;
         Ok(())
+    }
+
+    /// Whoever came back later than is counted on, after somebody had looked, comes too late: its key goes.
+    fn too_late_for(&mut self, key: u64) {
+        for zone in 0..self.sites.len() {
+            let late = self.is_late(zone);
+            let site = &mut self.sites[zone];
+            site.out |= late && [site.holds.key, site.used.key].contains(&key);
+        }
     }
 }

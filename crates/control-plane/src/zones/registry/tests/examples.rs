@@ -271,6 +271,24 @@ fn a_renewal_that_comes_too_late_or_for_another_zone_changes_nothing() {
 }
 
 #[test]
+fn a_renewal_by_a_key_that_went_meanwhile_changes_nothing() {
+    let now = Timestamp::from_second(1_700_000_000).unwrap();
+    let mut operator =
+        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now };
+    let old = operator.issue("west", 1000).unwrap();
+    operator.keys.insert(2, key_of_test(2));
+    let registry = Registry::new(operator.ring(), LEEWAY);
+    let here = registry.connect();
+    let stream = registry.admit(arrival(&operator, &old, &here), now).unwrap();
+    let newer = operator.issue("west", 1000).unwrap();
+    let proof = verified(arrival(&operator, &newer, &here));
+    operator.keys.remove(&2);
+    operator.generation = 2;
+    assert!(registry.sweep(&operator.ring(), now, Instant::now()).closed.is_empty());
+    assert!(matches!(stream.renew(proof, 1, now), Err(CloseReason::Refused(Rejection::UnknownKey { .. }))));
+}
+
+#[test]
 fn a_renewal_has_the_room_of_the_session_that_it_becomes() {
     let now = Timestamp::from_second(1_700_000_000).unwrap();
     let operator =
