@@ -97,7 +97,10 @@ fn a_session_opens_once_however_many_streams_it_has() {
     let second = registry.admit(unverified("west", 2), now).unwrap();
     assert!(first.opens_session());
     assert!(!second.opens_session());
-    drop((first, second));
+    drop(second);
+    let third = registry.admit(unverified("west", 2), now).unwrap();
+    assert!(!third.opens_session(), "it goes on");
+    drop((first, third));
     assert!(registry.admit(unverified("west", 3), now).unwrap().opens_session());
 }
 
@@ -121,6 +124,39 @@ fn streams_of_the_older_instance_that_come_late_are_ended_too() {
     let newer = registry.admit(unverified("west", 2), now).unwrap();
     assert_eq!(registry.identify(newer.id(), "host-2").len(), 2);
     assert!(late.close_reason().is_some());
+}
+
+#[test]
+fn an_instance_is_known_until_its_connection_has_no_stream() {
+    let registry = empty();
+    let now = Timestamp::UNIX_EPOCH;
+    let streams = [1, 1, 3].map(|connection| registry.admit(unverified("west", connection), now).unwrap());
+    let [first, second, other] = streams;
+    assert!(registry.identify(first.id(), "host-1").is_empty());
+    assert!(registry.identify(other.id(), "host-1").is_empty());
+    drop((second, other));
+    // Another one comes over the connection that is gone, and does not say who it is.
+    let silent = registry.admit(unverified("west", 3), now).unwrap();
+    let newer = registry.admit(unverified("west", 2), now).unwrap();
+    assert_eq!(registry.identify(newer.id(), "host-2").len(), 1);
+    assert_eq!(first.close_reason(), Some(CloseReason::Replaced { by: "host-2".to_owned() }));
+    assert_eq!((silent.close_reason(), newer.close_reason()), (None, None));
+}
+
+#[test]
+fn streams_that_come_and_go_are_told_and_calls_are_not() {
+    let registry = empty();
+    let now = Timestamp::UNIX_EPOCH;
+    let mut changes = registry.changes();
+    let mut told = move || (changes.has_changed().unwrap(), *changes.borrow_and_update());
+    let call = registry.admit(Arrival { unary: true, ..unverified("west", 1) }, now).unwrap();
+    assert_eq!(told(), (false, 0));
+    let stream = registry.admit(unverified("west", 1), now).unwrap();
+    assert_eq!(told(), (true, 1));
+    drop(call);
+    assert_eq!(told(), (false, 1));
+    drop(stream);
+    assert_eq!(told(), (true, 2));
 }
 
 #[test]
@@ -158,6 +194,20 @@ fn the_sweeper_learns_of_the_earliest_expiry() {
     assert_eq!(*earliest.borrow(), Some(late_expiry));
     drop(late);
     assert_eq!(*earliest.borrow(), None);
+}
+
+#[test]
+fn the_sweeper_learns_of_the_end_of_what_a_connection_stands_on() {
+    let start = Timestamp::from_second(1_700_000_000).unwrap();
+    let operator =
+        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
+    let registry = Registry::new(operator.ring(), LEEWAY);
+    let (here, token) = (registry.connect(), operator.issue("west", 10).unwrap());
+    let call = Arrival { unary: true, ..arrival(&operator, &token, &here) };
+    drop(registry.admit(call, start).unwrap());
+    assert_eq!(*registry.earliest_expiry().borrow(), Some(token.expires), "the call is over, its proof is not");
+    assert_eq!(registry.expire(token.expires + registry.leeway(), Instant::now()), Swept::default());
+    assert_eq!((here.standing(), *registry.earliest_expiry().borrow()), (Standing::Withdrawn, None));
 }
 
 #[test]
@@ -361,6 +411,44 @@ fn shadow_for_everybody_is_left_by_no_zone() {
     let guest = registry.admit(guest, Timestamp::UNIX_EPOCH).unwrap();
     assert_eq!(registry.enforce_again(&zone("west"), Timestamp::UNIX_EPOCH, Instant::now()), Swept::default());
     assert!(registry.is_in_shadow(&zone("east")) && guest.close_reason().is_none());
+}
+
+#[test]
+fn who_was_not_in_shadow_cannot_leave_it() {
+    let start = Timestamp::from_second(1_700_000_000).unwrap();
+    let mut operator =
+        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
+    let registry = Registry::new(operator.ring(), LEEWAY);
+    let token = operator.issue("west", 1000).unwrap();
+    let here = registry.connect();
+    let stays = registry.admit(arrival(&operator, &token, &here), start).unwrap();
+    operator.keys.clear();
+    operator.generation += 1;
+    registry.adopt(&operator.ring());
+    assert_eq!(registry.enforce_again(&zone("west"), start, Instant::now()), Swept::default());
+    assert_eq!((stays.close_reason(), here.standing()), (None, Standing::Proven), "sweeps are for that");
+}
+
+#[test]
+fn whose_key_a_rotation_retired_hears_that() {
+    let now = Timestamp::from_second(1_700_000_000).unwrap();
+    let mut operator =
+        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now };
+    let registry = Registry::new(operator.ring(), LEEWAY);
+    let (here, token) = (registry.connect(), operator.issue("west", 1000).unwrap());
+    operator.keys.insert(2, key_of_test(2));
+    operator.generation += 1;
+    registry.adopt(&operator.ring());
+    let newer = operator.issue("west", 1000).unwrap();
+    let streams = [token, newer].map(|token| registry.admit(arrival(&operator, &token, &here), now).unwrap());
+    operator.keys.clear();
+    operator.generation += 1;
+    let key = tokens::KeyId { family: tokens::Family::ControlPlane, serial: 1 };
+    let ring = Arc::into_inner(operator.ring()).unwrap().with_retired(BTreeSet::from([key]));
+    registry.sweep(&Arc::new(ring), now, Instant::now());
+    let [retired, deleted] = streams.map(|stream| stream.close_reason());
+    assert_eq!(retired, Some(CloseReason::KeyRetired));
+    assert!(matches!(deleted, Some(CloseReason::Refused(Rejection::UnknownKey { .. }))), "{deleted:?}");
 }
 
 #[test]
