@@ -208,6 +208,22 @@ fn with_a_rotation_that_cannot_be_read_the_last_good_one_says_which_key_signs() 
     assert!(world.unreadable_text().contains("nothing is signed"), "{}", world.unreadable_text());
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_a_secret_holds_makes_a_ring_and_its_labels_do_not() {
+    let store: Arc<dyn ResourceStore> = Arc::new(store::memory::MemoryStore::new());
+    store.put(secret(KEY, spec(Some(SIGNING))), Precondition::Absent).await.unwrap();
+    let keys = Keys::start(&store, &Tasks::new()).await.unwrap();
+    let labels = Labels::from([("team".to_owned(), "mesh".to_owned())]);
+    store.put(Resource { labels, ..secret(KEY, spec(Some(SIGNING))) }, Precondition::Present).await.unwrap();
+    settle().await;
+    assert_eq!((keys.ring().generation(), keys.heard_after(1)), (1, None));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    store.put(secret(KEY, spec(Some(&[SIGNING, SIGNING].concat()))), Precondition::Present).await.unwrap();
+    settle().await;
+    assert_eq!((keys.ring().generation(), keys.heard_after(1)), (2, Some(Instant::now())));
+    assert_eq!(keys.heard_after(2), None);
+}
+
 #[test]
 fn secrets_alone_hold_keys_those_of_meshes_too() {
     let mut world = World::default();
@@ -293,6 +309,11 @@ async fn a_store_that_is_behind_is_logged_at_each_turn() {
         assert_eq!(log.told(), [Level::INFO]);
     }
     assert_eq!(keys.ring().generation(), 1);
+}
+
+#[test]
+fn each_sort_of_what_cannot_be_read_has_its_word() {
+    assert_eq!(Sort::ALL.map(Sort::as_str), ["revocation-list", "revocation-record", "rotation-record"]);
 }
 
 #[tokio::test]

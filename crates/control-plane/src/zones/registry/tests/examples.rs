@@ -178,7 +178,7 @@ fn the_sweeper_learns_of_the_earliest_expiry() {
     let operator =
         Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
     let registry = Registry::new(operator.ring(), LEEWAY);
-    let earliest = registry.earliest_expiry();
+    let mut earliest = registry.earliest_expiry();
     let arrive = |seconds| {
         let token = operator.issue("west", seconds).unwrap();
         let want = Want { zone: "west", accept: Accept::CpToken, leeway: LEEWAY, legacy_until: None };
@@ -186,14 +186,26 @@ fn the_sweeper_learns_of_the_earliest_expiry() {
         let arrival = Arrival { caller: ZoneCaller::Verified(verified), ..unverified("west", 1) };
         (registry.admit(Arrival { ring_generation: 1, ..arrival }, start).unwrap(), token.expires)
     };
+    let mut told = move || (earliest.has_changed().unwrap(), *earliest.borrow_and_update());
     let (late, late_expiry) = arrive(1000);
-    assert_eq!(*earliest.borrow(), Some(late_expiry));
+    assert_eq!(told(), (true, Some(late_expiry)));
+    let (later, _) = arrive(2000);
+    assert_eq!(told(), (false, Some(late_expiry)), "it is woken by nothing that ends later");
     let (soon, soon_expiry) = arrive(10);
-    assert_eq!(*earliest.borrow(), Some(soon_expiry));
-    drop(soon);
-    assert_eq!(*earliest.borrow(), Some(late_expiry));
+    assert_eq!(told(), (true, Some(soon_expiry)));
+    drop((soon, later));
+    assert_eq!(told(), (true, Some(late_expiry)));
     drop(late);
-    assert_eq!(*earliest.borrow(), None);
+    assert_eq!(told(), (true, None));
+}
+
+#[test]
+fn a_connection_on_which_nothing_was_shown_yet_is_not_withdrawn() {
+    let registry = empty();
+    let (fresh, now) = (registry.connect(), Timestamp::UNIX_EPOCH);
+    registry.sweep(&Arc::new(KeyRing::build(2, &[]).0), now, Instant::now());
+    registry.expire(now, Instant::now());
+    assert_eq!(fresh.standing(), Standing::Unproven);
 }
 
 #[test]
@@ -240,6 +252,7 @@ fn a_zone_that_pings_no_more_loses_its_streams_and_one_that_never_did_keeps_them
     let fresh = registry.admit(Arrival { pings: true, ..unverified("north", 3) }, at(95)).unwrap();
     let timeout = SignedDuration::from_secs(30);
     assert!(registry.close_silent(at(100), timeout, |_| Some(at(80))).is_empty(), "pinged 20 s ago");
+    assert!(registry.close_silent(at(100), timeout, |_| Some(at(70))).is_empty(), "just in time");
     let closed = registry.close_silent(at(100), timeout, |_| Some(at(60)));
     assert_eq!(closed.iter().map(|one| one.zone.as_str()).collect::<Vec<_>>(), ["west"]);
     assert_eq!(closed[0].reason, CloseReason::Silent);
