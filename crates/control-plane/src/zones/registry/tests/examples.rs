@@ -48,7 +48,7 @@ fn the_next_token_of_a_zone_has_room_however_much_the_stolen_one_has_open() {
     assert_eq!(zone.standing(), Standing::Proven);
 }
 
-fn unverified(name: &str, connection: u64) -> Arrival {
+pub(super) fn unverified(name: &str, connection: u64) -> Arrival {
     Arrival {
         caller: ZoneCaller::Unverified(zone(name)),
         ring_generation: 0,
@@ -59,7 +59,7 @@ fn unverified(name: &str, connection: u64) -> Arrival {
     }
 }
 
-fn empty() -> Registry {
+pub(super) fn empty() -> Registry {
     Registry::new(Arc::new(KeyRing::build(1, &[]).0), LEEWAY)
 }
 
@@ -200,29 +200,6 @@ fn the_sweeper_learns_of_the_earliest_expiry() {
 }
 
 #[test]
-fn a_connection_on_which_nothing_was_shown_yet_is_not_withdrawn() {
-    let registry = empty();
-    let (fresh, now) = (registry.connect(), Timestamp::UNIX_EPOCH);
-    registry.sweep(&Arc::new(KeyRing::build(2, &[]).0), now, Instant::now());
-    registry.expire(now, Instant::now());
-    assert_eq!(fresh.standing(), Standing::Unproven);
-}
-
-#[test]
-fn the_sweeper_learns_of_the_end_of_what_a_connection_stands_on() {
-    let start = Timestamp::from_second(1_700_000_000).unwrap();
-    let operator =
-        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
-    let registry = Registry::new(operator.ring(), LEEWAY);
-    let (here, token) = (registry.connect(), operator.issue("west", 10).unwrap());
-    let call = Arrival { unary: true, ..arrival(&operator, &token, &here) };
-    drop(registry.admit(call, start).unwrap());
-    assert_eq!(*registry.earliest_expiry().borrow(), Some(token.expires), "the call is over, its proof is not");
-    assert_eq!(registry.expire(token.expires + registry.leeway(), Instant::now()), Swept::default());
-    assert_eq!((here.standing(), *registry.earliest_expiry().borrow()), (Standing::Withdrawn, None));
-}
-
-#[test]
 fn a_session_on_a_token_without_end_is_closed_on_the_day_on_which_such_tokens_end() {
     let start = Timestamp::from_second(1_700_000_000).unwrap();
     let operator =
@@ -260,14 +237,14 @@ fn a_zone_that_pings_no_more_loses_its_streams_and_one_that_never_did_keeps_them
 }
 
 /// What comes with a token over a connection.
-fn arrival(operator: &Operator, token: &Issued, connection: &ConnectionGuard) -> Arrival {
+pub(super) fn arrival(operator: &Operator, token: &Issued, connection: &ConnectionGuard) -> Arrival {
     let want = Want { zone: token.zone, accept: Accept::CpToken, leeway: LEEWAY, legacy_until: None };
     let verified = tokens::verify(&token.raw, &operator.ring(), operator.now, &want).unwrap();
     let unverified = unverified(token.zone, connection.id().0);
     Arrival { caller: ZoneCaller::Verified(verified), ring_generation: operator.generation, ..unverified }
 }
 
-fn verified(arrival: Arrival) -> VerifiedZone {
+pub(super) fn verified(arrival: Arrival) -> VerifiedZone {
     match arrival.caller {
         ZoneCaller::Verified(verified) => verified,
         other => panic!("{other:?} proved nothing"),
@@ -352,136 +329,12 @@ fn a_renewal_has_the_room_of_the_session_that_it_becomes() {
 }
 
 #[test]
-fn the_end_of_tokens_closes_what_ends_and_looks_at_nothing_else() {
-    let start = Timestamp::from_second(1_700_000_000).unwrap();
-    let mut operator =
-        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
-    let registry = Registry::new(operator.ring(), LEEWAY);
-    let (short, long) = (operator.issue("west", 10).unwrap(), operator.issue("east", 1000).unwrap());
-    let (here, there) = (registry.connect(), registry.connect());
-    let west = registry.admit(arrival(&operator, &short, &here), start).unwrap();
-    let east = registry.admit(arrival(&operator, &long, &there), start).unwrap();
-    // Nobody has swept with the ring in which the key is gone.
-    operator.keys.clear();
-    let (at, due) = (Instant::now() + Duration::from_secs(100), short.expires + registry.leeway());
-    assert_eq!(registry.expire(due - SignedDuration::from_nanos(1), at), Swept::default());
-    let swept = registry.expire(due + SignedDuration::from_secs(2), at);
-    assert_eq!(swept.closed.iter().map(|one| one.zone.as_str()).collect::<Vec<_>>(), ["west"]);
-    assert_eq!(west.enforcement().since(), Some(at - Duration::from_secs(2)), "it counts from the end of the token");
-    assert_eq!((here.standing(), there.standing()), (Standing::Withdrawn, Standing::Proven));
-    assert_eq!((east.close_reason(), east.enforcement().since()), (None, None));
-    assert_eq!(*registry.earliest_expiry().borrow(), Some(long.expires));
-}
-
-#[test]
-fn in_shadow_nobody_is_refused_and_what_would_have_been_is_told_once() {
-    let start = Timestamp::from_second(1_700_000_000).unwrap();
-    let mut operator =
-        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
-    let registry = Registry::new(operator.ring(), LEEWAY);
-    let (west, east) = (operator.issue("west", 10).unwrap(), operator.issue("east", 1000).unwrap());
-    let (here, there) = (registry.connect(), registry.connect());
-    registry.shadow(&zone("west"));
-    let stays = registry.admit(arrival(&operator, &west, &here), start).unwrap();
-    let goes = registry.admit(arrival(&operator, &east, &there), start).unwrap();
-    assert_eq!(stays.would_be_refused(), None);
-    let proves_nothing = |name: &str, connection: &ConnectionGuard| Arrival {
-        caller: ZoneCaller::Shadowed { zone: zone(name), why: Rejection::Missing },
-        ..unverified(name, connection.id().0)
-    };
-    let guest = registry.admit(proves_nothing("west", &here), start).unwrap();
-    assert_eq!(guest.would_be_refused(), Some(&Rejection::Missing));
-    let refused = registry.admit(proves_nothing("east", &there), start).err();
-    assert_eq!(refused, Some(CloseReason::Refused(Rejection::Missing)), "it is in shadow no more, or never was");
-    operator.keys.clear();
-    operator.generation += 1;
-    let swept = registry.sweep(&operator.ring(), start, Instant::now());
-    assert_eq!(swept.closed.iter().map(|one| one.zone.as_str()).collect::<Vec<_>>(), ["east"]);
-    assert_eq!(swept.spared.iter().map(|one| one.zone.as_str()).collect::<Vec<_>>(), ["west"], "the guest was told of");
-    assert_eq!((here.standing(), there.standing()), (Standing::Proven, Standing::Withdrawn));
-    assert_eq!(registry.sweep(&operator.ring(), start, Instant::now()), Swept::default(), "once");
-    let late = west.expires + registry.leeway();
-    assert_eq!(registry.expire(late, Instant::now()), Swept::default());
-    assert_eq!(*registry.earliest_expiry().borrow(), None, "nobody waits for an end that closes nothing");
-    // What was verified by an older ring is told of too.
-    let stale = Arrival { ring_generation: 1, ..arrival_of(&stays, &here) };
-    let stale = registry.admit(stale, start).unwrap();
-    assert!(matches!(stale.would_be_refused(), Some(Rejection::UnknownKey { .. })));
-    let heard = Instant::now();
-    assert_eq!(registry.enforce_again(&zone("west"), start, heard).closed.len(), 3);
-    assert_eq!(guest.close_reason(), Some(CloseReason::Refused(Rejection::Missing)));
-    assert_eq!((stays.enforcement().since(), here.standing()), (Some(heard), Standing::Withdrawn));
-    assert!(goes.close_reason().is_some());
-}
-
-#[test]
-fn shadow_for_everybody_is_left_by_no_zone() {
+fn what_is_open_is_listed_until_it_is_told_to_close() {
     let registry = empty();
-    registry.shadow_everybody();
-    registry.shadow(&zone("west"));
-    let why = Rejection::Missing;
-    let guest = Arrival { caller: ZoneCaller::Shadowed { zone: zone("west"), why }, ..unverified("west", 1) };
-    let guest = registry.admit(guest, Timestamp::UNIX_EPOCH).unwrap();
-    assert_eq!(registry.enforce_again(&zone("west"), Timestamp::UNIX_EPOCH, Instant::now()), Swept::default());
-    assert!(registry.is_in_shadow(&zone("east")) && guest.close_reason().is_none());
-}
-
-#[test]
-fn who_was_not_in_shadow_cannot_leave_it() {
-    let start = Timestamp::from_second(1_700_000_000).unwrap();
-    let mut operator =
-        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
-    let registry = Registry::new(operator.ring(), LEEWAY);
-    let token = operator.issue("west", 1000).unwrap();
-    let here = registry.connect();
-    let stays = registry.admit(arrival(&operator, &token, &here), start).unwrap();
-    operator.keys.clear();
-    operator.generation += 1;
-    registry.adopt(&operator.ring());
-    assert_eq!(registry.enforce_again(&zone("west"), start, Instant::now()), Swept::default());
-    assert_eq!((stays.close_reason(), here.standing()), (None, Standing::Proven), "sweeps are for that");
-}
-
-#[test]
-fn whose_key_a_rotation_retired_hears_that() {
-    let now = Timestamp::from_second(1_700_000_000).unwrap();
-    let mut operator =
-        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now };
-    let registry = Registry::new(operator.ring(), LEEWAY);
-    let (here, token) = (registry.connect(), operator.issue("west", 1000).unwrap());
-    operator.keys.insert(2, key_of_test(2));
-    operator.generation += 1;
-    registry.adopt(&operator.ring());
-    let newer = operator.issue("west", 1000).unwrap();
-    let streams = [token, newer].map(|token| registry.admit(arrival(&operator, &token, &here), now).unwrap());
-    operator.keys.clear();
-    operator.generation += 1;
-    let key = tokens::KeyId { family: tokens::Family::ControlPlane, serial: 1 };
-    let ring = Arc::into_inner(operator.ring()).unwrap().with_retired(BTreeSet::from([key]));
-    registry.sweep(&Arc::new(ring), now, Instant::now());
-    let [retired, deleted] = streams.map(|stream| stream.close_reason());
-    assert_eq!(retired, Some(CloseReason::KeyRetired));
-    assert!(matches!(deleted, Some(CloseReason::Refused(Rejection::UnknownKey { .. }))), "{deleted:?}");
-}
-
-#[test]
-fn a_ring_that_is_only_adopted_closes_nobody_and_keeps_its_word_for_those_who_come() {
-    let start = Timestamp::from_second(1_700_000_000).unwrap();
-    let mut operator =
-        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
-    let registry = Registry::new(operator.ring(), LEEWAY);
-    let token = operator.issue("west", 1000).unwrap();
-    let here = registry.connect();
-    let (first, late) = (arrival(&operator, &token, &here), arrival(&operator, &token, &here));
-    let stays = registry.admit(first, start).unwrap();
-    operator.keys.clear();
-    operator.generation += 1;
-    registry.adopt(&operator.ring());
-    assert_eq!((stays.close_reason(), here.standing()), (None, Standing::Proven));
-    assert!(matches!(registry.admit(late, start).err(), Some(CloseReason::Refused(Rejection::UnknownKey { .. }))));
-}
-
-/// The same caller once more.
-fn arrival_of(stream: &StreamGuard, connection: &ConnectionGuard) -> Arrival {
-    Arrival { caller: stream.caller().clone(), ..unverified(stream.caller().zone().as_str(), connection.id().0) }
+    let now = Timestamp::UNIX_EPOCH;
+    let _streams = ["west", "east"].map(|name| registry.admit(unverified(name, 1), now).unwrap());
+    let zones = || registry.open().into_iter().map(|open| open.caller.zone().clone()).collect::<Vec<_>>();
+    assert_eq!(zones(), [zone("west"), zone("east")]);
+    assert_eq!(registry.close_zone(&zone("west"), &CloseReason::ZoneDeleted, None).len(), 1);
+    assert_eq!(zones(), [zone("east")]);
 }
