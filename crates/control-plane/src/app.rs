@@ -2,11 +2,14 @@
 
 mod control_plane;
 mod global;
+mod lives;
+mod open_postgres;
 mod open_store;
 mod running;
 mod serve;
 mod store_freshness;
 mod unreadable;
+mod waiting;
 mod zone;
 
 use std::{sync::Arc, time::Duration};
@@ -16,7 +19,10 @@ use store::ResourceStore;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
-pub use self::running::{Addresses, Running};
+pub use self::{
+    open_postgres::migrate,
+    running::{Addresses, Running},
+};
 use crate::{
     clock::Clock,
     config::{Config, Mode},
@@ -31,7 +37,12 @@ const GRACE: Duration = Duration::from_secs(5);
 pub async fn run(config: Config, log: Log) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-    let running = start(config, Clock::system(), log).await?;
+    // A start may have to wait for a database.
+    let running = tokio::select! {
+        started = start(config, Clock::system(), log) => started?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -6,6 +6,7 @@
 
 mod build;
 mod layers;
+mod postgres;
 mod proxy;
 mod settings;
 mod validators;
@@ -19,7 +20,7 @@ use thiserror::Error;
 use tokens::{Accept, ZoneTerms};
 use zeroize::Zeroizing;
 
-pub use self::{proxy::Proxy, values::Source};
+pub use self::{postgres::Postgres, proxy::Proxy, values::Source};
 use crate::{access::Access, files};
 
 /// What a control plane is.
@@ -49,6 +50,8 @@ pub enum StoreType {
     Sqlite,
     /// In memory: gone after a restart.
     Memory,
+    /// In a database that several control planes share.
+    Postgres,
 }
 
 /// A text that is never shown.
@@ -313,6 +316,8 @@ pub struct Config {
     pub max_backoff: Duration,
     /// Where resources are kept.
     pub store: StoreType,
+    /// The database, if they are kept in one.
+    pub postgres: Postgres,
     /// Delete zones that are connected and meshes that are used.
     pub unsafe_delete: bool,
     /// The REST API.

@@ -59,7 +59,17 @@ fn connect_times(world: &World, zone: &str) -> Vec<String> {
 
 #[test]
 fn five_zones_renew_and_open_their_streams_once() {
-    let world = World::new(&[NO_LEEWAY]);
+    five_renew(World::new(&[NO_LEEWAY]));
+}
+
+#[test]
+fn five_zones_renew_and_open_their_streams_once_on_postgres() {
+    if let Some(world) = World::on_postgres(&[NO_LEEWAY]) {
+        five_renew(world);
+    }
+}
+
+fn five_renew(world: World) {
     let names = ["east", "north", "south", "west", "centre"];
     let files = names.map(|name| world.file(&format!("{name}.token"), &short_token(&world, name)));
     for (file, mode) in files.iter().zip([0o600, 0o640, 0o644, 0o400, 0o440]) {
