@@ -1,5 +1,7 @@
 //! Whose tokens are taken: with keys as they are stored, and with a store that is behind.
 
+use std::sync::Mutex;
+
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use model::{Labels, Resource, ZoneName};
@@ -9,6 +11,8 @@ use tokens::{
     Accept, Family, RevocationRule, Revoked, Want,
     rotation::{Command, Evidence, Order, State, Times, step},
 };
+use tracing::Level;
+use tracing_subscriber::{Layer, layer::SubscriberExt as _};
 use uuid::Uuid;
 use wire::kuma::system::v1alpha1::Secret;
 
@@ -204,6 +208,127 @@ fn with_a_rotation_that_cannot_be_read_the_last_good_one_says_which_key_signs() 
     assert!(world.unreadable_text().contains("nothing is signed"), "{}", world.unreadable_text());
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_a_secret_holds_makes_a_ring_and_its_labels_do_not() {
+    let store: Arc<dyn ResourceStore> = Arc::new(store::memory::MemoryStore::new());
+    store.put(secret(KEY, spec(Some(SIGNING))), Precondition::Absent).await.unwrap();
+    let keys = Keys::start(&store, &Tasks::new()).await.unwrap();
+    let labels = Labels::from([("team".to_owned(), "mesh".to_owned())]);
+    store.put(Resource { labels, ..secret(KEY, spec(Some(SIGNING))) }, Precondition::Present).await.unwrap();
+    settle().await;
+    assert_eq!((keys.ring().generation(), keys.heard_after(1)), (1, None));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    store.put(secret(KEY, spec(Some(&[SIGNING, SIGNING].concat()))), Precondition::Present).await.unwrap();
+    settle().await;
+    assert_eq!((keys.ring().generation(), keys.heard_after(1)), (2, Some(Instant::now())));
+    assert_eq!(keys.heard_after(2), None);
+}
+
+#[test]
+fn secrets_alone_hold_keys_those_of_meshes_too() {
+    let mut world = World::default();
+    let key_of_a_mesh = Key::in_mesh(Kind::SECRET, "default", "dataplane-token-signing-key-default-1");
+    let of_mesh = Family::Dataplane { mesh: "default".to_owned() };
+    let ring = world.put(Resource { key: key_of_a_mesh, ..secret("", spec(Some(SIGNING))) });
+    assert_eq!(ring.families(), [of_mesh.clone()].into());
+    let record = Key::global(Kind::RECORD, KEY);
+    assert_eq!(world.put(Resource { key: record, ..secret("", spec(Some(SIGNING))) }).families(), [of_mesh].into());
+}
+
+const NOTHING: [Level; 0] = [];
+
+/// The levels of what the log is told here about keys while this is there.
+struct Log {
+    levels: Arc<Mutex<Vec<Level>>>,
+    _here: tracing::subscriber::DefaultGuard,
+}
+
+impl Log {
+    fn here() -> Self {
+        let levels = Arc::default();
+        let layer = Levels(Arc::clone(&levels));
+        Self { levels, _here: tracing::subscriber::set_default(tracing_subscriber::registry().with(layer)) }
+    }
+
+    /// What it was told since it was asked last.
+    fn told(&self) -> Vec<Level> {
+        std::mem::take(&mut *self.levels.lock().unwrap())
+    }
+}
+
+struct Levels(Arc<Mutex<Vec<Level>>>);
+
+impl<S: tracing::Subscriber> Layer<S> for Levels {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        if event.metadata().target().starts_with(module_path!().trim_end_matches("::tests")) {
+            self.0.lock().unwrap().push(*event.metadata().level());
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_logged_once_and_once_more_when_it_is_over() {
+    let mut world = World::with_key();
+    let log = Log::here();
+    let good = revocation(Revoked::All);
+    let damaged = Resource { spec: Bytes::from_static(b"{"), ..good.clone() };
+    let other = Key::global(Kind::RECORD, "revocation.control-plane-token.x");
+    world.put(damaged.clone());
+    assert_eq!(log.told(), [Level::ERROR]);
+    world.sources.ring(9, &world.stored);
+    assert_eq!(log.told(), NOTHING, "nothing is new");
+    world.put(Resource { key: other.clone(), ..damaged });
+    assert_eq!(log.told(), [Level::ERROR], "of the other one");
+    world.put(good);
+    assert_eq!(log.told(), [Level::INFO]);
+    world.delete(other);
+    assert_eq!(log.told(), [Level::INFO]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_behind_is_logged_at_each_turn() {
+    let store = Database::new().instance();
+    let log = Log::here();
+    let keys = Keys::start(&(Arc::new(store.clone()) as Arc<dyn ResourceStore>), &Tasks::new()).await.unwrap();
+    for _ in 0..2 {
+        settle().await;
+        assert_eq!(log.told(), NOTHING);
+        store.fall_behind();
+        settle().await;
+        assert_eq!(log.told(), [Level::WARN]);
+        tokio::time::advance(LONGEST_BEHIND - Duration::from_millis(1)).await;
+        settle().await;
+        assert_eq!(log.told(), NOTHING);
+        for told in [vec![Level::ERROR], vec![]] {
+            tokio::time::advance(LONGEST_BEHIND).await;
+            settle().await;
+            assert_eq!(log.told(), told, "once");
+        }
+        store.catch_up();
+        settle().await;
+        assert_eq!(log.told(), [Level::INFO]);
+    }
+    assert_eq!(keys.ring().generation(), 1);
+}
+
+#[test]
+fn each_sort_of_what_cannot_be_read_has_its_word() {
+    assert_eq!(Sort::ALL.map(Sort::as_str), ["revocation-list", "revocation-record", "rotation-record"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_told_to_those_who_ask() {
+    let store: Arc<dyn ResourceStore> = Arc::new(store::memory::MemoryStore::new());
+    let keys = Keys::start(&store, &Tasks::new()).await.unwrap();
+    let mut unreadable = keys.unreadable().unwrap();
+    assert!(unreadable.borrow_and_update().is_empty());
+    store.put(secret(LIST, spec(Some(b"\xff"))), Precondition::Absent).await.unwrap();
+    unreadable.changed().await.unwrap();
+    let names: Vec<String> = unreadable.borrow().iter().map(|one| one.name.clone()).collect();
+    assert_eq!(names, [LIST]);
+    assert!(Keys::of(keys.subscribe()).unreadable().is_none(), "nothing is known of it");
+}
+
 /// A rotation from key 1 to key 2 that has begun.
 fn staged() -> State {
     let now = Timestamp::UNIX_EPOCH;
@@ -236,6 +361,8 @@ async fn entries_of_the_ledger_make_no_ring_and_revocations_do() {
     let mut rings = keys.subscribe();
     let entry = Resource { key: Key::global(Kind::RECORD, "token.zone-token.x"), ..revocation(Revoked::All) };
     store.put(entry, Precondition::Absent).await.unwrap();
+    settle().await;
+    assert_eq!(keys.ring().generation(), 1, "none for the entry");
     let revocation = revocation(Revoked::All);
     let name = revocation.key.name.clone();
     assert!(keys.no_longer_in_force(&name).await);

@@ -268,3 +268,16 @@ fn a_key_that_zones_cannot_read_is_not_made() {
     }
     assert!(refused(&Family::User, Algorithm::Es256, kuma()).is_ok());
 }
+
+#[test]
+fn the_first_in_the_way_is_named_and_the_others_are_counted() {
+    let check = |names: &[&str], expected: &str| {
+        let zones = names.iter().map(|name| zone(name, StandsOn::Key(1))).collect();
+        let evidence = Evidence { zones, ..evidence(&[1, 2], 2) };
+        let refused = step(&at_stage(Stage::Draining), &evidence, &advance()).unwrap_err();
+        assert_eq!(refused.to_string(), expected);
+    };
+    let west = "zone `west` is connected with a token of key 1, which it has still to renew";
+    check(&["west"], &format!("1 in the way: {west}"));
+    check(&["west", "east", "north"], &format!("3 in the way: {west}; and 2 more, see the status"));
+}
