@@ -127,10 +127,12 @@ impl World {
         Ok(())
     }
 
-    /// Whoever came back later than is counted on, after somebody had looked, comes too late: its key goes.
+    /// Whoever was away for longer than counts, or came back after that and after somebody had looked, is too late when its key
+    /// goes, even if an instance that has not heard of it lets the zone in for a while.
     fn too_late_for(&mut self, key: u64) {
         for zone in 0..self.sites.len() {
-            let late = self.is_late(zone);
+            let away = self.now.duration_since(self.sites[zone].seen) > RECENT;
+            let late = away || self.is_late(zone);
             let site = &mut self.sites[zone];
             site.out |= late && [site.holds.key, site.used.key].contains(&key);
         }
