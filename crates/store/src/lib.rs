@@ -23,6 +23,7 @@ mod picture;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod query;
+pub mod sealing;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 #[cfg(feature = "testing")]

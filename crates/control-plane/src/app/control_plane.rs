@@ -159,6 +159,7 @@ impl ControlPlane {
             zone: self.config.enable_zone_issuer,
             user: self.config.api_server.enable_user_issuer,
             control_plane: self.config.global.auth.enable_issuer,
+            without_end_until: self.config.global.auth.legacy_tokens_until,
         };
         Issuer::new(keys.clone(), self.clock.clone(), issuers, ledger.clone())
     }

@@ -47,7 +47,7 @@ use crate::{
         ageing,
         confirmed::Confirmed,
         health,
-        in_use::InUse,
+        in_use::{KeysInUse, TokensInUse},
         insight::{Insights, Others},
         registry::Registry,
         sweeper::{self, Enforcer},
@@ -122,8 +122,10 @@ pub(super) async fn start(
     tasks.spawn("sweeper", OnError::StopProgram, enforcer.clone().run(keys.clone(), tasks.clone()));
     tasks.spawn("zones", OnError::StopProgram, enforcer.follow(zones, tasks.clone()));
     tasks.spawn("ageing-tokens", OnError::Log, ageing::run(insights.clone(), tasks.clone()));
-    let in_use = InUse::new(registry.clone(), clock.clone());
-    control_plane.metrics.register(|metrics| metrics.register_collector(Box::new(in_use)));
+    let keys_in_use = KeysInUse::new(registry.clone());
+    control_plane.metrics.register(|metrics| metrics.register_collector(Box::new(keys_in_use)));
+    let tokens_in_use = TokensInUse::new(registry.clone(), clock.clone());
+    control_plane.metrics.register_of_zones(|metrics| metrics.register_collector(Box::new(tokens_in_use)));
     tasks.spawn("gauges", OnError::Log, sweeper::gauges(registry.clone(), metrics.clone(), tasks.clone()));
     if !config.global.health_timeout.is_zero() {
         let (interval, timeout) = (config.global.health_poll_interval, config.global.health_timeout);

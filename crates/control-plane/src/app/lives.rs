@@ -1,6 +1,5 @@
 //! The names that this instance had in its former lives, in its work folder: what they left open in a store that others use,
 //! too, is ended at the next start.
-#![expect(clippy::disallowed_methods, reason = "a small file, read and written once at the start")]
 
 use std::{
     collections::BTreeSet,

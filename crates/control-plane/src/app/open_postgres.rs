@@ -8,7 +8,6 @@
 //!
 //! What is in the folder says which cluster a control plane worked with, so that it never takes another database for its own.
 //! While the database is away the start waits, and says so on `/ready`.
-#![expect(clippy::disallowed_methods, reason = "files that are read and written once, at the start")]
 
 use std::{
     fs::{self, OpenOptions},

@@ -18,6 +18,9 @@ use crate::{
 };
 
 /// The products whose kumactl looks for its own name in `GET /`.
+/// No token is renewed for a shorter time than this, whatever is set.
+const SHORTEST_LIFE: Duration = Duration::from_secs(60);
+
 const SPOKEN_PRODUCTS: [&str; 2] = ["Kuma", "Kong Mesh"];
 
 /// Builds the configuration. `home` is the folder of the user, for the default work directory.
@@ -297,6 +300,19 @@ impl Builder<'_> {
         T::default()
     }
 
+    /// How long renewed tokens live at most; zero is no limit.
+    fn longest_life(&mut self) -> Duration {
+        const PATH: &str = "multizone.global.kds.auth.renewal.maxLife";
+        let life = self.values.duration(PATH);
+        if !life.is_zero() && life < SHORTEST_LIFE {
+            self.bad(
+                PATH,
+                "it must be at least `1m`, or zones would do little else than renew their tokens; `0s` sets no limit",
+            );
+        }
+        life
+    }
+
     /// A moment, or nothing.
     fn moment(&mut self, path: &'static str) -> Option<Timestamp> {
         let text = self.values.text(path).to_owned();
@@ -392,7 +408,7 @@ impl Builder<'_> {
                 max_staleness: self.values.duration("multizone.global.kds.auth.maxStaleness"),
                 renewal: Renewal {
                     enabled: self.values.flag("multizone.global.kds.auth.renewal.enabled"),
-                    max_life: self.values.duration("multizone.global.kds.auth.renewal.maxLife"),
+                    max_life: self.longest_life(),
                 },
                 rotation: RotationTimes {
                     recent_zones: self.values.duration("multizone.global.kds.auth.rotation.recentZones"),

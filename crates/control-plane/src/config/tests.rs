@@ -1,5 +1,7 @@
 //! What a setting does under each of its names, and that a wrong one stops the program with the reason.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -238,6 +240,11 @@ fn a_bad_value_names_its_source_and_what_is_allowed() {
     bad("", &[("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "yes")], &["`true` and `false`"]);
     bad("", &[("KUMA_MULTIZONE_GLOBAL_KDS_ZONE_INSIGHT_FLUSH_INTERVAL", "0s")], &["greater than zero"]);
     bad("", &[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_LEEWAY", "-1s")], &["duration"]);
+    bad(
+        "",
+        &[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_RENEWAL_MAX_LIFE", "59s")],
+        &["RENEWAL_MAX_LIFE", "at least `1m`", "`0s`"],
+    );
     bad("", &[("KUMA_MULTIZONE_ZONE_NAME", "Bad_Name")], &["KUMA_MULTIZONE_ZONE_NAME", "DNS-1035"]);
     bad("", &[("KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS", "http://g:5685")], &["grpcs://"]);
     bad("", &[("KUMA_MULTIZONE_GLOBAL_KDS_TLS_CERT_FILE", "/c")], &["tlsKeyFile", "together"]);
@@ -246,6 +253,14 @@ fn a_bad_value_names_its_source_and_what_is_allowed() {
     bad("mode: [global]", &[], &["mode"]);
     bad("just a text", &[], &["kuma-cp.yaml"]);
     bad("mode: {", &[], &["kuma-cp.yaml", "YAML"]);
+}
+
+#[test]
+fn renewed_tokens_live_for_a_minute_at_least_or_as_long_as_those_before() {
+    for (text, life) in [("0s", Duration::ZERO), ("1m", Duration::from_secs(60))] {
+        let (config, _) = good("", &[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_RENEWAL_MAX_LIFE", text)]);
+        assert_eq!(config.global.auth.renewal.max_life, life, "{text}");
+    }
 }
 
 #[test]

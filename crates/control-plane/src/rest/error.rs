@@ -20,7 +20,6 @@ use crate::{
     keys::KeysBehind,
     ledger::NotRecorded,
     limits::Crowd,
-    records::RecordError,
     revoking::NotRevoked,
     rotation::NotMade,
     writes::{Operation, ReadOnly, WriteError},
@@ -61,6 +60,10 @@ pub(crate) enum ApiError {
     NotRotated(Refusal),
     /// A rotation cannot be looked at, or a step not be written.
     Rotation {
+        text: String,
+    },
+    /// The mesh is missing whose keys are to be rotated.
+    NoMesh {
         text: String,
     },
     /// A token was made, is not in the ledger, and is not handed out.
@@ -137,10 +140,14 @@ impl From<NotIssued> for ApiError {
                 problem @ (IssueError::BadValidity { .. }
                 | IssueError::NoName
                 | IssueError::TooLong
-                | IssueError::RevokedWithoutEnd
+                | IssueError::RevokedWithoutEnd { .. }
                 | IssueError::Revoked),
             ) => {
                 let violations = vec![Violation::new("validFor", problem.to_string())];
+                Self::Invalid { title: TOKEN_REQUEST, violations }
+            }
+            NotIssued::WithoutEndOver { .. } => {
+                let violations = vec![Violation::new("validFor", error.to_string())];
                 Self::Invalid { title: TOKEN_REQUEST, violations }
             }
             NotIssued::Failed(problem) => Self::Issue(problem),
@@ -156,6 +163,7 @@ impl From<NotRevoked> for ApiError {
         let wrong = |field| Self::Invalid { title: REVOCATION, violations: vec![Violation::new(field, text)] };
         match error {
             NotRevoked::Denied(denied) => Self::Denied(denied),
+            NotRevoked::Elsewhere(_) => wrong("family"),
             NotRevoked::NoMesh { .. } => wrong("mesh"),
             NotRevoked::NoKey { .. } => wrong("key"),
             NotRevoked::Future { .. } => wrong("issuedBefore"),
@@ -181,11 +189,10 @@ impl From<NotMade> for ApiError {
         match error {
             NotMade::Denied(denied) => Self::Denied(denied),
             NotMade::Refused(refused) => Self::NotRotated(refused),
-            NotMade::Store(source) | NotMade::Record(RecordError::Store(source)) => {
-                Self::Store { title: ROTATION, source }
-            }
+            NotMade::Store(source) => Self::Store { title: ROTATION, source },
             NotMade::Busy => Self::Busy,
-            NotMade::Record(RecordError::Unreadable { .. }) | NotMade::Key(_) | NotMade::Unwritable(_) => {
+            NotMade::NoMesh { .. } => Self::NoMesh { text: error.to_string() },
+            NotMade::Damaged { .. } | NotMade::Key(_) | NotMade::Unwritable(_) => {
                 Self::Rotation { text: error.to_string() }
             }
         }
@@ -332,6 +339,7 @@ impl ApiError {
             Self::Issue(error) => of_issue(&error),
             Self::NotRotated(refused) => of_rotation(refused),
             Self::Rotation { text } => Problem::new(S::INTERNAL_SERVER_ERROR, ROTATION, text),
+            Self::NoMesh { text } => Problem::new(S::NOT_FOUND, ROTATION, text),
             Self::NotRecorded(error) => of_ledger(&error),
             Self::KeysChanging { text } => Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", text),
             Self::Denied(denied) => Problem::new(S::FORBIDDEN, "Access Denied", denied.to_string()),

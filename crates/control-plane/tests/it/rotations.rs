@@ -1,6 +1,8 @@
 //! Rotations of signing keys as an operator makes them: guided, by hand, by itself, and back from every phase.
 
+mod cast;
 mod crashes;
+mod inside;
 mod zones;
 
 use serde_json::{Value, json};

@@ -44,9 +44,9 @@ pub enum OpenError {
         /// The database.
         place: String,
         /// Whose it is.
-        found: Found,
+        found: Box<Found>,
         /// Who we are.
-        ours: Found,
+        ours: Box<Found>,
     },
     /// The database lacks steps.
     #[error(

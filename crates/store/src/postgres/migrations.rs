@@ -110,7 +110,7 @@ async fn take_steps(
     };
     if !settings.identity.is_that_of(&found) {
         let ours = settings.identity.of_cluster(settings.identity.cluster.as_deref().unwrap_or(&found.cluster));
-        return Ok(Err(OpenError::OfAnother { place: place(), found, ours }));
+        return Ok(Err(OpenError::OfAnother { place: place(), found: Box::new(found), ours: Box::new(ours) }));
     }
     let to = from.max(known);
     if from > known && !settings.tolerate_newer {

@@ -50,6 +50,11 @@ impl World {
         Self::in_folder(tempfile::tempdir().unwrap(), settings)
     }
 
+    /// Starts a global as a program in an empty folder; its zones run inside the test.
+    pub(crate) fn of_a_program(settings: &[(&str, &str)]) -> Self {
+        Self { programs: false, ..Self::of_programs(settings) }
+    }
+
     /// Starts the program in a folder that may hold a store already, in `global/global.db`.
     pub(crate) fn in_folder(folder: TempDir, settings: &[(&str, &str)]) -> Self {
         Self::started(folder, settings, Some((KUMA_CP, &[])))
@@ -69,9 +74,13 @@ impl World {
 
     /// The same, of programs.
     pub(crate) fn of_programs_on_postgres(settings: &[(&str, &str)]) -> Option<Self> {
-        let databases = Databases::start()?;
         let program: (&str, &[&str]) = (KUMA_CP, &[]);
-        Some(Self::started_on(Some(databases), tempfile::tempdir().unwrap(), settings, Some(program)))
+        Some(Self::started_on(Some(Databases::start()?), tempfile::tempdir().unwrap(), settings, Some(program)))
+    }
+
+    /// The same as a program; its zones run inside the test.
+    pub(crate) fn of_a_program_on_postgres(settings: &[(&str, &str)]) -> Option<Self> {
+        Some(Self { programs: false, ..Self::of_programs_on_postgres(settings)? })
     }
 
     fn started(folder: TempDir, settings: &[(&str, &str)], program: Option<(&str, &[&str])>) -> Self {

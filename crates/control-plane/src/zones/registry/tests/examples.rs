@@ -197,7 +197,7 @@ fn a_zone_that_pings_no_more_loses_its_streams_and_one_that_never_did_keeps_them
 }
 
 /// What comes with a token over a connection.
-fn arrival(operator: &Operator, token: &Issued, connection: &ConnectionGuard) -> Arrival {
+pub(super) fn arrival(operator: &Operator, token: &Issued, connection: &ConnectionGuard) -> Arrival {
     let want = Want { zone: token.zone, accept: Accept::CpToken, leeway: LEEWAY, legacy_until: None };
     let verified = tokens::verify(&token.raw, &operator.ring(), operator.now, &want).unwrap();
     let unverified = unverified(token.zone, connection.id().0);
