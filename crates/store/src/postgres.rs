@@ -66,7 +66,7 @@ impl PostgresStore {
             let prepared = migrations::prepare(&opening, &of, Older::Refuse, STEPS).await?;
             let read = async {
                 let held = opening.get().await?;
-                let read = log::read_all(&held, times.answer).await?;
+                let read = log::read_all(&held, &prepared.found, times.answer).await?;
                 held.give_back();
                 Ok(read)
             };
@@ -78,7 +78,7 @@ impl PostgresStore {
         if options.missing == Missing::Refuse && index.is_empty() {
             return Err(OpenError::Empty { place });
         }
-        let remote = Remote::new(executor.handle(), Arc::clone(&connections), times, known);
+        let remote = Remote::new(executor.handle(), Arc::clone(&connections), times, prepared.found.clone(), known);
         let journaled = Journaled::start(remote, index, options).map_err(OpenError::Thread)?;
         let hub = Arc::downgrade(journaled.hub());
         executor.handle().spawn(following::run(connections, journaled.waker(), hub, settings));

@@ -5,9 +5,9 @@
 //! ordinary user. A child of its own stops it and removes its folder when the test program is gone, however that ends.
 
 use std::{
-    fs,
+    fmt, fs,
     net::TcpListener,
-    os::unix::fs::chown,
+    os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     str::FromStr as _,
@@ -22,7 +22,8 @@ use std::{
 use tokio::runtime::Builder;
 use tokio_postgres::{Client, Config, NoTls, config::Host};
 
-const VARIABLE: &str = "ARCTOS_TEST_POSTGRES";
+/// Names the server that all tests use.
+pub const VARIABLE: &str = "ARCTOS_TEST_POSTGRES";
 const INSTALLED: &str = "/usr/lib/postgresql";
 const USER: &str = "kuma";
 /// Odd enough to be found where it must not be.
@@ -31,7 +32,7 @@ const PASSWORD: &str = "pass-word-of-tests-5f2e";
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Where a database is.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Place {
     /// The host.
     pub host: String,
@@ -123,7 +124,20 @@ impl Drop for Database {
     }
 }
 
+impl fmt::Debug for Place {
+    /// Without the password: what tests print is kept.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}:{}", self.database, self.host, self.port)
+    }
+}
+
 impl Place {
+    /// Everything in one text.
+    pub fn url(&self) -> String {
+        let Self { host, port, user, password, database } = self;
+        format!("postgres://{user}:{password}@{host}:{port}/{database}")
+    }
+
     fn execute(&self, sql: &str) {
         self.run(async |client| {
             client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
@@ -164,14 +178,33 @@ pub struct Server {
     /// Whom it runs as, if we are root: it refuses to run as root.
     user: Option<String>,
     port: u16,
+    /// Settings of its own.
+    options: Vec<String>,
     child: Option<Child>,
     /// Stops and removes what is left when its input ends: with this program.
     janitor: Child,
 }
 
 impl Server {
+    /// Nothing that tests write outlives a crash of the machine.
+    const QUICK: &[&str] = &["-c", "fsync=off", "-c", "full_page_writes=off"];
+
     /// Starts a server; none, and a line that says what to install, where there is no PostgreSQL.
     pub fn start() -> Option<Self> {
+        Self::start_with(None, Self::QUICK)
+    }
+
+    /// Starts one that is durable: for measurements.
+    pub fn durable() -> Option<Self> {
+        Self::start_with(None, &[])
+    }
+
+    /// Starts one that offers TLS with this certificate and its key, in PEM.
+    pub fn with_tls(certificate: &str, key: &str) -> Option<Self> {
+        Self::start_with(Some((certificate, key)), Self::QUICK)
+    }
+
+    fn start_with(tls: Option<(&str, &str)>, options: &[&str]) -> Option<Self> {
         let Some(programs) = installed() else {
             eprintln!(
                 "skipped: there is no PostgreSQL here; install it (Debian: `apt-get install postgresql`), or name one in {VARIABLE}"
@@ -185,8 +218,16 @@ impl Server {
             chown(&folder, number("-u"), number("-g")).expect("give the folder away");
         }
         let janitor = janitor(&folder);
-        let mut server = Self { programs, folder, user, port: 0, child: None, janitor };
+        let mut server = Self { programs, folder, user, port: 0, options: Vec::new(), child: None, janitor };
+        server.options.extend(options.iter().map(|option| (*option).to_owned()));
         server.make();
+        if let Some((certificate, key)) = tls {
+            server.options.extend(["-c".to_owned(), "ssl=on".to_owned()]);
+            for (setting, content) in [("ssl_cert_file", certificate), ("ssl_key_file", key)] {
+                let path = server.own_file(setting, content);
+                server.options.extend(["-c".to_owned(), format!("{setting}={}", path.display())]);
+            }
+        }
         server.run();
         Some(server)
     }
@@ -223,9 +264,8 @@ impl Server {
                 .arg("-D")
                 .arg(self.data())
                 .args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1", "-k", ""])
-                // Nothing here outlives a crash of the machine.
-                .args(["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=300"])
-                .args(["-c", "shared_buffers=64MB", "-c", "log_min_messages=fatal"])
+                .args(["-c", "max_connections=300", "-c", "shared_buffers=64MB", "-c", "log_min_messages=fatal"])
+                .args(&self.options)
                 .stdin(Stdio::null())
                 .stdout(log.try_clone().expect("a log"))
                 .stderr(log)
@@ -260,6 +300,18 @@ impl Server {
         }
         let _gone = child.kill();
         false
+    }
+
+    /// Writes a file that nobody else reads.
+    fn own_file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.folder.join(name);
+        fs::write(&path, content).expect("write a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a file of its own");
+        if let Some(user) = &self.user {
+            let number = |flag: &str| id(&[flag, user]).and_then(|text| text.parse().ok());
+            chown(&path, number("-u"), number("-g")).expect("give the file away");
+        }
+        path
     }
 
     fn make(&self) {

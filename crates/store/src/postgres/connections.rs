@@ -119,7 +119,7 @@ fn session(times: Times) -> String {
          SELECT set_config('client_connection_check_interval', '1s', false) FROM pg_catalog.pg_settings
              WHERE name = 'client_connection_check_interval';
          SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
-        lock = times.transaction().as_millis(),
+        lock = times.lock().as_millis(),
         idle = times.idle_in_transaction().as_millis(),
     )
 }

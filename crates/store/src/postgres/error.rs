@@ -129,6 +129,14 @@ pub(super) enum Trouble {
         /// What it said. Never what was sent: that may be a secret.
         text: String,
     },
+    /// The database is not the one that was opened.
+    #[error("the database is that of {found} now, and was that of {ours}")]
+    OfAnother {
+        /// Whose it is.
+        found: String,
+        /// Whose it was.
+        ours: Found,
+    },
     /// What is stored cannot be read.
     #[error("{0}")]
     Corrupt(String),
@@ -157,7 +165,9 @@ impl Trouble {
         let detail = self.to_string();
         match self {
             Self::Corrupt(_) => StoreError::Corrupt { detail },
-            Self::Way(_) | Self::Silent(_) | Self::Refused { .. } => StoreError::Unavailable { detail },
+            Self::Way(_) | Self::Silent(_) | Self::Refused { .. } | Self::OfAnother { .. } => {
+                StoreError::Unavailable { detail }
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use tracing::warn;
 use super::{
     connections::{Connections, Held, within},
     error::Trouble,
+    identity::Found,
     log::{self, Point, Since},
     rows::Changes,
     settings::Times,
@@ -23,6 +24,8 @@ pub(super) struct Remote {
     runtime: Handle,
     connections: Arc<Connections>,
     times: Times,
+    /// Whose database it is.
+    found: Found,
     /// The last commit that the index has.
     known: Point,
     /// A commit whose answer got lost.
@@ -33,8 +36,14 @@ pub(super) struct Remote {
 
 impl Remote {
     /// Returns the journal for an index that has this commit.
-    pub(super) fn new(runtime: Handle, connections: Arc<Connections>, times: Times, known: Point) -> Self {
-        Self { runtime, connections, times, known, unheard: None, is_there_after_all: false, is_away: false }
+    pub(super) fn new(
+        runtime: Handle,
+        connections: Arc<Connections>,
+        times: Times,
+        found: Found,
+        known: Point,
+    ) -> Self {
+        Self { runtime, connections, times, found, known, unheard: None, is_there_after_all: false, is_away: false }
     }
 
     /// Locks the database for a transaction; reads everything first if the log does not go on from here.
@@ -48,13 +57,11 @@ impl Remote {
     }
 
     async fn follow(&self) -> Result<Since, Trouble> {
-        within(self.times.transaction(), async {
-            let held = self.connections.get().await?;
-            let since = log::follow(&held, self.known).await?;
-            held.give_back();
-            Ok(since)
-        })
-        .await
+        let limit = self.times.transaction();
+        let held = within(limit, self.connections.get()).await?;
+        let since = log::follow(&held, self.known, limit).await?;
+        held.give_back();
+        Ok(since)
     }
 
     async fn is_there(&self, unheard: Point) -> Result<bool, Trouble> {
@@ -71,7 +78,7 @@ impl Remote {
         warn!("the database went on without this store, or is another one: all of it is read again");
         let silence = self.times.answer;
         let held = within(silence, self.connections.get()).await?;
-        let read = log::read_all(&held, silence).await?;
+        let read = log::read_all(&held, &self.found, silence).await?;
         held.give_back();
         Ok(read)
     }
@@ -194,7 +201,8 @@ impl Writing for Transaction<'_> {
         let point = Point { version, write_id: rand::random() };
         let Some(held) = self.held.take() else { return Ok(()) };
         let changes = Changes::of(&self.changes).map_err(|trouble| trouble.while_running())?;
-        let limit = self.journal.times.transaction().saturating_sub(self.started.elapsed());
+        let times = self.journal.times;
+        let limit = times.transaction().saturating_sub(self.started.elapsed()) + times.sending(changes.size());
         match self.journal.runtime.block_on(within(limit, log::commit(&held, &changes, point))) {
             Ok(()) => {
                 self.journal.known = point;

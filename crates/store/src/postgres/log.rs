@@ -13,12 +13,12 @@
 use std::{pin::pin, time::Duration};
 
 use futures::{StreamExt as _, TryStreamExt as _, future};
-use tokio::time::timeout;
 use tokio_postgres::{Client, types::ToSql};
 
 use super::{
-    connections::Held,
+    connections::{Held, within},
     error::Trouble,
+    identity::{self, Found},
     rows::{self, COLUMNS, Changes, Unknown},
 };
 use crate::{Event, Version, index::Index};
@@ -101,11 +101,19 @@ pub(super) async fn lock(held: &Held, known: Point) -> Result<Since, Trouble> {
     since(&read?, known)
 }
 
-/// Returns what was written after a commit.
-pub(super) async fn follow(held: &Held, known: Point) -> Result<Since, Trouble> {
-    let read = held.prepare_cached(&read_since()).await?;
-    let revision = rows::revision_of(known.version)?;
-    since(&held.query(&read, &[&revision, &known.write_id]).await?, known)
+/// Returns what was written after a commit, however much that is. Gives up when nothing comes for `silence`.
+pub(super) async fn follow(held: &Held, known: Point, silence: Duration) -> Result<Since, Trouble> {
+    let begun = async {
+        let read = held.prepare_cached(&read_since()).await?;
+        let revision = rows::revision_of(known.version)?;
+        Ok(held.query_raw(&read, [revision, known.write_id]).await?)
+    };
+    let mut found = pin!(within(silence, begun).await?.map_err(Trouble::from));
+    let mut rows = Vec::new();
+    while let Some(row) = within(silence, async { found.next().await.transpose() }).await? {
+        rows.push(row);
+    }
+    since(&rows, known)
 }
 
 fn since(rows: &[tokio_postgres::Row], known: Point) -> Result<Since, Trouble> {
@@ -163,9 +171,15 @@ pub(super) async fn is_there(held: &Held, point: Point) -> Result<bool, Trouble>
 }
 
 /// Reads everything, as of one moment. Gives up when nothing comes for `silence`.
-pub(super) async fn read_all(held: &Held, silence: Duration) -> Result<(Index, Point), Trouble> {
-    let silent = |_elapsed| Trouble::Silent(silence);
+///
+/// Of a database that is not this one's, nothing is read: everything that is known would be taken for gone.
+pub(super) async fn read_all(held: &Held, of: &Found, silence: Duration) -> Result<(Index, Point), Trouble> {
     held.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let found = identity::read(held).await?;
+    if found.as_ref() != Some(of) {
+        let found = found.map_or_else(|| "nobody".to_owned(), |found| found.to_string());
+        return Err(Trouble::OfAnother { found, ours: of.clone() });
+    }
     let row = held.query_opt("SELECT revision, write_id FROM store_revision", &[]).await?;
     let row = row.ok_or_else(|| Trouble::Corrupt("table `store_revision` is empty".to_owned()))?;
     let point = Point { version: rows::version(&row, 0)?, write_id: row.try_get(1)? };
@@ -174,8 +188,7 @@ pub(super) async fn read_all(held: &Held, silence: Duration) -> Result<(Index, P
     let mut unknown = Unknown::default();
     let read = format!("SELECT version, {COLUMNS} FROM resources");
     let mut found = pin!(held.query_raw(&read, std::iter::empty::<i64>()).await?.map_err(Trouble::from));
-    while let Some(row) = timeout(silence, found.next()).await.map_err(silent)? {
-        let row = row?;
+    while let Some(row) = within(silence, async { found.next().await.transpose() }).await? {
         let version = rows::version(&row, 0)?;
         if let Some(key) = rows::key(&row, 1, &mut unknown)? {
             index.restore(rows::stored(&row, 1, key, version)?);

@@ -154,7 +154,58 @@ async fn version(client: &Client) -> Result<i32, Trouble> {
 mod tests {
     use std::path::Path;
 
+    use testkit::postgres::{Database, database};
+
     use super::*;
+    use crate::{
+        Options,
+        postgres::{Identity, Password, Pool, Times, Tls},
+    };
+
+    const NOTE: &str = "ALTER TABLE resources ADD COLUMN note text NOT NULL DEFAULT 'old'";
+
+    fn settings(database: &Database) -> Settings {
+        let place = database.place();
+        Settings {
+            host: place.host.clone(),
+            port: place.port,
+            user: place.user.clone(),
+            password: Password::new(place.password.clone()),
+            database: place.database.clone(),
+            tls: Tls::default(),
+            connect_timeout: Duration::from_secs(60),
+            pool: Pool::default(),
+            identity: Identity { mode: "global".to_owned(), zone: None, cluster: None, new_cluster: "c1".to_owned() },
+            tolerate_newer: false,
+            times: Times { answer: Duration::from_secs(60), ..Times::default() },
+            options: Options::default(),
+        }
+    }
+
+    async fn prepared(database: &Database, older: Older, steps: &[&str]) -> Result<Prepared, OpenError> {
+        let settings = settings(database);
+        prepare(&Connections::new(&settings).unwrap(), &settings, older, steps).await
+    }
+
+    #[tokio::test]
+    async fn an_older_database_waits_for_the_command_and_is_migrated_whole_or_not_at_all() {
+        let Some(database) = database() else { return };
+        prepared(&database, Older::Refuse, STEPS).await.unwrap();
+        let more = [STEPS[0], NOTE];
+        let refused = prepared(&database, Older::Refuse, &more).await.unwrap_err();
+        assert!(matches!(refused, OpenError::OlderSchema { found: 1, known: 2, .. }), "{refused:?}");
+        assert!(refused.to_string().contains("`kuma-cp migrate up`"), "{refused}");
+        let version = || database.ask("SELECT version FROM schema_version");
+        let columns = || database.ask("SELECT count(*) FROM information_schema.columns WHERE column_name = 'note'");
+        let wrong = prepared(&database, Older::Migrate, &[STEPS[0], NOTE, "no SQL"]).await.unwrap_err();
+        assert!(!wrong.is_retryable(), "{wrong:?}");
+        assert_eq!((version(), columns()), ("1".to_owned(), "0".to_owned()), "the steps before it are undone, too");
+        let migrated = prepared(&database, Older::Migrate, &more).await.unwrap();
+        assert_eq!((migrated.from, migrated.to, migrated.found.cluster.as_str()), (1, 2, "c1"));
+        assert_eq!((version(), columns()), ("2".to_owned(), "1".to_owned()));
+        let again = prepared(&database, Older::Migrate, &more).await.unwrap();
+        assert_eq!((again.from, again.to), (2, 2));
+    }
 
     #[test]
     fn every_step_has_a_file_of_its_number() {

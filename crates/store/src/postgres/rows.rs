@@ -93,6 +93,11 @@ impl<'a> Changes<'a> {
         Ok(())
     }
 
+    /// How many bytes of content there are.
+    pub(super) fn size(&self) -> usize {
+        self.spec.iter().chain(&self.status).flatten().map(|content| content.len()).sum()
+    }
+
     /// The parameters of the statement that writes them.
     pub(super) fn parameters(&self) -> [&(dyn ToSql + Sync); 14] {
         [

@@ -137,6 +137,10 @@ pub struct Times {
     pub keep_changes: Duration,
 }
 
+/// Bytes a second on the slowest way to a database that is expected to do. A usual write takes no longer for it; what a
+/// zone reports at once may be some hundred megabytes.
+const SLOWEST_LINE: f64 = 4.0 * 1024.0 * 1024.0;
+
 impl Times {
     /// How long a batch may wait for its turn.
     pub(super) fn patience(self) -> Duration {
@@ -153,9 +157,19 @@ impl Times {
         self.answer * 2 / 10
     }
 
+    /// How long a transaction may wait for those of others.
+    pub(super) fn lock(self) -> Duration {
+        self.answer * 3 / 10
+    }
+
     /// How long a transaction may do nothing: an instance that is stopped in the middle of one lets go of the others.
     pub(super) fn idle_in_transaction(self) -> Duration {
-        self.answer * 3 / 10
+        self.answer * 2 / 10
+    }
+
+    /// How much longer it may take to send so much.
+    pub(super) fn sending(self, bytes: usize) -> Duration {
+        Duration::from_secs(1).mul_f64(bytes as f64 / SLOWEST_LINE)
     }
 }
 
@@ -178,7 +192,11 @@ mod tests {
     fn what_a_write_waits_for_fits_into_the_time_for_its_answer() {
         let times = Times::default();
         assert!(times.patience() + times.transaction() + times.finding_out() < times.answer);
-        assert!(times.idle_in_transaction() < times.transaction(), "others go on before they give up");
+        assert!(times.idle_in_transaction() < times.lock(), "others go on before they give up");
+        assert!(times.lock() < times.transaction(), "and hear what they waited for");
+        assert!(
+            times.sending(10_000) < Duration::from_millis(10) && times.sending(256 << 20) > Duration::from_secs(60)
+        );
     }
 
     #[test]

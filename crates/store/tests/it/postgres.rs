@@ -1,7 +1,9 @@
 //! Stores on a database of PostgreSQL: how tests open them, and what the database is good for when several do.
 
 mod away;
+mod bad_network;
 mod openings;
+mod secured;
 mod several;
 
 use std::{thread, time::Duration};

@@ -185,8 +185,8 @@ async fn a_transaction_that_does_nothing_lets_go_of_the_others() {
     assert_eq!(behind.database.ask(idle), "0", "the server itself would wait for ever");
     put(&behind.store, "z").await.unwrap();
     let told = |name: &str| behind.database.ask(&format!("SELECT setting FROM told WHERE name = '{name}'"));
-    assert_eq!(told("idle_in_transaction_session_timeout"), "1500");
-    assert_eq!(told("lock_timeout"), "2000");
+    assert_eq!(told("idle_in_transaction_session_timeout"), "1000");
+    assert_eq!(told("lock_timeout"), "1500");
     assert_eq!(told("synchronous_commit"), "on");
 }
 

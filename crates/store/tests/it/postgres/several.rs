@@ -192,3 +192,24 @@ async fn old_changes_are_forgotten_and_stores_go_on() {
     assert_eq!(next(&mut here_told).await, "+last");
     assert_eq!(next(&mut there_told).await, "+last", "nobody had to start anew");
 }
+
+#[tokio::test]
+async fn a_database_that_became_anothers_is_not_read() {
+    let Some(database) = database() else { return };
+    let here = database.open();
+    put(&here, "z").await.unwrap();
+    let mut told = watch(&here);
+    until(&mut told, "done").await;
+    // The name leads elsewhere from now on: to a database with another history, and of another cluster.
+    database.execute(
+        "UPDATE store_identity SET cluster_id = 'c2'; DELETE FROM resources;
+         UPDATE store_revision SET write_id = 5; DELETE FROM commits; INSERT INTO commits VALUES (1, 5, now())",
+    );
+    let refused = put(&here, "y").await;
+    assert!(matches!(&refused, Err(StoreError::Unavailable { detail }) if detail.contains("`c2`")), "{refused:?}");
+    assert!(here.settled().await.is_err());
+    assert_eq!(zones(&here).await, ["z="], "nothing is taken for gone");
+    database.execute("UPDATE store_identity SET cluster_id = 'c1'");
+    put(&here, "y").await.unwrap();
+    assert_eq!(until(&mut told, "done").await, ["init", "=y", "done"]);
+}
