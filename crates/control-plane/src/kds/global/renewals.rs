@@ -39,6 +39,8 @@ const ANSWERS: usize = 8;
 pub(crate) enum NotRenewed {
     #[error("renewing tokens is switched off on the global control plane (multizone.global.kds.auth.renewal.enabled)")]
     Off,
+    #[error("this token was signed elsewhere, with a key of the settings: it is renewed where it was made")]
+    MadeElsewhere,
     #[error("a token without end is renewed only while its key is being retired")]
     WithoutEnd,
     #[error("the token does not say when it was issued, so nobody knows how long the next one should be good")]
@@ -149,6 +151,10 @@ impl Plan {
     fn of(proof: &VerifiedZone, ring: &KeyRing, settings: config::Renewal, now: Timestamp) -> Result<Self, NotRenewed> {
         if !settings.enabled {
             return Err(NotRenewed::Off);
+        }
+        // Whoever has that key may be forgotten with it: nothing of ours takes its place.
+        if proof.key().is_of_settings() {
+            return Err(NotRenewed::MadeElsewhere);
         }
         let drains = ring.drains(proof.key());
         let reason = if drains { Reason::KeyDrains } else { Reason::Due };
