@@ -117,12 +117,6 @@ pub enum IssueError {
         /// The secret that would hold it, in words.
         secret: String,
     },
-    /// The settings verify this family with their own keys alone.
-    #[error(
-        "tokens of this kind are verified with the keys of the settings alone (`validator.useSecrets: false`), so one that \
-         is signed here would be refused: sign it with one of those keys (`--signing-key-path`)"
-    )]
-    VerifiedElsewhere,
     /// The newest key is no key.
     #[error("newest signing key {name:?} cannot be used")]
     BadKey {
@@ -256,8 +250,7 @@ pub fn sign_offline(
 
 fn newest<'a>(ring: &'a KeyRing, family: &Family) -> Result<(&'a KeyId, &'a Key), IssueError> {
     ring.signing_key(family).map_err(|reason| match reason {
-        NoKey::Absent | NoKey::Retired => no_key(family),
-        NoKey::NotInSettings => IssueError::VerifiedElsewhere,
+        NoKey::Absent | NoKey::Retired | NoKey::NotInSettings => no_key(family),
         NoKey::Broken { name, problem } => IssueError::BadKey { name, problem },
     })
 }

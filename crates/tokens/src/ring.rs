@@ -280,10 +280,6 @@ impl KeyRing {
     /// Returns the key that signs for a family.
     pub(crate) fn signing_key(&self, family: &Family) -> Result<(&KeyId, &Key), NoKey> {
         let (id, slot) = self.signing(family).ok_or(NoKey::Absent)?;
-        // What a secret signs is verified by settings alone, if they have the other half of it.
-        if !self.settings.use_secrets(family) && !self.is_of_settings(family, &id.serial.to_string()) {
-            return Err(NoKey::NotInSettings);
-        }
         match slot.usable()? {
             // The private key under this serial is another one: what it signs would not be verified.
             Key::Public(_) => Err(slot.unusable(&KeyProblem::SharedSerial { names: slot.names.clone() })),

@@ -384,7 +384,6 @@ impl ApiError {
 fn of_issue(problem: &IssueError) -> Problem {
     match problem {
         IssueError::NoKey { .. } => Problem::new(StatusCode::NOT_FOUND, "Signing Key not found", problem.to_string()),
-        IssueError::VerifiedElsewhere => Problem::new(StatusCode::CONFLICT, NO_TOKEN, problem.to_string()),
         _ => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, NO_TOKEN, INTERNAL),
     }
 }

@@ -50,21 +50,6 @@ fn keys_of_the_settings_are_searched_first() {
 }
 
 #[test]
-fn nothing_is_signed_with_secrets_where_the_settings_alone_verify() {
-    let issue = |ring: &KeyRing| tokens::issue_zone(ring, &west(), Some(&[Scope::Cp]), HOUR, now(), jti());
-    for (key, kid, is_issued) in [(3, "offline", false), (1, "1", true)] {
-        let mut keys = StaticKeys::default();
-        keys.add(Family::Zone, kid, public(pem(key)).as_bytes()).unwrap();
-        keys.without_secrets(&Family::Zone);
-        let ring = ring(&usual()).with_static_keys(Arc::new(keys));
-        match issue(&ring) {
-            Ok(token) => assert!(is_issued && verify(token.reveal(), &ring).is_ok()),
-            Err(refused) => assert!(!is_issued && refused == IssueError::VerifiedElsewhere, "{refused:?}"),
-        }
-    }
-}
-
-#[test]
 fn nothing_is_signed_with_a_secret_whose_tokens_a_key_of_the_settings_would_judge() {
     let ring = ring_with(Family::Zone, "1");
     let issue = |ring: &KeyRing| tokens::issue_zone(ring, &west(), Some(&[Scope::Cp]), HOUR, now(), jti());

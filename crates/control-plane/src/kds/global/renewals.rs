@@ -41,6 +41,11 @@ pub(crate) enum NotRenewed {
     Off,
     #[error("this token was signed elsewhere, with a key of the settings: it is renewed where it was made")]
     MadeElsewhere,
+    #[error(
+        "the global control plane takes tokens of the keys of its settings alone (validator.useSecrets: false), and would refuse \
+         the next one"
+    )]
+    RefusedHere,
     #[error("a token without end is renewed only while its key is being retired")]
     WithoutEnd,
     #[error("the token does not say when it was issued, so nobody knows how long the next one should be good")]
@@ -155,6 +160,10 @@ impl Plan {
         // Whoever has that key may be forgotten with it: nothing of ours takes its place.
         if proof.key().is_of_settings() {
             return Err(NotRenewed::MadeElsewhere);
+        }
+        let family = &proof.key().family;
+        if ring.signs(family).is_some_and(|signs| !ring.serials(family).contains(&signs)) {
+            return Err(NotRenewed::RefusedHere);
         }
         let drains = ring.drains(proof.key());
         let reason = if drains { Reason::KeyDrains } else { Reason::Due };

@@ -146,7 +146,7 @@ fn a_status_says_what_the_interface_says() {
         "keys": [1, 2],
         "signs": 2,
         "blockers": [{
-            "kind": "zone", "name": "west", "key": 1, "lastSeen": "1970-01-01T00:16:30Z",
+            "kind": "zone", "name": "west", "key": 1, "lastSeen": "1970-01-01T00:16:40Z",
             "reason": "is connected with a token of key 1, which it has still to renew"
         }],
         "zonesByKey": {"1": 1, "2": 1},

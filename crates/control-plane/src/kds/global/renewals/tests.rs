@@ -232,11 +232,20 @@ async fn a_token_that_was_made_elsewhere_is_not_renewed_here() {
     let mut settings = tokens::StaticKeys::default();
     let public = tokens::public_half(elsewhere.reveal().as_bytes()).unwrap();
     settings.add(Family::Zone, "edge-1", public.as_bytes()).unwrap();
+    let mut alone = settings.clone();
+    alone.without_secrets(&Family::Zone);
+    let ours = shop.zone_token(HOUR);
     shop.keys.send_replace(Arc::new(shop.built(1, &[]).with_static_keys(Arc::new(settings))));
     let (zone, scope) = (ZoneName::parse("west").unwrap(), [Scope::Cp]);
     let claims = tokens::Claims::Zone { zone: &zone, scope: Some(&scope) };
     let (pem, now) = (elsewhere.reveal().as_bytes(), shop.clock.now());
     let token = tokens::sign_offline(pem, "edge-1", &claims, HOUR, now, Uuid::nil()).unwrap();
     assert!(matches!(shop.renew(&token).await, Err(NotRenewed::MadeElsewhere)));
-    assert!(shop.renew(&shop.zone_token(HOUR)).await.is_ok());
+    assert!(shop.renew(&ours).await.is_ok());
+    // Who came before the settings were changed gets none that would be refused.
+    let proof = shop.verify(&ours);
+    let former = crate::zones::caller::ZoneCaller::Verified(proof.clone()).token().unwrap();
+    shop.keys.send_replace(Arc::new(shop.built(1, &[]).with_static_keys(Arc::new(alone))));
+    let refused = shop.renewals.next(proof, former, shop.ring()).await;
+    assert!(matches!(refused, Err(NotRenewed::RefusedHere)), "{refused:?}");
 }
