@@ -1,6 +1,8 @@
 //! Assembles a control plane from its parts. What differs between global and zone is in `global.rs` and `zone.rs`.
 
+mod connector;
 mod control_plane;
+mod gateway;
 mod global;
 mod open_store;
 mod running;
@@ -16,6 +18,7 @@ use store::ResourceStore;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
+use self::global::Front;
 pub use self::running::{Addresses, Running};
 use crate::{
     clock::Clock,
@@ -58,8 +61,10 @@ pub async fn run(config: Config, log: Log) -> anyhow::Result<()> {
 pub async fn start(config: Config, clock: Clock, log: Log) -> anyhow::Result<Running> {
     let tasks = Tasks::new();
     let started = match config.mode {
-        Mode::Global => global::start(config, clock, log, tasks.clone(), None).await,
+        Mode::Global => global::start(config, clock, log, tasks.clone(), None, Front::GLOBAL).await,
         Mode::Zone => zone::start(config, clock, log, tasks.clone()).await,
+        Mode::Connector => connector::start(config, clock, log, tasks.clone()).await,
+        Mode::Gateway => gateway::start(config, clock, log, tasks.clone()).await,
     };
     finish(started, &tasks).await
 }
@@ -72,7 +77,7 @@ pub async fn start_global_on(
     log: Log,
 ) -> anyhow::Result<Running> {
     let tasks = Tasks::new();
-    let started = global::start(config, clock, log, tasks.clone(), Some(store)).await;
+    let started = global::start(config, clock, log, tasks.clone(), Some(store), Front::GLOBAL).await;
     finish(started, &tasks).await
 }
 

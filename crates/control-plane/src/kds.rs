@@ -9,12 +9,15 @@
 //! Only this folder turns generated messages into `sync` messages and back.
 
 mod apply;
+pub(crate) mod connector;
+pub(crate) mod dial;
 mod frames;
 #[cfg(test)]
 mod fuzz;
 pub(crate) mod global;
 mod messages;
 pub(crate) mod quota;
+pub(crate) mod relay;
 pub(crate) mod rpc;
 pub(crate) mod snapshots;
 mod unanswered;

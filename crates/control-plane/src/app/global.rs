@@ -15,6 +15,7 @@ use super::{
     control_plane::{self, BehindRest, ControlPlane},
     open_store::open_store,
     running::{Addresses, Running},
+    zone,
 };
 use crate::{
     bootstrap,
@@ -26,10 +27,12 @@ use crate::{
             context::Context,
             down,
             renewals::Renewals,
-            router::Router,
+            router::{Behind, Router},
+            upstream::Upstream,
         },
         quota::Quotas,
         rpc,
+        zone::Link,
     },
     limits::{self, PortName},
     observe::{
@@ -53,25 +56,57 @@ use crate::{
     },
 };
 
+/// What a control plane that zones connect to is, beside what both kinds of it have.
+pub(super) struct Front {
+    /// What it is called, in the log and in the label of metrics.
+    pub(super) mode: &'static str,
+    pub(super) metrics_zone: &'static str,
+    /// The file of its store.
+    pub(super) file: &'static str,
+    /// Whether it has the meshes and what is in them.
+    pub(super) has_meshes: bool,
+    /// Who serves the zones that were let in, and whether it can be reached; this control plane itself if nobody.
+    pub(super) upstream: Option<(Arc<Upstream>, Link)>,
+    /// Where the API is that has what this one has not.
+    pub(super) elsewhere: Option<String>,
+}
+
+impl Front {
+    /// The global control plane.
+    pub(super) const GLOBAL: Self = Self {
+        mode: "global",
+        metrics_zone: "Global",
+        file: "global.db",
+        has_meshes: true,
+        upstream: None,
+        elsewhere: None,
+    };
+}
+
 pub(super) async fn start(
     config: Config,
     clock: Clock,
     log: Log,
     tasks: Tasks,
     store: Option<Arc<dyn ResourceStore>>,
+    front: Front,
 ) -> anyhow::Result<Running> {
     let (store, others) = match store {
         // A store that is handed in may be anybody's.
         Some(store) => (store, Others::Alive { former: BTreeSet::new() }),
         // Memory and a locked file are of one program at a time.
-        None => (open_store(&config, "global.db").await?, Others::Nobody),
+        None => (open_store(&config, front.file).await?, Others::Nobody),
     };
-    let control_plane = ControlPlane::start(config, clock, log, tasks, "Global", store).await?;
+    let control_plane = ControlPlane::start(config, clock, log, tasks, front.metrics_zone, store).await?;
     let ControlPlane { config, clock, tasks, store, identity, .. } = &control_plane;
     let starting = tasks.stop_on_drop();
-    bootstrap::global(store, &control_plane.wanted(), clock.now())
-        .await
-        .context("make what a global control plane needs")?;
+    let wanted = control_plane.wanted();
+    let wanted = bootstrap::Wanted {
+        default_mesh: wanted.default_mesh && front.has_meshes,
+        hostname_generators: wanted.hostname_generators && front.has_meshes,
+        ..wanted
+    };
+    bootstrap::global(store, &wanted, clock.now()).await.context("make what a global control plane needs")?;
     let keys = control_plane.keys().await?;
     let ledger = control_plane.ledger().await?;
     let issuer = control_plane.issuer(&keys, &ledger);
@@ -86,7 +121,17 @@ pub(super) async fn start(
     let insights = control_plane.insights(others).await?;
     let settings = Arc::clone(&config.global);
     let confirmed = Confirmed::default();
-    let down = down::Shared::start(store, &settings, &metrics, tasks).await;
+    let behind = match front.upstream {
+        Some((upstream, link)) => {
+            let following = zone::follow(link, control_plane.readiness.clone(), tasks.clone());
+            tasks.spawn("link", OnError::Log, following);
+            Behind::Upstream(upstream)
+        }
+        None => {
+            let shared = down::Shared::start(store, &settings, &metrics, tasks).await;
+            Behind::Here(Arc::new(shared.context("make the snapshots of what zones get")?))
+        }
+    };
     let context = Arc::new(Context {
         store: Arc::clone(store),
         clock: clock.clone(),
@@ -101,10 +146,9 @@ pub(super) async fn start(
         settings,
         tasks: tasks.clone(),
     });
-    let down = down.context("make the snapshots of what zones get")?;
     let calls = control_plane.metrics.register(GrpcMetrics::register);
     let renewals = Renewals::new(issuer.clone(), clock.clone(), config.global.auth.renewal, tasks.clone());
-    let router = Router::new(Arc::clone(&context), down, renewals, keys.clone(), calls);
+    let router = Router::new(Arc::clone(&context), behind, renewals, keys.clone(), calls);
     let enforcer = Enforcer {
         registry: registry.clone(),
         insights: insights.clone(),
@@ -159,6 +203,7 @@ pub(super) async fn start(
         issuer,
         admin,
         global: Some((context.insights.clone(), rotations)),
+        elsewhere: front.elsewhere,
     };
     control_plane.serve_rest(behind, &mut addresses).await?;
     control_plane.readiness.ready("rest");
@@ -180,7 +225,7 @@ pub(super) async fn start(
         crate::kds::global::listener::serve(listener, tls, Arc::new(router), places, tasks.clone()),
     );
     control_plane.readiness.ready("kds");
-    info!(mode = "global", version = crate::about::VERSION, instance = %control_plane.instance, "started");
+    info!(mode = front.mode, version = crate::about::VERSION, instance = %control_plane.instance, "started");
     let _serves = starting.disarm();
     Ok(Running { tasks: tasks.clone(), addresses, registry: Some(registry) })
 }

@@ -69,6 +69,21 @@ fn zone_3_0_over_tls_with_a_token() {
 }
 
 #[test]
+fn zone_2_14_through_a_gateway() {
+    replay("global-2.14.3+zone-2.14.3", Way::Relayed, Release::V2);
+}
+
+#[test]
+fn zone_3_0_through_a_gateway() {
+    replay("global-3.0-preview+zone-3.0-preview", Way::Relayed, Release::V3);
+}
+
+#[test]
+fn reverse_requests_through_a_gateway() {
+    replay("reverse-requests-2.14.3", Way::Relayed, Release::V2);
+}
+
+#[test]
 fn empty_ends_of_2_14() {
     replay("empty-2.14.3", Way::Recorded, Release::V2);
 }

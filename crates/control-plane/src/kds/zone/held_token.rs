@@ -82,7 +82,7 @@ impl HeldToken {
     }
 
     /// Reads the token to connect with as it is now.
-    pub(super) async fn read(&self) -> Result<Option<Token>, TokenError> {
+    pub(crate) async fn read(&self) -> Result<Option<Token>, TokenError> {
         let said = self.source.read().await.inspect_err(|_gone| self.lock().said = None)?;
         let mut state = self.lock();
         state.said.clone_from(&said);
@@ -90,7 +90,7 @@ impl HeldToken {
     }
 
     /// Resolves when the source says a token that it did not say before and that is not ours. Cancel safe.
-    pub(super) async fn changed(&self) {
+    pub(crate) async fn changed(&self) {
         self.source.changed(|token| self.lock().knows(token)).await;
     }
 
@@ -142,7 +142,7 @@ impl HeldToken {
 
     /// Notes that global refused the token: if it is a newer one than the source says, that one is tried next, and then
     /// again the newer one.
-    pub(super) fn refused(&self) {
+    pub(crate) fn refused(&self) {
         if let Some(newer) = &mut self.lock().newer {
             newer.set_aside = !newer.set_aside;
         }
