@@ -15,6 +15,7 @@ mod frames;
 #[cfg(test)]
 mod fuzz;
 pub(crate) mod global;
+pub(crate) mod link;
 mod messages;
 pub(crate) mod quota;
 pub(crate) mod relay;

@@ -20,7 +20,7 @@ use crate::{
     config::{Config, Listen},
     kds::{
         connector::{Connector, Options, listener},
-        zone::Link,
+        link::Link,
     },
     keys::Keys,
     limits::{self, Limits, PortName},
@@ -55,9 +55,9 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
         base_backoff: config.base_backoff,
         calls: metrics.register(GrpcMetrics::register),
     };
-    let connector = Connector::new(options, clock, link.clone(), tasks.clone());
+    let connector = Connector::new(options, clock, link.clone(), readiness.clone(), tasks.clone());
     tasks.spawn("link", OnError::Log, zone::follow(link, readiness.clone(), tasks.clone()));
-    tasks.spawn("token", OnError::StopProgram, Arc::clone(&connector).watch_token(readiness.clone()));
+    tasks.spawn("token", OnError::StopProgram, Arc::clone(&connector).watch_token());
     match &config.connector.listen {
         Listen::Unix(path) => {
             let listener = unix_socket(path)?;

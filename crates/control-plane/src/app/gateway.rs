@@ -14,7 +14,7 @@ use crate::{
     kds::{
         dial::{Dialer, Target},
         global::upstream::Upstream,
-        zone::Link,
+        link::Link,
     },
     observe::log::Log,
     tasks::Tasks,

@@ -30,9 +30,9 @@ use crate::{
             router::{Behind, Router},
             upstream::Upstream,
         },
+        link::Link,
         quota::Quotas,
         rpc,
-        zone::Link,
     },
     limits::{self, PortName},
     observe::{

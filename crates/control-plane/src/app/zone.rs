@@ -16,7 +16,8 @@ use crate::{
     config::{Config, GlobalAddress, StoreType},
     kds::{
         dial::{Dialer, Target, Trust},
-        zone::{self, LegacyPolicies, Link, Options, OwnMeshes, Reports, Token, TokenSource},
+        link::Link,
+        zone::{self, LegacyPolicies, Options, OwnMeshes, Reports, Token, TokenSource},
     },
     observe::{kds_metrics::KdsMetrics, log::Log, readiness::Readiness},
     rest::NoZones,

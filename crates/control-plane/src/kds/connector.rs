@@ -34,12 +34,13 @@ use crate::{
     clock::Clock,
     kds::{
         dial::Dialer,
+        link::{Link, LinkState},
         relay::{Passing, Slot, WINDOWS, pass},
         rpc::Rpc,
-        zone::{Backoff, Ended, HeldToken, Link, LinkState, TokenSource},
+        zone::{Backoff, Ended, HeldToken, Token, TokenSource},
     },
     limits::Place,
-    observe::grpc_metrics::GrpcMetrics,
+    observe::{grpc_metrics::GrpcMetrics, readiness::Readiness},
     tasks::Tasks,
 };
 
@@ -74,8 +75,9 @@ pub(crate) struct Connector {
     tasks: Tasks,
     gate: Mutex<Gate>,
     base_backoff: Duration,
-    /// Counts the tokens that were found in the file.
-    newer: watch::Sender<u64>,
+    /// The token that was read last.
+    read: watch::Sender<Option<Token>>,
+    readiness: Readiness,
 }
 
 /// Keeps a zone that comes again and again from a global that is away.
@@ -93,8 +95,8 @@ struct Near {
 }
 
 impl Connector {
-    /// Returns a connector. It says on `link` how the connection to global stands.
-    pub(crate) fn new(options: Options, clock: Clock, link: Link, tasks: Tasks) -> Arc<Self> {
+    /// Returns a connector. It says on `link` how the connection to global stands, and what is wrong with its token itself.
+    pub(crate) fn new(options: Options, clock: Clock, link: Link, readiness: Readiness, tasks: Tasks) -> Arc<Self> {
         let Options { zone, dialer, token, renew_token, version, base_backoff, calls } = options;
         let backoff = backoff(base_backoff);
         Arc::new(Self {
@@ -108,7 +110,8 @@ impl Connector {
             tasks,
             gate: Mutex::new(Gate { backoff, shut: None }),
             base_backoff,
-            newer: watch::Sender::new(0),
+            read: watch::Sender::new(None),
+            readiness,
         })
     }
 

@@ -11,7 +11,6 @@ mod ended;
 mod held_token;
 mod legacy_policies;
 mod line;
-mod link;
 mod own_meshes;
 mod provide;
 mod renewal;
@@ -41,7 +40,6 @@ pub(crate) use self::{
     held_token::HeldToken,
     legacy_policies::LegacyPolicies,
     line::{Bearer, Channel, Line},
-    link::{Link, LinkState},
     own_meshes::OwnMeshes,
     reports::Reports,
     stream_count::Streams,
@@ -51,6 +49,7 @@ use crate::{
     clock::Clock,
     kds::{
         dial::Dialer,
+        link::{Link, LinkState},
         snapshots::{Provider, Snapshots},
         zone::session::Session,
     },

@@ -68,7 +68,7 @@ fn a_revocation_at_the_gateway_closes_the_streams_on_both_sides() {
     guarded.behind.wait_online("west");
     guarded.behind.wait_online("east");
     let id = serde_json::from_str::<serde_json::Value>(&decode(&token).1).unwrap()["jti"].as_str().unwrap().to_owned();
-    gate.kumactl.ok(&["revoke", "token", &id, "--reason", "lost"], "");
+    gate.kumactl.ok(&["revoke", "token", "--family", "control-plane-token", "--id", &id, "--reason", "lost"], "");
     west.line(&["refused this zone", "revoked"]);
     guarded.behind.wait_offline("west");
     gate.wait_offline("west");

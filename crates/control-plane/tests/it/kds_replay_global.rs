@@ -69,13 +69,18 @@ fn zone_3_0_over_tls_with_a_token() {
 }
 
 #[test]
-fn zone_2_14_through_a_gateway() {
-    replay("global-2.14.3+zone-2.14.3", Way::Relayed, Release::V2);
+fn two_zones_of_2_14_through_a_gateway() {
+    replay("two-zones-2.14.3", Way::Relayed, Release::V2);
 }
 
 #[test]
-fn zone_3_0_through_a_gateway() {
-    replay("global-3.0-preview+zone-3.0-preview", Way::Relayed, Release::V3);
+fn two_zones_of_3_0_through_a_gateway() {
+    replay("two-zones-3.0-preview", Way::Relayed, Release::V3);
+}
+
+#[test]
+fn refused_resources_through_a_gateway() {
+    replay("refused-by-global-3.0-preview", Way::Relayed, Release::V3);
 }
 
 #[test]

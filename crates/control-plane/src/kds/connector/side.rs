@@ -100,7 +100,7 @@ impl Connector {
 
 impl Keeper {
     async fn keep(mut self) {
-        let mut newer = self.connector.newer.subscribe();
+        let mut newer = self.connector.read.subscribe();
         let pinging = Arc::clone(&self.line);
         let pinging = ping(&pinging, self.channel.clone());
         tokio::pin!(pinging);
@@ -121,7 +121,8 @@ impl Keeper {
                     self.connector.up();
                 }
                 Ok(()) = newer.changed() => {
-                    if let Ok(token) = self.connector.token().await
+                    let read = newer.borrow_and_update().clone();
+                    if let Some(token) = read
                         && self.line.bearer.current().as_ref() != Some(&token)
                         && self.move_to(token).await
                     {

@@ -45,8 +45,8 @@ impl Played {
             base_backoff: Duration::from_millis(100),
             calls: GrpcMetrics::register(&mut Registry::default()),
         };
-        let connector = Connector::new(options, clock, link.clone(), tasks.clone());
-        tasks.spawn("token", OnError::Log, Arc::clone(&connector).watch_token(Default::default()));
+        let connector = Connector::new(options, clock, link.clone(), Readiness::default(), tasks.clone());
+        tasks.spawn("token", OnError::Log, Arc::clone(&connector).watch_token());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap();
         let places = Limits::for_tests().port(PortName::Kds);

@@ -7,7 +7,7 @@ use tonic::Code;
 use tracing::{error, info};
 
 use super::Connector;
-use crate::{kds::zone::Token, observe::readiness::Readiness};
+use crate::kds::zone::Token;
 
 /// Why there is no token to connect with.
 pub(super) struct NoToken {
@@ -17,8 +17,31 @@ pub(super) struct NoToken {
 }
 
 impl Connector {
-    /// Reads the token; one of another zone is none.
+    /// Reads the token; one of another zone is none. What is wrong with it is said on `/ready`, and one that was not read
+    /// before is told to the connections that stand.
     pub(super) async fn token(&self) -> Result<Token, NoToken> {
+        let read = self.read_token().await;
+        match &read {
+            Ok(token) => {
+                self.readiness.trouble("token", None);
+                let is_new = self.read.send_if_modified(|known| {
+                    let is_new = known.as_ref() != Some(token);
+                    if is_new {
+                        *known = Some(token.clone());
+                    }
+                    is_new
+                });
+                if is_new {
+                    info!("the token was read");
+                    self.gate().shut = None;
+                }
+            }
+            Err(NoToken { reason, .. }) => self.readiness.trouble("token", Some(reason.clone())),
+        }
+        read
+    }
+
+    async fn read_token(&self) -> Result<Token, NoToken> {
         let none = |reason| NoToken { reason, code: Code::Unavailable };
         let read = self.held_token.read().await.map_err(|error| none(error.to_string()))?;
         let token = read.ok_or_else(|| none("the connector has no token".to_owned()))?;
@@ -37,25 +60,15 @@ impl Connector {
         }
     }
 
-    /// Looks at the token now and whenever another one is in the file; says on `/ready` what is wrong with it, and tells the
-    /// connections of one that is good.
-    pub(crate) async fn watch_token(self: Arc<Self>, readiness: Readiness) -> anyhow::Result<()> {
+    /// Looks at the token now and whenever another one is in the file.
+    pub(crate) async fn watch_token(self: Arc<Self>) -> anyhow::Result<()> {
         loop {
-            match self.token().await {
-                Ok(_good) => readiness.trouble("token", None),
-                Err(NoToken { reason, .. }) => {
-                    error!(reason, "no token to connect with; write a token of this zone into the file");
-                    readiness.trouble("token", Some(reason));
-                }
+            if let Err(NoToken { reason, .. }) = self.token().await {
+                error!(reason, "no token to connect with; write a token of this zone into the file");
             }
             tokio::select! {
                 () = self.tasks.stopping() => return Ok(()),
                 () = self.held_token.changed() => {}
-            }
-            if self.token().await.is_ok() {
-                info!("the token changed");
-                self.gate().shut = None;
-                self.newer.send_modify(|count| *count += 1);
             }
         }
     }

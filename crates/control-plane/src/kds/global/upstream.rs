@@ -24,9 +24,9 @@ use crate::{
     clock::Clock,
     kds::{
         dial::Dialer,
+        link::{Link, LinkState},
         relay::{Far, Slot, WINDOWS},
         rpc::TIME_HEADER,
-        zone::{Link, LinkState},
     },
     tasks::{OnError, Tasks},
     zones::caller::Renews,

@@ -5,8 +5,8 @@ use std::{fmt, time::Duration};
 use model::text;
 use tonic::{Code, Status};
 
-use super::{link::LinkState, own_meshes::Refusal};
-use crate::kds::dial::DialError;
+use super::own_meshes::Refusal;
+use crate::kds::{dial::DialError, link::LinkState};
 
 /// Why a connection ended.
 #[derive(Debug)]

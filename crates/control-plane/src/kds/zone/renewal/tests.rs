@@ -25,7 +25,8 @@ use crate::{
     clock::Clock,
     kds::{
         dial::{Dialer, Target, Trust},
-        zone::{LegacyPolicies, Link, Options, OwnMeshes, Reports, TokenSource, run},
+        link::Link,
+        zone::{LegacyPolicies, Options, OwnMeshes, Reports, TokenSource, run},
     },
     observe::{kds_metrics::KdsMetrics, readiness::Readiness},
     tasks::{OnError, Tasks},
