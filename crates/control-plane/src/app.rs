@@ -4,11 +4,14 @@ mod connector;
 mod control_plane;
 mod gateway;
 mod global;
+mod lives;
+mod open_postgres;
 mod open_store;
 mod running;
 mod serve;
 mod store_freshness;
 mod unreadable;
+mod waiting;
 mod zone;
 
 use std::{sync::Arc, time::Duration};
@@ -19,7 +22,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use self::global::Front;
-pub use self::running::{Addresses, Running};
+pub use self::{
+    open_postgres::migrate,
+    running::{Addresses, Running},
+};
 use crate::{
     clock::Clock,
     config::{Config, Mode},
@@ -34,7 +40,12 @@ const GRACE: Duration = Duration::from_secs(5);
 pub async fn run(config: Config, log: Log) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-    let running = start(config, Clock::system(), log).await?;
+    // A start may have to wait for a database.
+    let running = tokio::select! {
+        started = start(config, Clock::system(), log) => started?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -64,7 +75,7 @@ pub async fn start(config: Config, clock: Clock, log: Log) -> anyhow::Result<Run
         Mode::Global => global::start(config, clock, log, tasks.clone(), None, Front::GLOBAL).await,
         Mode::Zone => zone::start(config, clock, log, tasks.clone()).await,
         Mode::Connector => connector::start(config, clock, log, tasks.clone()).await,
-        Mode::Gateway => gateway::start(config, clock, log, tasks.clone()).await,
+        Mode::Gateway => Box::pin(gateway::start(config, clock, log, tasks.clone())).await,
     };
     finish(started, &tasks).await
 }

@@ -6,6 +6,7 @@
 
 mod build;
 mod layers;
+mod postgres;
 mod proxy;
 mod relays;
 mod settings;
@@ -20,7 +21,7 @@ use thiserror::Error;
 use tokens::{Accept, ZoneTerms};
 use zeroize::Zeroizing;
 
-pub use self::{proxy::Proxy, values::Source};
+pub use self::{postgres::Postgres, proxy::Proxy, values::Source};
 use crate::{access::Access, files};
 
 /// What a control plane is.
@@ -37,6 +38,16 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// The word of the settings.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Global => "global",
+            Self::Zone => "zone",
+            Self::Connector => "connector",
+            Self::Gateway => "gateway",
+        }
+    }
+
     /// Whether zones connect to it, and it looks at who they are.
     pub(crate) const fn takes_zones(self) -> bool {
         matches!(self, Self::Global | Self::Gateway)
@@ -61,6 +72,8 @@ pub enum StoreType {
     Sqlite,
     /// In memory: gone after a restart.
     Memory,
+    /// In a database that several control planes share.
+    Postgres,
 }
 
 /// A text that is never shown.
@@ -356,6 +369,8 @@ pub struct Config {
     pub max_backoff: Duration,
     /// Where resources are kept.
     pub store: StoreType,
+    /// The database, if they are kept in one.
+    pub postgres: Postgres,
     /// Delete zones that are connected and meshes that are used.
     pub unsafe_delete: bool,
     /// The REST API.

@@ -90,7 +90,6 @@ fn tls(config: &Config, tasks: &Tasks) -> anyhow::Result<Option<TlsAcceptor>> {
 }
 
 /// Binds a UNIX socket. One that an earlier connector left is replaced; anything else in its place is not.
-#[expect(clippy::disallowed_methods, reason = "a look at the file system before anything is served")]
 fn unix_socket(path: &Path) -> anyhow::Result<UnixListener> {
     let shown = path.display();
     if let Ok(there) = std::fs::symlink_metadata(path) {

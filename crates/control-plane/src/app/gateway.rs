@@ -42,7 +42,6 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     let link = Link::default();
     let upstream = Upstream::new(dialers, settings.forward_token, link.clone(), clock.clone(), tasks.clone());
     let front = Front {
-        mode: "gateway",
         metrics_zone: "Gateway",
         file: "gateway.db",
         has_meshes: false,

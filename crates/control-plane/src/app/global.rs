@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::{
     control_plane::{self, BehindRest, ControlPlane},
+    lives::Lives,
     open_store::open_store,
     running::{Addresses, Running},
     zone,
@@ -49,7 +50,7 @@ use crate::{
         ageing,
         confirmed::Confirmed,
         health,
-        in_use::InUse,
+        in_use::{KeysInUse, TokensInUse},
         insight::{Insights, Others},
         registry::Registry,
         sweeper::{self, Enforcer},
@@ -58,8 +59,7 @@ use crate::{
 
 /// What a control plane that zones connect to is, beside what both kinds of it have.
 pub(super) struct Front {
-    /// What it is called, in the log and in the label of metrics.
-    pub(super) mode: &'static str,
+    /// What it is called in the label of metrics.
     pub(super) metrics_zone: &'static str,
     /// The file of its store.
     pub(super) file: &'static str,
@@ -73,14 +73,8 @@ pub(super) struct Front {
 
 impl Front {
     /// The global control plane.
-    pub(super) const GLOBAL: Self = Self {
-        mode: "global",
-        metrics_zone: "Global",
-        file: "global.db",
-        has_meshes: true,
-        upstream: None,
-        elsewhere: None,
-    };
+    pub(super) const GLOBAL: Self =
+        Self { metrics_zone: "Global", file: "global.db", has_meshes: true, upstream: None, elsewhere: None };
 }
 
 pub(super) async fn start(
@@ -91,15 +85,16 @@ pub(super) async fn start(
     store: Option<Arc<dyn ResourceStore>>,
     front: Front,
 ) -> anyhow::Result<Running> {
+    let lives = Lives::of(&config, front.file);
     let (store, others) = match store {
         // A store that is handed in may be anybody's.
         Some(store) => (store, Others::Alive { former: BTreeSet::new() }),
-        // Memory and a locked file are of one program at a time.
-        None => (open_store(&config, front.file).await?, Others::Nobody),
+        None => (open_store(&config, front.file, &clock).await?, lives.others()),
     };
     let control_plane = ControlPlane::start(config, clock, log, tasks, front.metrics_zone, store).await?;
     let ControlPlane { config, clock, tasks, store, identity, .. } = &control_plane;
     let starting = tasks.stop_on_drop();
+    lives.begin(&control_plane.instance).context("note in the work folder what this instance is called")?;
     let wanted = control_plane.wanted();
     let wanted = bootstrap::Wanted {
         default_mesh: wanted.default_mesh && front.has_meshes,
@@ -164,8 +159,10 @@ pub(super) async fn start(
     tasks.spawn("sweeper", OnError::StopProgram, enforcer.clone().run(keys.clone(), tasks.clone()));
     tasks.spawn("zones", OnError::StopProgram, enforcer.follow(zones, tasks.clone()));
     tasks.spawn("ageing-tokens", OnError::Log, ageing::run(insights.clone(), tasks.clone()));
-    let in_use = InUse::new(registry.clone(), clock.clone());
-    control_plane.metrics.register(|metrics| metrics.register_collector(Box::new(in_use)));
+    let keys_in_use = KeysInUse::new(registry.clone());
+    control_plane.metrics.register(|metrics| metrics.register_collector(Box::new(keys_in_use)));
+    let tokens_in_use = TokensInUse::new(registry.clone(), clock.clone());
+    control_plane.metrics.register_of_zones(|metrics| metrics.register_collector(Box::new(tokens_in_use)));
     tasks.spawn("gauges", OnError::Log, sweeper::gauges(registry.clone(), metrics.clone(), tasks.clone()));
     if !config.global.health_timeout.is_zero() {
         let (interval, timeout) = (config.global.health_poll_interval, config.global.health_timeout);
@@ -225,7 +222,7 @@ pub(super) async fn start(
         crate::kds::global::listener::serve(listener, tls, Arc::new(router), places, tasks.clone()),
     );
     control_plane.readiness.ready("kds");
-    info!(mode = front.mode, version = crate::about::VERSION, instance = %control_plane.instance, "started");
+    info!(mode = config.mode.as_str(), version = crate::about::VERSION, instance = %control_plane.instance, "started");
     let _serves = starting.disarm();
     Ok(Running { tasks: tasks.clone(), addresses, registry: Some(registry) })
 }

@@ -16,18 +16,21 @@ use store::{
 };
 use tracing::warn;
 
+use super::open_postgres;
 use crate::{
+    clock::Clock,
     config::{Config, StoreType},
     tls::SELF_SIGNED_FILES,
 };
 
 /// Opens the store of this configuration; `file` is its file in the work directory.
-pub(super) async fn open_store(config: &Config, file: &str) -> anyhow::Result<Arc<dyn ResourceStore>> {
+pub(super) async fn open_store(config: &Config, file: &str, clock: &Clock) -> anyhow::Result<Arc<dyn ResourceStore>> {
     match config.store {
         StoreType::Memory => {
             warn!("store.type is `memory`: keys, tokens and everything else are gone after a restart");
             Ok(Arc::new(MemoryStore::new()))
         }
+        StoreType::Postgres => open_postgres::open(config, file, clock).await,
         StoreType::Sqlite => {
             let (folder, file, fresh) = (config.work_dir.clone(), file.to_owned(), config.fresh);
             // Opening reads the whole file; that is a matter of the start and not of the executor.

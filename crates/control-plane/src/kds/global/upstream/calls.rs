@@ -28,7 +28,7 @@ use crate::{
     observe::grpc_metrics::Call,
     tasks::OnError,
     zones::{
-        caller::Origin,
+        caller::{Origin, Renews},
         insight::{Instance, StreamName},
         registry::{News, StreamGuard},
     },
@@ -87,8 +87,13 @@ pub(in crate::kds::global) async fn serve(
     if arrived.rpc.is_unary() {
         let told = |_status| {};
         let (time, configured) = (health::time_of(request.headers()), context.settings.health_poll_interval);
-        let (Arrived { mut guard, advice, call, .. }, ending) = (arrived, passing.ending.clone());
+        let (Arrived { mut guard, origin, advice, call, .. }, ending) = (arrived, passing.ending.clone());
         health::note(&context, &zone, time);
+        if request.headers().contains_key(Renews::HEADER)
+            && let Some(token) = guard.caller().token()
+        {
+            context.insights.renews(&zone, &token, origin.renews);
+        }
         let answered = async { ponged(pass(far, request, passing, told).await, advice, configured).await };
         // Biased: a call that lost its right to live is not answered as a good one.
         let answer = tokio::select! {
@@ -107,8 +112,10 @@ pub(in crate::kds::global) async fn serve(
     let told = move |status: Status| {
         let _nobody_waits = tells.send(status);
     };
-    let said = said_of(request.headers());
-    let follow = follow(Arc::clone(&context), arrived, said, passing.ending.clone(), over);
+    let (said, ending) = (said_of(request.headers()), passing.ending.clone());
+    // At the moment when it has to end, not when whoever follows it gets to it.
+    arrived.guard.ends_by(move |reason| ending.end(convert::close_status(reason)));
+    let follow = follow(Arc::clone(&context), arrived, said, over);
     context.tasks.spawn("kds-relayed", OnError::Log, async move {
         follow.await;
         Ok(())
@@ -117,13 +124,7 @@ pub(in crate::kds::global) async fn serve(
 }
 
 /// Keeps what is known of a stream, and ends it when the zone has lost its right to it.
-async fn follow(
-    context: Arc<Context>,
-    arrived: Arrived,
-    said: Instance,
-    ending: Ending,
-    mut over: oneshot::Receiver<Status>,
-) {
+async fn follow(context: Arc<Context>, arrived: Arrived, said: Instance, mut over: oneshot::Receiver<Status>) {
     let Arrived { rpc, mut guard, origin, call, .. } = arrived;
     let (zone, insights) = (guard.caller().zone().clone(), &context.insights);
     let subscription = match rpc {
@@ -148,10 +149,7 @@ async fn follow(
         tokio::select! {
             biased;
             news = guard.news() => match news {
-                News::Closed(reason) => {
-                    ending.end(convert::close_status(&reason));
-                    break (&mut over).await;
-                }
+                News::Closed(_told_already) => break (&mut over).await,
                 News::Renewed(newer) => if let Some(subscription) = &subscription {
                     insights.stands_on(newer.zone(), subscription, &newer, &origin);
                 },
