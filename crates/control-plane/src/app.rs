@@ -72,7 +72,7 @@ pub async fn run(config: Config, log: Log) -> anyhow::Result<()> {
 pub async fn start(config: Config, clock: Clock, log: Log) -> anyhow::Result<Running> {
     let tasks = Tasks::new();
     let started = match config.mode {
-        Mode::Global => global::start(config, clock, log, tasks.clone(), None, Front::GLOBAL).await,
+        Mode::Global => Box::pin(global::start(config, clock, log, tasks.clone(), None, Front::GLOBAL)).await,
         Mode::Zone => zone::start(config, clock, log, tasks.clone()).await,
         Mode::Connector => connector::start(config, clock, log, tasks.clone()).await,
         Mode::Gateway => Box::pin(gateway::start(config, clock, log, tasks.clone())).await,
@@ -88,7 +88,7 @@ pub async fn start_global_on(
     log: Log,
 ) -> anyhow::Result<Running> {
     let tasks = Tasks::new();
-    let started = global::start(config, clock, log, tasks.clone(), Some(store), Front::GLOBAL).await;
+    let started = Box::pin(global::start(config, clock, log, tasks.clone(), Some(store), Front::GLOBAL)).await;
     finish(started, &tasks).await
 }
 

@@ -105,7 +105,7 @@ fn a_payload_that_names_another_zone_ends_its_stream_before_it_is_through() {
         let (good, other) = (first("west", "Mesh"), first("east", "Mesh"));
         let nobody = DeltaDiscoveryRequest { node: None, ..DeltaDiscoveryRequest::decode(&*good).unwrap() };
         for bad in [other.clone(), nobody.encode_to_vec(), [good.clone(), other.clone()].concat(), Vec::new()] {
-            assert_eq!(ended_after(&peer, DOWN, &token, &[bad.clone()]).await.0, 3, "first: {bad:?}");
+            assert_eq!(ended_after(&peer, DOWN, &token, std::slice::from_ref(&bad)).await.0, 3, "first: {bad:?}");
             assert_eq!(ended_after(&peer, DOWN, &token, &[good.clone(), bad.clone()]).await.0, 3, "later: {bad:?}");
         }
         let report = |identifier: &str| {
