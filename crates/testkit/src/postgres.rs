@@ -138,7 +138,8 @@ impl Place {
         format!("postgres://{user}:{password}@{host}:{port}/{database}")
     }
 
-    fn execute(&self, sql: &str) {
+    /// Runs SQL there.
+    pub fn execute(&self, sql: &str) {
         self.run(async |client| {
             client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         });
