@@ -1,4 +1,5 @@
-//! Assembles a control plane from its parts. What differs between global and zone is in `global.rs` and `zone.rs`.
+//! Assembles a control plane from its parts. What differs between global and zone is in `global.rs` and `zone.rs`; a gateway is
+//! a global with another front, and a connector is what its file says.
 
 mod connector;
 mod control_plane;

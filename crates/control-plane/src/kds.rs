@@ -3,6 +3,8 @@
 //! ```text
 //! global:  listener -> router (authentication of every RPC) -> down | up | admin | health -> context
 //! zone:    dial, token, backoff -> streams -> consume (GlobalToZoneSync), provide (ZoneToGlobalSync), admin
+//! gateway: listener -> router -> upstream -> relay -> a global control plane
+//! connector: its listener -> relay -> global, with the dialling, token and renewal of a zone
 //! both:    store watch -> snapshots (encoded once) -> sync::Sender;  sync::Receiver -> apply -> store
 //! ```
 //!
