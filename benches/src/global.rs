@@ -29,6 +29,10 @@ const KEY: &str = "/global-secrets/control-plane-signing-key-0001";
 pub(crate) struct Global {
     program: ControlPlane,
     http: SocketAddr,
+    /// Where its policies are: here, or at the global behind a gateway.
+    policies: SocketAddr,
+    /// That global, and its folder.
+    behind: Option<(ControlPlane, TempDir)>,
     pub(crate) kds: SocketAddr,
     pub(crate) connector: TlsConnector,
     ring: KeyRing,
@@ -55,7 +59,37 @@ impl Global {
             STANDARD.decode(secret.get("data").and_then(serde_json::Value::as_str).context("the signing key")?)?;
         let entry = SecretEntry { mesh: "", name: "control-plane-signing-key-0001", data: Some(&data) };
         let ring = KeyRing::build(1, &[entry]).0;
-        Ok(Self { program, http, kds, connector, ring, lost: AtomicU64::new(0), folder, _trust: trust })
+        Ok(Self {
+            program,
+            http,
+            policies: http,
+            behind: None,
+            kds,
+            connector,
+            ring,
+            lost: AtomicU64::new(0),
+            folder,
+            _trust: trust,
+        })
+    }
+
+    /// Starts a gateway, which is what is measured, and a global behind it, in plain text and without authentication.
+    pub(crate) fn start_gateway(exe: &Path) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let text = folder.path().to_str().context("a temporary folder")?;
+        let open = [
+            ("KUMA_MODE", "global"),
+            ("KUMA_GENERAL_WORK_DIR", text),
+            ("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "none"),
+            ("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "false"),
+        ];
+        let behind = ControlPlane::start(exe.to_str().context("the path of kuma-cp")?, &open, &[]);
+        let upstream = format!("grpc://127.0.0.1:{}", behind.address("kds").port());
+        let mut gateway =
+            Self::start(exe, &[("KUMA_MODE", "gateway"), ("KUMA_MULTIZONE_GATEWAY_UPSTREAM", upstream.as_str())])?;
+        gateway.policies = behind.address("http");
+        gateway.behind = Some((behind, folder));
+        Ok(gateway)
     }
 
     /// A token for a zone, without end if none is asked for.
@@ -129,7 +163,7 @@ impl Global {
             }}]},
         });
         let path = format!("/meshes/default/meshtimeouts/{name}");
-        let (status, body) = client::ask(self.http, "PUT", &path, Some(&policy));
+        let (status, body) = client::ask(self.policies, "PUT", &path, Some(&policy));
         ensure!(status == 200 || status == 201, "PUT {path}: {status} {body}");
         Ok(())
     }
@@ -137,6 +171,11 @@ impl Global {
     /// A zone lost its connection before it was synced, and tries again.
     pub(crate) fn lost(&self) -> u64 {
         self.lost.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// What is measured.
+    pub(crate) fn what(&self) -> &'static str {
+        if self.behind.is_some() { "the gateway" } else { "global" }
     }
 
     /// Prints how many connections were lost, if any were.

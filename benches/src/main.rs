@@ -46,6 +46,9 @@ struct Options {
     /// How often a policy is changed.
     #[arg(long, default_value_t = 5)]
     changes: u32,
+    /// Measures a gateway, with a global behind it.
+    #[arg(long, conflicts_with = "renew")]
+    gateway: bool,
     /// In place of all that: how long zones of our own renew their tokens, in seconds.
     #[arg(long)]
     renew: Option<u64>,
@@ -87,12 +90,14 @@ async fn measure(options: &Options) -> anyhow::Result<()> {
         let (lasts, life) = (Duration::from_secs(seconds), Duration::from_secs(options.token_life));
         return soak::run(&exe, &Soak { zones: options.zones, lasts, life }).await;
     }
-    let mut global = Arc::new(Global::start(&exe, &[])?);
+    let started = if options.gateway { Global::start_gateway(&exe)? } else { Global::start(&exe, &[])? };
+    let mut global = Arc::new(started);
     global.add_policies(options.policies)?;
     let zones = (0..options.zones)
         .map(|index| Zone::prepare(&global, &format!("zone-{index}"), options.dataplanes))
         .collect::<anyhow::Result<Vec<_>>>()?;
     println!("zones {}, policies {}, Dataplanes a zone {}", options.zones, options.policies, options.dataplanes);
+    println!("measured, and called global below: {}", global.what());
 
     let empty = global.memory_kib()?;
     let before = global.cpu_ms()?;

@@ -1,6 +1,9 @@
-//! Assembles a control plane from its parts. What differs between global and zone is in `global.rs` and `zone.rs`.
+//! Assembles a control plane from its parts. What differs between global and zone is in `global.rs` and `zone.rs`; a gateway is
+//! a global with another front, and a connector is what its file says.
 
+mod connector;
 mod control_plane;
+mod gateway;
 mod global;
 mod lives;
 mod open_postgres;
@@ -19,6 +22,7 @@ use store::ResourceStore;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
+use self::global::Front;
 pub use self::{
     open_postgres::migrate,
     running::{Addresses, Running},
@@ -69,8 +73,10 @@ pub async fn run(config: Config, log: Log) -> anyhow::Result<()> {
 pub async fn start(config: Config, clock: Clock, log: Log) -> anyhow::Result<Running> {
     let tasks = Tasks::new();
     let started = match config.mode {
-        Mode::Global => global::start(config, clock, log, tasks.clone(), None).await,
+        Mode::Global => Box::pin(global::start(config, clock, log, tasks.clone(), None, Front::GLOBAL)).await,
         Mode::Zone => zone::start(config, clock, log, tasks.clone()).await,
+        Mode::Connector => connector::start(config, clock, log, tasks.clone()).await,
+        Mode::Gateway => Box::pin(gateway::start(config, clock, log, tasks.clone())).await,
     };
     finish(started, &tasks).await
 }
@@ -83,7 +89,7 @@ pub async fn start_global_on(
     log: Log,
 ) -> anyhow::Result<Running> {
     let tasks = Tasks::new();
-    let started = global::start(config, clock, log, tasks.clone(), Some(store)).await;
+    let started = Box::pin(global::start(config, clock, log, tasks.clone(), Some(store), Front::GLOBAL)).await;
     finish(started, &tasks).await
 }
 

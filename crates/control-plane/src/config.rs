@@ -8,6 +8,7 @@ mod build;
 mod layers;
 mod postgres;
 mod proxy;
+mod relays;
 mod settings;
 mod validators;
 mod values;
@@ -30,6 +31,27 @@ pub enum Mode {
     Global,
     /// Runs proxies; may follow a global.
     Zone,
+    /// Stands beside a zone control plane, and authenticates it at a global.
+    Connector,
+    /// Stands before a global control plane, and authenticates its zones.
+    Gateway,
+}
+
+impl Mode {
+    /// The word of the settings.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Global => "global",
+            Self::Zone => "zone",
+            Self::Connector => "connector",
+            Self::Gateway => "gateway",
+        }
+    }
+
+    /// Whether zones connect to it, and it looks at who they are.
+    pub(crate) const fn takes_zones(self) -> bool {
+        matches!(self, Self::Global | Self::Gateway)
+    }
 }
 
 /// How zones prove who they are.
@@ -245,6 +267,37 @@ pub struct GlobalAddress {
     pub port: u16,
 }
 
+/// Where a connector listens for its zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// On an address of this machine.
+    Tcp(std::net::SocketAddr),
+    /// On a UNIX socket.
+    Unix(PathBuf),
+}
+
+/// What a connector has beside the settings of a zone.
+#[derive(Clone, Debug)]
+pub struct Connector {
+    /// Where it listens.
+    pub listen: Listen,
+    /// Certificate and key of that port; plain text without.
+    pub tls: Option<(PathBuf, PathBuf)>,
+}
+
+/// What a gateway has beside the settings of a global.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// Where the global control plane is; one that answers is taken.
+    pub upstream: Vec<GlobalAddress>,
+    /// The file with the authorities of its certificate; the system's if there is none.
+    pub root_ca_file: Option<PathBuf>,
+    /// Whether its certificate is not verified.
+    pub tls_skip_verify: bool,
+    /// Whether it sees the tokens of zones.
+    pub forward_token: bool,
+}
+
 /// A port of the REST API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiPort {
@@ -330,6 +383,10 @@ pub struct Config {
     pub global_address: Option<GlobalAddress>,
     /// The zone's KDS.
     pub zone: ZoneKds,
+    /// Of a connector.
+    pub connector: Connector,
+    /// Of a gateway.
+    pub gateway: Gateway,
     /// Whether zones accept resources without origin label over REST.
     pub disable_origin_label_validation: bool,
     /// Who may do what.

@@ -9,6 +9,8 @@ use crate::{Rejection, claims::Registered, jws, token_id::TokenId};
 pub struct Outline {
     /// What it is called.
     pub id: String,
+    /// The zone that it is for, if it is for one.
+    pub zone: Option<String>,
     /// The key that it says signed it: `kid`, or the serial of older control plane tokens.
     pub key: Option<String>,
     /// When its life begins: when it was issued, or is good from.
@@ -25,6 +27,7 @@ impl Outline {
         let serial = || token.claims.get("TokenSerialNumber").and_then(serde_json::Value::as_u64);
         Ok(Self {
             id: TokenId::of(raw, id).as_str().to_owned(),
+            zone: token.claims.get("Zone").and_then(serde_json::Value::as_str).map(str::to_owned),
             key: token.kid.clone().or_else(|| Some(serial()?.to_string())),
             begins_at: issued_at.or(not_before),
             expires_at,
@@ -54,6 +57,7 @@ mod tests {
         let token = issue_zone(&ring, &zone, Some(&[Scope::Cp]), minute, now, id).unwrap();
         let outline = Outline::of(token.reveal()).unwrap();
         assert_eq!((outline.id.as_str(), outline.key.as_deref()), (token.id(), Some("7")));
+        assert_eq!(outline.zone.as_deref(), Some("west"));
         assert_eq!(outline.begins_at, Some(Timestamp::from_second(999_995).unwrap()));
         assert_eq!(outline.expires_at, token.expires_at());
         let token = issue_control_plane(&ring, &zone, None, now, id).unwrap();

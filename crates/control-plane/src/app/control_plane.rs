@@ -22,7 +22,7 @@ use crate::{
     access::Authenticator,
     bootstrap::Wanted,
     clock::Clock,
-    config::{self, AuthMode, AuthType, Config, Mode},
+    config::{self, AuthMode, AuthType, Config},
     doctor::{self, Doctor},
     issuing::{Issuer, Issuers},
     keys::Keys,
@@ -75,6 +75,8 @@ pub(super) struct BehindRest {
     pub(super) admin: Arc<dyn EnvoyAdmin>,
     /// On a global: what is known of its zones, and the rotations of its keys.
     pub(super) global: Option<(Insights, Rotations)>,
+    /// Where the API is that has the meshes, if this one has none.
+    pub(super) elsewhere: Option<String>,
 }
 
 impl ControlPlane {
@@ -87,8 +89,7 @@ impl ControlPlane {
         store: Arc<dyn ResourceStore>,
     ) -> anyhow::Result<Self> {
         let hostname = hostname();
-        let id = uuid::Uuid::new_v4().simple().to_string();
-        let instance = format!("{hostname}-{}", id.get(..4).unwrap_or_default());
+        let instance = instance_of(&hostname);
         let general = &config.general_tls;
         let files = match (&general.cert_file, &general.key_file) {
             (Some(cert), Some(key)) => PairFiles { cert: cert.clone(), key: key.clone() },
@@ -102,7 +103,7 @@ impl ControlPlane {
         let readiness = Readiness::default();
         let auth = &config.global.auth;
         let zones_are_refused =
-            config.mode == Mode::Global && auth.kind != AuthType::None && auth.mode == AuthMode::Enforce;
+            config.mode.takes_zones() && auth.kind != AuthType::None && auth.mode == AuthMode::Enforce;
         let zones = zones_are_refused.then_some(auth.max_staleness);
         let stale = store_freshness::Stale::of(store.freshness());
         metrics.register(|metrics| metrics.register_collector(Box::new(stale)));
@@ -214,7 +215,7 @@ impl ControlPlane {
     }
 
     pub(super) async fn serve_rest(&self, behind: BehindRest, addresses: &mut Addresses) -> anyhow::Result<()> {
-        let BehindRest { side, keys, ledger, issuer, admin, global } = behind;
+        let BehindRest { side, keys, ledger, issuer, admin, global, elsewhere } = behind;
         let server = &self.config.api_server;
         let access = Arc::new(self.config.access.clone());
         let rules = Rules {
@@ -231,8 +232,9 @@ impl ControlPlane {
             cors_allowed_domains: server.cors_allowed_domains.clone(),
             read_timeout: server.timeouts.read,
             localhost_is_admin: server.localhost_is_admin,
-            zones: (self.config.mode == Mode::Global).then(|| self.config.global.auth.zone_terms()),
+            zones: self.config.mode.takes_zones().then(|| self.config.global.auth.zone_terms()),
             config_json: self.config.display_json().into(),
+            elsewhere: elsewhere.map(Into::into),
             hostname: self.hostname.clone(),
             instance_id: self.instance.clone(),
         };
@@ -336,8 +338,14 @@ async fn own_certificate(folder: &Path, store: &dyn ResourceStore, now: Timestam
     Ok(files)
 }
 
+/// A name of this process: that of the machine and four hex digits, new at each start.
+pub(super) fn instance_of(hostname: &str) -> String {
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    format!("{hostname}-{}", id.get(..4).unwrap_or_default())
+}
+
 /// The name of this machine, as far as it says.
-fn hostname() -> String {
+pub(super) fn hostname() -> String {
     let said = host_names().next().unwrap_or_default();
     let name: String = said.chars().filter(|c| c.is_ascii_alphanumeric() || "-.".contains(*c)).take(63).collect();
     if name.is_empty() { "localhost".to_owned() } else { name }

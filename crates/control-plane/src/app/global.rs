@@ -16,6 +16,7 @@ use super::{
     lives::Lives,
     open_store::open_store,
     running::{Addresses, Running},
+    zone,
 };
 use crate::{
     bootstrap,
@@ -27,8 +28,10 @@ use crate::{
             context::Context,
             down,
             renewals::Renewals,
-            router::Router,
+            router::{Behind, Router},
+            upstream::Upstream,
         },
+        link::Link,
         quota::Quotas,
         rpc,
     },
@@ -54,26 +57,51 @@ use crate::{
     },
 };
 
+/// What a control plane that zones connect to is, beside what both kinds of it have.
+pub(super) struct Front {
+    /// What it is called in the label of metrics.
+    pub(super) metrics_zone: &'static str,
+    /// The file of its store.
+    pub(super) file: &'static str,
+    /// Whether it has the meshes and what is in them.
+    pub(super) has_meshes: bool,
+    /// Who serves the zones that were let in, and whether it can be reached; this control plane itself if nobody.
+    pub(super) upstream: Option<(Arc<Upstream>, Link)>,
+    /// Where the API is that has what this one has not.
+    pub(super) elsewhere: Option<String>,
+}
+
+impl Front {
+    /// The global control plane.
+    pub(super) const GLOBAL: Self =
+        Self { metrics_zone: "Global", file: "global.db", has_meshes: true, upstream: None, elsewhere: None };
+}
+
 pub(super) async fn start(
     config: Config,
     clock: Clock,
     log: Log,
     tasks: Tasks,
     store: Option<Arc<dyn ResourceStore>>,
+    front: Front,
 ) -> anyhow::Result<Running> {
-    let lives = Lives::of(&config, "global.db");
+    let lives = Lives::of(&config, front.file);
     let (store, others) = match store {
         // A store that is handed in may be anybody's.
         Some(store) => (store, Others::Alive { former: BTreeSet::new() }),
-        None => (open_store(&config, "global.db", &clock).await?, lives.others()),
+        None => (open_store(&config, front.file, &clock).await?, lives.others()),
     };
-    let control_plane = ControlPlane::start(config, clock, log, tasks, "Global", store).await?;
+    let control_plane = ControlPlane::start(config, clock, log, tasks, front.metrics_zone, store).await?;
     let ControlPlane { config, clock, tasks, store, identity, .. } = &control_plane;
     let starting = tasks.stop_on_drop();
     lives.begin(&control_plane.instance).context("note in the work folder what this instance is called")?;
-    bootstrap::global(store, &control_plane.wanted(), clock.now())
-        .await
-        .context("make what a global control plane needs")?;
+    let wanted = control_plane.wanted();
+    let wanted = bootstrap::Wanted {
+        default_mesh: wanted.default_mesh && front.has_meshes,
+        hostname_generators: wanted.hostname_generators && front.has_meshes,
+        ..wanted
+    };
+    bootstrap::global(store, &wanted, clock.now()).await.context("make what a global control plane needs")?;
     let keys = control_plane.keys().await?;
     let ledger = control_plane.ledger().await?;
     let issuer = control_plane.issuer(&keys, &ledger);
@@ -88,7 +116,17 @@ pub(super) async fn start(
     let insights = control_plane.insights(others).await?;
     let settings = Arc::clone(&config.global);
     let confirmed = Confirmed::default();
-    let down = down::Shared::start(store, &settings, &metrics, tasks).await;
+    let behind = match front.upstream {
+        Some((upstream, link)) => {
+            let following = zone::follow(link, control_plane.readiness.clone(), tasks.clone());
+            tasks.spawn("link", OnError::Log, following);
+            Behind::Upstream(upstream)
+        }
+        None => {
+            let shared = down::Shared::start(store, &settings, &metrics, tasks).await;
+            Behind::Here(Arc::new(shared.context("make the snapshots of what zones get")?))
+        }
+    };
     let context = Arc::new(Context {
         store: Arc::clone(store),
         clock: clock.clone(),
@@ -103,10 +141,9 @@ pub(super) async fn start(
         settings,
         tasks: tasks.clone(),
     });
-    let down = down.context("make the snapshots of what zones get")?;
     let calls = control_plane.metrics.register(GrpcMetrics::register);
     let renewals = Renewals::new(issuer.clone(), clock.clone(), config.global.auth.renewal, tasks.clone());
-    let router = Router::new(Arc::clone(&context), down, renewals, keys.clone(), calls);
+    let router = Router::new(Arc::clone(&context), behind, renewals, keys.clone(), calls);
     let enforcer = Enforcer {
         registry: registry.clone(),
         insights: insights.clone(),
@@ -163,6 +200,7 @@ pub(super) async fn start(
         issuer,
         admin,
         global: Some((context.insights.clone(), rotations)),
+        elsewhere: front.elsewhere,
     };
     control_plane.serve_rest(behind, &mut addresses).await?;
     control_plane.readiness.ready("rest");
@@ -184,7 +222,7 @@ pub(super) async fn start(
         crate::kds::global::listener::serve(listener, tls, Arc::new(router), places, tasks.clone()),
     );
     control_plane.readiness.ready("kds");
-    info!(mode = "global", version = crate::about::VERSION, instance = %control_plane.instance, "started");
+    info!(mode = config.mode.as_str(), version = crate::about::VERSION, instance = %control_plane.instance, "started");
     let _serves = starting.disarm();
     Ok(Running { tasks: tasks.clone(), addresses, registry: Some(registry) })
 }

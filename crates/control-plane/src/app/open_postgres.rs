@@ -44,7 +44,6 @@ const ENDING: &str = "postgres";
 /// Where the settings say the database is, for a control plane that worked with this cluster.
 pub(super) fn settings(config: &Config, cluster: Option<String>) -> Settings {
     let postgres = &config.postgres;
-    let is_global = config.mode == Mode::Global;
     Settings {
         host: postgres.host.clone(),
         port: postgres.port,
@@ -55,8 +54,8 @@ pub(super) fn settings(config: &Config, cluster: Option<String>) -> Settings {
         connect_timeout: postgres.connect_timeout,
         pool: postgres.pool,
         identity: Identity {
-            mode: if is_global { "global" } else { "zone" }.to_owned(),
-            zone: (!is_global).then(|| config.zone_name.as_str().to_owned()),
+            mode: config.mode.as_str().to_owned(),
+            zone: (!config.mode.takes_zones()).then(|| config.zone_name.as_str().to_owned()),
             cluster,
             new_cluster: Uuid::new_v4().to_string(),
         },
@@ -78,7 +77,7 @@ pub(super) async fn open(config: &Config, file: &str, clock: &Clock) -> anyhow::
     }
     let store = wait_for(settings, config).await.map_err(|error| explained(error, config))?;
     let cluster = store.identity().cluster.clone();
-    if config.mode == Mode::Global {
+    if config.mode.takes_zones() {
         say_cluster(&store, &cluster, clock).await.context("write the id of the cluster")?;
     }
     // Without anything in it the database may be one of a first start that is about to be killed.
@@ -91,6 +90,7 @@ pub(super) async fn open(config: &Config, file: &str, clock: &Clock) -> anyhow::
 
 /// Takes the steps that the database lacks, and says what came of it.
 pub async fn migrate(config: &Config) -> anyhow::Result<String> {
+    anyhow::ensure!(config.mode != Mode::Connector, "a connector has no store");
     let marker = Marker::of(config, &file_of(config));
     let (from, to) = store::postgres::migrate(settings(config, marker.cluster()?)).await?;
     Ok(match from {
@@ -104,7 +104,8 @@ pub async fn migrate(config: &Config) -> anyhow::Result<String> {
 fn file_of(config: &Config) -> String {
     match config.mode {
         Mode::Global => "global.db".to_owned(),
-        Mode::Zone => format!("zone-{}.db", config.zone_name),
+        Mode::Gateway => "gateway.db".to_owned(),
+        Mode::Zone | Mode::Connector => format!("zone-{}.db", config.zone_name),
     }
 }
 

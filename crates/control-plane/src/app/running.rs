@@ -18,6 +18,8 @@ pub struct Addresses {
     pub https: Option<SocketAddr>,
     /// KDS, on global only.
     pub kds: Option<SocketAddr>,
+    /// Where the zone of a connector connects, if that is a port.
+    pub connector: Option<SocketAddr>,
     /// Health, readiness, metrics.
     pub diagnostics: Option<SocketAddr>,
 }

@@ -1,6 +1,6 @@
 //! The zone control plane: store, its own keys, REST, diagnostics, and the connection to global.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use tracing::info;
@@ -14,8 +14,12 @@ use super::{
 use crate::{
     bootstrap,
     clock::Clock,
-    config::{Config, StoreType},
-    kds::zone::{self, Dialer, LegacyPolicies, Link, Options, OwnMeshes, Reports, Target, Token, TokenSource, Trust},
+    config::{Config, GlobalAddress, StoreType},
+    kds::{
+        dial::{Dialer, Target, Trust},
+        link::Link,
+        zone::{self, LegacyPolicies, Options, OwnMeshes, Reports, Token, TokenSource},
+    },
     observe::{kds_metrics::KdsMetrics, log::Log, readiness::Readiness},
     rest::NoZones,
     tasks::{OnError, Tasks},
@@ -48,7 +52,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     // A probe hears from here on what is still missing.
     control_plane.readiness.expect("rest");
     control_plane.serve_diagnostics(&keys, &mut addresses).await?;
-    let behind = BehindRest { side, keys, ledger, issuer, admin: Arc::new(NoZones), global: None };
+    let behind = BehindRest { side, keys, ledger, issuer, admin: Arc::new(NoZones), global: None, elsewhere: None };
     control_plane.serve_rest(behind, &mut addresses).await?;
     control_plane.readiness.ready("rest");
     if let Some(options) = connection(&control_plane, others).await? {
@@ -70,29 +74,10 @@ async fn connection(control_plane: &ControlPlane, others: Others) -> anyhow::Res
             .context("note in the work folder that this zone has no global")?;
         return Ok(None);
     };
-    let trust = match (address.secure, config.zone.tls_skip_verify, &config.zone.root_ca_file) {
-        (false, _, _) => Trust::Plain,
-        (true, true, _) => Trust::Insecure(InsecureTrust),
-        (true, false, Some(file)) => Trust::Verified(ClientTrust::from_file(file, clock.clone())?),
-        (true, false, None) => Trust::Verified(ClientTrust::system(clock.clone())?),
-    };
-    if let Trust::Verified(trust) = &trust {
-        trust.watch(tasks);
-    }
-    let token = match (&config.zone.token_path, &config.zone.token_inline) {
-        (Some(path), _) => TokenSource::File(path.clone()),
-        (None, Some(inline)) => TokenSource::Inline(
-            Token::new(inline.reveal()).context("multizone.zone.kds.auth.tokenInline holds no token")?,
-        ),
-        (None, None) => TokenSource::None,
-    };
-    if let Some(proxy) = &config.zone.proxy {
-        info!(target: "kds.zone", %proxy, "the global control plane is reached through a proxy, as HTTPS_PROXY says");
-    }
-    let target = Target { host: address.host.clone(), port: address.port };
+    let (dialer, token) = reach(config, address, clock, tasks)?;
     Ok(Some(Options {
         zone: config.zone_name.clone(),
-        dialer: Dialer::new(target, trust, config.zone.proxy.clone(), clock.clone()),
+        dialer,
         token,
         renew_token: config.zone.renew_token,
         us: control_plane.us(config.display_json().to_owned()),
@@ -117,8 +102,51 @@ async fn connection(control_plane: &ControlPlane, others: Others) -> anyhow::Res
     }))
 }
 
+/// How a zone reaches its global, and where its token is.
+pub(super) fn reach(
+    config: &Config,
+    address: &GlobalAddress,
+    clock: &Clock,
+    tasks: &Tasks,
+) -> anyhow::Result<(Dialer, TokenSource)> {
+    let zone = &config.zone;
+    let trust = trust(address.secure, zone.tls_skip_verify, zone.root_ca_file.as_deref(), clock, tasks)?;
+    let token = match (&config.zone.token_path, &config.zone.token_inline) {
+        (Some(path), _) => TokenSource::File(path.clone()),
+        (None, Some(inline)) => TokenSource::Inline(
+            Token::new(inline.reveal()).context("multizone.zone.kds.auth.tokenInline holds no token")?,
+        ),
+        (None, None) => TokenSource::None,
+    };
+    if let Some(proxy) = &config.zone.proxy {
+        info!(target: "kds.zone", %proxy, "the global control plane is reached through a proxy, as HTTPS_PROXY says");
+    }
+    let target = Target { host: address.host.clone(), port: address.port };
+    Ok((Dialer::new(target, trust, config.zone.proxy.clone(), clock.clone()), token))
+}
+
+/// Whom to believe to be global.
+pub(super) fn trust(
+    secure: bool,
+    skip_verify: bool,
+    root_ca_file: Option<&Path>,
+    clock: &Clock,
+    tasks: &Tasks,
+) -> anyhow::Result<Trust> {
+    let trust = match (secure, skip_verify, root_ca_file) {
+        (false, _, _) => Trust::Plain,
+        (true, true, _) => Trust::Insecure(InsecureTrust),
+        (true, false, Some(file)) => Trust::Verified(ClientTrust::from_file(file, clock.clone())?),
+        (true, false, None) => Trust::Verified(ClientTrust::system(clock.clone())?),
+    };
+    if let Trust::Verified(trust) = &trust {
+        trust.watch(tasks);
+    }
+    Ok(trust)
+}
+
 /// Says on `/ready` how the connection stands.
-async fn follow(link: Link, readiness: Readiness, tasks: Tasks) -> anyhow::Result<()> {
+pub(super) async fn follow(link: Link, readiness: Readiness, tasks: Tasks) -> anyhow::Result<()> {
     let mut state = link.subscribe();
     loop {
         readiness.trouble("global", state.borrow_and_update().trouble());

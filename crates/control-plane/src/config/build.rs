@@ -46,28 +46,31 @@ pub(super) fn read(values: Values) -> std::collections::BTreeSet<String> {
 }
 
 /// Turns values into a configuration, collecting all problems.
-struct Builder<'a> {
-    values: Values,
-    remarks: Vec<String>,
+pub(super) struct Builder<'a> {
+    pub(super) values: Values,
+    pub(super) remarks: Vec<String>,
     environment: &'a [(String, String)],
-    problems: Vec<String>,
+    pub(super) problems: Vec<String>,
 }
 
 impl Builder<'_> {
     fn build(&mut self, home: &str) -> Option<Config> {
-        let mode = match self.choice("mode", &["global", "zone", "remote", "standalone"]).as_str() {
-            "global" => Mode::Global,
-            "remote" | "standalone" => {
-                self.remarks.push(format!(
-                    "`mode: {0}` of {1} is now called `zone`",
-                    self.values.text("mode"),
-                    self.values.source("mode")
-                ));
-                self.values.replace("mode", "zone");
-                Mode::Zone
-            }
-            _ => Mode::Zone,
-        };
+        let mode =
+            match self.choice("mode", &["global", "zone", "connector", "gateway", "remote", "standalone"]).as_str() {
+                "global" => Mode::Global,
+                "connector" => Mode::Connector,
+                "gateway" => Mode::Gateway,
+                "remote" | "standalone" => {
+                    self.remarks.push(format!(
+                        "`mode: {0}` of {1} is now called `zone`",
+                        self.values.text("mode"),
+                        self.values.source("mode")
+                    ));
+                    self.values.replace("mode", "zone");
+                    Mode::Zone
+                }
+                _ => Mode::Zone,
+            };
         if self.values.text("environment") != "universal" {
             self.bad("environment", "allowed is `universal`; this program does not run inside the Kubernetes API");
         }
@@ -115,7 +118,7 @@ impl Builder<'_> {
         }
         let zone_name = self.zone_name();
         let global_address = self.global_address();
-        let followed = global_address.as_ref().filter(|_| mode == Mode::Zone);
+        let followed = global_address.as_ref().filter(|_| matches!(mode, Mode::Zone | Mode::Connector));
         let proxy = followed.map_or(Ok(None), |address| Proxy::of(self.environment, &address.host, address.port));
         let proxy = proxy.unwrap_or_else(|wrong| {
             self.problems.push(format!("environment variable {wrong}"));
@@ -126,6 +129,8 @@ impl Builder<'_> {
             kds.insert("proxy".to_owned(), Value::from(proxy.to_string()));
         }
         let zone = self.zone_kds(global_address.as_ref(), proxy);
+        let connector = self.connector(mode, global_address.is_some());
+        let gateway = self.gateway(mode);
         let general_tls = self.tls("general");
         let global = Arc::new(self.global_kds());
         let api_server = self.api_server();
@@ -146,6 +151,8 @@ impl Builder<'_> {
             zone_name: zone_name?,
             global_address,
             zone,
+            connector: connector?,
+            gateway,
             disable_origin_label_validation: self.values.flag("multizone.zone.disableOriginLabelValidation"),
             access,
             static_keys: Arc::new(static_keys),
@@ -169,7 +176,7 @@ impl Builder<'_> {
         Some(config)
     }
 
-    fn bad(&mut self, path: &str, allowed: &str) {
+    pub(super) fn bad(&mut self, path: &str, allowed: &str) {
         self.problems.push(format!(
             "{}: {} is `{}`: {allowed}",
             self.values.source(path),
@@ -194,7 +201,7 @@ impl Builder<'_> {
         })
     }
 
-    fn file(&self, path: &str) -> Option<PathBuf> {
+    pub(super) fn file(&self, path: &str) -> Option<PathBuf> {
         let text = self.values.text(path);
         (!text.is_empty()).then(|| PathBuf::from(text))
     }
@@ -210,25 +217,7 @@ impl Builder<'_> {
         if text.is_empty() {
             return None;
         }
-        let secure = match text.split_once("://") {
-            Some(("grpcs", _)) => true,
-            Some(("grpc", _)) => false,
-            _ => {
-                self.bad(PATH, "it must begin with `grpcs://` (TLS) or `grpc://` (plain text)");
-                return None;
-            }
-        };
-        let parsed = url::Url::parse(&text.replacen("grpc", "http", 1));
-        let host =
-            parsed.as_ref().ok().and_then(url::Url::host_str).map(|host| host.trim_matches(['[', ']']).to_owned());
-        let Some(host) = host.filter(|host| !host.is_empty()) else {
-            self.bad(PATH, "it must be `grpcs://<host>:<port>`");
-            return None;
-        };
-        // 5685 is the documented port; a real zone would dial 443 or 80 without one.
-        let explicit = text.rsplit_once(':').and_then(|(_, port)| port.trim_end_matches('/').parse().ok());
-        let port = parsed.ok().and_then(|url| url.port()).or(explicit).unwrap_or(5685);
-        Some(GlobalAddress { secure, host, port })
+        address(&text).map_err(|allowed| self.bad(PATH, allowed)).ok()
     }
 
     fn send_timeout(&mut self, key: &str) -> Duration {
@@ -506,4 +495,20 @@ impl Builder<'_> {
             control_plane_metadata: allowed("controlPlaneMetadata"),
         }
     }
+}
+
+/// Reads where a global control plane is; the error is what is allowed.
+pub(super) fn address(text: &str) -> Result<GlobalAddress, &'static str> {
+    let secure = match text.split_once("://") {
+        Some(("grpcs", _)) => true,
+        Some(("grpc", _)) => false,
+        _ => return Err("it must begin with `grpcs://` (TLS) or `grpc://` (plain text)"),
+    };
+    let parsed = url::Url::parse(&text.replacen("grpc", "http", 1));
+    let host = parsed.as_ref().ok().and_then(url::Url::host_str).map(|host| host.trim_matches(['[', ']']).to_owned());
+    let host = host.filter(|host| !host.is_empty()).ok_or("it must be `grpcs://<host>:<port>`")?;
+    // 5685 is the documented port; a real zone would dial 443 or 80 without one.
+    let explicit = text.rsplit_once(':').and_then(|(_, port)| port.trim_end_matches('/').parse().ok());
+    let port = parsed.ok().and_then(|url| url.port()).or(explicit).unwrap_or(5685);
+    Ok(GlobalAddress { secure, host, port })
 }

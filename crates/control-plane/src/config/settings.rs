@@ -209,6 +209,13 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("multizone.zone.kds.auth.renew", Flag, "KUMA_MULTIZONE_ZONE_KDS_AUTH_RENEW", "true"),
     setting("multizone.zone.kds.auth.tokenInline", Text, "KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_INLINE", ""),
     setting("multizone.zone.kds.auth.tokenPath", Text, "KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH", ""),
+    setting("multizone.connector.listen", Text, "KUMA_MULTIZONE_CONNECTOR_LISTEN", "127.0.0.1:5686"),
+    setting("multizone.connector.tlsCertFile", Text, "KUMA_MULTIZONE_CONNECTOR_TLS_CERT_FILE", ""),
+    setting("multizone.connector.tlsKeyFile", Text, "KUMA_MULTIZONE_CONNECTOR_TLS_KEY_FILE", ""),
+    setting("multizone.gateway.upstream", List, "KUMA_MULTIZONE_GATEWAY_UPSTREAM", ""),
+    setting("multizone.gateway.upstreamRootCaFile", Text, "KUMA_MULTIZONE_GATEWAY_UPSTREAM_ROOT_CA_FILE", ""),
+    setting("multizone.gateway.upstreamTlsSkipVerify", Flag, "KUMA_MULTIZONE_GATEWAY_UPSTREAM_TLS_SKIP_VERIFY", "false"),
+    setting("multizone.gateway.forwardToken", Flag, "KUMA_MULTIZONE_GATEWAY_FORWARD_TOKEN", "false"),
     // access
     setting("access.type", Text, "KUMA_ACCESS_TYPE", "static"),
     setting("access.static.adminResources.users", List, "KUMA_ACCESS_STATIC_ADMIN_RESOURCES_USERS", "mesh-system:admin"),

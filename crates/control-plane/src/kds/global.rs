@@ -18,3 +18,4 @@ mod throttle;
 mod token_service;
 mod unary;
 mod up;
+pub(crate) mod upstream;

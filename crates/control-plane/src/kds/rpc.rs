@@ -2,6 +2,8 @@
 
 use model::ProxyView;
 
+use crate::observe::grpc_metrics::Method;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rpc {
     /// Global provides, the zone asks.
@@ -67,6 +69,12 @@ impl Rpc {
     /// Whether it has one request and one answer.
     pub(crate) fn is_unary(self) -> bool {
         matches!(self, Self::HealthCheck | Self::Renew | Self::Present)
+    }
+
+    /// What metrics call it.
+    pub(crate) fn labels(self) -> Method {
+        let grpc_type = if self.is_unary() { "unary" } else { "bidi_stream" };
+        Method { grpc_type, grpc_service: self.service(), grpc_method: self.method() }
     }
 
     fn parts(self) -> (&'static str, &'static str) {

@@ -7,11 +7,10 @@
 mod admin;
 mod backoff;
 mod consume;
-mod dial;
 mod ended;
 mod held_token;
 mod legacy_policies;
-mod link;
+mod line;
 mod own_meshes;
 mod provide;
 mod renewal;
@@ -24,7 +23,6 @@ mod stream_count;
 mod streams;
 mod token;
 mod token_file;
-mod tunnel;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -37,24 +35,23 @@ use tokio::{
 use tracing::{error, info, warn};
 
 pub(crate) use self::{
-    dial::{Dialer, Target, Trust},
+    backoff::Backoff,
+    ended::Ended,
+    held_token::HeldToken,
     legacy_policies::LegacyPolicies,
-    link::{Link, LinkState},
+    line::{Bearer, Channel, Line},
     own_meshes::OwnMeshes,
     reports::Reports,
+    stream_count::Streams,
     token::{Token, TokenSource},
 };
 use crate::{
     clock::Clock,
     kds::{
+        dial::Dialer,
+        link::{Link, LinkState},
         snapshots::{Provider, Snapshots},
-        zone::{
-            backoff::Backoff,
-            ended::Ended,
-            held_token::HeldToken,
-            session::{Bearer, Session},
-            stream_count::Streams,
-        },
+        zone::session::Session,
     },
     tasks::Tasks,
     zones::insight::Instance,
@@ -187,27 +184,32 @@ impl Keeper {
     fn start(&self, token: Option<Token>, beside: Beside) -> RunningSession {
         let (accepted, predecessor_gone) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (reopen, reopened) = mpsc::channel(1);
-        let session = Session {
+        let line = Line {
             zone: self.options.zone.clone(),
-            dialer: self.options.dialer.clone(),
+            origin: self.options.dialer.origin(),
             bearer: Bearer::new(token),
             held_token: Arc::clone(&self.held_token),
+            version: self.options.us.version.version.clone(),
+            clock: self.clock.clone(),
+            accepted: Arc::clone(&accepted),
+            reopen,
+            streams: Streams::default(),
+            learned: watch::Sender::new(None),
+            told_to_renew: watch::Sender::new(false),
+        };
+        let session = Session {
+            line,
+            dialer: self.options.dialer.clone(),
             us: self.options.us.clone(),
             max_message_size: self.options.max_message_size,
             store: Arc::clone(&self.store),
-            clock: self.clock.clone(),
             snapshots: self.snapshots.clone(),
             msg_send_timeout: self.options.msg_send_timeout,
             alone: beside == Beside::Nothing,
             reports: self.options.reports.clone(),
             default_admin_port: self.options.default_admin_port,
             own_meshes: Arc::clone(&self.options.own_meshes),
-            accepted: Arc::clone(&accepted),
             predecessor_gone: Arc::clone(&predecessor_gone),
-            reopen,
-            streams: Streams::default(),
-            learned: watch::Sender::new(None),
-            told_to_renew: watch::Sender::new(false),
         };
         let running = Box::pin(session.run());
         RunningSession {

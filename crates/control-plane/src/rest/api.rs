@@ -208,6 +208,11 @@ impl Api {
             NoRoute::Path => refuse(Refused::NotFound),
             NoRoute::Method(allow) => refuse(Refused::Method { allow }),
         })?;
+        if let Some(elsewhere) = &self.0.parts.settings.elsewhere
+            && !matched.route.endpoint.is_of_access()
+        {
+            return Err(refuse(Refused::Elsewhere(Arc::clone(elsewhere))));
+        }
         // A token is no JSON.
         let reads_text = matched.route.endpoint == Endpoint::InspectToken;
         if !reads_text && !reads_json(asked.method, asked.headers) {

@@ -1,6 +1,8 @@
 //! From what went wrong to a status and a body: the only place in which the API chooses a status of failure. Longer than
 //! usual because every condition has its answer here.
 
+use std::sync::Arc;
+
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
 use model::{
@@ -485,6 +487,8 @@ pub(crate) enum Refused {
     /// Nothing is at this path.
     NotFound,
     OutsideBasePath,
+    /// Another API has it, and this says which.
+    Elsewhere(Arc<str>),
     /// Something is there, for other methods.
     Method {
         allow: String,
@@ -499,6 +503,9 @@ impl Refused {
     /// Returns the answer to the request.
     pub(crate) fn into_response(self) -> Response {
         let (status, text) = match &self {
+            Self::Elsewhere(text) => {
+                return Problem::new(StatusCode::NOT_FOUND, "Not here", text.to_string()).into_response();
+            }
             Self::NoHost => (StatusCode::BAD_REQUEST, "400 Bad Request: missing required Host header"),
             Self::TwoHosts => (StatusCode::BAD_REQUEST, "400 Bad Request: too many Host headers"),
             Self::NotFound => (StatusCode::NOT_FOUND, "404: Page Not Found"),
@@ -520,7 +527,12 @@ impl Refused {
                     response.headers_mut().insert(header::ALLOW, value);
                 }
             }
-            Self::NoHost | Self::TwoHosts | Self::NotFound | Self::MediaType | Self::NotAcceptable => {}
+            Self::NoHost
+            | Self::TwoHosts
+            | Self::NotFound
+            | Self::Elsewhere(_)
+            | Self::MediaType
+            | Self::NotAcceptable => {}
         }
         response
     }

@@ -131,6 +131,43 @@ impl Endpoint {
         }
     }
 
+    /// Returns whether it is about who gets in: keys, tokens, zones, and this program itself.
+    pub(crate) fn is_of_access(self) -> bool {
+        let is_of_access = |kind| [Kind::GLOBAL_SECRET, Kind::ZONE, Kind::ZONE_INSIGHT].contains(&kind);
+        match self {
+            Self::Index
+            | Self::Config
+            | Self::WhoAmI
+            | Self::Jwks
+            | Self::Rotations
+            | Self::Rotation
+            | Self::RotationStep(_)
+            | Self::Doctor
+            | Self::IssuedTokens
+            | Self::Revocations
+            | Self::Revoke
+            | Self::TakeBack
+            | Self::InspectToken
+            // What there is, for kumactl to choose from.
+            | Self::Policies
+            | Self::ResourceTypes => true,
+            Self::Tokens(token) => !matches!(token, TokenKind::Dataplane),
+            Self::List(kind)
+            | Self::Get(kind)
+            | Self::Put(kind)
+            | Self::Delete(kind)
+            | Self::OverviewList(kind)
+            | Self::Overview(kind) => is_of_access(kind),
+            Self::GlobalInsight
+            | Self::GlobalInsights
+            | Self::Kri
+            | Self::Selected(..)
+            | Self::Hostnames
+            | Self::Behind(_)
+            | Self::Proxy(_) => false,
+        }
+    }
+
     /// Returns whether the answer tells of many resources, so that making it costs.
     pub(crate) fn is_of_many(self) -> bool {
         match self {

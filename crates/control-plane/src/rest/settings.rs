@@ -19,6 +19,8 @@ pub struct Settings {
     pub localhost_is_admin: bool,
     /// On which terms zones connect; none where no zones do.
     pub zones: Option<ZoneTerms>,
+    /// What is said of everything that is not about keys, tokens and zones, where there is nothing of it here.
+    pub elsewhere: Option<Arc<str>>,
     /// What `GET /config` answers: the configuration as JSON, secrets masked.
     pub config_json: Arc<str>,
     /// The name of this machine.

@@ -6,7 +6,7 @@
 #![expect(clippy::disallowed_types, reason = "the scope waits for its threads")]
 
 mod load;
-mod sides;
+pub(crate) mod sides;
 mod trial;
 
 use std::{

@@ -69,6 +69,26 @@ fn zone_3_0_over_tls_with_a_token() {
 }
 
 #[test]
+fn two_zones_of_2_14_through_a_gateway() {
+    replay("two-zones-2.14.3", Way::Relayed, Release::V2);
+}
+
+#[test]
+fn two_zones_of_3_0_through_a_gateway() {
+    replay("two-zones-3.0-preview", Way::Relayed, Release::V3);
+}
+
+#[test]
+fn refused_resources_through_a_gateway() {
+    replay("refused-by-global-3.0-preview", Way::Relayed, Release::V3);
+}
+
+#[test]
+fn reverse_requests_through_a_gateway() {
+    replay("reverse-requests-2.14.3", Way::Relayed, Release::V2);
+}
+
+#[test]
 fn empty_ends_of_2_14() {
     replay("empty-2.14.3", Way::Recorded, Release::V2);
 }

@@ -14,6 +14,8 @@ mod c_a_key_is_deleted;
 #[cfg(test)]
 mod connecting;
 #[cfg(test)]
+mod connectors;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod d_a_policy_changes;
@@ -29,6 +31,8 @@ mod file_lengths;
 mod floors;
 #[cfg(test)]
 mod full_disk;
+#[cfg(test)]
+mod gateways;
 #[cfg(test)]
 mod global_takes_in;
 #[cfg(test)]

@@ -7,5 +7,6 @@ pub(crate) mod inside;
 pub(crate) mod plain_port;
 pub(crate) mod played_global;
 pub(crate) mod played_zone;
+pub(crate) mod relays;
 pub(crate) mod rest_world;
 pub(crate) mod world;

@@ -19,7 +19,7 @@ use crate::kds::frames::{
 };
 
 /// Flag and length in front of each message.
-const HEADER: usize = 5;
+pub(crate) const HEADER: usize = 5;
 
 /// How the peer compresses the messages that it flags as compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,14 +48,14 @@ impl Encoding {
 }
 
 /// What stands in front of a message.
-struct Header {
-    compressed: bool,
-    length: usize,
+pub(crate) struct Header {
+    pub(crate) compressed: bool,
+    pub(crate) length: usize,
 }
 
 impl Header {
     /// Reads it, and refuses what cannot be received before anything of it is kept.
-    fn read(bytes: &[u8], encoding: Encoding, limit: usize) -> Result<Self, Status> {
+    pub(crate) fn read(bytes: &[u8], encoding: Encoding, limit: usize) -> Result<Self, Status> {
         let Some(&[flag, a, b, c, d]) = bytes.first_chunk::<HEADER>() else {
             return Err(Status::internal("a message without its header"));
         };

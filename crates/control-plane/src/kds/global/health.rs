@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::{HeaderMap, HeaderValue};
 use hyper::body::Incoming;
 use jiff::{SignedDuration, Timestamp};
 use model::ZoneName;
@@ -53,8 +54,20 @@ impl Advice {
         Self { drains: ring.drains(proof.key()), rotates, listens: true }
     }
 
+    /// Whether the zone renews its token if it is told to.
+    pub(super) fn listens(self) -> bool {
+        self.listens
+    }
+
+    /// Says it in the headers of an answer.
+    pub(super) fn tell(self, headers: &mut HeaderMap) {
+        if self.drains {
+            headers.insert(rpc::RENEW_HEADER, HeaderValue::from_static("key-draining"));
+        }
+    }
+
     /// The pause until the next ping, of what is configured; nothing leaves it to the zone.
-    fn interval(self, configured: Duration) -> Duration {
+    pub(super) fn interval(self, configured: Duration) -> Duration {
         let longest = match self {
             Self { rotates: true, .. } => DURING_ROTATION,
             Self { listens: true, .. } => BETWEEN_ROTATIONS,
@@ -62,6 +75,17 @@ impl Advice {
         };
         if configured.is_zero() { longest } else { configured.min(longest) }
     }
+}
+
+/// What time the zone has, if it says so.
+pub(super) fn time_of(headers: &HeaderMap) -> Option<Timestamp> {
+    headers.get(rpc::TIME_HEADER).and_then(|value| value.to_str().ok()?.parse().ok())
+}
+
+/// Keeps that a zone pinged, and how far its clock is off.
+pub(super) fn note(context: &Context, zone: &ZoneName, told: Option<Timestamp>) {
+    let ahead = told.map(|told| told.duration_since(context.clock.now()));
+    context.insights.pinged(zone, ahead.map(|ahead| ahead.clamp(-FARTHEST, FARTHEST)));
 }
 
 /// Answers one ping. `renews` is what the zone says in it of its renewal.
@@ -91,10 +115,7 @@ impl UnaryService<ZoneHealthCheckRequest> for HealthCheck {
     type Future = std::future::Ready<Result<Response<ZoneHealthCheckResponse>, Status>>;
 
     fn call(&mut self, request: Request<ZoneHealthCheckRequest>) -> Self::Future {
-        let told = request.metadata().get(rpc::TIME_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
-        let ahead = told.map(|told: Timestamp| told.duration_since(self.context.clock.now()));
-        let ahead = ahead.map(|ahead| ahead.clamp(-FARTHEST, FARTHEST));
-        self.context.insights.pinged(&self.zone, ahead);
+        note(&self.context, &self.zone, time_of(request.metadata().as_ref()));
         let interval = self.advice.interval(self.context.settings.health_poll_interval);
         let interval = prost_types::Duration::try_from(interval).unwrap_or_default();
         let mut response = Response::new(ZoneHealthCheckResponse { interval: Some(interval) });
@@ -102,9 +123,7 @@ impl UnaryService<ZoneHealthCheckRequest> for HealthCheck {
         for feature in Features::OURS.names() {
             response.metadata_mut().append("features", MetadataValue::from_static(feature));
         }
-        if self.advice.drains {
-            response.metadata_mut().insert(rpc::RENEW_HEADER, MetadataValue::from_static("key-draining"));
-        }
+        self.advice.tell(response.metadata_mut().as_mut());
         std::future::ready(Ok(response))
     }
 }

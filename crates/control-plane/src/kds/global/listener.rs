@@ -15,6 +15,7 @@ use crate::{
     kds::{
         frames::ByteStream,
         global::router::{Connection, Router},
+        relay::Slot,
     },
     limits::{self, Accepted, Place, Stalls, accept},
     tasks::Tasks,
@@ -62,7 +63,7 @@ async fn connection(accepted: Accepted, tls: Option<TlsAcceptor>, router: Arc<Ro
         Ok(io) => {
             place.touch();
             let known = router.context().registry.connect();
-            let connection = Connection { id: known.id(), peer, refused: Arc::default() };
+            let connection = Connection { id: known.id(), peer, refused: Arc::default(), far: Slot::default() };
             serve_http2(io, connection, known, place, router, tasks).await;
         }
         Err(error) => debug!(peer = %peer, error = %error, "TLS handshake failed"),

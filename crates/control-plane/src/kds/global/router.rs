@@ -38,13 +38,15 @@ use crate::{
             renewals::Renewals,
             throttle::{Logged, Throttle},
             token_service, up,
+            upstream::{self, Upstream},
         },
         messages::convert,
+        relay::Slot,
         rpc::Rpc,
     },
     keys::Keys,
     observe::{
-        grpc_metrics::{Call, GrpcMetrics, Method},
+        grpc_metrics::{Call, GrpcMetrics},
         line_budget::{Line, LineBudgets},
     },
     tasks::OnError,
@@ -61,12 +63,32 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// A refusal on it was logged: a zone opens six RPCs, and one line says it all.
     pub(crate) refused: Arc<AtomicBool>,
+    /// Behind a gateway: the connection that goes with it.
+    pub(crate) far: Slot<upstream::Side>,
+}
+
+/// Who serves the zones that were let in.
+pub(crate) enum Behind {
+    /// This control plane, with what its streams to zones share.
+    Here(Arc<down::Shared>),
+    /// A global control plane of its own.
+    Upstream(Arc<Upstream>),
+}
+
+/// A call that was let in.
+struct Admitted {
+    rpc: Rpc,
+    guard: StreamGuard,
+    zone_can: Features,
+    origin: Origin,
+    /// That verified it.
+    ring: Arc<KeyRing>,
 }
 
 /// Finds out who calls, and who answers.
 pub(crate) struct Router {
     context: Arc<Context>,
-    down: Arc<down::Shared>,
+    behind: Behind,
     renewals: Arc<Renewals>,
     keys: Keys,
     /// Of tokens that were shown before.
@@ -82,15 +104,15 @@ impl Router {
     /// Returns a router over these parts.
     pub(crate) fn new(
         context: Arc<Context>,
-        down: down::Shared,
+        behind: Behind,
         renewals: Renewals,
         keys: Keys,
         calls: GrpcMetrics,
     ) -> Self {
-        let (down, renewals) = (Arc::new(down), Arc::new(renewals));
+        let renewals = Arc::new(renewals);
         let (verdicts, throttle, sessions) = (Verdicts::default(), Throttle::new(), LineBudgets::new());
         let farewell = Arc::default();
-        Self { context, down, renewals, keys, verdicts, calls, throttle, farewell, sessions }
+        Self { context, behind, renewals, keys, verdicts, calls, throttle, farewell, sessions }
     }
 
     /// What its streams work with.
@@ -149,7 +171,8 @@ impl Router {
             log_session(&guard, line);
         }
         let origin = Origin { address: connection.peer, renews: self.renews(guard.caller(), request.headers()) };
-        self.dispatch(rpc, guard, zone_can, origin, ring, request).await
+        let admitted = Admitted { rpc, guard, zone_can, origin, ring };
+        self.dispatch(admitted, &connection, request).await
     }
 
     /// Whether authentication of the zone that the headers name is in shadow.
@@ -171,17 +194,19 @@ impl Router {
 
     async fn dispatch(
         &self,
-        rpc: Rpc,
-        guard: StreamGuard,
-        zone_can: Features,
-        origin: Origin,
-        ring: Arc<KeyRing>,
+        admitted: Admitted,
+        connection: &Connection,
         request: http::Request<Incoming>,
     ) -> http::Response<Body> {
-        let call = self.calls.start(labels(rpc));
+        let down = match &self.behind {
+            Behind::Here(down) => Arc::clone(down),
+            Behind::Upstream(upstream) => return self.pass(upstream, admitted, connection, request).await,
+        };
+        let Admitted { rpc, guard, zone_can, origin, ring } = admitted;
+        let call = self.calls.start(rpc.labels());
         match rpc {
             Rpc::GlobalToZoneSync => {
-                let shared = Arc::clone(&self.down);
+                let shared = down;
                 let token_provided = request.headers().get_all(http::header::AUTHORIZATION).iter().count() == 1;
                 self.stream(rpc, guard, call, request, move |context, guard, inbound, frames| {
                     let opened = down::Opened { token_provided, origin };
@@ -203,6 +228,28 @@ impl Router {
             }
             Rpc::Renew => token_service::renew(Arc::clone(&self.renewals), ring, guard, call, request).await,
             Rpc::Present => token_service::present(Arc::clone(&self.context), guard, call, request).await,
+        }
+    }
+
+    /// Passes a call on to the global control plane behind a gateway. Tokens are renewed by whoever checks them.
+    async fn pass(
+        &self,
+        upstream: &Upstream,
+        admitted: Admitted,
+        connection: &Connection,
+        request: http::Request<Incoming>,
+    ) -> http::Response<Body> {
+        let Admitted { rpc, guard, zone_can, origin, ring } = admitted;
+        let call = self.calls.start(rpc.labels());
+        match rpc {
+            Rpc::Renew => token_service::renew(Arc::clone(&self.renewals), ring, guard, call, request).await,
+            Rpc::Present => token_service::present(Arc::clone(&self.context), guard, call, request).await,
+            Rpc::GlobalToZoneSync | Rpc::ZoneToGlobalSync | Rpc::Admin(_) | Rpc::HealthCheck => {
+                let advice = Advice::of(guard.caller(), zone_can, &ring);
+                let slot = connection.far.clone();
+                let arrived = upstream::Arrived { rpc, guard, origin, advice, slot, call };
+                upstream::serve(upstream, Arc::clone(&self.context), arrived, request).await
+            }
         }
     }
 
@@ -293,11 +340,6 @@ impl Router {
 /// What the zone can do, as its headers say.
 fn features(headers: &http::HeaderMap) -> Features {
     Features::from_headers(headers.get_all("features").iter().filter_map(|value| value.to_str().ok()))
-}
-
-fn labels(rpc: Rpc) -> Method {
-    let grpc_type = if rpc.is_unary() { "unary" } else { "bidi_stream" };
-    Method { grpc_type, grpc_service: rpc.service(), grpc_method: rpc.method() }
 }
 
 /// The line that operators know, once a session.

@@ -15,8 +15,9 @@ use wire::kuma::mesh::v1alpha1::{
 };
 
 use super::{
+    line::Channel,
     sanitise::sanitise,
-    session::{Channel, Session, next},
+    session::{Session, next},
 };
 use crate::kds::rpc::Rpc;
 

@@ -11,7 +11,7 @@ const SHORTEST: Duration = Duration::from_millis(100);
 ///
 /// That a connection was accepted does not count: a global that accepts and then fails each time would be sent
 /// everything again without end.
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     base: Duration,
     longest: Duration,
     failures: u32,
@@ -19,12 +19,12 @@ pub(super) struct Backoff {
 
 impl Backoff {
     /// Returns the pauses of a zone that has not failed yet.
-    pub(super) fn new(base: Duration, longest: Duration) -> Self {
+    pub(crate) fn new(base: Duration, longest: Duration) -> Self {
         Self { base, longest, failures: 0 }
     }
 
     /// The pause after a connection that lasted this long.
-    pub(super) fn pause(&mut self, lasted: Duration) -> Duration {
+    pub(crate) fn pause(&mut self, lasted: Duration) -> Duration {
         if lasted > self.longest {
             self.failures = 0;
         }

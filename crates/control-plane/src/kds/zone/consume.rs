@@ -15,7 +15,8 @@ use tracing::{debug, info, warn};
 use wire::envoy::{config::core::v3::Node, service::discovery::v3::DeltaDiscoveryResponse};
 
 use super::{
-    session::{Channel, Session, next},
+    line::Channel,
+    session::{Session, next},
     silence::{Due, Silence},
     stream_count::Counted,
 };
@@ -158,7 +159,7 @@ impl Session {
 
 /// The next message of a stream; pending until it is open. Cancel safe.
 async fn next_of(
-    inbound: &mut Option<(Streaming<DeltaDiscoveryResponse>, Counted<'_>)>,
+    inbound: &mut Option<(Streaming<DeltaDiscoveryResponse>, Counted)>,
 ) -> Result<DeltaDiscoveryResponse, Status> {
     match inbound {
         Some((inbound, _)) => next(inbound).await,

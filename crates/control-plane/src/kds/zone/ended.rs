@@ -5,11 +5,12 @@ use std::{fmt, time::Duration};
 use model::text;
 use tonic::{Code, Status};
 
-use super::{dial::DialError, link::LinkState, own_meshes::Refusal};
+use super::own_meshes::Refusal;
+use crate::kds::{dial::DialError, link::LinkState};
 
 /// Why a connection ended.
 #[derive(Debug)]
-pub(super) enum Ended {
+pub(crate) enum Ended {
     /// There was no token to connect with.
     NoToken(String),
     /// There was no connection.
@@ -34,7 +35,7 @@ pub(super) enum Ended {
 
 impl Ended {
     /// Whether somebody said no, and the connection was not only lost.
-    pub(super) fn is_refusal(&self) -> bool {
+    pub(crate) fn is_refusal(&self) -> bool {
         match self {
             Self::Rpc { status, .. } => matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied),
             Self::Refused(_) => true,
@@ -42,7 +43,7 @@ impl Ended {
         }
     }
 
-    pub(super) fn lasted(&self) -> Duration {
+    pub(crate) fn lasted(&self) -> Duration {
         match self {
             Self::NoToken(_) | Self::Dial(_) | Self::Silent | Self::Refused(_) => Duration::ZERO,
             Self::Rpc { lasted, .. } | Self::Lost { lasted, .. } => *lasted,
@@ -50,7 +51,7 @@ impl Ended {
     }
 
     /// What an operator can do about it.
-    pub(super) fn advice(&self) -> &'static str {
+    pub(crate) fn advice(&self) -> &'static str {
         match self {
             Self::NoToken(_) => {
                 "write a token of this zone into the file: kumactl generate control-plane-token --zone=<zone>"
@@ -80,7 +81,7 @@ impl Ended {
         }
     }
 
-    pub(super) fn state(&self) -> LinkState {
+    pub(crate) fn state(&self) -> LinkState {
         LinkState::Down { reason: text::of_peer(&self.to_string()), advice: self.advice() }
     }
 }

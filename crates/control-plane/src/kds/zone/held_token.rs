@@ -92,7 +92,7 @@ impl HeldToken {
     }
 
     /// Reads the token to connect with as it is now.
-    pub(super) async fn read(&self) -> Result<Option<Token>, TokenError> {
+    pub(crate) async fn read(&self) -> Result<Option<Token>, TokenError> {
         let said = self.source.read().await.inspect_err(|_gone| self.lock().said = None)?;
         let mut state = self.lock();
         state.said.clone_from(&said);
@@ -100,7 +100,7 @@ impl HeldToken {
     }
 
     /// Resolves when the source says a token that it did not say before and that is not ours. Cancel safe.
-    pub(super) async fn changed(&self) {
+    pub(crate) async fn changed(&self) {
         self.source.changed(|token| self.lock().knows(token)).await;
     }
 
@@ -119,7 +119,7 @@ impl HeldToken {
     }
 
     /// What this zone says of its renewal, for whoever passes it on.
-    pub(super) fn subscribe_renews(&self) -> watch::Receiver<Renews> {
+    pub(crate) fn subscribe_renews(&self) -> watch::Receiver<Renews> {
         self.says.subscribe()
     }
 
@@ -175,7 +175,7 @@ impl HeldToken {
 
     /// Notes that global refused the token: if it is a newer one than the source says, that one is tried next, and then
     /// again the newer one.
-    pub(super) fn refused(&self) {
+    pub(crate) fn refused(&self) {
         if let Some(newer) = &mut self.lock().newer {
             newer.set_aside = !newer.set_aside;
         }

@@ -42,7 +42,7 @@ const COMPUTED_MEMBERS: [&str; 5] = ["creationTime", "modificationTime", "kri", 
 
 /// Why a response is not applied.
 #[derive(Debug, Error)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// It would delete what the operator may want to keep.
     #[error("joining would delete {}", named(.0))]
     WouldDelete(Vec<Key>),

@@ -14,8 +14,9 @@ use tonic::Status;
 use tracing::{debug, info, warn};
 
 use super::{
+    line::Channel,
     reports::Subscription,
-    session::{Channel, Session, next},
+    session::{Session, next},
 };
 use crate::kds::{
     frames::outbound::FRAMES,

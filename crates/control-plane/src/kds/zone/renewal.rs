@@ -22,8 +22,8 @@ use wire::arctos::kds::v1::{PresentRequest, PresentResponse, RenewRequest, Renew
 use super::{
     backoff::Backoff,
     held_token::Kept,
+    line::{Channel, Line},
     schedule::{Issued, Schedule},
-    session::{Channel, Session},
     token::Token,
 };
 use crate::kds::rpc::Rpc;
@@ -42,9 +42,9 @@ const SHOWN_IN_VAIN: u32 = 3;
 /// What to do about a token that ends and is not renewed.
 const ADVICE: &str = "generate a new token for this zone and write it into the file that KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH names, it is read without a restart";
 
-impl Session {
+impl Line {
     /// Renews the token for as long as the connection stands.
-    pub(super) async fn renew(&self, channel: Channel) -> Infallible {
+    pub(crate) async fn renew(&self, channel: Channel) -> Infallible {
         let Some(token) = self.bearer.current() else { return std::future::pending().await };
         let mut renewing = Renewing::new(self, channel, token);
         // What is due before the first answer to a ping is due after it, too: a global that never answers one is none of ours.
@@ -55,11 +55,22 @@ impl Session {
         }
         renewing.run().await
     }
+
+    /// Shows a token for all streams of the connection that stand on another one, whose id this is.
+    pub(crate) async fn present(
+        &self,
+        channel: Channel,
+        former: String,
+        next: &Token,
+    ) -> Result<PresentResponse, Status> {
+        let request = self.request_with(Some(next), PresentRequest { former })?;
+        Ok(self.unary(channel, Rpc::Present, request, DEADLINE).await?.into_inner())
+    }
 }
 
 /// The renewal of one connection's token.
 struct Renewing<'a> {
-    session: &'a Session,
+    line: &'a Line,
     channel: Channel,
     /// The one in use.
     token: Token,
@@ -88,9 +99,9 @@ enum Failure {
 }
 
 impl<'a> Renewing<'a> {
-    fn new(session: &'a Session, channel: Channel, token: Token) -> Self {
+    fn new(line: &'a Line, channel: Channel, token: Token) -> Self {
         let mut renewing = Self {
-            session,
+            line,
             channel,
             outline: None,
             schedule: None,
@@ -108,7 +119,7 @@ impl<'a> Renewing<'a> {
     }
 
     async fn run(mut self) -> Infallible {
-        let mut told = self.session.told_to_renew.subscribe();
+        let mut told = self.line.told_to_renew.subscribe();
         loop {
             let is_told = *told.borrow_and_update();
             let (attempt_at, warn_at) = (self.attempt_at(is_told), self.warn_at());
@@ -138,7 +149,7 @@ impl<'a> Renewing<'a> {
         if self.is_asked && self.trouble.is_none() {
             return None;
         }
-        let schedule = self.schedule.filter(|_| self.session.held_token.is_to_be_warned_of(&self.token))?;
+        let schedule = self.schedule.filter(|_| self.line.held_token.is_to_be_warned_of(&self.token))?;
         Some(schedule.warn_at)
     }
 
@@ -172,8 +183,8 @@ impl<'a> Renewing<'a> {
             None => self.ask().await?,
         };
         self.next = Some(next.clone());
-        let _some_may_hang = timeout(OPENED_WITHIN, self.session.streams.settled()).await;
-        let open = self.session.streams.open();
+        let _some_may_hang = timeout(OPENED_WITHIN, self.line.streams.settled()).await;
+        let open = self.line.streams.open();
         let presented = self.present(&next).await;
         let PresentResponse { moved, left } = match presented {
             Ok(answer) => answer,
@@ -185,12 +196,12 @@ impl<'a> Renewing<'a> {
                 return Err(Failure::Failed(words(&status)));
             }
         };
-        self.session.bearer.set(next.clone());
+        self.line.bearer.set(next.clone());
         self.stand_on(next, Issued::JustNow);
         (self.next, self.shown) = (None, 0);
         self.backoff = Backoff::new(BASE_PAUSE, LONGEST_PAUSE);
         // Whatever global said was said of the token before.
-        self.session.told_to_renew.send_replace(false);
+        self.line.told_to_renew.send_replace(false);
         self.is_incomplete = usize::try_from(moved).is_ok_and(|moved| moved < open);
         let (id, key) = self.names();
         info!(token_id = id, key, streams = moved, left, "the connection stands on the new token");
@@ -199,8 +210,8 @@ impl<'a> Renewing<'a> {
 
     /// Asks global for the next token, and keeps it.
     async fn ask(&mut self) -> Result<Token, Failure> {
-        let request = self.session.request(RenewRequest {}).map_err(|status| Failure::Failed(words(&status)))?;
-        let answer = self.session.unary::<_, RenewResponse>(self.channel.clone(), Rpc::Renew, request, DEADLINE).await;
+        let request = self.line.request(RenewRequest {}).map_err(|status| Failure::Failed(words(&status)))?;
+        let answer = self.line.unary::<_, RenewResponse>(self.channel.clone(), Rpc::Renew, request, DEADLINE).await;
         let answer = answer.map_err(|status| match status.code() {
             Code::FailedPrecondition | Code::Unimplemented | Code::ResourceExhausted => {
                 Failure::Refused(words(&status))
@@ -214,7 +225,7 @@ impl<'a> Renewing<'a> {
         if next == self.token {
             return Err(Failure::Refused("the global control plane gave the same token again".to_owned()));
         }
-        let kept = self.session.held_token.keep(&self.token, &next).await;
+        let kept = self.line.held_token.keep(&self.token, &next).await;
         let expires = outline.expires_at.map_or_else(|| "never".to_owned(), |expires| expires.to_string());
         info!(token_id = outline.id, key = outline.key, expires, kept = kept.as_str(), "the token was renewed");
         if kept == Kept::Superseded {
@@ -226,20 +237,18 @@ impl<'a> Renewing<'a> {
     /// Shows a token for all that is open on the connection.
     async fn present(&self, next: &Token) -> Result<PresentResponse, Status> {
         let former = self.outline.as_ref().map(|outline| outline.id.clone()).unwrap_or_default();
-        let request = self.session.request_with(Some(next), PresentRequest { former })?;
-        let answer = self.session.unary(self.channel.clone(), Rpc::Present, request, DEADLINE).await?;
-        Ok(answer.into_inner())
+        self.line.present(self.channel.clone(), former, next).await
     }
 
     /// Has a connection opened that stands on a token from its beginning; this one ends when that one is accepted.
     fn reopen(&self, token: Token) {
         // Full: the one that was asked for is still being opened.
-        let _asked_already = self.session.reopen.try_send(token);
+        let _asked_already = self.line.reopen.try_send(token);
     }
 
     fn stand_on(&mut self, token: Token, issued: Issued) {
         self.outline = Outline::of(token.reveal()).ok();
-        let (now, chance) = (self.session.clock.now(), rand::rng().random_range(0.0..=1.0));
+        let (now, chance) = (self.line.clock.now(), rand::rng().random_range(0.0..=1.0));
         let due = |outline| Schedule::of(outline, issued, now, Instant::now(), chance);
         self.schedule = self.outline.as_ref().and_then(due);
         self.token = token;
@@ -255,12 +264,12 @@ impl<'a> Renewing<'a> {
 
     /// Says that the token ends, and nobody renewed it.
     fn warn(&self) {
-        self.session.held_token.warned_of(&self.token);
+        self.line.held_token.warned_of(&self.token);
         let (id, key) = self.names();
         let expires = self.outline.as_ref().and_then(|outline| outline.expires_at).map(|expires| expires.to_string());
         let why = match &self.trouble {
             Some(reason) => reason.as_str(),
-            None if self.session.held_token.is_renewed() => "the global control plane renews no tokens",
+            None if self.line.held_token.is_renewed() => "the global control plane renews no tokens",
             None => "renewing it is switched off (multizone.zone.kds.auth.renew)",
         };
         warn!(token_id = id, key, expires, why, advice = ADVICE, "the token ends soon and was not renewed");

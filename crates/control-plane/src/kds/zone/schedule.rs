@@ -61,7 +61,7 @@ mod tests {
 
     fn token(life: i64) -> Outline {
         let at = |second| Some(Timestamp::from_second(second).unwrap());
-        Outline { id: String::new(), key: None, begins_at: at(BEGIN), expires_at: at(BEGIN + life) }
+        Outline { id: String::new(), zone: None, key: None, begins_at: at(BEGIN), expires_at: at(BEGIN + life) }
     }
 
     /// After how many seconds a token is renewed and warned of that began to live `age` seconds ago by the clock here.

@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 /// The streams of one connection.
 #[derive(Default)]
-pub(super) struct Streams(watch::Sender<Counts>);
+pub(crate) struct Streams(watch::Sender<Counts>);
 
 #[derive(Clone, Copy, Default)]
 struct Counts {
@@ -13,16 +13,16 @@ struct Counts {
 }
 
 /// One stream: counts until this is dropped.
-pub(super) struct Counted<'a> {
-    streams: &'a Streams,
+pub(crate) struct Counted {
+    counts: watch::Sender<Counts>,
     stands: bool,
 }
 
 impl Streams {
     /// Counts a stream that is being opened.
-    pub(super) fn opening(&self) -> Counted<'_> {
+    pub(crate) fn opening(&self) -> Counted {
         self.0.send_modify(|counts| counts.opening += 1);
-        Counted { streams: self, stands: false }
+        Counted { counts: self.0.clone(), stands: false }
     }
 
     /// How many stand.
@@ -37,11 +37,11 @@ impl Streams {
     }
 }
 
-impl Counted<'_> {
+impl Counted {
     /// The stream stands.
-    pub(super) fn stands(mut self) -> Self {
+    pub(crate) fn stands(mut self) -> Self {
         self.stands = true;
-        self.streams.0.send_modify(|counts| {
+        self.counts.send_modify(|counts| {
             counts.opening -= 1;
             counts.open += 1;
         });
@@ -49,10 +49,10 @@ impl Counted<'_> {
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for Counted {
     fn drop(&mut self) {
         let stands = self.stands;
-        self.streams.0.send_modify(|counts| *if stands { &mut counts.open } else { &mut counts.opening } -= 1);
+        self.counts.send_modify(|counts| *if stands { &mut counts.open } else { &mut counts.opening } -= 1);
     }
 }
 

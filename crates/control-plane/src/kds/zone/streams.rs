@@ -8,7 +8,8 @@ use tonic::Status;
 use super::{
     admin,
     ended::Ended,
-    session::{Channel, Session, chain},
+    line::{Channel, chain},
+    session::Session,
 };
 use crate::kds::rpc::Rpc;
 

@@ -29,7 +29,7 @@ impl Token {
     }
 
     /// The text, for the one header it goes into.
-    pub(super) fn reveal(&self) -> &str {
+    pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 }

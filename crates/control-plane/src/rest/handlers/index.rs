@@ -138,6 +138,7 @@ mod tests {
             localhost_is_admin: true,
             read_timeout: std::time::Duration::from_secs(10),
             zones: None,
+            elsewhere: None,
             config_json: "{}".into(),
             hostname: "h".to_owned(),
             instance_id: "h-1".to_owned(),

@@ -37,7 +37,7 @@ pub(super) fn taken_by_global(global: SocketAddr, zone: &str) -> Side {
 }
 
 /// Waits until a zone and global have of each other exactly what the other one has for them.
-pub(super) fn wait_until_equal(global: SocketAddr, zone: SocketAddr, name: &str) {
+pub(crate) fn wait_until_equal(global: SocketAddr, zone: SocketAddr, name: &str) {
     let nothing = |differences: &Vec<String>| differences.is_empty();
     let down = || differences(&given_by_global(global), &taken_by_zone(zone));
     eventually(&format!("zone {name} has what global has"), down, nothing);

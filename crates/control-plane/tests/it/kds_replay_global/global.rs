@@ -23,6 +23,8 @@ pub(crate) enum Way {
     Recorded,
     /// Over verified TLS, with a token put into its headers.
     Authenticated,
+    /// Through a gateway.
+    Relayed,
 }
 
 /// What our global makes by itself.
@@ -38,6 +40,8 @@ pub(crate) enum Fresh {
 pub(crate) struct Global {
     pub(crate) store: Arc<dyn ResourceStore>,
     running: Running,
+    /// Before it.
+    gateway: Option<Running>,
     folder: TempDir,
     way: Way,
     fresh: Fresh,
@@ -48,11 +52,16 @@ impl Global {
         let folder = tempfile::tempdir().unwrap();
         let store: Arc<dyn ResourceStore> = Arc::new(MemoryStore::new());
         let running = run(&store, &folder, way, fresh).await;
-        Self { store, running, folder, way, fresh }
+        let gateway = match way {
+            Way::Relayed => Some(run_gateway(&folder, loopback(running.addresses().kds)).await),
+            Way::Recorded | Way::Authenticated => None,
+        };
+        Self { store, running, gateway, folder, way, fresh }
     }
 
     /// Stops, and starts again with an empty store.
     pub(crate) async fn restart_empty(&mut self) {
+        assert!(self.gateway.is_none(), "the gateway would look for it on another port");
         self.stop().await;
         self.store = Arc::new(MemoryStore::new());
         self.running = run(&self.store, &self.folder, self.way, self.fresh).await;
@@ -60,6 +69,10 @@ impl Global {
 
     /// Stops; nothing may have gone wrong before.
     pub(crate) async fn stop(&self) {
+        if let Some(gateway) = &self.gateway {
+            let (finished, failure) = gateway.stop(Duration::from_secs(10)).await;
+            assert_eq!((finished, failure), (true, None), "the gateway ended well");
+        }
         let (finished, failure) = self.running.stop(Duration::from_secs(10)).await;
         assert_eq!((finished, failure), (true, None), "the global ended well");
     }
@@ -70,7 +83,7 @@ impl Global {
         // As every real zone has it.
         tcp.set_nodelay(true).unwrap();
         match self.way {
-            Way::Recorded => Peer::over(tcp).await,
+            Way::Recorded | Way::Relayed => Peer::over(tcp).await,
             Way::Authenticated => {
                 let trust = ClientTrust::from_file(self.folder.path().join("kuma-cp.crt"), Clock::system()).unwrap();
                 let config = trust.client_config(Alpn::H2).unwrap();
@@ -96,7 +109,7 @@ impl Global {
     }
 
     pub(crate) fn kds(&self) -> SocketAddr {
-        loopback(self.running.addresses().kds)
+        loopback(self.gateway.as_ref().unwrap_or(&self.running).addresses().kds)
     }
 
     pub(crate) fn http(&self) -> SocketAddr {
@@ -170,4 +183,25 @@ async fn run(store: &Arc<dyn ResourceStore>, folder: &TempDir, way: Way, fresh: 
     let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let (config, _remarks) = Config::from_sources(None, &settings, "/nowhere").unwrap();
     app::start_global_on(Arc::clone(store), config, Clock::system(), Log::quiet()).await.unwrap()
+}
+
+/// A gateway that believes every zone, so that what was recorded goes through.
+async fn run_gateway(folder: &TempDir, global: SocketAddr) -> Running {
+    let (work, upstream) = (folder.path().join("gateway"), format!("grpc://{global}"));
+    std::fs::create_dir_all(&work).unwrap();
+    let settings = [
+        ("KUMA_MODE", "gateway"),
+        ("KUMA_GENERAL_WORK_DIR", work.to_str().unwrap()),
+        ("KUMA_STORE_TYPE", "memory"),
+        ("KUMA_API_SERVER_HTTP_ENABLED", "false"),
+        ("KUMA_API_SERVER_HTTPS_ENABLED", "false"),
+        ("KUMA_DIAGNOSTICS_SERVER_PORT", "0"),
+        ("KUMA_MULTIZONE_GLOBAL_KDS_GRPC_PORT", "0"),
+        ("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "none"),
+        ("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "false"),
+        ("KUMA_MULTIZONE_GATEWAY_UPSTREAM", &upstream),
+    ];
+    let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let (config, _remarks) = Config::from_sources(None, &settings, "/nowhere").unwrap();
+    app::start(config, Clock::system(), Log::quiet()).await.unwrap()
 }

@@ -128,6 +128,7 @@ impl World {
                     leeway: Duration::from_secs(30),
                     legacy_until: None,
                 }),
+                elsewhere: None,
                 config_json: configuration(&side).display_json().into(),
                 hostname: "cp-host".to_owned(),
                 instance_id: "cp-host-1a2b".to_owned(),

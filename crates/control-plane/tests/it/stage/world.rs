@@ -45,6 +45,11 @@ impl World {
         Self::started(folder, settings, None)
     }
 
+    /// Starts whatever these settings say inside the test, in an empty folder.
+    pub(crate) fn empty(settings: &[(&str, &str)]) -> Self {
+        Self::started(tempfile::tempdir().unwrap(), settings, None)
+    }
+
     /// Starts a global as a program in an empty folder; its zones are programs, too.
     pub(crate) fn of_programs(settings: &[(&str, &str)]) -> Self {
         Self::in_folder(tempfile::tempdir().unwrap(), settings)

@@ -23,7 +23,11 @@ use wire::{
 use super::*;
 use crate::{
     clock::Clock,
-    kds::zone::{Dialer, LegacyPolicies, Link, Options, OwnMeshes, Reports, Target, TokenSource, Trust, run},
+    kds::{
+        dial::{Dialer, Target, Trust},
+        link::Link,
+        zone::{LegacyPolicies, Options, OwnMeshes, Reports, TokenSource, run},
+    },
     observe::{kds_metrics::KdsMetrics, readiness::Readiness},
     tasks::{OnError, Tasks},
     zones::insight::{self, Insights, Instance, Others},

@@ -1,6 +1,8 @@
 //! Dials the global control plane: TCP, TLS with a verified name, HTTP/2.
 #![expect(clippy::disallowed_types, reason = "the tasks of a connection end with it, and Tasks owns the connection")]
 
+mod tunnel;
+
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::client::conn::http2::{self, SendRequest};
@@ -12,7 +14,6 @@ use tokio_rustls::TlsConnector;
 use tonic::body::Body;
 use tracing::warn;
 
-use super::tunnel;
 use crate::{
     clock::Clock,
     config::{Proxy, SecretText},
@@ -64,11 +65,21 @@ pub(crate) struct Dialer {
     trust: Trust,
     proxy: Option<Proxy>,
     clock: Clock,
+    windows: Option<Windows>,
+}
+
+/// How much of what comes may wait here to be read, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Windows {
+    /// Of one stream.
+    pub stream: u32,
+    /// Of all together.
+    pub connection: u32,
 }
 
 /// Why there is no connection.
 #[derive(Debug, Error)]
-pub(super) enum DialError {
+pub(crate) enum DialError {
     /// No TCP connection.
     #[error("cannot reach {target}: {cause}")]
     Unreachable {
@@ -105,14 +116,19 @@ pub(super) enum DialError {
 }
 
 /// The two halves of a connection: requests go into one, the other must be polled.
-pub(super) struct Connected {
-    pub(super) requests: SendRequest<Body>,
-    pub(super) driver: http2::Connection<TokioIo<Box<dyn ByteStream>>, Body, TokioExecutor>,
+pub(crate) struct Connected {
+    pub(crate) requests: SendRequest<Body>,
+    pub(crate) driver: http2::Connection<TokioIo<Box<dyn ByteStream>>, Body, TokioExecutor>,
 }
 
 impl Dialer {
     pub(crate) fn new(target: Target, trust: Trust, proxy: Option<Proxy>, clock: Clock) -> Self {
-        Self { target, trust, proxy, clock }
+        Self { target, trust, proxy, clock, windows: None }
+    }
+
+    /// Has connections with other windows than those of the library, which are megabytes.
+    pub(crate) fn within(self, windows: Windows) -> Self {
+        Self { windows: Some(windows), ..self }
     }
 
     /// Where it dials.
@@ -121,14 +137,14 @@ impl Dialer {
     }
 
     /// Scheme and authority of every request.
-    pub(super) fn origin(&self) -> http::Uri {
+    pub(crate) fn origin(&self) -> http::Uri {
         let scheme = if matches!(self.trust, Trust::Plain) { "http" } else { "https" };
         let uri = http::Uri::builder().scheme(scheme).authority(self.target.to_string()).path_and_query("/");
         // A host that is no authority has failed in the TLS handshake or in the resolver before this.
         uri.build().unwrap_or_default()
     }
 
-    pub(super) async fn dial(&self) -> Result<Connected, DialError> {
+    pub(crate) async fn dial(&self) -> Result<Connected, DialError> {
         let target = &self.target;
         let late = |_elapsed| match &self.proxy {
             None => DialError::Late { target: target.clone() },
@@ -164,6 +180,8 @@ impl Dialer {
             .keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true)
+            .initial_stream_window_size(self.windows.map(|windows| windows.stream))
+            .initial_connection_window_size(self.windows.map(|windows| windows.connection))
             .handshake(TokioIo::new(io))
             .await
             .map_err(|cause| DialError::Http { target: target(), cause })?;

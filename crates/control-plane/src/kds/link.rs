@@ -41,7 +41,7 @@ impl Default for Link {
 }
 
 impl Link {
-    pub(super) fn set(&self, state: LinkState) {
+    pub(crate) fn set(&self, state: LinkState) {
         // A retry after a failure keeps showing the failure: "connecting" would hide why.
         self.0.send_if_modified(|current| {
             let hides = state == LinkState::Connecting && matches!(current, LinkState::Down { .. });

@@ -1,0 +1,137 @@
+//! The connector beside a zone control plane: its listener, the zone's own way to global, diagnostics. No store, no REST.
+
+use std::{net::SocketAddr, os::unix::fs::FileTypeExt as _, path::Path, sync::Arc};
+
+use anyhow::Context as _;
+use tokens::KeyRing;
+use tokio::{net::UnixListener, sync::watch};
+use tokio_rustls::TlsAcceptor;
+use tracing::{info, warn};
+
+use super::{
+    control_plane::{any, hostname, instance_of, listening},
+    running::{Addresses, Running},
+    zone,
+};
+use crate::{
+    about,
+    access::Authenticator,
+    clock::Clock,
+    config::{Config, Listen},
+    kds::{
+        connector::{Connector, Options, listener},
+        link::Link,
+    },
+    keys::Keys,
+    limits::{self, Limits, PortName},
+    observe::{
+        diagnostics::{self, Diagnostics},
+        grpc_metrics::GrpcMetrics,
+        log::Log,
+        metrics::Metrics,
+        readiness::Readiness,
+    },
+    tasks::{OnError, Tasks},
+    tls::{Alpn, ClientCerts, PairFiles, Protocols, ServerIdentity},
+};
+
+pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) -> anyhow::Result<Running> {
+    let starting = tasks.stop_on_drop();
+    let instance = instance_of(&hostname());
+    let metrics = Metrics::new(config.zone_name.as_str(), &instance, log.lines());
+    let (readiness, limits) = (Readiness::default(), metrics.register(Limits::start));
+    let mut addresses = Addresses::default();
+    readiness.expect("connector");
+    serve_diagnostics(&config, &clock, &log, &metrics, &readiness, &limits, &tasks, &mut addresses)?;
+    let address = config.global_address.as_ref().context("multizone.zone.globalAddress is not set")?;
+    let (dialer, token) = zone::reach(&config, address, &clock, &tasks)?;
+    let link = Link::default();
+    let options = Options {
+        zone: config.zone_name.clone(),
+        dialer,
+        token,
+        renew_token: config.zone.renew_token,
+        version: about::BASED_ON_KUMA.to_owned(),
+        base_backoff: config.base_backoff,
+        calls: metrics.register(GrpcMetrics::register),
+    };
+    let connector = Connector::new(options, clock, link.clone(), readiness.clone(), tasks.clone());
+    tasks.spawn("link", OnError::Log, zone::follow(link, readiness.clone(), tasks.clone()));
+    tasks.spawn("token", OnError::StopProgram, Arc::clone(&connector).watch_token());
+    match &config.connector.listen {
+        Listen::Unix(path) => {
+            let listener = unix_socket(path)?;
+            info!(what = "connector", path = %path.display(), "listening");
+            let serving = listener::serve_unix(listener, connector, tasks.clone());
+            tasks.spawn("connector", OnError::StopProgram, serving);
+        }
+        Listen::Tcp(address) => {
+            let (listener, tls) = (limits::bind(*address, "the zone")?, tls(&config, &tasks)?);
+            addresses.connector = Some(listening("connector", &listener)?);
+            let places = limits.port(PortName::Kds);
+            let serving = listener::serve_tcp(listener, tls, connector, places, tasks.clone());
+            tasks.spawn("connector", OnError::StopProgram, serving);
+        }
+    }
+    readiness.ready("connector");
+    info!(mode = "connector", zone = %config.zone_name, version = about::VERSION, instance = %instance, "started");
+    let _serves = starting.disarm();
+    Ok(Running { tasks, addresses, registry: None })
+}
+
+/// The certificate of the port, where one is configured.
+fn tls(config: &Config, tasks: &Tasks) -> anyhow::Result<Option<TlsAcceptor>> {
+    let Some((cert, key)) = &config.connector.tls else { return Ok(None) };
+    let identity = ServerIdentity::load(&PairFiles { cert: cert.clone(), key: key.clone() })?;
+    identity.watch(tasks);
+    let general = &config.general_tls;
+    let protocols = Protocols::parse(&general.min_version, &general.max_version, &general.cipher_suites)?;
+    Ok(Some(TlsAcceptor::from(identity.server_config(Alpn::H2, &protocols, &ClientCerts::Ignore)?)))
+}
+
+/// Binds a UNIX socket. One that an earlier connector left is replaced; anything else in its place is not.
+fn unix_socket(path: &Path) -> anyhow::Result<UnixListener> {
+    let shown = path.display();
+    if let Ok(there) = std::fs::symlink_metadata(path) {
+        if !there.file_type().is_socket() {
+            anyhow::bail!("cannot listen on `{shown}` for the zone: there is something that is no socket");
+        }
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            anyhow::bail!(
+                "cannot listen on `{shown}` for the zone: somebody listens there, is another connector running?"
+            );
+        }
+        warn!(path = %shown, "the socket of an earlier connector is replaced");
+        std::fs::remove_file(path).with_context(|| format!("remove the old socket `{shown}`"))?;
+    }
+    UnixListener::bind(path).with_context(|| format!("cannot listen on `{shown}` for the zone"))
+}
+
+/// Health, readiness and metrics. Nobody proves who they are with a token here: log levels are set from this machine.
+#[expect(clippy::too_many_arguments, reason = "called once, with what the assembly has in hand")]
+fn serve_diagnostics(
+    config: &Config,
+    clock: &Clock,
+    log: &Log,
+    metrics: &Metrics,
+    readiness: &Readiness,
+    limits: &Limits,
+    tasks: &Tasks,
+    addresses: &mut Addresses,
+) -> anyhow::Result<()> {
+    let bind: SocketAddr = any(config.diagnostics_port);
+    let listener = limits::bind(bind, "diagnostics")?;
+    addresses.diagnostics = Some(listening("diagnostics", &listener)?);
+    let no_keys = Keys::of(watch::Sender::new(Arc::new(KeyRing::build(0, &[]).0)).subscribe());
+    let shown = Diagnostics {
+        readiness: readiness.clone(),
+        metrics: metrics.clone(),
+        levels: log.levels().clone(),
+        authenticator: Authenticator::new(config.api_server.localhost_is_admin, no_keys),
+        access: config.access.clone(),
+        clock: clock.clone(),
+    };
+    let serving = diagnostics::serve(listener, shown, limits.port(PortName::Diagnostics), tasks.clone());
+    tasks.spawn("diagnostics", OnError::StopProgram, serving);
+    Ok(())
+}

@@ -1,0 +1,266 @@
+//! The connector: takes the KDS connection of a zone that cannot authenticate itself, and dials global with all that a zone
+//! of ours has.
+//!
+//! ```text
+//! zone ──h2, loopback──► listener ──► Connector::call ──► relay ──h2, TLS, `authorization`──► global
+//!                                          └── Side: one far connection of one near one: token, ping, renewal
+//! ```
+//!
+//! A call goes on unchanged but for the header with the token. Who says to be another zone, or sends a token of its own, is
+//! refused here. While global is away, calls end at once, so that the zone backs off; `/ready` says why. A token is renewed,
+//! and a newer one in the file is taken, on the connection that stands where global can do that; where it cannot, a
+//! connection with the newer one is made and accepted first, and only then the streams of the old one end: with an error,
+//! since a zone does not come back after OK (contract: kds 13.12).
+
+mod first_bytes;
+pub(crate) mod listener;
+mod side;
+mod token;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use http::{HeaderMap, HeaderValue, header};
+use hyper::body::Incoming;
+use model::{ZoneName, text};
+use tokio::{sync::watch, time::Instant};
+use tonic::{Code, Status, body::Body};
+use tracing::{info, warn};
+
+use self::side::Side;
+use crate::{
+    clock::Clock,
+    kds::{
+        dial::Dialer,
+        link::{Link, LinkState},
+        relay::{Passing, Slot, WINDOWS, pass},
+        rpc::Rpc,
+        zone::{Backoff, Ended, HeldToken, Token, TokenSource},
+    },
+    limits::Place,
+    observe::{grpc_metrics::GrpcMetrics, readiness::Readiness},
+    tasks::Tasks,
+};
+
+/// After a failure global is left alone for so long at most: the zone has a back-off of its own, and both must not add up.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Our own two calls beside those of KDS: the connector makes them, in the name of the zone.
+const OWN_SERVICE: &str = "/arctos.kds.v1.TokenService/";
+
+/// What a connector needs.
+pub(crate) struct Options {
+    pub zone: ZoneName,
+    /// How to reach global.
+    pub dialer: Dialer,
+    pub token: TokenSource,
+    /// Whether global is asked for the next token.
+    pub renew_token: bool,
+    /// The version that its own calls name.
+    pub version: String,
+    pub base_backoff: Duration,
+    pub calls: GrpcMetrics,
+}
+
+/// Passes the calls of one zone on.
+pub(crate) struct Connector {
+    zone: ZoneName,
+    dialer: Dialer,
+    held_token: Arc<HeldToken>,
+    version: String,
+    clock: Clock,
+    link: Link,
+    calls: GrpcMetrics,
+    tasks: Tasks,
+    gate: Mutex<Gate>,
+    base_backoff: Duration,
+    /// The token that was read last.
+    read: watch::Sender<Option<Token>>,
+    readiness: Readiness,
+}
+
+/// Keeps a zone that comes again and again from a global that is away.
+struct Gate {
+    backoff: Backoff,
+    shut: Option<(Instant, Status)>,
+}
+
+/// One connection of the zone. Cheap to clone.
+#[derive(Clone)]
+struct Near {
+    slot: Slot<Side>,
+    /// Its place, where places are counted.
+    place: Option<Place>,
+}
+
+impl Connector {
+    /// Returns a connector. It says on `link` how the connection to global stands, and what is wrong with its token itself.
+    pub(crate) fn new(options: Options, clock: Clock, link: Link, readiness: Readiness, tasks: Tasks) -> Arc<Self> {
+        let Options { zone, dialer, token, renew_token, version, base_backoff, calls } = options;
+        let backoff = backoff(base_backoff);
+        Arc::new(Self {
+            zone,
+            dialer: dialer.within(WINDOWS),
+            held_token: Arc::new(HeldToken::new(token, renew_token)),
+            version,
+            clock,
+            link,
+            calls,
+            tasks,
+            gate: Mutex::new(Gate { backoff, shut: None }),
+            base_backoff,
+            read: watch::Sender::new(None),
+            readiness,
+        })
+    }
+
+    /// Answers one call of the zone.
+    async fn call(self: Arc<Self>, near: Near, request: http::Request<Incoming>) -> http::Response<Body> {
+        if let Err(refusal) = self.check(request.headers(), request.uri().path()) {
+            warn!(path = %text::of_peer(request.uri().path()), reason = refusal.message(), "a call was refused here");
+            return refusal.into_http();
+        }
+        if let Some(place) = &near.place {
+            place.prove();
+        }
+        let opened = near.slot.get(async || self.open(&near).await).await;
+        let side = match opened {
+            Ok(side) => side,
+            Err(status) => return status.into_http(),
+        };
+        let Some(headers) = self.with_token(request.headers(), &side) else {
+            return Status::unavailable("the token of the connector cannot stand in a header").into_http();
+        };
+        let rpc = Rpc::of(request.uri().path());
+        let call = rpc.map(|rpc| self.calls.start(rpc.labels()));
+        // What a pong carries is over soon; streams are what a newer token has to be shown for.
+        let counted = rpc.is_none_or(|rpc| !rpc.is_unary()).then(|| side.line.streams.opening().stands());
+        let told = {
+            let connector = Arc::clone(&self);
+            move |status: Status| {
+                drop(counted);
+                if let Some(call) = call {
+                    call.ended(status.code());
+                }
+                connector.heard(rpc, status);
+            }
+        };
+        let passing = Passing { origin: self.dialer.origin(), headers, ending: side.ending.clone(), inspect: None };
+        let requests = side.far.requests();
+        // The near connection keeps it; a call does not.
+        drop(side);
+        pass(requests, request, passing, told).await
+    }
+
+    /// Whether a call may go on in the name of the zone.
+    fn check(&self, headers: &HeaderMap, path: &str) -> Result<(), Status> {
+        if headers.contains_key(header::AUTHORIZATION) {
+            return Err(Status::invalid_argument(
+                "this zone sends a token of its own, and the connector adds one: take the token out of the settings of the \
+                 zone, it belongs to the connector",
+            ));
+        }
+        if path.starts_with(OWN_SERVICE) {
+            return Err(Status::unimplemented("the connector renews the token of this zone"));
+        }
+        let mut ids = headers.get_all("client-id").iter().peekable();
+        if ids.peek().is_none() {
+            return Err(Status::invalid_argument("\"client-id\" is not present in metadata"));
+        }
+        match ids.find(|id| id.as_bytes() != self.zone.as_str().as_bytes()) {
+            None => Ok(()),
+            Some(other) => {
+                let other = text::of_peer(&String::from_utf8_lossy(other.as_bytes()));
+                Err(Status::permission_denied(format!(
+                    "this zone says that it is `{other}`, and this connector has the token of `{}` \
+                     (KUMA_MULTIZONE_ZONE_NAME)",
+                    self.zone
+                )))
+            }
+        }
+    }
+
+    /// The headers of a call with the token in use.
+    fn with_token(&self, headers: &HeaderMap, side: &Side) -> Option<HeaderMap> {
+        let mut headers = headers.clone();
+        if let Some(token) = side.line.bearer.current() {
+            let mut value = HeaderValue::from_str(token.reveal()).ok()?;
+            value.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        Some(headers)
+    }
+
+    /// Opens the far connection of a near one, unless that failed just now.
+    async fn open(self: &Arc<Self>, near: &Near) -> Result<Arc<Side>, Status> {
+        if let Some((until, status)) = &self.gate().shut
+            && Instant::now() < *until
+        {
+            return Err(status.clone());
+        }
+        let opened = match self.token().await {
+            Ok(token) => self.connect(token, near.slot.downgrade()).await.map_err(|error| (Ended::Dial(error), None)),
+            Err(no_token) => Err((Ended::NoToken(no_token.reason), Some(no_token.code))),
+        };
+        let mut gate = self.gate();
+        match opened {
+            Ok(side) => {
+                *gate = Gate { backoff: backoff(self.base_backoff), shut: None };
+                Ok(Arc::new(side))
+            }
+            Err((ended, code)) => {
+                let status = Status::new(code.unwrap_or(Code::Unavailable), ended.to_string());
+                let pause = gate.backoff.pause(Duration::ZERO);
+                // What is wrong with a token is found out without asking anybody.
+                if code.is_none() {
+                    gate.shut = Some((Instant::now() + pause, status.clone()));
+                }
+                drop(gate);
+                self.down(&ended);
+                Err(status)
+            }
+        }
+    }
+
+    /// Says that there is no connection, and why: once for each reason.
+    fn down(&self, ended: &Ended) {
+        let state = ended.state();
+        if *self.link.subscribe().borrow() != state {
+            let advice = Some(ended.advice()).filter(|advice| !advice.is_empty());
+            warn!(reason = %text::of_peer(&ended.to_string()), advice, "not connected to the global control plane");
+        }
+        self.link.set(state);
+    }
+
+    fn up(&self) {
+        info!(zone = %self.zone, global = %self.dialer.target(), "connected to the global control plane");
+        self.link.set(LinkState::Connected { since: self.clock.now() });
+    }
+
+    /// The connection was lost. That it was refused before is what counts.
+    fn lost(&self, cause: String) {
+        if matches!(*self.link.subscribe().borrow(), LinkState::Connected { .. }) {
+            self.down(&Ended::Lost { cause, lasted: Duration::ZERO });
+        }
+    }
+
+    /// Takes note of how a call ended, if that says something of the token.
+    fn heard(&self, rpc: Option<Rpc>, status: Status) {
+        let ended = Ended::Rpc { method: rpc.map_or("a call", Rpc::method), status, lasted: Duration::ZERO };
+        if ended.is_refusal() {
+            self.down(&ended);
+        }
+    }
+
+    fn gate(&self) -> MutexGuard<'_, Gate> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn backoff(base: Duration) -> Backoff {
+    Backoff::new(base.min(LONGEST_PAUSE), LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! Where the zone connects: a port of this machine, or a UNIX socket.
+#![expect(clippy::disallowed_types, reason = "the tasks of a connection end with it, and Tasks owns the connection")]
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpListener, TcpStream, UnixListener},
+    sync::Semaphore,
+};
+use tokio_rustls::TlsAcceptor;
+use tracing::{debug, info, warn};
+
+use super::{
+    Connector, Near,
+    first_bytes::{self, NOT_HTTP2, Speaks},
+};
+use crate::{
+    kds::{frames::ByteStream, relay::Slot},
+    limits::{self, Accepted, Place, Stalls, accept},
+    tasks::{OnError, Tasks},
+};
+
+/// A peer that says nothing is not waited for.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+/// A peer that takes not a byte for so long is gone, whatever its keepalive says.
+const WRITE_DEADLINE: Duration = Duration::from_secs(60);
+/// HTTP/2 pings: the peer's own figures (contract: kds 1.4).
+const KEEPALIVE: Duration = Duration::from_secs(15);
+/// A zone opens six. Who opens more hears from global that they are too many.
+const STREAMS_PER_CONNECTION: u32 = 20_000;
+/// One zone connects, and again before the connection of before is gone.
+const CONNECTIONS: usize = 64;
+/// How much of a stream may wait here for a global that does not read: HTTP/2's own default.
+const STREAM_WINDOW: u32 = 65_535;
+
+/// Serves a port of TCP until the program stops.
+pub(crate) async fn serve_tcp(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    connector: Arc<Connector>,
+    places: Arc<limits::Port>,
+    tasks: Tasks,
+) -> anyhow::Result<()> {
+    let owner = tasks.clone();
+    let connection = move |Accepted { stream, peer, place }: Accepted| {
+        let (tls, connector, tasks) = (tls.clone(), Arc::clone(&connector), owner.clone());
+        async move {
+            let secured = tokio::select! {
+                secured = tokio::time::timeout(HANDSHAKE_DEADLINE, secure(stream, tls)) => secured,
+                _told = place.told() => return,
+                () = tasks.stopping() => return,
+            };
+            match secured {
+                Ok(Ok(io)) => serve_http2(io, Some(place), connector, tasks).await,
+                Ok(Err(error)) => info!(%peer, reason = %error, "no connection of a zone"),
+                Err(_) => debug!(%peer, "the peer said nothing"),
+            }
+        }
+    };
+    accept(listener, places, tasks, "connector-connection", connection).await
+}
+
+/// Serves a UNIX socket until the program stops.
+pub(crate) async fn serve_unix(listener: UnixListener, connector: Arc<Connector>, tasks: Tasks) -> anyhow::Result<()> {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await?;
+        let accepted = tokio::select! {
+            () = tasks.stopping() => return Ok(()),
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _nameless)) => {
+                let (connector, owner) = (Arc::clone(&connector), tasks.clone());
+                tasks.spawn("connector-connection", OnError::Log, async move {
+                    serve_http2(Box::new(Stalls::new(stream, WRITE_DEADLINE, 1)), None, connector, owner).await;
+                    drop(place);
+                    Ok(())
+                });
+            }
+            Err(error) => {
+                warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+/// The stream beneath HTTP/2; the error is for people.
+async fn secure(mut stream: TcpStream, tls: Option<TlsAcceptor>) -> anyhow::Result<Box<dyn ByteStream>> {
+    stream.set_nodelay(true)?;
+    let speaks = first_bytes::look(&stream).await?;
+    match (tls, speaks) {
+        (Some(tls), Speaks::Tls) => Ok(Box::new(Box::pin(tls.accept(Stalls::new(stream, WRITE_DEADLINE, 1))).await?)),
+        (None, Speaks::Http2) => Ok(Box::new(Stalls::new(stream, WRITE_DEADLINE, 1))),
+        (None, Speaks::Tls) => anyhow::bail!(
+            "it speaks TLS, and this port is plain: let KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS of the zone begin with `grpc://`, \
+             or give the connector a certificate"
+        ),
+        (Some(_), Speaks::Http2) => anyhow::bail!(
+            "it speaks plain HTTP/2, and this port is TLS: let KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS of the zone begin with \
+             `grpcs://`"
+        ),
+        (None, Speaks::Other) => {
+            stream.write_all(NOT_HTTP2).await?;
+            stream.shutdown().await?;
+            anyhow::bail!("it does not speak HTTP/2")
+        }
+        (Some(_), Speaks::Other) => anyhow::bail!("it speaks neither TLS nor HTTP/2"),
+    }
+}
+
+async fn serve_http2(io: Box<dyn ByteStream>, place: Option<Place>, connector: Arc<Connector>, tasks: Tasks) {
+    let near = Near { slot: Slot::default(), place: place.clone() };
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let (connector, near) = (Arc::clone(&connector), near.clone());
+        // Boxed, so that it is gone when the call is answered: its place stays for as long as the stream.
+        Box::pin(async move { Ok::<_, Infallible>(connector.call(near, request).await) })
+    });
+    let serving = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE)
+        .auto_date_header(false)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .max_header_list_size(64 * 1024)
+        .serve_connection(TokioIo::new(io), service);
+    tokio::pin!(serving);
+    let told = async {
+        match &place {
+            Some(place) => {
+                let _why = place.told().await;
+            }
+            None => std::future::pending().await,
+        }
+    };
+    let ended = tokio::select! {
+        biased;
+        ended = serving.as_mut() => ended,
+        () = told => return,
+        () = tasks.stopping() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    match ended {
+        Ok(()) => debug!("connection of the zone closed"),
+        Err(error) => debug!(%error, "connection of the zone lost"),
+    }
+}

@@ -1,0 +1,214 @@
+//! One far connection of a connector: with which token it stands, and what keeps it.
+
+use std::{sync::Arc, time::Duration};
+
+use model::text;
+use sync::Features;
+use tokens::Outline;
+use tokio::sync::{Notify, mpsc, watch};
+use tonic::Status;
+use tracing::{info, warn};
+
+use super::Connector;
+use crate::{
+    kds::{
+        dial::{Connected, DialError},
+        relay::{Ending, Far, WeakSlot},
+        rpc::Rpc,
+        zone::{Bearer, Channel, Ended, Line, Streams, Token},
+    },
+    tasks::OnError,
+};
+
+/// A global that has not answered the first ping of a connection by then is not waited for.
+const ACCEPTED_WITHIN: Duration = Duration::from_secs(30);
+
+/// A far connection with what belongs to it. The near connection keeps it.
+pub(super) struct Side {
+    pub(super) far: Far,
+    pub(super) line: Arc<Line>,
+    /// Ends all calls on it.
+    pub(super) ending: Ending,
+}
+
+impl AsRef<Far> for Side {
+    fn as_ref(&self) -> &Far {
+        &self.far
+    }
+}
+
+/// What keeps a far connection: pings it, renews its token, moves to another one.
+struct Keeper {
+    connector: Arc<Connector>,
+    line: Arc<Line>,
+    channel: Channel,
+    ending: Ending,
+    slot: WeakSlot<Side>,
+    reopen: mpsc::Receiver<Token>,
+}
+
+impl Connector {
+    /// Makes a far connection that stands on this token.
+    pub(super) async fn connect(self: &Arc<Self>, token: Token, slot: WeakSlot<Side>) -> Result<Side, DialError> {
+        let connected = self.dialer.dial().await?;
+        Ok(self.stand_on(token, slot, connected))
+    }
+
+    fn stand_on(self: &Arc<Self>, token: Token, slot: WeakSlot<Side>, connected: Connected) -> Side {
+        let (far, driver) = Far::new(connected);
+        let (asks, reopen) = mpsc::channel(1);
+        let line = Arc::new(Line {
+            zone: self.zone.clone(),
+            origin: self.dialer.origin(),
+            bearer: Bearer::new(Some(token)),
+            held_token: Arc::clone(&self.held_token),
+            version: self.version.clone(),
+            clock: self.clock.clone(),
+            accepted: Arc::new(Notify::new()),
+            reopen: asks,
+            streams: Streams::default(),
+            learned: watch::Sender::new(None),
+            told_to_renew: watch::Sender::new(false),
+        });
+        let ending = Ending::default();
+        let (connector, gone) = (Arc::clone(self), far.gone());
+        self.tasks.spawn("connector-driver", OnError::Log, async move {
+            if let Some(cause) = driver.run(&connector.tasks).await {
+                connector.lost(cause);
+            }
+            Ok(())
+        });
+        let keeper = Keeper {
+            connector: Arc::clone(self),
+            line: Arc::clone(&line),
+            channel: Channel(far.requests()),
+            ending: ending.clone(),
+            slot,
+            reopen,
+        };
+        self.tasks.spawn("connector-keeper", OnError::Log, async move {
+            tokio::select! {
+                biased;
+                () = gone => {}
+                () = keeper.keep() => {}
+            }
+            Ok(())
+        });
+        Side { far, line, ending }
+    }
+}
+
+impl Keeper {
+    async fn keep(mut self) {
+        let mut newer = self.connector.read.subscribe();
+        let pinging = Arc::clone(&self.line);
+        let pinging = ping(&pinging, self.channel.clone());
+        tokio::pin!(pinging);
+        let accepted = Arc::clone(&self.line);
+        let accepted = async move { accepted.global_can().await };
+        tokio::pin!(accepted);
+        let mut is_up = false;
+        loop {
+            let line = Arc::clone(&self.line);
+            tokio::select! {
+                biased;
+                () = self.connector.tasks.stopping() => {
+                    return self.ending.end(Status::unavailable("the connector of this zone stops"));
+                }
+                status = &mut pinging => return self.refused(status).await,
+                _features = &mut accepted, if !is_up => {
+                    is_up = true;
+                    self.connector.up();
+                }
+                Ok(()) = newer.changed() => {
+                    let read = newer.borrow_and_update().clone();
+                    if let Some(token) = read
+                        && self.line.bearer.current().as_ref() != Some(&token)
+                        && self.move_to(token).await
+                    {
+                        return;
+                    }
+                }
+                Some(token) = self.reopen.recv() => if self.make_before_break(token).await { return },
+                never = line.renew(self.channel.clone()) => match never {},
+            }
+        }
+    }
+
+    /// Global does not answer, or refuses the token: the zone hears it on all its streams.
+    async fn refused(&self, status: Status) {
+        self.ending.end(status.clone());
+        // One that is not in its place was only tried, beside another that stands.
+        if self.slot.vacate(|side| Arc::ptr_eq(&side.line, &self.line)).await {
+            let ended = Ended::Rpc { method: Rpc::HealthCheck.method(), status, lasted: Duration::ZERO };
+            self.connector.down(&ended);
+            if ended.is_refusal() {
+                self.connector.held_token.refused();
+            }
+        }
+    }
+
+    /// Moves the streams to another token: on this connection where global can do that. Whether another connection stands
+    /// in the place of this one now.
+    async fn move_to(&mut self, token: Token) -> bool {
+        let can = self.line.learned.borrow().unwrap_or_default();
+        if can.contains(Features::TOKEN_RENEWAL) {
+            let former = self.line.bearer.current().and_then(|token| Outline::of(token.reveal()).ok());
+            let former = former.map(|outline| outline.id).unwrap_or_default();
+            match self.line.present(self.channel.clone(), former, &token).await {
+                Ok(presented) => {
+                    self.line.bearer.set(token);
+                    info!(streams = presented.moved, "the connection stands on the new token");
+                    return false;
+                }
+                Err(status) => {
+                    warn!(reason = %text::of_peer(status.message()), "global did not take the new token for the connection that stands");
+                }
+            }
+        }
+        self.make_before_break(token).await
+    }
+
+    /// Opens a connection with another token; only when that is accepted the streams of this one end, so that the zone
+    /// comes back on the other. Whether it is.
+    async fn make_before_break(&mut self, token: Token) -> bool {
+        info!("opening a connection with the new token");
+        let side = match self.connector.connect(token, self.slot.clone()).await {
+            Ok(side) => side,
+            Err(error) => {
+                warn!(reason = %error, "no connection with the new token, keeping the one with the old token");
+                return false;
+            }
+        };
+        let line = Arc::clone(&side.line);
+        let accepted = tokio::select! {
+            biased;
+            () = side.far.gone() => false,
+            _refusal = side.ending.given() => false,
+            accepted = tokio::time::timeout(ACCEPTED_WITHIN, line.global_can()) => accepted.is_ok(),
+        };
+        if !accepted {
+            warn!("the connection with the new token is not accepted, keeping the one with the old token");
+            return false;
+        }
+        self.slot.replace(Arc::new(side)).await;
+        self.ending.end(Status::unavailable("the token of this zone changed: the zone has to connect again"));
+        info!("the new token was accepted, the streams on the old connection end");
+        true
+    }
+}
+
+/// Pings a global of ours, which says what it can and when the token has to be renewed. A real one is pinged once, to hear
+/// that it takes the token: whether the zone lives is for the zone to say.
+async fn ping(line: &Line, channel: Channel) -> Status {
+    let is_real = async {
+        if line.global_can().await.contains(Features::TOKEN_RENEWAL) {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        status = line.ping(channel) => return status,
+        () = is_real => {}
+    }
+    std::future::pending().await
+}

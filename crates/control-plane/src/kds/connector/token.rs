@@ -1,0 +1,75 @@
+//! The token of a connector: read from the zone's own source, and of the zone that it stands beside.
+
+use std::sync::Arc;
+
+use tokens::Outline;
+use tonic::Code;
+use tracing::{error, info};
+
+use super::Connector;
+use crate::kds::zone::Token;
+
+/// Why there is no token to connect with.
+pub(super) struct NoToken {
+    pub(super) reason: String,
+    /// What the zone hears.
+    pub(super) code: Code,
+}
+
+impl Connector {
+    /// Reads the token; one of another zone is none. What is wrong with it is said on `/ready`, and one that was not read
+    /// before is told to the connections that stand.
+    pub(super) async fn token(&self) -> Result<Token, NoToken> {
+        let read = self.read_token().await;
+        match &read {
+            Ok(token) => {
+                self.readiness.trouble("token", None);
+                let is_new = self.read.send_if_modified(|known| {
+                    let is_new = known.as_ref() != Some(token);
+                    if is_new {
+                        *known = Some(token.clone());
+                    }
+                    is_new
+                });
+                if is_new {
+                    info!("the token was read");
+                    self.gate().shut = None;
+                }
+            }
+            Err(NoToken { reason, .. }) => self.readiness.trouble("token", Some(reason.clone())),
+        }
+        read
+    }
+
+    async fn read_token(&self) -> Result<Token, NoToken> {
+        let none = |reason| NoToken { reason, code: Code::Unavailable };
+        let read = self.held_token.read().await.map_err(|error| none(error.to_string()))?;
+        let token = read.ok_or_else(|| none("the connector has no token".to_owned()))?;
+        let of = Outline::of(token.reveal()).map_err(|broken| none(format!("the token of the connector: {broken}")))?;
+        match of.zone {
+            Some(zone) if zone != self.zone.as_str() => Err(NoToken {
+                reason: format!(
+                    "the token of the connector is of zone `{}`, and the connector of zone `{}`",
+                    model::text::of_peer(&zone),
+                    self.zone
+                ),
+                code: Code::PermissionDenied,
+            }),
+            // Where there is none, global says so.
+            Some(_) | None => Ok(token),
+        }
+    }
+
+    /// Looks at the token now and whenever another one is in the file.
+    pub(crate) async fn watch_token(self: Arc<Self>) -> anyhow::Result<()> {
+        loop {
+            if let Err(NoToken { reason, .. }) = self.token().await {
+                error!(reason, "no token to connect with; write a token of this zone into the file");
+            }
+            tokio::select! {
+                () = self.tasks.stopping() => return Ok(()),
+                () = self.held_token.changed() => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! One call of a zone that was let in, on its way to the global control plane behind a gateway.
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Incoming;
+use prost::Message as _;
+use tokio::sync::oneshot;
+use tonic::{Code, Status, body::Body};
+use tracing::info;
+use wire::kuma::{mesh::v1alpha1::ZoneHealthCheckResponse, system::v1alpha1::KumaCpVersion};
+
+use super::{Side, Upstream};
+use crate::{
+    kds::{
+        frames::gzip,
+        global::{
+            context::Context,
+            health::{self, Advice},
+        },
+        messages::convert,
+        relay::{Ending, Inspect, Passing, Payload, Rule, Slot, pass},
+        rpc::Rpc,
+    },
+    observe::grpc_metrics::Call,
+    tasks::OnError,
+    zones::{
+        caller::{Origin, Renews},
+        insight::{Instance, StreamName},
+        registry::{News, StreamGuard},
+    },
+};
+
+/// A ping that is not answered by then is ended.
+const PING_DEADLINE: Duration = Duration::from_secs(15);
+/// The answer to a ping is a few bytes.
+const LARGEST_PONG: usize = 1024;
+/// Flag and length in front of each message.
+const HEADER: usize = 5;
+
+/// A call that was let in.
+pub(in crate::kds::global) struct Arrived {
+    pub(in crate::kds::global) rpc: Rpc,
+    pub(in crate::kds::global) guard: StreamGuard,
+    pub(in crate::kds::global) origin: Origin,
+    pub(in crate::kds::global) advice: Advice,
+    /// Where the far connection of the zone's connection stands.
+    pub(in crate::kds::global) slot: Slot<Side>,
+    pub(in crate::kds::global) call: Call,
+}
+
+/// Answers one call.
+pub(in crate::kds::global) async fn serve(
+    upstream: &Upstream,
+    context: Arc<Context>,
+    arrived: Arrived,
+    request: http::Request<Incoming>,
+) -> http::Response<Body> {
+    let zone = arrived.guard.caller().zone().clone();
+    let passing = async {
+        if !arrived.rpc.is_unary() {
+            context.ensure_zone(&zone).await?;
+        }
+        let rule = match arrived.rpc {
+            Rpc::GlobalToZoneSync => Some(Rule::Node),
+            Rpc::ZoneToGlobalSync => Some(Rule::Identifier),
+            Rpc::Admin(_) | Rpc::HealthCheck | Rpc::Renew | Rpc::Present => None,
+        };
+        let limit = context.settings.max_msg_size;
+        let payload = rule.map(|rule| Payload { rule, zone: zone.as_str().into(), limit });
+        let inspect = payload.map(|payload| Inspect::new(payload, request.headers())).transpose()?;
+        let headers = upstream.headers(request.headers(), &zone)?;
+        let side = upstream.side(&arrived.slot).await?;
+        let passing = Passing { origin: side.origin.clone(), headers, ending: Ending::default(), inspect };
+        Ok::<_, Status>((side.far.requests(), passing))
+    };
+    let (far, passing) = match passing.await {
+        Ok(passing) => passing,
+        Err(status) => {
+            arrived.call.ended(status.code());
+            return status.into_http();
+        }
+    };
+    if arrived.rpc.is_unary() {
+        let told = |_status| {};
+        let (time, configured) = (health::time_of(request.headers()), context.settings.health_poll_interval);
+        let (Arrived { mut guard, origin, advice, call, .. }, ending) = (arrived, passing.ending.clone());
+        health::note(&context, &zone, time);
+        if request.headers().contains_key(Renews::HEADER)
+            && let Some(token) = guard.caller().token()
+        {
+            context.insights.renews(&zone, &token, origin.renews);
+        }
+        let answered = async { ponged(pass(far, request, passing, told).await, advice, configured).await };
+        // Biased: a call that lost its right to live is not answered as a good one.
+        let answer = tokio::select! {
+            biased;
+            reason = guard.closed() => convert::close_status(&reason).into_http(),
+            answer = tokio::time::timeout(PING_DEADLINE, answered) => answer.unwrap_or_else(|_late| {
+                let late = Status::deadline_exceeded("the global control plane behind this gateway does not answer");
+                ending.end(late.clone());
+                late.into_http()
+            }),
+        };
+        call.ended(Status::from_header_map(answer.headers()).map_or(Code::Ok, |status| status.code()));
+        return answer;
+    }
+    let (tells, over) = oneshot::channel();
+    let told = move |status: Status| {
+        let _nobody_waits = tells.send(status);
+    };
+    let (said, ending) = (said_of(request.headers()), passing.ending.clone());
+    // At the moment when it has to end, not when whoever follows it gets to it.
+    arrived.guard.ends_by(move |reason| ending.end(convert::close_status(reason)));
+    let follow = follow(Arc::clone(&context), arrived, said, over);
+    context.tasks.spawn("kds-relayed", OnError::Log, async move {
+        follow.await;
+        Ok(())
+    });
+    pass(far, request, passing, told).await
+}
+
+/// Keeps what is known of a stream, and ends it when the zone has lost its right to it.
+async fn follow(context: Arc<Context>, arrived: Arrived, said: Instance, mut over: oneshot::Receiver<Status>) {
+    let Arrived { rpc, mut guard, origin, call, .. } = arrived;
+    let (zone, insights) = (guard.caller().zone().clone(), &context.insights);
+    let subscription = match rpc {
+        Rpc::GlobalToZoneSync => {
+            insights.stream_opened(&zone, StreamName::GlobalToZoneSync);
+            let subscription = insights.subscribe(&zone, guard.caller().token().is_some());
+            insights.stands_on(&zone, &subscription, guard.caller(), &origin);
+            if guard.would_be_refused().is_some() {
+                insights.show_would_be_refused(&zone);
+            }
+            insights.described(&zone, &subscription, &said);
+            Some(subscription)
+        }
+        Rpc::ZoneToGlobalSync => {
+            insights.stream_opened(&zone, StreamName::ZoneToGlobalSync);
+            None
+        }
+        Rpc::Admin(_) | Rpc::HealthCheck | Rpc::Renew | Rpc::Present => None,
+    };
+    let ended = loop {
+        // Biased: a stream that lost its right to live must not send one more message.
+        tokio::select! {
+            biased;
+            news = guard.news() => match news {
+                News::Closed(_told_already) => break (&mut over).await,
+                News::Renewed(newer) => if let Some(subscription) = &subscription {
+                    insights.stands_on(newer.zone(), subscription, &newer, &origin);
+                },
+            },
+            ended = &mut over => break ended,
+        }
+    };
+    if let Some(since) = guard.enforcement().since() {
+        context.metrics.enforced(since.elapsed());
+    }
+    drop(guard);
+    if let Some(subscription) = &subscription {
+        insights.unsubscribe(&zone, subscription);
+    }
+    let status = ended.unwrap_or_else(|_gave_up| Status::cancelled("the zone gave up"));
+    call.ended(status.code());
+    info!(zone = %zone, rpc = rpc.method(), code = ?status.code(), reason = %model::text::of_peer(status.message()), "a relayed stream ended");
+}
+
+/// What a zone says of itself in its headers: its version. The rest is in payloads.
+fn said_of(headers: &HeaderMap) -> Instance {
+    let version = headers.get("version").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    Instance { version: KumaCpVersion { version, ..KumaCpVersion::default() }, ..Instance::default() }
+}
+
+/// The answer to a ping. A zone that renews its token hears here, too, what it should know of that, and where this gateway
+/// wants pings more often every zone does; all others hear what the global control plane says, untouched.
+async fn ponged(answer: http::Response<Body>, advice: Advice, configured: Duration) -> http::Response<Body> {
+    let failed = Status::from_header_map(answer.headers()).is_some_and(|status| status.code() != Code::Ok);
+    if failed || !advice.listens() && configured.is_zero() {
+        return answer;
+    }
+    let (mut head, body) = answer.into_parts();
+    let collected = match http_body_util::Limited::new(body, LARGEST_PONG).collect().await {
+        Ok(collected) => collected,
+        Err(broken) => return Status::unavailable(format!("the answer to a ping did not come: {broken}")).into_http(),
+    };
+    let trailers = collected.trailers().cloned().unwrap_or_default();
+    let bytes = collected.to_bytes();
+    let pong = message(&bytes).and_then(|message| ZoneHealthCheckResponse::decode(&*message).ok());
+    let data = pong.map_or(bytes, |pong| framed(with_interval(pong, advice, configured)));
+    if advice.listens() {
+        if !head.headers.get_all("features").iter().any(|feature| feature == RENEWAL) {
+            head.headers.append("features", HeaderValue::from_static(RENEWAL));
+        }
+        advice.tell(&mut head.headers);
+    }
+    let frames = futures::stream::iter([Frame::data(data), Frame::trailers(trailers)].map(Ok::<_, Status>));
+    http::Response::from_parts(head, Body::new(StreamBody::new(frames)))
+}
+
+/// What a zone that renews its token looks for in the answer to a ping.
+const RENEWAL: &str = "token-renewal";
+
+/// The message in these bytes, if there is one whole.
+fn message(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
+    match bytes.split_at_checked(HEADER)? {
+        ([0, ..], message) => Some(message.into()),
+        ([1, ..], packed) => gzip::decompressed(packed, LARGEST_PONG).ok().map(Cow::from),
+        _ => None,
+    }
+}
+
+/// The message with the shortest of the intervals that somebody wants.
+fn with_interval(mut pong: ZoneHealthCheckResponse, advice: Advice, configured: Duration) -> ZoneHealthCheckResponse {
+    let wanted = [convert::ping_interval(&pong).unwrap_or_default(), configured];
+    let wanted = wanted.into_iter().filter(|wanted| !wanted.is_zero()).min().unwrap_or_default();
+    pong.interval = prost_types::Duration::try_from(advice.interval(wanted)).ok();
+    pong
+}
+
+fn framed(pong: ZoneHealthCheckResponse) -> Bytes {
+    let mut framed = BytesMut::with_capacity(HEADER + pong.encoded_len());
+    framed.put_u8(0);
+    framed.put_u32(u32::try_from(pong.encoded_len()).unwrap_or_default());
+    framed.put_slice(&pong.encode_to_vec());
+    framed.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use sync::Features;
+
+    use super::*;
+
+    #[test]
+    fn the_word_for_renewal_is_the_one_of_the_features() {
+        assert_eq!(Features::TOKEN_RENEWAL.names().collect::<Vec<_>>(), [RENEWAL]);
+    }
+
+    #[test]
+    fn zones_ping_as_often_as_whoever_wants_it_most() {
+        let check = |upstream: i64, configured, expected| {
+            let interval = Some(prost_types::Duration { seconds: upstream, nanos: 0 });
+            let pong = ZoneHealthCheckResponse { interval };
+            let bytes = framed(pong);
+            let pong = ZoneHealthCheckResponse::decode(&*message(&bytes).unwrap()).unwrap();
+            let pong = with_interval(pong, Advice::default(), Duration::from_secs(configured));
+            assert_eq!(pong.interval.unwrap().seconds, expected, "{upstream} {configured}");
+        };
+        check(0, 0, 0);
+        check(5, 0, 5);
+        check(0, 7, 7);
+        check(5, 7, 5);
+        check(9, 7, 7);
+    }
+}
