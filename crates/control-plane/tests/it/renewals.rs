@@ -59,26 +59,26 @@ fn connect_times(world: &World, zone: &str) -> Vec<String> {
 
 #[test]
 fn five_zones_renew_and_open_their_streams_once() {
-    five_renew(World::new(&[NO_LEEWAY]));
+    five_renew(&World::new(&[NO_LEEWAY]));
 }
 
 #[test]
 fn five_zones_renew_and_open_their_streams_once_on_postgres() {
     if let Some(world) = World::on_postgres(&[NO_LEEWAY]) {
-        five_renew(world);
+        five_renew(&world);
     }
 }
 
-fn five_renew(world: World) {
+fn five_renew(world: &World) {
     let names = ["east", "north", "south", "west", "centre"];
-    let files = names.map(|name| world.file(&format!("{name}.token"), &short_token(&world, name)));
+    let files = names.map(|name| world.file(&format!("{name}.token"), &short_token(world, name)));
     for (file, mode) in files.iter().zip([0o600, 0o640, 0o644, 0o400, 0o440]) {
         std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
     }
     let given: Vec<_> = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
     let zones: Vec<_> = names.iter().zip(&files).map(|(name, file)| world.zone(name, &[(TOKEN_PATH, file)])).collect();
     names.iter().for_each(|name| world.wait_online(name));
-    let began: Vec<_> = names.iter().map(|name| connect_times(&world, name)).collect();
+    let began: Vec<_> = names.iter().map(|name| connect_times(world, name)).collect();
     zones.iter().for_each(|zone| wait_renewed(zone, 3));
     for (index, zone) in zones.iter().enumerate() {
         let now = std::fs::read_to_string(&files[index]).unwrap();
@@ -86,7 +86,7 @@ fn five_renew(world: World) {
         let life = |claims: &Value| claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap();
         assert_eq!((life(&former), &former["Zone"]), (life(&next), &next["Zone"]));
         assert_ne!(former["jti"], next["jti"]);
-        assert_eq!(connect_times(&world, names[index]), began[index]);
+        assert_eq!(connect_times(world, names[index]), began[index]);
         assert!(!zone.logged_after(0, &["not connected"]), "{}", zone.text());
         assert!(!zone.text().contains(now.trim()), "no token is logged");
     }
