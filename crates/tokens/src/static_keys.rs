@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The keys of the settings, and which families are verified with them alone.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct StaticKeys {
     keys: Vec<StaticKey>,
     /// By the word for their keys: a setting means all meshes.
@@ -140,6 +140,13 @@ mod tests {
         for good in ["1", "offline-2026_q1.a", &"a".repeat(64)] {
             assert_eq!(keys.add(Family::Zone, good, public.as_bytes()), Ok(()));
         }
+    }
+
+    #[test]
+    fn debug_shows_names_and_no_key() {
+        let mut keys = StaticKeys::default();
+        keys.add(Family::Zone, "offline", public().as_bytes()).unwrap();
+        assert_eq!(format!("{keys:?}"), r#"StaticKeys { kids: ["zone-token offline"], without_secrets: {} }"#);
     }
 
     #[test]

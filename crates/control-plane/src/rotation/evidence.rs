@@ -7,7 +7,7 @@ use model::{Key, Kind, ZoneName, reserved};
 use store::{Query, Stored, Version};
 use tokens::{
     Family, Half, IssueError, KeyId, KeyRing, Scope, TokenFacts,
-    rotation::{Evidence, Handed, Instance, Left, StandsOn, State, Zone},
+    rotation::{Evidence, Handed, Instance, Left, LeftWith, StandsOn, State, Zone},
 };
 use uuid::Uuid;
 use wire::kuma::system::v1alpha1::ZoneAuth;
@@ -16,7 +16,7 @@ use super::{NotMade, Sources};
 use crate::{
     ledger::{Entry, How},
     records::{self, Record as _, RecordError, rotation::Rotations},
-    zones::insight::Use,
+    zones::{caller::Renews, insight::Use},
 };
 
 /// What was found of one family, and the versions of what a step writes over.
@@ -114,7 +114,9 @@ fn zones(sources: &Sources, family: &Family, secrets: &[KeySecret]) -> Vec<Zone>
     for open in sources.registry.open() {
         let caller = &open.caller;
         let stands_on = match caller.token() {
-            Some(token) if token.key.family == *family => StandsOn::Key(token.key.serial),
+            Some(token) if token.key.family == *family && !token.key.is_of_settings() => {
+                StandsOn::Key(token.key.serial)
+            }
             Some(_) | None => StandsOn::Other,
         };
         here.entry(caller.zone().clone()).or_default().insert(stands_on);
@@ -142,6 +144,10 @@ fn zones(sources: &Sources, family: &Family, secrets: &[KeySecret]) -> Vec<Zone>
             left: None,
         };
         let open = here.get(name);
+        for (key, left) in uses.iter().filter_map(|one| in_file(sources, one, name, family, &ring)) {
+            let seen = if open.is_some() { Some(sources.clock.now()) } else { last_seen };
+            zones.push(Zone { last_seen: seen, left: Some(left), reads_rsa_alone: false, ..zone(false, key, None) });
+        }
         for stands_on in open.into_iter().flatten() {
             let of_key = |one: &&&Use| one.ours && known(one, family, &ring) == *stands_on;
             let auth = uses.iter().find(of_key).and_then(|one| one.auth.as_ref());
@@ -173,7 +179,26 @@ fn has_left(one: &Use, zone: &ZoneName, family: &Family, ring: &KeyRing) -> Opti
         return None;
     }
     let (instance, ends) = (one.left.clone().unwrap_or_default(), time(auth.expires_at.as_ref()));
-    Some((StandsOn::Key(serial), Left { instance, token: id.to_owned(), ends }))
+    Some((StandsOn::Key(serial), Left { with: LeftWith::Instance(instance), token: id.to_owned(), ends }))
+}
+
+/// What a zone reads when it starts again that stands on a token it could not write down: the newest one that somebody made
+/// for it by a command and that it used. One that is not in the ledger any more has ended long ago.
+fn in_file(sources: &Sources, one: &Use, zone: &ZoneName, family: &Family, ring: &KeyRing) -> Option<(StandsOn, Left)> {
+    let auth = one.auth.as_ref()?;
+    if auth.renews != Renews::NotTheFile.as_str() || auth.family != family.key_word() {
+        return None;
+    }
+    if sources.ledger.get(family, &auth.token_id)?.entry.how == How::Command {
+        // It stands on what it was given.
+        return None;
+    }
+    let mut given = sources.ledger.of_zone(zone.as_str());
+    given.retain(|known| known.entry.family() == family && known.entry.how == How::Command && known.seen);
+    let newest = given.into_iter().max_by_key(|known| known.entry.issued_at)?;
+    let entry = &newest.entry;
+    let left = Left { with: LeftWith::File, token: entry.id.clone(), ends: entry.expires_at };
+    (!ring.revokes(&entry.facts())).then_some((StandsOn::Key(entry.key.serial), left))
 }
 
 /// Whether the token without an end that a zone would get next is revoked: it is the same bytes each time.

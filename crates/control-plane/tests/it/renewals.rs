@@ -191,6 +191,28 @@ fn rotate_until(world: &World, phase: &str) {
 }
 
 #[test]
+fn a_zone_that_has_its_newer_token_in_memory_alone_is_in_the_way_until_it_may_start_again() {
+    let world = World::new(&[]);
+    let inline = world.token("east");
+    let _east = world.zone("east", &[("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_INLINE", &inline)]);
+    world.wait_online("east");
+    rotate_until(&world, "draining");
+    let status = || client::get(world.http(), "/rotations/control-plane-signing-key");
+    let in_memory = |status: &Value| status["blockers"].to_string().contains("in memory alone");
+    let status = eventually("the zone stands on the new key", status, in_memory);
+    assert_eq!(status["zonesByKey"], json!({"1": 1, "2": 1}), "{status}");
+    let refused = world.kumactl.run(&["rotate", "advance", "control-plane-signing-key"], "");
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    // What it could come back with is taken away; it stays.
+    let (_, ledger) = client::ask(world.http(), "GET", "/tokens?zone=east&key=1", None);
+    let ledger: Value = serde_json::from_str(&ledger).unwrap();
+    let old = ledger["items"][0]["id"].as_str().unwrap();
+    world.kumactl.ok(&["revoke", "token", "--family", "control-plane-token", "--id", old], "");
+    world.kumactl.ok(&["rotate", "advance", "control-plane-signing-key"], "");
+    assert!(world.online("east"));
+}
+
+#[test]
 fn zones_follow_a_rotation_to_its_end_and_keep_their_connections() {
     let world = World::new(&[
         ("KUMA_MULTIZONE_GLOBAL_KDS_ZONE_HEALTH_CHECK_POLL_INTERVAL", "200ms"),

@@ -81,19 +81,28 @@ pub struct Zone {
     pub confirmed: BTreeSet<u64>,
     /// It reads RSA keys and no others.
     pub reads_rsa_alone: bool,
-    /// This is not about the instance of it that came last, but about another one that has left.
+    /// This is not about the token that it stands on, but about an older one that it may come back with.
     pub left: Option<Left>,
 }
 
-/// An instance of a zone that has left and may come back with the token that it had.
+/// A token that a zone may come back with in place of the one that let it in last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Left {
-    /// Its name.
-    pub instance: String,
-    /// The id of its token.
+    /// Who has it.
+    pub with: LeftWith,
+    /// Its id.
     pub token: String,
-    /// When that ends.
+    /// When it ends.
     pub ends: Option<Timestamp>,
+}
+
+/// Who has an older token of a zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeftWith {
+    /// Another instance of the zone, by its name, that has left.
+    Instance(String),
+    /// The file or the setting that the zone reads its token from when it starts: it cannot write the newer one there.
+    File,
 }
 
 /// What let a zone in.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    evidence::{Evidence, Handed, Instance, Left, SKEW, StandsOn, Zone},
+    evidence::{Evidence, Handed, Instance, Left, LeftWith, SKEW, StandsOn, Zone},
     state::{Rotation, Stage},
     text,
 };
@@ -152,7 +152,7 @@ impl Evidence {
             StandsOn::Key(_) | StandsOn::Other => return None,
         };
         if let (Some(key), Some(left)) = (known, &zone.left) {
-            return Some(self.of_zone(zone, known, self.has_left(key, left), false));
+            return Some(self.of_zone(zone, known, self.has_left(zone, key, left), false));
         }
         let by_itself = known.is_some() && zone.renews && !zone.next_is_revoked;
         let reason = match (known, zone.live, zone.renews) {
@@ -179,14 +179,21 @@ impl Evidence {
         Some(self.of_zone(zone, known, reason, by_itself))
     }
 
-    /// What is said of another instance of a zone than the one that came last.
-    fn has_left(&self, key: u64, left: &Left) -> String {
-        let (instance, token, family) = (&left.instance, &left.token, self.family.token_word());
-        format!(
-            "has another instance, `{instance}`, that left with a token of key {key} and did not come back with a newer one: \
-             give it a new one, or, if it is gone for good and nobody else has its token, revoke that with \
-             `kumactl revoke token --family {family} --id {token}`"
-        )
+    /// What is said of an older token that a zone may come back with.
+    fn has_left(&self, zone: &Zone, key: u64, left: &Left) -> String {
+        let (token, family) = (&left.token, self.family.token_word());
+        match &left.with {
+            LeftWith::Instance(instance) => format!(
+                "has another instance, `{instance}`, that left with a token of key {key} and did not come back with a newer \
+                 one: give it a new one, or, if it is gone for good and nobody else has its token, revoke that with \
+                 `kumactl revoke token --family {family} --id {token}`"
+            ),
+            LeftWith::File => format!(
+                "has its newer token in memory alone, and comes back with one of key {key} when it starts again: let it \
+                 write its token file, or put a new token there, `kumactl generate {family} --zone {}`",
+                zone.name
+            ),
+        }
     }
 
     /// Whoever has an open stream is seen now, however long ago it came.

@@ -208,7 +208,7 @@ fn what_an_operator_took_away_is_no_failure() {
 fn who_never_was_in_is_told_and_is_no_failure() {
     let mut facts = well();
     let refusal = Refusal { at: hours(-1), reason: "bad-signature".to_owned(), text: "invalid".to_owned() };
-    facts.strangers = vec![("north".to_owned(), refusal.clone())];
+    facts.strangers = vec![("north".to_owned(), refusal)];
     says(&facts, "strangers", Status::Warn, &["never were in: north (bad-signature: invalid)", "inspect token"]);
     facts.strangers[0].1.at = hours(-25);
     says(&facts, "strangers", Status::Ok, &["within a day"]);

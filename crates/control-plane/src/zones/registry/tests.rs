@@ -10,6 +10,8 @@ use tokens::{Accept, Want};
 use self::operator::{Issued, LEEWAY, Operator, key_of_test};
 use super::*;
 
+mod connections;
+mod enforcement;
 mod examples;
 mod operator;
 mod presenting;

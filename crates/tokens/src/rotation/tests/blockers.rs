@@ -136,7 +136,7 @@ fn a_zone_whose_next_token_is_revoked_is_told_with_the_way_out() {
 fn another_instance_of_a_zone_that_left_on_the_key_that_goes_is_in_the_way_while_its_token_is_good() {
     let left = |ends: Option<i64>, key| Zone {
         live: false,
-        left: Some(Left { instance: "host-1a2b".to_owned(), token: "id".to_owned(), ends: ends.map(at) }),
+        left: Some(Left { with: LeftWith::Instance("host-1a2b".to_owned()), token: "id".to_owned(), ends: ends.map(at) }),
         ..zone("west", StandsOn::Key(key))
     };
     let moved = || zone("west", StandsOn::Key(2));
@@ -152,6 +152,21 @@ fn another_instance_of_a_zone_that_left_on_the_key_that_goes_is_in_the_way_while
     // A zone that stands on two keys is one on each.
     let both = Evidence { zones: vec![moved(), moved(), left(None, 1)], ..evidence(&[1, 2], 2) };
     assert_eq!(both.zones_by_key(), [(1, 1), (2, 1)].into());
+}
+
+#[test]
+fn an_older_token_in_the_file_of_a_zone_is_in_the_way_while_it_is_good() {
+    let in_file = |ends: Option<i64>, key| Zone {
+        live: false,
+        left: Some(Left { with: LeftWith::File, token: "id".to_owned(), ends: ends.map(at) }),
+        ..zone("west", StandsOn::Key(key))
+    };
+    let moved = || zone("west", StandsOn::Key(2));
+    assert_eq!(in_the_way(vec![moved(), in_file(None, 1)], vec![]), [(ZONE, "west".to_owned(), Some(1))]);
+    assert_eq!(in_the_way(vec![moved(), in_file(Some(1000 - 90), 1)], vec![]), [], "it is refused anyway");
+    assert_eq!(in_the_way(vec![moved(), in_file(None, 2)], vec![]), []);
+    let told = evidence(&[1, 2], 2).on_with(in_file(None, 1));
+    assert!(told.contains("in memory alone") && told.contains("generate control-plane-token --zone west"), "{told}");
 }
 
 #[test]
@@ -252,4 +267,17 @@ fn a_key_that_zones_cannot_read_is_not_made() {
         assert!(refused(family, Algorithm::Es256, zone("west", StandsOn::Key(1))).is_ok());
     }
     assert!(refused(&Family::User, Algorithm::Es256, kuma()).is_ok());
+}
+
+#[test]
+fn the_first_in_the_way_is_named_and_the_others_are_counted() {
+    let check = |names: &[&str], expected: &str| {
+        let zones = names.iter().map(|name| zone(name, StandsOn::Key(1))).collect();
+        let evidence = Evidence { zones, ..evidence(&[1, 2], 2) };
+        let refused = step(&at_stage(Stage::Draining), &evidence, &advance()).unwrap_err();
+        assert_eq!(refused.to_string(), expected);
+    };
+    let west = "zone `west` is connected with a token of key 1, which it has still to renew";
+    check(&["west"], &format!("1 in the way: {west}"));
+    check(&["west", "east", "north"], &format!("3 in the way: {west}; and 2 more, see the status"));
 }

@@ -116,11 +116,25 @@ impl World {
                     return Err(format!("serial {serial} is given twice"));
                 }
                 Action::CreateKey { serial, .. } => self.store.keys.insert(serial),
-                Action::DeleteKey { serial } => self.store.keys.remove(&serial),
+                Action::DeleteKey { serial } => {
+                    self.too_late_for(serial);
+                    self.store.keys.remove(&serial)
+                }
             };
         }
         self.store.state = made.state;
         self.store.version += 1;
         Ok(())
+    }
+
+    /// Whoever was away for longer than counts, or came back after that and after somebody had looked, is too late when its key
+    /// goes, even if an instance that has not heard of it lets the zone in for a while.
+    fn too_late_for(&mut self, key: u64) {
+        for zone in 0..self.sites.len() {
+            let away = self.now.duration_since(self.sites[zone].seen) > RECENT;
+            let late = away || self.is_late(zone);
+            let site = &mut self.sites[zone];
+            site.out |= late && [site.holds.key, site.used.key].contains(&key);
+        }
     }
 }

@@ -151,8 +151,10 @@ impl World {
         if let Some(entry) = self.store.ledger.get_mut(&token.id) {
             entry.seen = true;
         }
+        let is_good = self.store.keys.contains(&token.key);
         let site = &mut self.sites[zone];
-        (site.used, site.seen, site.out) = (token, self.now, false);
+        site.out &= !is_good;
+        (site.used, site.seen) = (token, self.now);
     }
 
     /// A zone that was off for too long gets a token by hand, of the key that signs.
