@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The keys of the settings, and which families are verified with them alone.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct StaticKeys {
     keys: Vec<StaticKey>,
     /// By the word for their keys: a setting means all meshes.

@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use super::{
     ApiPort, ApiServer, ApiTimeouts, AuthMode, AuthType, Config, ConfigError, GlobalAddress, GlobalAuth, GlobalKds,
-    Mode, Proxy, Recheck, Remark, Renewal, RotationTimes, SecretText, StoreType, Tls, ZoneKds, postgres, settings, validators,
-    values::Values, zone_grants,
+    Mode, Proxy, Recheck, Remark, Renewal, RotationTimes, SecretText, StoreType, Tls, ZoneKds, postgres, settings,
+    validators, values::Values, zone_grants,
 };
 use crate::{
     access::{Access, Allowed},

@@ -76,7 +76,8 @@ fn phases_of_keys_follow_the_record() {
     }
     check(&rolling_back(), &[1, 2], &[(2, Phase::Retiring), (1, Phase::Signing)]);
     // Of those that were made by hand the ones between do not sign in place of the old one; a later one does.
-    let from_three = State { rotation: rolling_back().rotation.map(|way| Rotation { from: 3, ..way }), ..rolling_back() };
+    let from_three =
+        State { rotation: rolling_back().rotation.map(|way| Rotation { from: 3, ..way }), ..rolling_back() };
     let expected = [(3, Phase::Retiring), (2, Phase::Retiring), (1, Phase::Signing)];
     check(&from_three, &[1, 2, 3], &expected);
     check(&from_three, &[1, 2, 3, 4], &expected);

@@ -229,13 +229,16 @@ async fn who_is_not_served_hears_why() {
 async fn a_token_that_was_made_elsewhere_is_not_renewed_here() {
     let shop = Shop::new(config::Renewal { enabled: true, max_life: Duration::ZERO }).await;
     let elsewhere = tokens::generate_signing_key();
-    let mut settings = tokens::StaticKeys::default();
     let public = tokens::public_half(elsewhere.reveal().as_bytes()).unwrap();
-    settings.add(Family::Zone, "edge-1", public.as_bytes()).unwrap();
-    let mut alone = settings.clone();
+    let settings = || {
+        let mut settings = tokens::StaticKeys::default();
+        settings.add(Family::Zone, "edge-1", public.as_bytes()).unwrap();
+        settings
+    };
+    let mut alone = settings();
     alone.without_secrets(&Family::Zone);
     let ours = shop.zone_token(HOUR);
-    shop.keys.send_replace(Arc::new(shop.built(1, &[]).with_static_keys(Arc::new(settings))));
+    shop.keys.send_replace(Arc::new(shop.built(1, &[]).with_static_keys(Arc::new(settings()))));
     let (zone, scope) = (ZoneName::parse("west").unwrap(), [Scope::Cp]);
     let claims = tokens::Claims::Zone { zone: &zone, scope: Some(&scope) };
     let (pem, now) = (elsewhere.reveal().as_bytes(), shop.clock.now());
