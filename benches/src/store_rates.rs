@@ -1,7 +1,7 @@
 //! `store-rates`: writes a second and change notices, for SQLite and PostgreSQL, beside the same transaction by the driver
 //! alone.
 //!
-//! The PostgreSQL is that of `ARCTOS_TEST_POSTGRES`, or one that is started for it on this machine, durable as an operator's.
+//! The PostgreSQL is one that is started for it on this machine, durable as an operator's.
 #![expect(clippy::print_stdout, reason = "a program that measures and prints")]
 
 use std::{sync::Arc, time::Duration};

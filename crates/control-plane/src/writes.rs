@@ -34,6 +34,10 @@ pub use error::{Operation, ReadOnly, WriteError};
 pub use mesh::mesh_batch;
 pub use put::{Put, Written};
 
+/// How often a write that has no condition looks again because somebody else was quicker. Of those that write one name at
+/// once one is done each time.
+const ATTEMPTS: usize = 64;
+
 /// Which control plane this is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Side {

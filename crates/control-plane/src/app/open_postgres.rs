@@ -39,7 +39,7 @@ use crate::{
 /// How often a database that is away is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// What a file that remembers a cluster is called, in place of the ending of a store's file.
-const ENDING: &str = "postgres";
+pub(super) const ENDING: &str = "postgres";
 
 /// Where the settings say the database is, for a control plane that worked with this cluster.
 pub(super) fn settings(config: &Config, cluster: Option<String>) -> Settings {
@@ -116,7 +116,7 @@ fn explained(error: OpenError, config: &Config) -> anyhow::Error {
             "a control plane worked in `{folder}` before, and an empty store would have other keys than its zones and users \
              have tokens of: restore the database from a backup (docs/backup.md), or insist on an empty one with `--fresh`"
         ),
-        OpenError::OfAnother { .. } => {
+        OpenError::OfAnother { found, ours, .. } if found.mode == ours.mode && found.zone == ours.zone => {
             format!("the work folder `{folder}` belongs to one control plane; `--fresh` makes it that of this database")
         }
         _ => return error.into(),

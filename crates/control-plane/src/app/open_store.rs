@@ -90,11 +90,12 @@ impl Traces {
         let has = |name: &str| names.iter().any(|found| found == name);
         // A certificate beside the store of another control plane may be that one's.
         let certified = others.is_empty() && SELF_SIGNED_FILES.iter().any(|name| has(name));
+        let kept_in_a_database = Path::new(file).with_extension(open_postgres::ENDING).to_str().is_some_and(has);
         let was_used = match before(&folder.join(file)) {
             Before::Used => true,
             // The certificate is made before the first keys are.
             Before::Begun => false,
-            Before::Nothing => certified,
+            Before::Nothing => certified || kept_in_a_database,
         };
         Self { was_used, other_zones }
     }
@@ -147,9 +148,15 @@ mod tests {
 
     #[test]
     fn in_a_used_folder_a_missing_or_empty_store_is_not_a_new_one() {
-        for trace in
-            ["kuma-cp.crt", "kuma-cp.key", "global.db.made", "global.db.lock", "global.db.reserve", "global.db-wal"]
-        {
+        for trace in [
+            "kuma-cp.crt",
+            "kuma-cp.key",
+            "global.db.made",
+            "global.db.lock",
+            "global.db.reserve",
+            "global.db-wal",
+            "global.postgres",
+        ] {
             let folder = used(&[trace]);
             let missing = refusal(&folder, "global.db", false).expect(trace);
             assert!(missing.contains("--fresh") && missing.contains("there is no store"), "{missing}");

@@ -1,6 +1,9 @@
 //! Why something was not written.
 
-use model::document::{DocumentError, Violation};
+use model::{
+    Key,
+    document::{DocumentError, Violation},
+};
 use store::StoreError;
 use thiserror::Error;
 
@@ -95,6 +98,16 @@ impl WriteError {
     /// What the log says of it.
     pub(super) fn said(&self) -> String {
         format!("refused: {}", shown::escaped(&self.to_string(), LONGEST_REASON))
+    }
+
+    /// Whether somebody else wrote the resource between the look and the write.
+    pub(super) fn is_overtaken(&self, key: &Key) -> bool {
+        use StoreError::{AlreadyExists, Conflict, NotFound};
+        let Self::Store { source: AlreadyExists { key: of } | Conflict { key: of } | NotFound { key: of }, .. } = self
+        else {
+            return false;
+        };
+        of == key
     }
 
     pub(super) fn one(operation: Operation, field: impl Into<String>, reason: impl Into<String>) -> Self {

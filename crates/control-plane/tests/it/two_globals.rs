@@ -46,6 +46,7 @@ on_each_database! {
     what_is_written_on_one_goes_to_the_zones_of_the_other,
     a_zone_stays_online_while_the_other_control_plane_stops_and_starts_again,
     a_zone_that_is_disabled_on_one_takes_its_resources_from_the_zones_of_the_other,
+    of_writers_of_one_name_nobody_hears_an_error,
 }
 
 /// Two globals, the administrator's token and one of the zone west.
@@ -163,4 +164,27 @@ async fn a_zone_that_is_disabled_on_one_takes_its_resources_from_the_zones_of_th
     assert_eq!(status, 200, "{said}");
     let news = received(&mut west).await;
     assert_eq!(news.removed_resources, [held.resources[0].name.as_str()]);
+}
+
+async fn of_writers_of_one_name_nobody_hears_an_error<D: Shared>(database: D) {
+    const ROUNDS: usize = 10;
+    let (globals, admin, _token) = two(&database).await;
+    let (zone, admin) = (r#"{"type": "Zone", "name": "contested"}"#, admin.as_str());
+    let answers: Vec<(u16, String)> = std::thread::scope(|scope| {
+        let writer = |global: usize, number: usize| {
+            let globals = &globals;
+            scope.spawn(move || {
+                let write = |round: usize| match (number + round) % 4 {
+                    0 => globals[global].rest("DELETE", "/zones/contested", admin, ""),
+                    _ => globals[global].rest("PUT", "/zones/contested", admin, zone),
+                };
+                (0..ROUNDS).map(write).collect::<Vec<_>>()
+            })
+        };
+        let writers: Vec<_> = (0..4).map(|number| writer(number % 2, number)).collect();
+        writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
+    });
+    // Who deletes what somebody else deleted hears that it is not there.
+    let errors: Vec<_> = answers.iter().filter(|(status, _)| ![200, 201, 404].contains(status)).collect();
+    assert!(errors.is_empty() && answers.len() == 4 * ROUNDS, "{errors:?}");
 }
