@@ -82,7 +82,7 @@ pub(crate) fn replay(folder: &str, way: Way, release: Release) {
 impl Player {
     async fn start(recording: Recording, way: Way, release: Release) -> Self {
         let fresh = if release == Release::V3 { Fresh::WithDefaults } else { Fresh::Bare };
-        let global = Global::start(way, fresh).await;
+        let global = Box::pin(Global::start(way, fresh)).await;
         let held = Held::at_start(&global).await;
         let (watching, watch) = silence::watch(&global).await;
         Self {
