@@ -13,4 +13,5 @@ mod mirror;
 mod model;
 mod process;
 mod property;
+mod sealing;
 mod shapes;
