@@ -2,8 +2,10 @@
 
 mod control_plane;
 mod global;
+mod offline;
 mod open_store;
 mod running;
+mod sealing;
 mod serve;
 mod store_freshness;
 mod unreadable;
@@ -16,7 +18,10 @@ use store::ResourceStore;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
-pub use self::running::{Addresses, Running};
+pub use self::{
+    offline::{Restore, backup, generate_key, reseal, restore},
+    running::{Addresses, Running},
+};
 use crate::{
     clock::Clock,
     config::{Config, Mode},

@@ -7,6 +7,7 @@
 mod build;
 mod layers;
 mod proxy;
+mod sealing;
 mod settings;
 mod validators;
 mod values;
@@ -19,7 +20,7 @@ use thiserror::Error;
 use tokens::{Accept, ZoneTerms};
 use zeroize::Zeroizing;
 
-pub use self::{proxy::Proxy, values::Source};
+pub use self::{proxy::Proxy, sealing::SealedBy, values::Source};
 use crate::{access::Access, files};
 
 /// What a control plane is.
@@ -313,6 +314,8 @@ pub struct Config {
     pub max_backoff: Duration,
     /// Where resources are kept.
     pub store: StoreType,
+    /// What seals the secrets in it.
+    pub sealed_by: SealedBy,
     /// Delete zones that are connected and meshes that are used.
     pub unsafe_delete: bool,
     /// The REST API.

@@ -132,7 +132,7 @@ const SEALED: u8 = 1;
 const HEAD: usize = 2;
 const ID: usize = size_of::<u32>();
 
-/// How secrets are kept: who seals, what is secret, and the data keys of one database.
+/// How secrets are kept: who seals, what is secret, and the data keys of one database; another database needs another one.
 pub struct Sealing {
     is_secret: fn(&Key) -> bool,
     sealer: Option<Arc<dyn Sealer>>,
@@ -156,14 +156,9 @@ impl Sealing {
         self.sealer.is_some() && (self.is_secret)(key)
     }
 
-    /// Whether anything is sealed.
+    /// Whether anything is sealed. A database without a data key needs one then, before anything is written to it.
     pub fn is_on(&self) -> bool {
         self.sealer.is_some()
-    }
-
-    /// Whether a database needs a data key before it is written to.
-    pub fn lacks_data_key(&self) -> bool {
-        self.sealer.is_some() && self.read().is_empty()
     }
 
     /// Takes in the data keys that a database holds. Those that are known already are not opened again.

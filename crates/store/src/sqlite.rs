@@ -14,6 +14,7 @@ mod mark;
 mod migrations;
 mod place;
 mod reading;
+mod replacing;
 mod resealing;
 mod reserve;
 mod rows;
@@ -25,6 +26,7 @@ mod tests;
 pub use error::OpenError;
 pub use mark::{Before, before};
 pub use reading::read;
+pub use replacing::{Beside, Present, ReplaceError, replace};
 pub use resealing::{Renew, reseal};
 pub use space::Space;
 
@@ -59,6 +61,7 @@ impl SqliteStore {
     pub fn open_sealed(path: &Path, options: Options, sealing: Arc<Sealing>) -> Result<Self, OpenError> {
         place::prepare(path, options.missing)?;
         let lock = lock::hold(path)?;
+        replacing::finish(path)?;
         let mut reserve = Reserve::beside(path);
         let (journal, index) = match JournalFile::open(path, options.missing, &sealing) {
             // Opening needs a little space for what SQLite keeps beside the file: a full disk must not stop a start.

@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 
 use super::{
     ApiPort, ApiServer, ApiTimeouts, AuthMode, AuthType, Config, ConfigError, GlobalAddress, GlobalAuth, GlobalKds,
-    Mode, Proxy, Recheck, Remark, Renewal, RotationTimes, SecretText, StoreType, Tls, ZoneKds, settings, validators,
+    Mode, Proxy, Recheck, Remark, Renewal, RotationTimes, SecretText, StoreType, Tls, ZoneKds, sealing, settings,
+    validators,
     values::Values, zone_grants,
 };
 use crate::{
@@ -80,6 +81,8 @@ impl Builder<'_> {
                 StoreType::Sqlite
             }
         };
+        let (sealed_by, problems) = sealing::read(&self.values);
+        self.problems.extend(problems);
         if self.values.text("access.type") != "static" {
             self.bad("access.type", "allowed is `static`");
         }
@@ -131,6 +134,7 @@ impl Builder<'_> {
             base_backoff: self.values.duration("general.resilientComponentBaseBackoff"),
             max_backoff: self.values.duration("general.resilientComponentMaxBackoff"),
             store,
+            sealed_by,
             unsafe_delete: self.values.flag("store.unsafeDelete"),
             api_server,
             global,

@@ -73,8 +73,9 @@ impl JournalFile {
         // What is only in the log is in no copy of the file. A reader who keeps it from being moved is no fault.
         let _busy = checkpoint(&connection, "PASSIVE");
         let refused = |cause| OpenError::Sealed { path: path.to_owned(), cause };
-        sealing.take_in(&data_keys::read(&connection).map_err(failed)?).map_err(refused)?;
-        if sealing.lacks_data_key() {
+        let keys = data_keys::read(&connection).map_err(failed)?;
+        sealing.take_in(&keys).map_err(refused)?;
+        if keys.is_empty() && sealing.is_on() {
             let key = sealing.new_data_key().map_err(refused)?;
             data_keys::add(&mut connection, &key).map_err(failed)?;
             sealing.take_in(&[key]).map_err(refused)?;

@@ -13,5 +13,6 @@ mod mirror;
 mod model;
 mod process;
 mod property;
+mod replacing;
 mod sealing;
 mod shapes;
