@@ -22,7 +22,7 @@ use crate::{
     access::Authenticator,
     bootstrap::Wanted,
     clock::Clock,
-    config::{self, AuthMode, AuthType, Config, Mode},
+    config::{self, AuthMode, AuthType, Config, Mode, SealedBy, StoreType},
     doctor::{self, Doctor},
     issuing::{Issuer, Issuers},
     keys::Keys,
@@ -240,6 +240,7 @@ impl ControlPlane {
             ledger: ledger.clone(),
             certificates: self.certificates.clone(),
             settings: Arc::clone(&self.config.global),
+            is_plain: self.config.store != StoreType::Memory && matches!(self.config.sealed_by, SealedBy::Nobody),
             global: global.clone(),
         });
         let api = Api::new(Handles {
