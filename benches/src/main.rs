@@ -159,9 +159,11 @@ async fn shut_out(global: &Arc<Global>, zones: Vec<Synced>) -> anyhow::Result<()
     let operator = Arc::clone(global);
     tokio::task::spawn_blocking(move || operator.delete_key()).await??;
     let answered = start.elapsed();
-    let mut ends = Vec::new();
+    let (mut ends, mut shut_out) = (Vec::new(), Vec::new());
     while let Some(ended) = watching.join_next().await {
-        ends.push(ended??.duration_since(start).as_secs_f64() * 1000.0);
+        let (zone, ended) = ended??;
+        shut_out.push(zone);
+        ends.push(ended.duration_since(start).as_secs_f64() * 1000.0);
     }
     ends.sort_by(f64::total_cmp);
     println!(

@@ -2,13 +2,16 @@
 
 mod control_plane;
 mod global;
+mod lives;
 mod offline;
+mod open_postgres;
 mod open_store;
 mod running;
 mod sealing;
 mod serve;
 mod store_freshness;
 mod unreadable;
+mod waiting;
 mod zone;
 
 use std::{sync::Arc, time::Duration};
@@ -19,7 +22,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 pub use self::{
-    offline::{Restore, backup, generate_key, reseal, restore},
+    offline::{Restore, backup, copy, generate_key, reseal, restore},
+    open_postgres::migrate,
     running::{Addresses, Running},
 };
 use crate::{
@@ -36,7 +40,12 @@ const GRACE: Duration = Duration::from_secs(5);
 pub async fn run(config: Config, log: Log) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-    let running = start(config, Clock::system(), log).await?;
+    // A start may have to wait for a database.
+    let running = tokio::select! {
+        started = start(config, Clock::system(), log) => started?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -111,6 +111,7 @@ pub(crate) struct FileBeside {
 
 /// All that a control plane has.
 pub(crate) struct Content {
+    /// Owners first.
     pub(crate) resources: Vec<Resource>,
     pub(crate) files: Vec<FileBeside>,
 }
@@ -147,7 +148,7 @@ pub(crate) fn write(
     };
     let mut summing = Summing { to, sum: Sha256::new() };
     summing.line(&about)?;
-    for resource in owners_first(&content.resources) {
+    for resource in &content.resources {
         summing.line(&Line::Resource(ResourceLine::of(resource, sealing)?))?;
     }
     for file in &content.files {
@@ -211,6 +212,7 @@ impl<'a> Unopened<'a> {
                 Line::File(line) => content.files.push(line.open(sealing)?),
             }
         }
+        content.resources = owners_first(content.resources);
         Ok(content)
     }
 }
@@ -229,8 +231,8 @@ fn wrong(number: usize, cause: &dyn std::fmt::Display) -> BackupError {
     BackupError::Line { number, problem: cause.to_string() }
 }
 
-/// A store takes nothing whose owner is not there.
-fn owners_first(resources: &[Resource]) -> Vec<&Resource> {
+/// Sorts resources: a store takes nothing whose owner is not there.
+pub(crate) fn owners_first(resources: Vec<Resource>) -> Vec<Resource> {
     /// Nothing is owned through so many others; a circle ends here.
     const DEEPEST: usize = 16;
     let owners: BTreeMap<&Key, &Key> =
@@ -238,9 +240,10 @@ fn owners_first(resources: &[Resource]) -> Vec<&Resource> {
     let depth = |resource: &Resource| {
         std::iter::successors(Some(&resource.key), |key| owners.get(key).copied()).take(DEEPEST).count()
     };
-    let mut sorted: Vec<&Resource> = resources.iter().collect();
-    sorted.sort_by_key(|resource| depth(resource));
-    sorted
+    let depths: Vec<usize> = resources.iter().map(depth).collect();
+    let mut sorted: Vec<(usize, Resource)> = depths.into_iter().zip(resources).collect();
+    sorted.sort_by_key(|(depth, _)| *depth);
+    sorted.into_iter().map(|(_, resource)| resource).collect()
 }
 
 /// Writes lines and sums up their bytes.

@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     about, app,
-    config::Config,
+    config::{Config, StoreType},
     observe::log::{self, Log, Target, Verbosity},
 };
 
@@ -68,11 +68,26 @@ enum Command {
         #[command(subcommand)]
         command: store::StoreCommand,
     },
+    /// Migrates the schema of the store.
+    Migrate {
+        #[command(subcommand)]
+        direction: Migrate,
+    },
     /// Prints the version.
     Version {
         /// With everything that is known of the build.
         #[arg(short = 'a', long)]
         detailed: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum Migrate {
+    /// Takes the steps that the database lacks; older programs refuse it from then on.
+    Up {
+        /// The configuration file.
+        #[arg(short, long)]
+        config_file: Option<PathBuf>,
     },
 }
 
@@ -100,6 +115,30 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        Command::Migrate { direction: Migrate::Up { config_file } } => match migrate(config_file.as_deref()) {
+            Ok(said) => {
+                let _broken_pipe = writeln!(std::io::stdout(), "{said}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                let _broken_pipe = writeln!(std::io::stderr(), "Error: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+fn migrate(config_file: Option<&Path>) -> anyhow::Result<String> {
+    let (config, _remarks) = Config::load(config_file)?;
+    match config.store {
+        StoreType::Postgres => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(app::migrate(&config))
+        }
+        StoreType::Sqlite => {
+            anyhow::bail!("a store in a file is migrated when a newer program starts, nothing is to be done")
+        }
+        StoreType::Memory => anyhow::bail!("migrations are not supported for Memory resource store"),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod build;
 mod layers;
+mod postgres;
 mod proxy;
 mod sealing;
 mod settings;
@@ -20,7 +21,7 @@ use thiserror::Error;
 use tokens::{Accept, ZoneTerms};
 use zeroize::Zeroizing;
 
-pub use self::{proxy::Proxy, sealing::SealedBy, values::Source};
+pub use self::{postgres::Postgres, proxy::Proxy, sealing::SealedBy, values::Source};
 use crate::{access::Access, files};
 
 /// What a control plane is.
@@ -50,6 +51,8 @@ pub enum StoreType {
     Sqlite,
     /// In memory: gone after a restart.
     Memory,
+    /// In a database that several control planes share.
+    Postgres,
 }
 
 /// A text that is never shown.
@@ -316,6 +319,8 @@ pub struct Config {
     pub store: StoreType,
     /// What seals the secrets in it.
     pub sealed_by: SealedBy,
+    /// The database, if they are kept in one.
+    pub postgres: Postgres,
     /// Delete zones that are connected and meshes that are used.
     pub unsafe_delete: bool,
     /// The REST API.

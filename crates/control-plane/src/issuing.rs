@@ -13,7 +13,9 @@ mod next;
 mod order;
 mod signed;
 mod signing_key;
+mod sparing;
 
+use jiff::Timestamp;
 use thiserror::Error;
 use tokens::{Family, IssueError, Scope, Token};
 use tracing::{info, warn};
@@ -46,11 +48,13 @@ pub struct Issuers {
     pub user: bool,
     /// `kmesh.multizone.global.kds.auth.cpToken.enableIssuer`.
     pub control_plane: bool,
+    /// `multizone.global.kds.auth.legacyTokensUntil`: from then on tokens without an end are refused, and none is issued.
+    pub without_end_until: Option<Timestamp>,
 }
 
 impl Default for Issuers {
     fn default() -> Self {
-        Self { dataplane: true, zone: true, user: true, control_plane: true }
+        Self { dataplane: true, zone: true, user: true, control_plane: true, without_end_until: None }
     }
 }
 
@@ -74,6 +78,15 @@ pub(crate) enum NotIssued {
     /// Tokens of this kind are not issued here.
     #[error("issuing tokens using the control plane is disabled.")]
     Off,
+    /// It would be refused from its birth.
+    #[error(
+        "a token without an end is refused since {until} (multizone.global.kds.auth.legacyTokensUntil); give it an end \
+         (`--valid-for`)"
+    )]
+    WithoutEndOver {
+        /// Since when.
+        until: Timestamp,
+    },
     /// It is not known here whether the key that would sign is still good.
     #[error(transparent)]
     KeysBehind(#[from] KeysBehind),
@@ -137,9 +150,22 @@ impl Issuer {
         if order.lets_control_planes_in() {
             self.is_on(TokenKind::ControlPlane)?;
         }
+        if let (Order::ControlPlane { valid_for: None, .. }, Some(until)) = (order, self.issuers.without_end_until)
+            && until <= self.clock.now()
+        {
+            return Err(NotIssued::WithoutEndOver { until });
+        }
         for _ in 0..ATTEMPTS {
             let ring = self.keys.to_admit()?;
-            let Signed { token, entry } = order.signed(&ring, by, self.clock.now(), Uuid::new_v4())?;
+            let signed = match order.signed(&ring, by, self.clock.now(), Uuid::new_v4()) {
+                Err(IssueError::RevokedWithoutEnd { id, by_age_alone: true })
+                    if self.spare(order, &ring, &id).await? =>
+                {
+                    continue;
+                }
+                signed => signed,
+            };
+            let Signed { token, entry } = signed?;
             let recorded = self.ledger.record(entry.clone()).await?;
             if self.keys.ring().generation() == ring.generation() {
                 log(order, caller, by.how, &token, &entry.id);

@@ -110,6 +110,11 @@ impl Ledger {
         Ok(())
     }
 
+    /// Where it is kept, together with what judges the tokens.
+    pub(crate) fn store(&self) -> &dyn ResourceStore {
+        &*self.0.store
+    }
+
     /// Notes that somebody who may showed a token of a family. Costs two look-ups for one that is known and was seen.
     pub(crate) fn seen(&self, family: &Family, id: &str) {
         let index = self.read();

@@ -38,9 +38,55 @@ use crate::{
     },
 };
 
+/// Which tokens are shown to this control plane: a revocation where nobody shows them would be a promise without effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judges {
+    /// All: a global one.
+    All,
+    /// Those of its own users: a zone, whose other tokens are those of its global control plane.
+    OwnUsers,
+    /// All but those of zones that connect: a zone on its own.
+    NoZones,
+}
+
+impl Judges {
+    /// Says where tokens of this family are revoked, if not here.
+    fn elsewhere(self, family: &Family) -> Option<Elsewhere> {
+        let word = family.token_word();
+        match (self, family) {
+            (Self::OwnUsers, Family::ControlPlane | Family::Zone | Family::Dataplane { .. }) => {
+                Some(Elsewhere::OnGlobal { family: word })
+            }
+            (Self::NoZones, Family::ControlPlane) => Some(Elsewhere::Nowhere { family: word }),
+            (Self::All | Self::OwnUsers | Self::NoZones, _) => None,
+        }
+    }
+}
+
+/// Why tokens of a family are not revoked here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(crate) enum Elsewhere {
+    /// The global control plane does that.
+    #[error(
+        "this is the control plane of a zone, and a {family} is revoked on its global control plane: nothing was revoked, ask \
+         there (`kumactl --context`, `kumactl config control-planes switch`)"
+    )]
+    OnGlobal {
+        /// The word for the tokens.
+        family: &'static str,
+    },
+    /// Nobody does that.
+    #[error("no zone connects to this control plane, so nobody shows it a {family}: nothing was revoked")]
+    Nowhere {
+        /// The word for the tokens.
+        family: &'static str,
+    },
+}
+
 /// Takes tokens back for callers. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Revoker {
+    judges: Judges,
     store: Arc<dyn ResourceStore>,
     keys: Keys,
     ledger: Ledger,
@@ -76,6 +122,9 @@ pub(crate) enum Note {
          admin-user-token and start again)"
     )]
     OwnToken,
+    /// Users of other control planes have other tokens.
+    #[error("it counts on the control plane of this zone alone: every other one has users' tokens of its own")]
+    HereAlone,
     /// It is written, and this control plane has not read it yet.
     #[error("it is written and not yet in force on this control plane, whose store is behind or busy")]
     NotYetInForce,
@@ -87,6 +136,9 @@ pub(crate) enum NotRevoked {
     /// The caller may not.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// Nobody shows such tokens here.
+    #[error(transparent)]
+    Elsewhere(Elsewhere),
     /// There is no such mesh.
     #[error("there is no mesh {mesh:?}")]
     NoMesh {
@@ -127,13 +179,16 @@ fn no_key(serial: u64, there: &BTreeSet<u64>) -> String {
 }
 
 impl Revoker {
-    pub(crate) fn new(store: Arc<dyn ResourceStore>, keys: Keys, ledger: Ledger, clock: Clock) -> Self {
-        Self { store, keys, ledger, clock }
+    pub(crate) fn new(judges: Judges, store: Arc<dyn ResourceStore>, keys: Keys, ledger: Ledger, clock: Clock) -> Self {
+        Self { judges, store, keys, ledger, clock }
     }
 
     /// Revokes. When this returns it is durable and, unless a note says otherwise, in force on this control plane.
     pub(crate) async fn revoke(&self, permit: &Permit, order: Order) -> Result<Done, NotRevoked> {
         permit.write(secrets_of(&order.family))?;
+        if let Some(elsewhere) = self.judges.elsewhere(&order.family) {
+            return Err(NotRevoked::Elsewhere(elsewhere));
+        }
         self.check_mesh(&order.family).await?;
         let (ring, now) = (self.keys.ring(), self.clock.now());
         let there = || ring.keys_of(&order.family).filter(|(key, _)| !key.is_of_settings());
@@ -164,6 +219,9 @@ impl Revoker {
         }
         let (id, by) = (Uuid::new_v4(), permit.caller().name().to_owned());
         let (reason, until) = (order.reason, reach.until);
+        if self.judges == Judges::OwnUsers {
+            notes.push(Note::HereAlone);
+        }
         let revocation = Revocation { id, rule, reason, by, at: now, until, keys_gone: None };
         let write = records::write(&revocation, Precondition::Absent, now)?;
         self.store.apply(Batch { writes: vec![write], importance: Importance::Safety }).await?;

@@ -18,12 +18,12 @@ mod writing;
 use std::{sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
-use model::Kind;
-use store::{Query, ResourceStore, StoreError};
+use model::{Key, Kind};
+use store::{Batch, Importance, Precondition, Query, ResourceStore, StoreError, Version};
 use thiserror::Error;
 use tokens::{
     Family,
-    rotation::{self, Command, Order, Position, Refused, Status, Step, Times},
+    rotation::{self, Command, Order, Position, Refused, State, Status, Step, Times},
 };
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -38,7 +38,7 @@ use crate::{
     keys::Keys,
     ledger::Ledger,
     observe::shown,
-    records::{self, RecordError},
+    records,
     tasks::{OnError, Tasks},
     zones::{confirmed::Confirmed, insight::Insights, registry::Registry},
 };
@@ -98,9 +98,22 @@ pub(crate) enum NotMade {
     /// The rules say no.
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// The record, or something of the evidence, cannot be read.
-    #[error(transparent)]
-    Record(#[from] RecordError),
+    /// The record says nothing.
+    #[error("{problem}")]
+    Damaged {
+        /// Why, and what to do.
+        problem: String,
+        /// Of the record.
+        version: Version,
+        /// The highest serial that is known to be given.
+        highest: u64,
+    },
+    /// There is no such mesh.
+    #[error("there is no mesh {mesh:?}")]
+    NoMesh {
+        /// Its name.
+        mesh: String,
+    },
     /// The store could not.
     #[error("the store did not answer")]
     Store(#[from] StoreError),
@@ -138,8 +151,7 @@ impl Rotations {
         permit.read(Kind::GLOBAL_SECRET)?;
         let mut statuses = Vec::new();
         for family in self.families().await? {
-            let seen = self.look(&family).await?;
-            statuses.push(Status::of(&seen.state, &seen.evidence));
+            statuses.push(self.told(&family).await?);
         }
         Ok(statuses)
     }
@@ -147,17 +159,41 @@ impl Rotations {
     /// Where the rotation of a family stands.
     pub(crate) async fn status(&self, permit: &Permit, family: &Family) -> Result<Status, NotMade> {
         permit.read(Kind::GLOBAL_SECRET)?;
-        let seen = self.look(family).await?;
-        Ok(Status::of(&seen.state, &seen.evidence))
+        self.check_mesh(family).await?;
+        self.told(family).await
+    }
+
+    /// Where the rotation of a family stands; that its record cannot be read is told as well.
+    async fn told(&self, family: &Family) -> Result<Status, NotMade> {
+        match self.look(family).await {
+            Ok(seen) => Ok(Status::of(&seen.state, &seen.evidence)),
+            Err(NotMade::Damaged { problem, .. }) => Ok(Status::unreadable(family, problem)),
+            Err(other) => Err(other),
+        }
+    }
+
+    async fn check_mesh(&self, family: &Family) -> Result<(), NotMade> {
+        let Some(mesh) = family.mesh() else { return Ok(()) };
+        let found = self.0.store.get(&Key::global(Kind::MESH, mesh)).await?;
+        found.map(drop).ok_or_else(|| NotMade::NoMesh { mesh: mesh.to_owned() })
     }
 
     /// Makes a step, or says what it would do. Returns when it is in force here.
     pub(crate) async fn make(&self, permit: &Permit, family: &Family, wish: Wish) -> Result<Made, NotMade> {
         permit.write(Kind::GLOBAL_SECRET)?;
+        self.check_mesh(family).await?;
         let Wish { command, id, expect, force, dry_run } = wish;
-        let order = Order { command, by: permit.caller().to_string(), id, expect, force };
+        let order = Order { command, by: permit.caller().name().to_owned(), id, expect, force };
         for _attempt in 0..ATTEMPTS {
-            let seen = self.look(family).await?;
+            let seen = match self.look(family).await {
+                Err(NotMade::Damaged { version, highest, .. })
+                    if order.command == Command::Rollback && order.force && !dry_run =>
+                {
+                    self.drop_record(family, version, highest, &order.by).await?;
+                    return Ok(Made { status: self.told(family).await?, cut_off: Vec::new() });
+                }
+                seen => seen?,
+            };
             let step = rotation::step(&seen.state, &seen.evidence, &order);
             let step = step.inspect_err(|refused| tell_refusal(family, &order, refused))?;
             if dry_run {
@@ -195,6 +231,23 @@ impl Rotations {
             warn!(family = family.key_word(), "a step of a rotation is written, and not in force here yet");
         }
         Ok(true)
+    }
+
+    /// Begins a new record in the place of one that cannot be read: of the rotation that was under way nothing is known, and the
+    /// keys that are there are all there is.
+    async fn drop_record(&self, family: &Family, version: Version, highest: u64, by: &str) -> Result<(), NotMade> {
+        let state = State { highest, ..State::default() };
+        let record = records::rotation::Rotations { family: family.clone(), state };
+        let write = records::write(&record, Precondition::Version(version), self.0.clock.now());
+        let batch = Batch { writes: vec![write.map_err(NotMade::Unwritable)?], importance: Importance::Safety };
+        match self.0.store.apply(batch).await {
+            Ok(_) => {}
+            Err(StoreError::Conflict { .. } | StoreError::NotFound { .. }) => return Err(NotMade::Busy),
+            Err(other) => return Err(other.into()),
+        }
+        let mesh = family.mesh().unwrap_or_default();
+        warn!(caller = %shown::name(by), family = family.key_word(), mesh, "a record of rotations that could not be read is dropped");
+        Ok(())
     }
 
     /// Looks at the record of a family and then at the evidence.

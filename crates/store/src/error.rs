@@ -36,13 +36,20 @@ pub enum StoreError {
         /// What the backend said.
         detail: String,
     },
+    /// The answer of the database got lost, and nobody could find out in time whether the write is there.
+    #[error("whether it was written is not known: {detail}")]
+    Unknown {
+        /// What the backend said.
+        detail: String,
+    },
 }
 
 impl StoreError {
-    /// Returns whether the same call may succeed later without a change by the caller.
+    /// Returns whether the same call may succeed later without a change by the caller. One that may have been done already
+    /// is refused then if it has a condition.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Unavailable { .. } => true,
+            Self::Unavailable { .. } | Self::Unknown { .. } => true,
             Self::NotFound { .. } | Self::AlreadyExists { .. } | Self::Conflict { .. } | Self::Corrupt { .. } => false,
         }
     }

@@ -63,7 +63,7 @@ impl Feed {
     }
 
     /// Makes the watcher start again.
-    #[cfg(any(feature = "sqlite", feature = "testing"))]
+    #[cfg(any(feature = "journaled", feature = "testing"))]
     pub(crate) fn overflow(&self) {
         let mut queue = self.lock();
         queue.events = VecDeque::new();

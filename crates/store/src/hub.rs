@@ -3,9 +3,13 @@
 //! The lock orders everything: an index is swapped in and its events are queued under the write lock, a watcher takes
 //! its picture and joins under the same lock. So a watcher hears each change exactly once, in its picture or after it.
 
+#[cfg(feature = "journaled")]
+use std::sync::Mutex;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use tokio::sync::watch;
+#[cfg(feature = "journaled")]
+use tokio::time::Instant;
 
 use crate::{
     Event, Freshness, Kinds, Options, Watch,
@@ -18,6 +22,9 @@ pub(crate) struct Hub {
     options: Options,
     state: RwLock<State>,
     freshness: watch::Sender<Freshness>,
+    /// When the database was last asked with success: all that was there by then is shown.
+    #[cfg(feature = "journaled")]
+    heard: Mutex<Instant>,
 }
 
 struct State {
@@ -29,7 +36,13 @@ impl Hub {
     /// Returns a hub without watchers.
     pub(crate) fn new(index: Index, options: Options) -> Self {
         let freshness = watch::Sender::new(Freshness::Fresh);
-        Self { options, state: RwLock::new(State { index, feeds: Vec::new() }), freshness }
+        Self {
+            options,
+            state: RwLock::new(State { index, feeds: Vec::new() }),
+            freshness,
+            #[cfg(feature = "journaled")]
+            heard: Mutex::new(Instant::now()),
+        }
     }
 
     /// Returns the present index.
@@ -38,7 +51,7 @@ impl Hub {
     }
 
     /// Returns the version of the present index.
-    #[cfg(feature = "sqlite")]
+    #[cfg(feature = "journaled")]
     pub(crate) fn version(&self) -> crate::Version {
         self.read().index.version()
     }
@@ -53,13 +66,13 @@ impl Hub {
     }
 
     /// Swaps in an index that was made elsewhere, and tells the watchers.
-    #[cfg(any(feature = "sqlite", feature = "testing"))]
+    #[cfg(any(feature = "journaled", feature = "testing"))]
     pub(crate) fn publish(&self, next: Index, events: &[Event]) {
         self.write().publish(next, events);
     }
 
     /// Takes over changes that somebody else made, up to this version, and tells the watchers.
-    #[cfg(feature = "sqlite")]
+    #[cfg(feature = "journaled")]
     pub(crate) fn follow(&self, changes: &[Event], version: crate::Version) {
         let mut state = self.write();
         let mut next = state.index.clone();
@@ -68,7 +81,7 @@ impl Hub {
     }
 
     /// Swaps in an index that has nothing to do with the one before; all watchers start again.
-    #[cfg(any(feature = "sqlite", feature = "testing"))]
+    #[cfg(any(feature = "journaled", feature = "testing"))]
     pub(crate) fn restart(&self, next: Index) {
         let mut state = self.write();
         state.index = next;
@@ -88,6 +101,33 @@ impl Hub {
     /// Follows how old the present index may be.
     pub(crate) fn freshness(&self) -> watch::Receiver<Freshness> {
         self.freshness.subscribe()
+    }
+
+    /// Says that the present index is that of the database at this moment. Called after it was swapped in.
+    #[cfg(feature = "journaled")]
+    pub(crate) fn heard(&self, at: Instant) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        *heard = at.max(*heard);
+        self.freshness.send_if_modified(|freshness| {
+            let was_behind = *freshness != Freshness::Fresh;
+            *freshness = Freshness::Fresh;
+            was_behind
+        });
+    }
+
+    /// Says that the present index may be old, if the database was not heard for so long.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn fall_behind_after(&self, limit: std::time::Duration) {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.elapsed() > limit {
+            self.freshness.send_if_modified(|freshness| {
+                let was_fresh = *freshness == Freshness::Fresh;
+                if was_fresh {
+                    *freshness = Freshness::Behind { since: *heard };
+                }
+                was_fresh
+            });
+        }
     }
 
     /// Says how old the present index may be; fresh only after it was swapped in.

@@ -32,13 +32,13 @@ pub(crate) struct Index {
 
 impl Index {
     /// Returns the version of the last batch.
-    #[cfg(feature = "sqlite")]
+    #[cfg(feature = "journaled")]
     pub(crate) fn version(&self) -> Version {
         Version(self.version)
     }
 
     /// Whether there is no resource.
-    #[cfg(feature = "sqlite")]
+    #[cfg(feature = "journaled")]
     pub(crate) fn is_empty(&self) -> bool {
         self.kinds.values().all(OrdMap::is_empty)
     }
@@ -80,14 +80,14 @@ impl Index {
     }
 
     /// Takes over a resource that a backend read, without any check.
-    #[cfg(feature = "sqlite")]
+    #[cfg(feature = "journaled")]
     pub(crate) fn restore(&mut self, stored: Stored) {
         self.raise_version(stored.version);
         self.insert(stored);
     }
 
     /// Takes over changes that another index made, up to this version.
-    #[cfg(feature = "sqlite")]
+    #[cfg(feature = "journaled")]
     pub(crate) fn follow(&mut self, changes: &[Event], version: Version) {
         for change in changes {
             match change {
@@ -101,7 +101,7 @@ impl Index {
     }
 
     /// Takes over the version of the last batch that a backend read; the counter never goes back.
-    #[cfg(feature = "sqlite")]
+    #[cfg(feature = "journaled")]
     pub(crate) fn raise_version(&mut self, version: Version) {
         self.version = self.version.max(version.0);
     }

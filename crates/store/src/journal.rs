@@ -7,12 +7,17 @@
 //!
 //! The rules (conditions, owners, versions) are the index's, tried before anything is written: a journal knows none.
 
+use std::time::Duration;
+
 use crate::{Event, StoreError, Version, index::Index};
 
 /// A database that keeps what an index holds. Owned by the thread that writes.
 pub(crate) trait Journal: Send + 'static {
     /// A transaction; dropping it undoes it.
     type Writing<'a>: Writing;
+
+    /// Whether the database is elsewhere: others write to it, `begin` returns what they wrote, and answers get lost.
+    const IS_ELSEWHERE: bool = false;
 
     /// Starts a transaction; until it ends nobody else writes. Returns with it what the database holds and the index of
     /// version `known` does not, if others write to it too: the next version follows the last one of all of them.
@@ -33,6 +38,21 @@ pub(crate) trait Journal: Send + 'static {
 
     /// Called when nothing waits to be written.
     fn rest(&mut self);
+
+    /// Whether the last commit is there although it was not said so. Asked after [`Journal::catch_up`] in doubt.
+    fn is_there_after_all(&mut self) -> bool {
+        false
+    }
+
+    /// Whether the database cannot be reached: a smaller transaction would fail as well.
+    fn is_away(&self) -> bool {
+        false
+    }
+
+    /// How long a batch may have waited for its turn; one that waited longer is refused.
+    fn patience(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// A transaction of a [`Journal`].
@@ -57,7 +77,10 @@ pub(crate) enum Missed {
     /// Nothing.
     Nothing,
     /// These changes, in order, up to this version.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no database of today has other writers; the tests' one has"))]
+    #[cfg_attr(
+        not(any(test, feature = "postgres")),
+        expect(dead_code, reason = "a file has no other writers; a database that is shared has")
+    )]
     Changes(Vec<Event>, Version),
     /// Nobody knows: this is all that the database holds.
     All(Index),

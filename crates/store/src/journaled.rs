@@ -14,7 +14,10 @@ use std::{io, sync::Arc, thread};
 
 use async_trait::async_trait;
 use model::Key;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 
 use crate::{
     Applied, Batch, Freshness, Kinds, Options, Page, Query, ResourceStore, StoreError, Stored, Watch,
@@ -46,6 +49,18 @@ impl Journaled {
         Ok(Self { hub, requests: Some(requests), writer: Some(writer) })
     }
 
+    /// What readers see.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// Returns what makes the writer look at what others wrote. It keeps the store from nothing.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn waker(&self) -> Waker {
+        Waker(self.requests.as_ref().map(mpsc::Sender::downgrade))
+    }
+
     /// Asks the writer for something and waits for its answer.
     async fn ask<T>(
         &self,
@@ -56,6 +71,22 @@ impl Journaled {
         let requests = self.requests.as_ref().ok_or_else(stopped)?;
         requests.send(request(answer)).await.map_err(|_closed| stopped())?;
         answered.await.map_err(|_closed| stopped())?
+    }
+}
+
+/// Makes a writer look at what others wrote.
+#[cfg(feature = "postgres")]
+pub(crate) struct Waker(Option<mpsc::WeakSender<Request>>);
+
+#[cfg(feature = "postgres")]
+impl Waker {
+    /// Returns when all that was there is shown, or what is wrong; nothing when the store is gone.
+    pub(crate) async fn settle(&self) -> Option<Result<(), StoreError>> {
+        let requests = self.0.as_ref()?.upgrade()?;
+        let (answer, answered) = oneshot::channel();
+        requests.send(Request::Settle { answer }).await.ok()?;
+        drop(requests);
+        answered.await.ok()
     }
 }
 
@@ -82,7 +113,8 @@ impl ResourceStore for Journaled {
 
     /// Cancel safe up to the queue; a batch that is queued is written even if nobody waits for the answer.
     async fn apply(&self, batch: Batch) -> Result<Applied, StoreError> {
-        self.ask(|answer| Request::Apply { batch, answer }).await
+        let asked = Instant::now();
+        self.ask(|answer| Request::Apply { batch, asked, answer }).await
     }
 
     fn watch(&self, kinds: Kinds) -> Watch {

@@ -12,14 +12,16 @@ mod feed;
 mod freshness;
 mod hub;
 mod index;
-#[cfg(feature = "sqlite")]
+#[cfg(feature = "journaled")]
 mod journal;
-#[cfg(feature = "sqlite")]
+#[cfg(feature = "journaled")]
 mod journaled;
 pub mod memory;
 mod mirror;
 mod options;
 mod picture;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod query;
 pub mod sealing;
 #[cfg(feature = "sqlite")]
@@ -28,7 +30,7 @@ pub mod sqlite;
 pub mod testing;
 mod watch;
 mod write;
-#[cfg(feature = "sqlite")]
+#[cfg(feature = "journaled")]
 mod writer;
 
 pub use error::StoreError;

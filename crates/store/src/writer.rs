@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 use tracing::{error, warn};
 
 use crate::{
@@ -16,8 +19,8 @@ const GROUP: usize = 256;
 
 /// What is asked of the writer, and where the answer goes.
 pub(crate) enum Request {
-    /// A batch.
-    Apply { batch: Batch, answer: oneshot::Sender<Result<Applied, StoreError>> },
+    /// A batch, and since when it waits.
+    Apply { batch: Batch, asked: Instant, answer: oneshot::Sender<Result<Applied, StoreError>> },
     /// That what was asked for before is done, and what others wrote by now is shown.
     Settle { answer: oneshot::Sender<Result<(), StoreError>> },
 }
@@ -51,9 +54,14 @@ impl<J: Journal> Writer<J> {
     /// later, which is no harm.
     fn answer(&mut self, group: impl Iterator<Item = Request>) {
         let (mut batches, mut answers, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
+        let patience = self.journal.patience();
         for request in group {
             match request {
-                Request::Apply { batch, answer } => {
+                Request::Apply { asked, answer, .. } if patience.is_some_and(|patience| asked.elapsed() > patience) => {
+                    let detail = "the database is too slow, or does not answer".to_owned();
+                    drop(answer.send(Err(StoreError::Unavailable { detail })));
+                }
+                Request::Apply { batch, answer, asked: _ } => {
                     batches.push(batch);
                     answers.push(answer);
                 }
@@ -91,9 +99,15 @@ impl<J: Journal> Writer<J> {
     pub(crate) fn write(&mut self, batches: &[Batch]) -> Vec<Result<Applied, StoreError>> {
         match self.commit(batches) {
             Ok(results) => self.with_more_room(batches, results),
+            Err(cause) if self.concerns_all(&cause) => batches.iter().map(|_| Err(cause.clone())).collect(),
             Err(cause) if batches.len() == 1 => self.with_more_room(batches, vec![Err(cause)]),
             Err(_) => batches.iter().flat_map(|batch| self.write(std::slice::from_ref(batch))).collect(),
         }
+    }
+
+    /// Whether no batch would do better alone; what may be there must not be written again.
+    fn concerns_all(&self, cause: &StoreError) -> bool {
+        matches!(cause, StoreError::Unknown { .. }) || self.journal.is_away()
     }
 
     /// Tries once more what is for safety and found no space.
@@ -118,22 +132,36 @@ impl<J: Journal> Writer<J> {
     }
 
     fn commit(&mut self, batches: &[Batch]) -> Result<Vec<Result<Applied, StoreError>>, StoreError> {
-        self.settle()?;
-        let result = self.transact(batches);
-        if let Err(cause) = &result {
-            error!(error = %cause, "the store cannot be written");
-            self.in_doubt = true;
-            // at once: the answer "nothing was written" should be true when it is given
+        if self.in_doubt || !J::IS_ELSEWHERE {
             self.settle()?;
         }
-        result
+        let Failed { cause, results } = match self.transact(batches) {
+            Ok(results) => return Ok(results),
+            Err(failed) => failed,
+        };
+        error!(error = %cause, "the store cannot be written");
+        self.in_doubt = true;
+        // at once: the answer "nothing was written" should be true when it is given
+        let settled = self.settle();
+        match results {
+            Some(results) if J::IS_ELSEWHERE => match settled {
+                Ok(()) if self.journal.is_there_after_all() => Ok(results),
+                Ok(()) => Err(cause),
+                Err(_) => Err(StoreError::Unknown { detail: cause.to_string() }),
+            },
+            _ => settled.and(Err(cause)),
+        }
     }
 
     /// All batches in one transaction: the database first, then the index and the watchers. An error means that none of
     /// them is in the index; whether it is in the database is in doubt.
-    fn transact(&mut self, batches: &[Batch]) -> Result<Vec<Result<Applied, StoreError>>, StoreError> {
+    fn transact(&mut self, batches: &[Batch]) -> Result<Vec<Result<Applied, StoreError>>, Failed> {
+        let asked = Instant::now();
         let (mut writing, missed) = self.journal.begin(self.hub.version())?;
         take_over(&self.hub, missed);
+        if J::IS_ELSEWHERE {
+            self.hub.heard(asked);
+        }
         let mut index = self.hub.index();
         let before = index.version();
         let mut events = Vec::new();
@@ -157,11 +185,13 @@ impl<J: Journal> Writer<J> {
                     warn!(error = %cause, "a batch could not be written");
                     results.push(Err(cause));
                 }
-                Err(WriteError::Transaction(cause)) => return Err(cause),
+                Err(WriteError::Transaction(cause)) => return Err(cause.into()),
             }
         }
         if index.version() != before {
-            writing.commit(index.version())?;
+            if let Err(cause) = writing.commit(index.version()) {
+                return Err(Failed { cause, results: Some(results) });
+            }
             self.journal.committed(&index);
             self.hub.publish(index, &events);
         }
@@ -170,10 +200,25 @@ impl<J: Journal> Writer<J> {
 
     /// Makes sure that the index is what the database holds, also after a failed transaction.
     fn settle(&mut self) -> Result<(), StoreError> {
+        let asked = Instant::now();
         let missed = self.journal.catch_up(self.hub.version(), self.in_doubt)?;
         self.in_doubt = false;
         take_over(&self.hub, missed);
+        self.hub.heard(asked);
         Ok(())
+    }
+}
+
+/// A transaction that failed.
+struct Failed {
+    cause: StoreError,
+    /// What its batches did, if it is there all the same: its end was asked for.
+    results: Option<Vec<Result<Applied, StoreError>>>,
+}
+
+impl From<StoreError> for Failed {
+    fn from(cause: StoreError) -> Self {
+        Self { cause, results: None }
     }
 }
 

@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn scopes_are_three_words() {
         for scope in Scope::ALL {
-            assert_eq!(scope.as_str().parse(), Ok(scope));
+            assert_eq!((scope.as_str().parse(), scope.to_string().parse()), (Ok(scope), Ok(scope)));
         }
         let error = "CP".parse::<Scope>().unwrap_err();
         assert_eq!(error.to_string(), r#""CP" is not one of ["cp", "ingress", "egress"]"#);

@@ -54,7 +54,10 @@ impl Token {
         let facts = TokenFacts { key: &self.key, id: self.id(), zone, issued_at: self.issued_at };
         match (ring.revokes(&facts), self.issued_at) {
             (false, _) => Ok(self),
-            (true, None) => Err(IssueError::RevokedWithoutEnd),
+            (true, None) => {
+                let (id, by_age_alone) = (self.id().to_owned(), ring.revokes_by_age_alone(&facts));
+                Err(IssueError::RevokedWithoutEnd { id, by_age_alone })
+            }
             (true, Some(_)) => Err(IssueError::Revoked),
         }
     }
@@ -144,7 +147,13 @@ pub enum IssueError {
         "this token is revoked: without an end it is the same each time it is issued. Give it an end (`--valid-for`), or \
          rotate the signing key"
     )]
-    RevokedWithoutEnd,
+    RevokedWithoutEnd {
+        /// Its id.
+        id: String,
+        /// It is revoked because its key had signed at a moment, and for nothing else: if it was never handed out before
+        /// that, it is not meant.
+        by_age_alone: bool,
+    },
     /// A revocation without a time names it.
     #[error("this token would be revoked, whenever it is issued; take the revocation back that names such tokens")]
     Revoked,
@@ -241,7 +250,7 @@ pub fn sign_offline(
 
 fn newest<'a>(ring: &'a KeyRing, family: &Family) -> Result<(&'a KeyId, &'a Key), IssueError> {
     ring.signing_key(family).map_err(|reason| match reason {
-        NoKey::Absent | NoKey::NotInSettings => no_key(family),
+        NoKey::Absent | NoKey::Retired | NoKey::NotInSettings => no_key(family),
         NoKey::Broken { name, problem } => IssueError::BadKey { name, problem },
     })
 }

@@ -85,6 +85,15 @@ pub enum KeyProblem {
         /// Their names.
         names: Vec<String>,
     },
+    /// The settings have another key with the `kid` of its tokens.
+    #[error(
+        "the settings have another key with kid {kid:?} (publicKeys), and that one counts: nothing is signed with this one, for \
+         it would be refused. Give the key of the settings another kid, or make a signing key with another serial"
+    )]
+    NamedInSettings {
+        /// The name of both.
+        kid: String,
+    },
     /// A list of revoked ids that is no text.
     #[error("list of revoked token ids is not text; ids are separated by commas or line ends")]
     UnreadableList,

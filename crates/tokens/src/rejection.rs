@@ -52,6 +52,8 @@ pub enum Rejection {
         kid: String,
         /// The secret that would hold it, in words.
         secret: String,
+        /// A rotation took it away.
+        retired: bool,
     },
     /// There is a secret for the key, and it is no use.
     UnusableKey {
@@ -75,7 +77,7 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    /// The reason in one word, one of nine.
+    /// The reason in one word, one of ten.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Missing => "missing",
@@ -83,6 +85,7 @@ impl Rejection {
             Self::Expired { .. } | Self::LegacyEnded { .. } => "expired",
             Self::NotYetValid => "not-yet-valid",
             Self::Revoked | Self::UnreadableRevocations { .. } => "revoked",
+            Self::UnknownKey { retired: true, .. } => "key-retired",
             Self::UnknownKey { .. } | Self::UnusableKey { .. } => "unknown-key",
             Self::BadSignature => "bad-signature",
             Self::WrongZone { .. } => "wrong-zone",
@@ -118,7 +121,10 @@ impl Rejection {
             Self::UnreadableRevocations { name } => {
                 format!("list of revoked tokens {name:?} cannot be read, so no token of this kind is accepted")
             }
-            Self::UnknownKey { kid, secret } => no_signing_key(kid, secret),
+            Self::UnknownKey { kid, secret, retired: true } => {
+                format!("key retired by a rotation: {}", no_signing_key(kid, secret))
+            }
+            Self::UnknownKey { kid, secret, retired: false } => no_signing_key(kid, secret),
             Self::UnusableKey { kid } => {
                 format!("signing key with KID {kid} cannot be used. The log of the control plane says why")
             }

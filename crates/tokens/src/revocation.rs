@@ -49,6 +49,13 @@ impl Revocations {
         self.ids.contains(token.id) || self.naming(token.zone, token.key.serial).any(|rule| rule.is_in_time_for(token))
     }
 
+    /// Tells if such rules revoke it that are about all tokens of before a moment, and nothing else does.
+    pub(crate) fn revokes_by_age_alone(&self, token: &TokenFacts<'_>) -> bool {
+        let is_about_a_moment = |rule: &RevocationRule| rule.what == Revoked::All && rule.before.is_some();
+        let mut rules = self.naming(token.zone, token.key.serial).filter(|rule| rule.is_in_time_for(token)).peekable();
+        !self.ids.contains(token.id) && rules.peek().is_some() && rules.all(is_about_a_moment)
+    }
+
     /// The first second of which a token, of this zone and signed with this key, is not revoked by its time.
     pub(crate) fn good_from(&self, zone: Option<&str>, serial: u64) -> Option<Timestamp> {
         self.naming(zone, serial).filter_map(|rule| rule.before).map(whole_second).max()

@@ -6,6 +6,8 @@
 //! All keys verify. Of those of a family that are in the phase to sign ([`Phase::Signing`], which all are unless somebody
 //! says otherwise) the one with the highest serial signs.
 
+mod slot;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -15,6 +17,7 @@ use std::{
 use jiff::Timestamp;
 use thiserror::Error;
 
+use self::slot::{Candidate, Slot};
 use crate::{
     key::{Key, KeyProblem, PublicKey},
     name::{Family, Half, KeyId, SecretName, parse_serial},
@@ -95,24 +98,12 @@ pub struct KeyRing {
     untold: BTreeSet<KeyId>,
 }
 
-/// A secret that may hold the key of a serial.
-struct Candidate {
-    name: String,
-    is_public: bool,
-    key: Result<Key, KeyProblem>,
-}
-
-struct Slot {
-    phase: Phase,
-    /// The secrets; more than one if the private key is not the one that verifies.
-    names: Vec<String>,
-    key: Result<Key, KeyProblem>,
-}
-
 /// Why a ring has no key for an id.
 pub(crate) enum NoKey {
     /// There is no secret for it.
     Absent,
+    /// There is none any more: a rotation took it away.
+    Retired,
     /// The settings have none, and say that secrets verify nothing of this family.
     NotInSettings,
     /// There is one, and it cannot be used.
@@ -165,10 +156,26 @@ impl KeyRing {
         }
     }
 
-    /// Adds the keys of the settings.
+    /// Adds the keys of the settings. They are asked before secrets: a secret with another key under the name of one can be
+    /// used no more.
     #[must_use]
-    pub fn with_static_keys(self, settings: Arc<StaticKeys>) -> Self {
+    pub fn with_static_keys(mut self, settings: Arc<StaticKeys>) -> Self {
+        for (id, slot) in &mut self.slots {
+            let kid = id.serial.to_string();
+            let (Some((_, of_settings)), Ok(of_secret)) = (settings.by_kid(&id.family, &kid), &slot.key) else {
+                continue;
+            };
+            let prints = of_settings.fingerprint().zip(of_secret.fingerprint());
+            if !prints.is_some_and(|(left, right)| left.is(right)) {
+                slot.key = Err(KeyProblem::NamedInSettings { kid });
+            }
+        }
         Self { settings, ..self }
+    }
+
+    /// Whether a `kid` is that of a key of the settings: no secret, and no rotation, has to do with its tokens.
+    pub fn is_of_settings(&self, family: &Family, kid: &str) -> bool {
+        self.settings.by_kid(family, kid).is_some()
     }
 
     /// Says which keys rotations took away.
@@ -238,7 +245,8 @@ impl KeyRing {
         if !self.settings.use_secrets(&id.family) {
             return Err(NoKey::NotInSettings);
         }
-        self.slots.get(id).ok_or(NoKey::Absent)?.usable()
+        let absent = || if self.retired.contains(id) { NoKey::Retired } else { NoKey::Absent };
+        self.slots.get(id).ok_or_else(absent)?.usable()
     }
 
     /// Returns the key that verifies tokens with this `kid`, which settings name before secrets do.
@@ -324,6 +332,11 @@ impl KeyRing {
         self.revocations(&token.key.family).is_some_and(|revocations| revocations.revokes(token))
     }
 
+    /// Tells if all that revokes a token are rules about everything that was issued before a moment.
+    pub fn revokes_by_age_alone(&self, token: &TokenFacts<'_>) -> bool {
+        self.revocations(&token.key.family).is_some_and(|revocations| revocations.revokes_by_age_alone(token))
+    }
+
     /// What [`RevocationRule::before`] of a new rule must be to revoke all that was issued until now: the next second, or
     /// a later one if another rule came within this one. An issuer dates a token forward to where rules end.
     pub fn next_before(&self, family: &Family, now: Timestamp) -> Timestamp {
@@ -334,45 +347,6 @@ impl KeyRing {
     /// What is revoked of a family, if anything may be.
     pub(crate) fn revocations(&self, family: &Family) -> Option<&Revocations> {
         self.revocations.get(family)
-    }
-}
-
-impl Slot {
-    /// Takes the secrets of one serial.
-    ///
-    /// A private key beside a public one is no conflict. Either they are the halves of one key; or this control plane made
-    /// the private one before it joined a global, whose public key came later: tokens are that one's from then on, and
-    /// nothing is signed with a serial that others know otherwise.
-    fn of(mut candidates: Vec<Candidate>, phase: Phase) -> Self {
-        candidates.sort_by(|left, right| (left.is_public, &left.name).cmp(&(right.is_public, &right.name)));
-        let names: Vec<String> = candidates.iter().map(|candidate| candidate.name.clone()).collect();
-        let shared = || KeyProblem::SharedSerial { names: names.clone() };
-        let key = match (candidates.pop(), candidates.pop(), candidates.pop()) {
-            (Some(only), None, _) => only.key,
-            (Some(public), Some(private), None) if public.is_public && !private.is_public => {
-                match (private.key, public.key) {
-                    (Ok(private), Ok(public)) => {
-                        let prints = private.fingerprint().zip(public.fingerprint());
-                        let halves = prints.is_some_and(|(left, right)| left.is(right));
-                        if halves {
-                            return Self { phase, names: names.into_iter().take(1).collect(), key: Ok(private) };
-                        }
-                        Ok(public)
-                    }
-                    (Err(_), _) | (_, Err(_)) => Err(shared()),
-                }
-            }
-            _ => Err(shared()),
-        };
-        Self { phase, names, key }
-    }
-
-    fn usable(&self) -> Result<&Key, NoKey> {
-        self.key.as_ref().map_err(|problem| self.unusable(problem))
-    }
-
-    fn unusable(&self, problem: &KeyProblem) -> NoKey {
-        NoKey::Broken { name: self.names.join(", "), problem: problem.clone() }
     }
 }
 

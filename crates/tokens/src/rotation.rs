@@ -31,7 +31,7 @@ mod tick;
 mod way;
 
 pub use command::Command;
-pub use evidence::{Evidence, Handed, Instance, StandsOn, Times, Zone};
+pub use evidence::{Evidence, Handed, Instance, Left, LeftWith, StandsOn, Times, Zone};
 pub use order::{Order, Refused};
 pub use state::{Done, Finished, Outcome, Position, Rotation, Stage, State, Stopped, Waiting};
 pub use status::Status;

@@ -249,6 +249,18 @@ mod tests {
     }
 
     #[test]
+    fn a_text_in_utf16_is_zero_in_more_than_three_of_four_pairs() {
+        let of = |zeros: usize| -> Vec<u8> {
+            (0..32).flat_map(|pair| if pair < zeros { [b'a', 0] } else { [0x81, 0x82] }).collect()
+        };
+        for (zeros, expected) in [(0, false), (1, false), (9, false), (24, false), (25, true), (32, true)] {
+            assert_eq!(is_wide_text(&of(zeros)), expected, "{zeros}");
+        }
+        assert!(!is_wide_text(&[]));
+        assert!(!is_wide_text(&[0]));
+    }
+
+    #[test]
     fn random_keys_are_not_taken_for_regular_ones() {
         let bytes = random(32 * 2000);
         for key in bytes.chunks(32).filter(|key| std::str::from_utf8(key).is_err()) {

@@ -143,6 +143,13 @@ mod tests {
     }
 
     #[test]
+    fn debug_shows_names_and_no_key() {
+        let mut keys = StaticKeys::default();
+        keys.add(Family::Zone, "offline", public().as_bytes()).unwrap();
+        assert_eq!(format!("{keys:?}"), r#"StaticKeys { kids: ["zone-token offline"], without_secrets: {} }"#);
+    }
+
+    #[test]
     fn a_name_stands_once_in_its_family() {
         let (mut keys, public) = (StaticKeys::default(), public());
         let mut add = |family| keys.add(family, "1", public.as_bytes());

@@ -94,10 +94,11 @@ impl Proof {
 impl NoKey {
     /// What the owner of a token hears that asks for the key.
     pub(crate) fn rejection(&self, family: &Family, kid: &str) -> Rejection {
-        let unknown = |secret| Rejection::UnknownKey { secret, kid: kid.to_owned() };
+        let unknown = |secret, retired| Rejection::UnknownKey { secret, kid: kid.to_owned(), retired };
         match self {
-            Self::Absent => unknown(wanted_secret(family, kid)),
-            Self::NotInSettings => unknown(wanted_of_settings(family, kid)),
+            Self::Retired => unknown(wanted_secret(family, kid), true),
+            Self::Absent => unknown(wanted_secret(family, kid), false),
+            Self::NotInSettings => unknown(wanted_of_settings(family, kid), false),
             Self::Broken { .. } => Rejection::UnusableKey { kid: kid.to_owned() },
         }
     }

@@ -104,6 +104,8 @@ impl ControlPlane {
         let zones_are_refused =
             config.mode == Mode::Global && auth.kind != AuthType::None && auth.mode == AuthMode::Enforce;
         let zones = zones_are_refused.then_some(auth.max_staleness);
+        let stale = store_freshness::Stale::of(store.freshness());
+        metrics.register(|metrics| metrics.register_collector(Box::new(stale)));
         let told = store_freshness::tell(store.freshness(), zones, readiness.clone(), clock.clone(), tasks.clone());
         tasks.spawn("store-freshness", OnError::Log, told);
         Ok(Self {
@@ -157,6 +159,7 @@ impl ControlPlane {
             zone: self.config.enable_zone_issuer,
             user: self.config.api_server.enable_user_issuer,
             control_plane: self.config.global.auth.enable_issuer,
+            without_end_until: self.config.global.auth.legacy_tokens_until,
         };
         Issuer::new(keys.clone(), self.clock.clone(), issuers, ledger.clone())
     }

@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::{
     control_plane::{self, BehindRest, ControlPlane},
+    lives::Lives,
     open_store::open_store,
     running::{Addresses, Running},
 };
@@ -46,7 +47,7 @@ use crate::{
         ageing,
         confirmed::Confirmed,
         health,
-        in_use::InUse,
+        in_use::{KeysInUse, TokensInUse},
         insight::{Insights, Others},
         registry::Registry,
         sweeper::{self, Enforcer},
@@ -60,15 +61,16 @@ pub(super) async fn start(
     tasks: Tasks,
     store: Option<Arc<dyn ResourceStore>>,
 ) -> anyhow::Result<Running> {
+    let lives = Lives::of(&config, "global.db");
     let (store, others) = match store {
         // A store that is handed in may be anybody's.
         Some(store) => (store, Others::Alive { former: BTreeSet::new() }),
-        // Memory and a locked file are of one program at a time.
-        None => (open_store(&config, "global.db").await?, Others::Nobody),
+        None => (open_store(&config, "global.db", &clock).await?, lives.others()),
     };
     let control_plane = ControlPlane::start(config, clock, log, tasks, "Global", store).await?;
     let ControlPlane { config, clock, tasks, store, identity, .. } = &control_plane;
     let starting = tasks.stop_on_drop();
+    lives.begin(&control_plane.instance).context("note in the work folder what this instance is called")?;
     bootstrap::global(store, &control_plane.wanted(), clock.now())
         .await
         .context("make what a global control plane needs")?;
@@ -120,8 +122,10 @@ pub(super) async fn start(
     tasks.spawn("sweeper", OnError::StopProgram, enforcer.clone().run(keys.clone(), tasks.clone()));
     tasks.spawn("zones", OnError::StopProgram, enforcer.follow(zones, tasks.clone()));
     tasks.spawn("ageing-tokens", OnError::Log, ageing::run(insights.clone(), tasks.clone()));
-    let in_use = InUse::new(registry.clone(), clock.clone());
-    control_plane.metrics.register(|metrics| metrics.register_collector(Box::new(in_use)));
+    let keys_in_use = KeysInUse::new(registry.clone());
+    control_plane.metrics.register(|metrics| metrics.register_collector(Box::new(keys_in_use)));
+    let tokens_in_use = TokensInUse::new(registry.clone(), clock.clone());
+    control_plane.metrics.register_of_zones(|metrics| metrics.register_collector(Box::new(tokens_in_use)));
     tasks.spawn("gauges", OnError::Log, sweeper::gauges(registry.clone(), metrics.clone(), tasks.clone()));
     if !config.global.health_timeout.is_zero() {
         let (interval, timeout) = (config.global.health_poll_interval, config.global.health_timeout);

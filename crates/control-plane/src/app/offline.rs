@@ -1,4 +1,4 @@
-//! What `kuma-cp store …` does with a store: backup, restore, and another key.
+//! What `kuma-cp store …` does with a store: backup, restore, another place, and another key.
 //!
 //! Each returns what to tell the operator. Nothing here serves; a backup may run beside the control plane that serves.
 #![expect(clippy::disallowed_methods, reason = "a command that does one thing and ends")]
@@ -12,16 +12,20 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use futures::StreamExt as _;
 use model::{Key, Kind, Resource, reserved::CLUSTER_ID};
 use prost::Message as _;
 use store::{
+    Batch, Event, Kinds, Precondition, ResourceStore, Write,
+    postgres::{self, PostgresStore},
     sealing::{SealedDataKey, Sealer, SealerError, Sealing, SealingKey},
     sqlite::{self, Beside, OpenError, Present, Renew},
 };
 use zeroize::Zeroizing;
 
 use super::{
-    open_store::{other_stores, store_file},
+    open_postgres,
+    open_store::{open_store, other_stores, store_file},
     sealing::{self, KeyFile},
 };
 use crate::{
@@ -54,10 +58,16 @@ pub fn generate_key() -> anyhow::Result<store::sealing::KeyText> {
 }
 
 /// Writes all that the control plane has into a file, whether it runs or not.
-pub fn backup(config: &Config, to: &Path, force: bool) -> anyhow::Result<String> {
-    let path = file_of(config)?;
-    let stored = sqlite::read(&path, &sealing::sealing(config)).context("read the store")?;
-    let resources: Vec<Resource> = stored.into_iter().map(|stored| Resource::clone(&stored.resource)).collect();
+pub async fn backup(config: &Config, to: &Path, force: bool) -> anyhow::Result<String> {
+    let resources = match config.store {
+        // The file is read beside the program that works with it.
+        StoreType::Sqlite => {
+            let path = config.work_dir.join(store_file(config));
+            let stored = sqlite::read(&path, &sealing::sealing(config)).context("read the store")?;
+            stored.into_iter().map(|stored| Resource::clone(&stored.resource)).collect()
+        }
+        StoreType::Postgres | StoreType::Memory => picture(&*opened(config).await?).await?,
+    };
     let content = Content { resources, files: files_beside(config)? };
     let sealing = sealing::sealing(config);
     let data_key = if sealing.is_on() {
@@ -85,8 +95,8 @@ pub fn backup(config: &Config, to: &Path, force: bool) -> anyhow::Result<String>
 }
 
 /// Makes what is in a backup all that the control plane of these settings has; all of it or nothing.
-pub fn restore(config: &Config, restore: &Restore) -> anyhow::Result<String> {
-    let path = file_of(config)?;
+pub async fn restore(config: &Config, restore: &Restore) -> anyhow::Result<String> {
+    outlives(config)?;
     let from = || format!("read the backup `{}`", restore.from.display());
     let file = files::read(&restore.from, LARGEST_BACKUP).with_context(from)?;
     let backup = Unopened::read(&file).with_context(from)?;
@@ -99,17 +109,97 @@ pub fn restore(config: &Config, restore: &Restore) -> anyhow::Result<String> {
         return Ok(told(about, &opened));
     }
     let content = opened.with_context(from)?;
-    let beside: Vec<Beside<'_>> =
-        content.files.iter().map(|file| Beside { name: &file.name, content: &file.content }).collect();
-    let resources = content.resources.len();
-    sqlite::replace(&path, &sealing::sealing(config), content.resources, &beside, restore.present)
-        .context("restore the store")?;
-    Ok(format!("restored {resources} resources and {} files of {}", beside.len(), named(about)))
+    let (resources, files) = (content.resources.len(), content.files.len());
+    put(config, content, restore.present).await.context("restore the store")?;
+    Ok(format!("restored {resources} resources and {files} files of {}", named(about)))
+}
+
+/// Puts all that the control plane has into a store of another kind. The control plane is stopped.
+pub async fn copy(config: &Config, to: StoreType, present: Present) -> anyhow::Result<String> {
+    if to == config.store {
+        bail!("store.type is what is copied from, and the other kind of store is what is copied to: both are the same");
+    }
+    let mut target = config.clone();
+    target.store = to;
+    outlives(&target)?;
+    if to == StoreType::Postgres
+        && let Some(problem) = target.sealed_by.lacks_a_key_for_all()
+    {
+        bail!(problem);
+    }
+    // As long as it is open nobody else can open a file.
+    let source = opened(config).await?;
+    let resources = picture(&*source).await?;
+    if resources.is_empty() {
+        bail!("there is nothing in the store of store.type");
+    }
+    let count = resources.len();
+    put(&target, Content { resources, files: Vec::new() }, present).await.context("write the other store")?;
+    Ok(format!("copied {count} resources; set store.type to the other kind before the next start"))
+}
+
+/// Makes this content all that a store has.
+async fn put(config: &Config, content: Content, present: Present) -> anyhow::Result<()> {
+    match config.store {
+        StoreType::Sqlite => {
+            let path = config.work_dir.join(store_file(config));
+            let beside: Vec<Beside<'_>> =
+                content.files.iter().map(|file| Beside { name: &file.name, content: &file.content }).collect();
+            Ok(sqlite::replace(&path, &sealing::sealing(config), content.resources, &beside, present)?)
+        }
+        StoreType::Postgres => put_into_database(config, content, present).await,
+        StoreType::Memory => outlives(config),
+    }
+}
+
+async fn put_into_database(config: &Config, content: Content, present: Present) -> anyhow::Result<()> {
+    // The database of a global belongs to the cluster whose id the global tells.
+    let cluster = if config.mode == Mode::Global { cluster(&content.resources) } else { None };
+    let settings = open_postgres::settings(config, cluster);
+    let store = PostgresStore::open_sealed(settings, sealing::sealing(config)).await?;
+    let found = picture(&store).await?;
+    if !found.is_empty() && present == Present::Keep {
+        bail!("the database holds {} resources: `--overwrite` puts the new content in their place", found.len());
+    }
+    for file in &content.files {
+        let path = config.work_dir.join(&file.name);
+        if files::read(&path, files::LARGEST).is_ok_and(|found| *found == *file.content) {
+            continue;
+        }
+        write_whole(&path, present == Present::Overwrite, |to| Ok(to.write_all(&file.content)?))
+            .with_context(|| format!("write `{}`", path.display()))?;
+    }
+    let gone = found.into_iter().map(|resource| Write::Delete { key: resource.key, expect: Precondition::Any });
+    let come = content.resources.into_iter().map(|resource| Write::Put { resource, expect: Precondition::Any });
+    store.apply(Batch::of(gone.chain(come).collect())).await?;
+    Ok(())
+}
+
+/// The store that the settings name. A file is opened by one program at a time.
+async fn opened(config: &Config) -> anyhow::Result<Arc<dyn ResourceStore>> {
+    outlives(config)?;
+    open_store(config, &store_file(config), &Clock::system()).await
+}
+
+/// All that a store holds at one moment, owners first.
+async fn picture(store: &dyn ResourceStore) -> anyhow::Result<Vec<Resource>> {
+    let mut events = store.watch(Kinds::All);
+    let mut resources: Vec<Resource> = Vec::new();
+    while let Some(event) = events.next().await {
+        match event {
+            Event::Init => resources.clear(),
+            Event::InitApply(stored) => resources.push(Resource::clone(&stored.resource)),
+            Event::InitDone => return Ok(backup::owners_first(resources)),
+            Event::Apply(_) | Event::Delete { .. } => {}
+        }
+    }
+    bail!("the store ended before it was read")
 }
 
 /// Seals the store with the key of a file in place of the one of the settings. The control plane is stopped.
-pub fn reseal(config: &Config, new_key_file: &Path, renew: Renew) -> anyhow::Result<String> {
-    let path = file_of(config)?;
+pub async fn reseal(config: &Config, new_key_file: &Path, renew: Renew) -> anyhow::Result<String> {
+    outlives(config)?;
+    let path = config.work_dir.join(store_file(config));
     if matches!(config.sealed_by, SealedBy::Nobody) {
         bail!("store.sealing.enabled is `false`: there is no key to change; without it the next start seals the store");
     }
@@ -119,18 +209,10 @@ pub fn reseal(config: &Config, new_key_file: &Path, renew: Renew) -> anyhow::Res
     };
     let (name, text) = (new.fingerprint().to_string(), new.text());
     let new: Arc<dyn Sealer> = Arc::new(new);
-    match sqlite::reseal(&path, &sealing::sealing(config), Arc::clone(&new), renew) {
-        // A run before this one was stopped when the store was sealed, and the key not yet in its place.
-        Err(OpenError::Sealed {
-            cause: SealerError::AnotherKey { wanted, .. } | SealerError::NoKey { wanted, .. },
-            ..
-        }) if wanted == name => {
-            if renew == Renew::DataKeys {
-                let sealing = Arc::new(Sealing::by(Arc::clone(&new), sealing::is_secret));
-                sqlite::reseal(&path, &sealing, new, renew).context("seal the store")?;
-            }
-        }
-        done => done.context("seal the store")?,
+    if config.store == StoreType::Postgres {
+        reseal_database(config, &name, new, renew).await?;
+    } else {
+        reseal_file(config, &path, &name, new, renew)?;
     }
     let others = other_stores(&config.work_dir, &path);
     let own = config.work_dir.join(sealing::KEY_FILE);
@@ -151,6 +233,40 @@ pub fn reseal(config: &Config, new_key_file: &Path, renew: Renew) -> anyhow::Res
         ),
     };
     Ok(format!("the store is sealed with the key `{name}`; {next}. Backups of before need the key of before"))
+}
+
+fn reseal_file(config: &Config, path: &Path, name: &str, new: Arc<dyn Sealer>, renew: Renew) -> anyhow::Result<()> {
+    match sqlite::reseal(path, &sealing::sealing(config), Arc::clone(&new), renew) {
+        // A run before this one was stopped when the store was sealed, and the key not yet in its place.
+        Err(OpenError::Sealed {
+            cause: SealerError::AnotherKey { wanted, .. } | SealerError::NoKey { wanted, .. },
+            ..
+        }) if wanted == name => {
+            if renew == Renew::DataKeys {
+                let sealing = Arc::new(Sealing::by(Arc::clone(&new), sealing::is_secret));
+                sqlite::reseal(path, &sealing, new, renew).context("seal the store")?;
+            }
+            Ok(())
+        }
+        done => done.context("seal the store"),
+    }
+}
+
+async fn reseal_database(config: &Config, name: &str, new: Arc<dyn Sealer>, renew: Renew) -> anyhow::Result<()> {
+    if renew == Renew::DataKeys {
+        bail!(
+            "the data keys of a database cannot be changed while control planes work with it: stop them, take a backup, and \
+             restore it with --overwrite into an empty database"
+        );
+    }
+    let settings = open_postgres::settings(config, None);
+    match postgres::reseal(settings, sealing::sealing(config), new).await {
+        // It was done before.
+        Err(postgres::OpenError::Sealed { cause: SealerError::AnotherKey { wanted, .. }, .. }) if wanted == name => {
+            Ok(())
+        }
+        done => done.context("seal the store"),
+    }
 }
 
 /// Opens a backup with the key that is at hand.
@@ -217,9 +333,10 @@ fn files_beside(config: &Config) -> anyhow::Result<Vec<FileBeside>> {
     Ok(found)
 }
 
-fn file_of(config: &Config) -> anyhow::Result<PathBuf> {
+/// Refuses a store that is gone when the program ends.
+fn outlives(config: &Config) -> anyhow::Result<()> {
     match config.store {
-        StoreType::Sqlite => Ok(config.work_dir.join(store_file(config))),
+        StoreType::Sqlite | StoreType::Postgres => Ok(()),
         StoreType::Memory => bail!("store.type is `memory`: there is nothing that outlives the program"),
     }
 }

@@ -17,19 +17,24 @@ use store::{
 };
 use tracing::warn;
 
-use super::sealing::{self, KEY_FILE};
+use super::{
+    open_postgres,
+    sealing::{self, KEY_FILE},
+};
 use crate::{
+    clock::Clock,
     config::{Config, Mode, StoreType},
     tls::SELF_SIGNED_FILES,
 };
 
 /// Opens the store of this configuration; `file` is its file in the work directory.
-pub(super) async fn open_store(config: &Config, file: &str) -> anyhow::Result<Arc<dyn ResourceStore>> {
+pub(super) async fn open_store(config: &Config, file: &str, clock: &Clock) -> anyhow::Result<Arc<dyn ResourceStore>> {
     match config.store {
         StoreType::Memory => {
             warn!("store.type is `memory`: keys, tokens and everything else are gone after a restart");
             Ok(Arc::new(MemoryStore::new()))
         }
+        StoreType::Postgres => open_postgres::open(config, file, clock).await,
         StoreType::Sqlite => {
             let (folder, file, fresh) = (config.work_dir.clone(), file.to_owned(), config.fresh);
             let sealing = sealing::sealing(config);

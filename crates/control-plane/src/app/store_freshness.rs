@@ -3,9 +3,14 @@
 //! A control plane whose store is behind serves what it knows, and says since when and who is not let in any more. It is not
 //! ready when no zone is: others may do better. Where no zones come with tokens, it is not ready when no user is let in.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric as _},
+    metrics::{MetricType, gauge::ConstGauge},
+};
 use store::Freshness;
 use tokio::{
     sync::watch,
@@ -16,6 +21,26 @@ use tracing::error;
 use crate::{clock::Clock, keys::LONGEST_BEHIND, observe::readiness::Readiness, tasks::Tasks};
 
 const PART: &str = "store";
+
+/// Counts, when somebody asks, for how long the store has been behind.
+#[derive(Debug)]
+pub(super) struct Stale(watch::Receiver<Freshness>);
+
+impl Stale {
+    /// Returns what counts for a store.
+    pub(super) fn of(freshness: watch::Receiver<Freshness>) -> Self {
+        Self(freshness)
+    }
+}
+
+impl Collector for Stale {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let since = self.0.borrow().behind_since();
+        let help = "Seconds since the store was last up to date with what others wrote";
+        let gauge = encoder.encode_descriptor("store_stale_seconds", help, None, MetricType::Gauge)?;
+        ConstGauge::new(since.map_or(0.0, |since| since.elapsed().as_secs_f64())).encode(gauge)
+    }
+}
 
 /// Tells until the program stops or the store is gone. `zones` is for how long zones are let in while the store is behind,
 /// if they come here with tokens.

@@ -7,6 +7,7 @@ use tracing::info;
 
 use super::{
     control_plane::{BehindRest, ControlPlane},
+    lives::Lives,
     open_store::open_store,
     running::{Addresses, Running},
 };
@@ -26,10 +27,13 @@ use crate::{
 pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) -> anyhow::Result<Running> {
     let name = config.zone_name.clone();
     let file = format!("zone-{name}.db");
-    let store = open_store(&config, &file).await?;
+    let lives = Lives::of(&config, &file);
+    let store = open_store(&config, &file, &clock).await?;
     let control_plane = ControlPlane::start(config, clock, log, tasks, name.as_str(), store).await?;
     let ControlPlane { config, clock, tasks, store, .. } = &control_plane;
     let starting = tasks.stop_on_drop();
+    let others = lives.others();
+    lives.begin(&control_plane.instance).context("note in the work folder what this instance is called")?;
     let side = match config.federated_zone() {
         Some(zone) => Side::FederatedZone(zone.as_str().to_owned()),
         None => Side::LoneZone(name.as_str().to_owned()),
@@ -47,7 +51,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     let behind = BehindRest { side, keys, ledger, issuer, admin: Arc::new(NoZones), global: None };
     control_plane.serve_rest(behind, &mut addresses).await?;
     control_plane.readiness.ready("rest");
-    if let Some(options) = connection(&control_plane).await? {
+    if let Some(options) = connection(&control_plane, others).await? {
         let link = Link::default();
         tasks.spawn("link", OnError::Log, follow(link.clone(), control_plane.readiness.clone(), tasks.clone()));
         let running = zone::run(options, Arc::clone(store), clock.clone(), link, tasks.clone());
@@ -59,7 +63,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
 }
 
 /// What the connection to global needs, if there is a global.
-async fn connection(control_plane: &ControlPlane) -> anyhow::Result<Option<Options>> {
+async fn connection(control_plane: &ControlPlane, others: Others) -> anyhow::Result<Option<Options>> {
     let ControlPlane { config, clock, tasks, .. } = control_plane;
     let Some(address) = &config.global_address else {
         OwnMeshes::left(&config.work_dir, config.zone_name.as_str())
@@ -101,11 +105,11 @@ async fn connection(control_plane: &ControlPlane) -> anyhow::Result<Option<Optio
             &config.work_dir,
             config.zone_name.as_str(),
             config.zone.delete_own_meshes,
-            config.store == StoreType::Sqlite,
+            config.store != StoreType::Memory,
         )),
         msg_send_timeout: config.zone.msg_send_timeout,
         reports: Reports {
-            insights: control_plane.insights(Others::Nobody).await?,
+            insights: control_plane.insights(others).await?,
             metrics: control_plane.metrics.register(KdsMetrics::register),
             policies: Arc::new(LegacyPolicies::new(control_plane.readiness.clone())),
             rejections: Arc::default(),

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use store::sqlite::{Present, Renew};
 
 use crate::{
     app::{self, Restore},
-    config::Config,
+    config::{Config, StoreType},
 };
 
 #[derive(Subcommand)]
@@ -36,6 +36,17 @@ pub(super) enum StoreCommand {
         #[arg(long)]
         force: bool,
     },
+    /// Puts all that the control plane has into a store of another kind, by the settings of that one. It is stopped.
+    Copy {
+        #[command(flatten)]
+        settings: Settings,
+        /// The other kind.
+        #[arg(long, value_enum)]
+        to: Kind,
+        /// Puts it in the place of what is there.
+        #[arg(long)]
+        overwrite: bool,
+    },
     /// Makes what is in a backup all that the control plane has. The control plane is stopped.
     Restore {
         #[command(flatten)]
@@ -55,6 +66,12 @@ pub(super) enum StoreCommand {
     },
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum Kind {
+    Sqlite,
+    Postgres,
+}
+
 #[derive(Args)]
 pub(super) struct Settings {
     /// The configuration file of the control plane.
@@ -71,17 +88,33 @@ impl Settings {
 
 /// Runs one and returns what to print.
 pub(super) fn run(command: StoreCommand) -> anyhow::Result<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(done(command))
+}
+
+async fn done(command: StoreCommand) -> anyhow::Result<String> {
     let said = match command {
         StoreCommand::GenerateKey => return Ok(app::generate_key()?.reveal().to_owned()),
         StoreCommand::Reseal { settings, new_key_file, data_keys } => {
             let renew = if data_keys { Renew::DataKeys } else { Renew::KeyAlone };
-            app::reseal(&settings.load()?, &new_key_file, renew)?
+            app::reseal(&settings.load()?, &new_key_file, renew).await?
         }
-        StoreCommand::Backup { settings, to, force } => app::backup(&settings.load()?, &to, force)?,
+        StoreCommand::Backup { settings, to, force } => app::backup(&settings.load()?, &to, force).await?,
+        StoreCommand::Copy { settings, to, overwrite } => {
+            let to = match to {
+                Kind::Sqlite => StoreType::Sqlite,
+                Kind::Postgres => StoreType::Postgres,
+            };
+            app::copy(&settings.load()?, to, present(overwrite)).await?
+        }
         StoreCommand::Restore { settings, from, dry_run, overwrite, key_file } => {
-            let present = if overwrite { Present::Overwrite } else { Present::Keep };
-            app::restore(&settings.load()?, &Restore { from, dry_run, present, key_file })?
+            let present = present(overwrite);
+            app::restore(&settings.load()?, &Restore { from, dry_run, present, key_file }).await?
         }
     };
     Ok(format!("{}\n", said.trim_end()))
+}
+
+fn present(overwrite: bool) -> Present {
+    if overwrite { Present::Overwrite } else { Present::Keep }
 }

@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use super::{
     ApiPort, ApiServer, ApiTimeouts, AuthMode, AuthType, Config, ConfigError, GlobalAddress, GlobalAuth, GlobalKds,
-    Mode, Proxy, Recheck, Remark, Renewal, RotationTimes, SecretText, StoreType, Tls, ZoneKds, sealing, settings,
-    validators,
+    Mode, Proxy, Recheck, Remark, Renewal, RotationTimes, SecretText, StoreType, Tls, ZoneKds, postgres, sealing,
+    settings, validators,
     values::Values, zone_grants,
 };
 use crate::{
@@ -19,6 +19,9 @@ use crate::{
 };
 
 /// The products whose kumactl looks for its own name in `GET /`.
+/// No token is renewed for a shorter time than this, whatever is set.
+const SHORTEST_LIFE: Duration = Duration::from_secs(60);
+
 const SPOKEN_PRODUCTS: [&str; 2] = ["Kuma", "Kong Mesh"];
 
 /// Builds the configuration. `home` is the folder of the user, for the default work directory.
@@ -72,17 +75,27 @@ impl Builder<'_> {
         let store = match self.values.text("store.type") {
             "sqlite" => StoreType::Sqlite,
             "memory" => StoreType::Memory,
-            "postgres" | "kubernetes" => {
-                self.bad("store.type", "this store does not exist here yet; allowed are `sqlite` and `memory`");
+            "postgres" => StoreType::Postgres,
+            "kubernetes" => {
+                self.bad("store.type", "this store does not exist here; allowed are `sqlite`, `postgres` and `memory`");
                 StoreType::Sqlite
             }
             _ => {
-                self.bad("store.type", "allowed are `sqlite` and `memory`");
+                self.bad("store.type", "allowed are `sqlite`, `postgres` and `memory`");
                 StoreType::Sqlite
             }
         };
         let (sealed_by, problems) = sealing::read(&self.values);
         self.problems.extend(problems);
+        if store == StoreType::Postgres
+            && let Some(problem) = sealed_by.lacks_a_key_for_all()
+        {
+            self.problems.push(problem);
+        }
+        let (postgres, problems) = postgres::read(&self.values);
+        if store == StoreType::Postgres {
+            self.problems.extend(problems);
+        }
         if self.values.text("access.type") != "static" {
             self.bad("access.type", "allowed is `static`");
         }
@@ -135,6 +148,7 @@ impl Builder<'_> {
             max_backoff: self.values.duration("general.resilientComponentMaxBackoff"),
             store,
             sealed_by,
+            postgres,
             unsafe_delete: self.values.flag("store.unsafeDelete"),
             api_server,
             global,
@@ -295,6 +309,19 @@ impl Builder<'_> {
         T::default()
     }
 
+    /// How long renewed tokens live at most; zero is no limit.
+    fn longest_life(&mut self) -> Duration {
+        const PATH: &str = "multizone.global.kds.auth.renewal.maxLife";
+        let life = self.values.duration(PATH);
+        if !life.is_zero() && life < SHORTEST_LIFE {
+            self.bad(
+                PATH,
+                "it must be at least `1m`, or zones would do little else than renew their tokens; `0s` sets no limit",
+            );
+        }
+        life
+    }
+
     /// A moment, or nothing.
     fn moment(&mut self, path: &'static str) -> Option<Timestamp> {
         let text = self.values.text(path).to_owned();
@@ -390,7 +417,7 @@ impl Builder<'_> {
                 max_staleness: self.values.duration("multizone.global.kds.auth.maxStaleness"),
                 renewal: Renewal {
                     enabled: self.values.flag("multizone.global.kds.auth.renewal.enabled"),
-                    max_life: self.values.duration("multizone.global.kds.auth.renewal.maxLife"),
+                    max_life: self.longest_life(),
                 },
                 rotation: RotationTimes {
                     recent_zones: self.values.duration("multizone.global.kds.auth.rotation.recentZones"),

@@ -21,6 +21,18 @@ pub enum SealedBy {
     Command(Vec<String>),
 }
 
+impl SealedBy {
+    /// What is missing where several control planes share a store: a key of one's own opens what that one sealed.
+    pub(crate) fn lacks_a_key_for_all(&self) -> Option<String> {
+        matches!(self, Self::OwnFile).then(|| {
+            "store.sealing: the secrets in a database are sealed with a key that is not in it, and nothing names one: \
+             `kuma-cp store generate-key` makes it, store.sealing.keyFile, .key or .command give it to every control plane \
+             of the database; `store.sealing.enabled: false` leaves the secrets in plain text"
+                .to_owned()
+        })
+    }
+}
+
 /// Says nothing of a key.
 impl fmt::Debug for SealedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -231,13 +231,18 @@ fn a_kubernetes_store_is_refused() {
 fn a_bad_value_names_its_source_and_what_is_allowed() {
     bad("", &[("KUMA_MODE", "globl")], &["KUMA_MODE", "`globl`", "`global`"]);
     bad("mode: 7", &[], &["kuma-cp.yaml", "mode"]);
-    bad("", &[("KUMA_STORE_TYPE", "postgres")], &["KUMA_STORE_TYPE", "sqlite"]);
+    bad("", &[("KUMA_STORE_TYPE", "kubernetes")], &["KUMA_STORE_TYPE", "sqlite"]);
     bad("", &[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "konnect")], &["konnect", "cpToken"]);
     bad("", &[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "")], &["KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "cpToken"]);
     bad("", &[("KUMA_MULTIZONE_GLOBAL_KDS_GRPC_PORT", "70000")], &["65535"]);
     bad("", &[("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "yes")], &["`true` and `false`"]);
     bad("", &[("KUMA_MULTIZONE_GLOBAL_KDS_ZONE_INSIGHT_FLUSH_INTERVAL", "0s")], &["greater than zero"]);
     bad("", &[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_LEEWAY", "-1s")], &["duration"]);
+    bad(
+        "",
+        &[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_RENEWAL_MAX_LIFE", "59s")],
+        &["RENEWAL_MAX_LIFE", "at least `1m`", "`0s`"],
+    );
     bad("", &[("KUMA_MULTIZONE_ZONE_NAME", "Bad_Name")], &["KUMA_MULTIZONE_ZONE_NAME", "DNS-1035"]);
     bad("", &[("KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS", "http://g:5685")], &["grpcs://"]);
     bad("", &[("KUMA_MULTIZONE_GLOBAL_KDS_TLS_CERT_FILE", "/c")], &["tlsKeyFile", "together"]);
@@ -246,6 +251,12 @@ fn a_bad_value_names_its_source_and_what_is_allowed() {
     bad("mode: [global]", &[], &["mode"]);
     bad("just a text", &[], &["kuma-cp.yaml"]);
     bad("mode: {", &[], &["kuma-cp.yaml", "YAML"]);
+}
+
+#[test]
+fn renewed_tokens_live_for_a_minute_at_least_or_as_long_as_those_before() {
+    let with = |text| good("", &[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_RENEWAL_MAX_LIFE", text)]).0;
+    assert_eq!(["0s", "1m"].map(|text| with(text).global.auth.renewal.max_life.as_secs()), [0, 60]);
 }
 
 #[test]

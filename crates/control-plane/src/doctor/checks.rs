@@ -11,15 +11,17 @@ use super::{
 use crate::config::{AuthMode, AuthType};
 
 /// All checks, in the order in which they are shown.
-pub(super) const ALL: [fn(&Facts) -> Vec<Finding>; 10] = [
+pub(super) const ALL: [fn(&Facts) -> Vec<Finding>; 12] = [
     authentication,
     keys,
     rotations,
     tokens_that_end,
     tokens_without_end,
     refusals,
+    strangers,
     clocks,
     secrets,
+    admin_token,
     certificates,
     store,
 ];
@@ -82,10 +84,13 @@ fn keys(facts: &Facts) -> Vec<Finding> {
             .collect();
         let newer_than_what_signs =
             facts.keys.iter().any(|other| other.signs && other.family == key.family && other.serial < key.serial);
-        let signs = match (key.signs, newer_than_what_signs) {
-            (true, _) => "signs",
-            (false, true) => "is held ready and does not sign",
-            (false, false) => "signs no more",
+        let any_signs = facts.keys.iter().any(|other| other.signs && other.family == key.family);
+        let signs = match (key.signs, any_signs, newer_than_what_signs) {
+            (true, ..) => "signs",
+            // The public half that a zone gets.
+            (false, false, _) => "verifies, and nothing signs here",
+            (false, true, true) => "is held ready and does not sign",
+            (false, true, false) => "signs no more",
         };
         let title = format!("{} {} {signs}", key.family, key.serial);
         found.push(match (on_it.is_empty(), key.signs) {
@@ -118,14 +123,25 @@ fn rotations(facts: &Facts) -> Vec<Finding> {
     const NAME: &str = "rotations";
     let under_way = facts.rotations.iter().map(|rotation| {
         let what = format!("{} is {}", rotation.family, rotation.phase);
-        match &rotation.stopped {
-            Some(reason) => Finding::warn(
+        match (&rotation.stopped, rotation.beside) {
+            (Some(reason), _) => Finding::warn(
                 NAME,
                 format!("{what} and goes no further by itself: {reason}"),
                 "see to what is named, or go on with `kumactl rotate advance`, or back with `kumactl rotate rollback`",
             ),
-            None if rotation.blockers.is_empty() => Finding::ok(NAME, format!("{what}, and nothing stands in its way")),
-            None => Finding::ok(NAME, format!("{what}; it waits for {}", list(&rotation.blockers))),
+            (None, Some(key)) => Finding::warn(
+                NAME,
+                format!("{what}, and key {key} signs, which was made by hand beside it"),
+                "delete that key if nobody has a token of it, or end the rotation with `kumactl rotate rollback` and go on \
+                 with that key",
+            ),
+            (None, None) if rotation.blockers.is_empty() => Finding::ok(NAME, format!("{what}, and nothing stands in its way")),
+            (None, None) if rotation.needs_a_hand => Finding::warn(
+                NAME,
+                format!("{what}; in its way: {}", list(&rotation.blockers)),
+                "see to what is named; the rest goes away by itself",
+            ),
+            (None, None) => Finding::ok(NAME, format!("{what}; it waits for {}", list(&rotation.blockers))),
         }
     });
     let found: Vec<Finding> = under_way.collect();
@@ -139,21 +155,35 @@ fn tokens_that_end(facts: &Facts) -> Vec<Finding> {
         let Some(on) = zone.stands_on.as_ref().filter(|on| on.renews != "yes") else { continue };
         let Some(ends) = on.expires_at else { continue };
         let left = ends.duration_since(facts.now);
-        if left > TOKEN_ENDS_SOON {
+        let is_in_memory = on.renews == "no (file)";
+        // What is only in memory is gone with the next restart, whenever it ends.
+        if left > TOKEN_ENDS_SOON && !is_in_memory {
             continue;
         }
         let (id, name) = (&on.token_id, &zone.name);
-        let remedy = if on.renews == "no (file)" {
-            format!("make the token file of {name} writable for its control plane, or put a new token into it")
+        let remedy = if is_in_memory {
+            format!(
+                "let the control plane of {name} read and write its token file and make files in its folder (a token that \
+                 was given inline: give it in a file), and see that a good token is in it"
+            )
         } else {
             format!(
                 "`kumactl generate` a token for {name} and put it where the zone reads it, or let the zone renew it"
             )
         };
-        found.push(if left.is_negative() {
-            Finding::fail(NAME, format!("token {id} of zone {name} ended at {ends}"), remedy)
-        } else {
-            Finding::warn(NAME, format!("token {id} of zone {name} ends at {ends}, and nobody renews it"), remedy)
+        found.push(match (left.is_negative(), is_in_memory) {
+            (true, _) => Finding::fail(NAME, format!("token {id} of zone {name} ended at {ends}"), remedy),
+            (false, true) => Finding::warn(
+                NAME,
+                format!(
+                    "zone {name} renews its token in memory only (the one in use, {id}, ends at {ends}): when its control \
+                     plane restarts, the one that it was started with has to be still good, or it is refused"
+                ),
+                remedy,
+            ),
+            (false, false) => {
+                Finding::warn(NAME, format!("token {id} of zone {name} ends at {ends}, and nobody renews it"), remedy)
+            }
         });
     }
     if found.is_empty() {
@@ -168,6 +198,7 @@ fn tokens_without_end(facts: &Facts) -> Vec<Finding> {
         .zones
         .iter()
         .filter(|zone| zone.stands_on.as_ref().is_some_and(|on| on.expires_at.is_none()))
+        .filter(|zone| zone.online || !stood_on_what_is_gone(facts, zone))
         .map(|zone| zone.name.as_str())
         .collect();
     let issued: Vec<String> =
@@ -187,6 +218,17 @@ fn tokens_without_end(facts: &Facts) -> Vec<Finding> {
     vec![if refused { Finding::fail(NAME, what, remedy) } else { Finding::warn(NAME, what, remedy) }]
 }
 
+/// Whether the key is gone on which an absent zone stood: its token is good for nothing, end or none.
+fn stood_on_what_is_gone(facts: &Facts, zone: &ZoneFacts) -> bool {
+    let Some(on) = &zone.stands_on else { return false };
+    // A key of the settings has a name, and is there as long as they are.
+    let Ok(serial) = on.key.parse::<u64>() else { return false };
+    !facts.keys.iter().any(|key| key.family == on.family && key.serial == serial)
+}
+
+/// Reasons that an operator gives: whoever took a token or key away wants nobody to come in with it.
+const WANTED: [&str; 3] = ["revoked", "zone-deleted", "key-retired"];
+
 fn refusals(facts: &Facts) -> Vec<Finding> {
     const NAME: &str = "refusals";
     let recent = |at: Timestamp| facts.now.duration_since(at) <= RECENT;
@@ -197,11 +239,30 @@ fn refusals(facts: &Facts) -> Vec<Finding> {
         .map(|(zone, refusal)| {
             let what =
                 format!("zone {} was refused at {}: {}: {}", zone.name, refusal.at, refusal.reason, refusal.text);
+            if WANTED.contains(&refusal.reason.as_str()) {
+                let remedy = "nothing, if it was meant to be put out; else give it a new token (`kumactl generate`)";
+                return Finding::warn(NAME, format!("{what} (somebody took its token or key away)"), remedy);
+            }
             let remedy = "`kumactl inspect token --file <its token>` says what is wrong with it";
             if zone.online { Finding::warn(NAME, what, remedy) } else { Finding::fail(NAME, what, remedy) }
         })
         .collect();
     if found.is_empty() { vec![Finding::ok(NAME, "no zone was refused within a day")] } else { found }
+}
+
+/// Who says to be a zone that never was in. Nobody verified the name, so it is never a failure.
+fn strangers(facts: &Facts) -> Vec<Finding> {
+    const NAME: &str = "strangers";
+    let recent = facts.strangers.iter().filter(|(_, refusal)| facts.now.duration_since(refusal.at) <= RECENT);
+    let told: Vec<String> =
+        recent.map(|(name, refusal)| format!("{name} ({}: {})", refusal.reason, refusal.text)).collect();
+    if told.is_empty() {
+        return vec![Finding::ok(NAME, "no zone that never was in was refused within a day")];
+    }
+    let what = format!("these say to be zones, were refused within a day and never were in: {}", list(&told));
+    let remedy =
+        "if it is a zone of yours: `kumactl inspect token --file <its token>` says what is wrong with the token";
+    vec![Finding::warn(NAME, what, remedy)]
 }
 
 fn clocks(facts: &Facts) -> Vec<Finding> {
@@ -232,6 +293,19 @@ fn secrets(facts: &Facts) -> Vec<Finding> {
     let found: Vec<Finding> =
         facts.unusable.iter().map(|problem| Finding::fail(NAME, problem.as_str(), remedy)).collect();
     if found.is_empty() { vec![Finding::ok(NAME, "all keys, lists and records can be used")] } else { found }
+}
+
+fn admin_token(facts: &Facts) -> Vec<Finding> {
+    const NAME: &str = "admin-token";
+    vec![match &facts.admin_token_refused {
+        None => Finding::ok(NAME, "the token in the global secret admin-user-token is good, or there is none"),
+        Some(why) => Finding::warn(
+            NAME,
+            format!("the token in the global secret admin-user-token is refused: {why}"),
+            "delete this secret and start the control plane again, which makes a new one; or `kumactl generate user-token \
+             --name mesh-system:admin --group mesh-system:admin`, and give it to those who used the old one",
+        ),
+    }]
 }
 
 fn certificates(facts: &Facts) -> Vec<Finding> {

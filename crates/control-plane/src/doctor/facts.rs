@@ -19,12 +19,16 @@ pub(crate) struct Facts {
     pub(crate) legacy_tokens_until: Option<Timestamp>,
     pub(crate) keys: Vec<KeyFacts>,
     pub(crate) zones: Vec<ZoneFacts>,
-    /// The tokens that were issued and have not ended.
+    /// Who was refused under a name that is no zone here, by that name.
+    pub(crate) strangers: Vec<(String, Refusal)>,
+    /// The tokens that were issued, have not ended and are signed with a key that is there.
     pub(crate) tokens: Vec<TokenFacts>,
     pub(crate) rotations: Vec<RotationFacts>,
     pub(crate) certificates: Vec<Certificate>,
     /// Secrets, lists and records that cannot be used, each with the reason.
     pub(crate) unusable: Vec<String>,
+    /// Why the token in the secret of the administrator is refused, if there is one and it is.
+    pub(crate) admin_token_refused: Option<String>,
     /// Since when the store does not show what others wrote.
     pub(crate) store_behind_for: Option<Duration>,
     /// How many secrets lie in the store as they are.
@@ -95,6 +99,10 @@ pub(crate) struct RotationFacts {
     pub(crate) stopped: Option<String>,
     /// What stands in its way, in words.
     pub(crate) blockers: Vec<String>,
+    /// Some of that does not go away by itself.
+    pub(crate) needs_a_hand: bool,
+    /// A key that signs and has no part in it.
+    pub(crate) beside: Option<u64>,
 }
 
 /// A certificate that this control plane shows.

@@ -1,13 +1,13 @@
 //! Gathers what the checks look at.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use model::{Kind, ZoneName, insight};
+use model::{Key, Kind, ZoneName, insight, reserved, secret};
 use prost::Message as _;
 use store::{Query, ResourceStore};
 use thiserror::Error;
-use tokens::rotation::Status;
+use tokens::{KeyRing, rotation::Status};
 use wire::kuma::system::v1alpha1::{KdsSubscription, ZoneInsight};
 
 use super::{
@@ -20,7 +20,6 @@ use crate::{
     config::GlobalKds,
     keys::Keys,
     ledger::{Entry, Known, Ledger},
-    records::RecordError,
     rotation::{NotMade, Rotations},
     tls::Certificates,
     zones::insight::Insights,
@@ -73,17 +72,20 @@ impl Doctor {
         let mut unreadable = unreadable_insights;
         let rotations = match &sources.global {
             None => Vec::new(),
-            Some((_, rotations)) => match rotations.statuses(permit).await {
-                // What cannot be read is a finding, and keeps no other from being found.
-                Err(NotMade::Record(damaged @ RecordError::Unreadable { .. })) => {
-                    unreadable.push(damaged.to_string());
-                    Vec::new()
-                }
-                told => told?,
-            },
+            Some((_, rotations)) => rotations.statuses(permit).await?,
         };
+        unreadable.extend(rotations.iter().filter_map(|status| status.problem.clone()));
         let tokens = sources.ledger.all();
-        let is_good = |known: &&Known| known.entry.expires_at.is_none_or(|ends| ends > now);
+        let ring = sources.keys.ring();
+        // What is revoked, or signed with a key that is gone, is good for nothing.
+        let is_good = |known: &&Known| {
+            let entry = &known.entry;
+            entry.expires_at.is_none_or(|ends| ends > now)
+                && ring.serials(entry.family()).contains(&entry.key.serial)
+                && !ring.revokes(&entry.facts())
+        };
+        let (strangers, admin_token_refused) = (self.strangers(&zones), self.admin_token_refused(&ring).await?);
+        let plain_secrets = if sources.is_plain { self.secrets().await? } else { 0 };
         let facts = Facts {
             now,
             is_global: sources.global.is_some(),
@@ -93,12 +95,14 @@ impl Doctor {
             legacy_tokens_until: sources.settings.auth.legacy_tokens_until,
             keys: self.key_facts(),
             zones,
+            strangers,
             tokens: tokens.iter().filter(is_good).map(|known| token(&known.entry)).collect(),
             rotations: rotations.iter().filter(|status| status.from.is_some()).map(rotation).collect(),
             certificates: certificates(&sources.certificates),
             unusable: self.unusable().into_iter().chain(unreadable).collect(),
+            admin_token_refused,
             store_behind_for: sources.store.freshness().borrow().behind_since().map(|since| since.elapsed()),
-            plain_secrets: if sources.is_plain { self.secrets().await? } else { 0 },
+            plain_secrets,
         };
         Ok(examine(&facts))
     }
@@ -137,6 +141,28 @@ impl Doctor {
         let entries =
             self.0.ledger.unreadable().into_iter().map(|name| format!("record {name:?} of the ledger cannot be read"));
         keys.collect::<Vec<_>>().into_iter().chain(unreadable).chain(entries).collect()
+    }
+
+    /// Who was refused and is no zone that is known.
+    fn strangers(&self, zones: &[ZoneFacts]) -> Vec<(String, Refusal)> {
+        let told = self.0.global.iter().flat_map(|(insights, _)| insights.strangers());
+        told.filter(|stranger| !zones.iter().any(|zone| zone.name == stranger.name.as_str()))
+            .map(|stranger| {
+                let refusal = Refusal { at: stranger.last, reason: stranger.reason.to_owned(), text: stranger.text };
+                (stranger.name.to_string(), refusal)
+            })
+            .collect()
+    }
+
+    /// Why the token that the control plane keeps for its administrator opens nothing, if that is so.
+    async fn admin_token_refused(&self, ring: &KeyRing) -> Result<Option<String>, store::StoreError> {
+        let key = Key::global(Kind::GLOBAL_SECRET, reserved::ADMIN_TOKEN);
+        let Some(stored) = self.0.store.get(&key).await? else { return Ok(None) };
+        // What cannot be read is told of with the other secrets.
+        let Some(data) = secret::decode(&stored.resource.spec) else { return Ok(None) };
+        let Ok(text) = std::str::from_utf8(&data) else { return Ok(Some("it is no text".to_owned())) };
+        let verdict = tokens::verify_user(text.trim(), ring, self.0.clock.now(), Duration::ZERO);
+        Ok(verdict.err().map(|why| why.to_string()))
     }
 
     async fn zones(&self) -> Result<(Vec<ZoneFacts>, Vec<String>), store::StoreError> {
@@ -237,6 +263,8 @@ fn rotation(status: &Status) -> RotationFacts {
         phase: status.phase.clone(),
         stopped: status.stopped.as_ref().map(|stopped| stopped.reason.clone()),
         blockers: status.blockers.iter().map(|blocker| blocker.who()).collect(),
+        needs_a_hand: status.blockers.iter().any(|blocker| !blocker.by_itself),
+        beside: status.signs.filter(|signs| Some(*signs) != status.from && Some(*signs) != status.to),
     }
 }
 

@@ -254,3 +254,68 @@ async fn a_zone_gets_the_next_one_of_what_it_has() {
     let proof = tokens::verify(first.reveal(), &shop.ring(), now, &wanted()).unwrap();
     assert!(shop.issuer.renew(&proof, None, Reason::Due).await.is_err(), "what has an end gets no token without");
 }
+
+#[tokio::test]
+async fn of_tokens_without_an_end_a_moment_means_those_that_somebody_has() {
+    let store: Arc<dyn ResourceStore> = Arc::new(Database::new().instance());
+    let (clock, tasks) = (Clock::starting_at(Timestamp::UNIX_EPOCH), Tasks::new());
+    let key = tokens::generate_signing_key();
+    let secret = model::Resource {
+        key: Key::global(model::Kind::GLOBAL_SECRET, "control-plane-signing-key-0001"),
+        labels: model::Labels::new(),
+        spec: model::secret::encode(key.reveal().as_bytes()),
+        status: None,
+        owner: None,
+        created: Timestamp::UNIX_EPOCH,
+        modified: Timestamp::UNIX_EPOCH,
+    };
+    store.put(secret, store::Precondition::Absent).await.unwrap();
+    let keys = Keys::start(&store, &tasks).await.unwrap();
+    let ledger = Ledger::start(&store, &clock, &tasks).await.unwrap();
+    let issuer = Issuer::new(keys.clone(), clock.clone(), Issuers::default(), ledger);
+    let page = |zone: &str| Order::ControlPlane { zone: ZoneName::parse(zone).unwrap(), valid_for: None };
+    let admin = of_admin();
+    issuer.issue(&admin, &page("west")).await.unwrap();
+    let revoke = async |what: tokens::Revoked| {
+        let rule = tokens::RevocationRule {
+            family: Family::ControlPlane,
+            what,
+            before: Some(Timestamp::UNIX_EPOCH + HOUR),
+            spared: Default::default(),
+            keys: Some([1].into()),
+        };
+        let (id, by, at) = (Uuid::new_v4(), "john".to_owned(), Timestamp::UNIX_EPOCH);
+        let record =
+            crate::records::revocation::Revocation { id, rule, reason: None, by, at, until: None, keys_gone: None };
+        let name =
+            crate::records::key::<crate::records::revocation::Revocation>(&crate::records::Record::rest(&record));
+        let write = crate::records::write(&record, store::Precondition::Absent, at).unwrap();
+        store.apply(Batch::of(vec![write])).await.unwrap();
+        assert!(keys.in_force(&name.name).await);
+    };
+    revoke(tokens::Revoked::All).await;
+    let refused = |issued: Result<Token, NotIssued>| {
+        matches!(issued, Err(NotIssued::Failed(IssueError::RevokedWithoutEnd { .. })))
+    };
+    assert!(refused(issuer.issue(&admin, &page("west")).await), "somebody has it");
+    let east = issuer.issue(&admin, &page("east")).await.unwrap();
+    let want = Want { zone: "east", ..wanted() };
+    tokens::verify(east.reveal(), &keys.ring(), clock.now(), &want).unwrap();
+    assert_eq!(issuer.issue(&admin, &page("east")).await.unwrap().reveal(), east.reveal(), "the same one");
+    revoke(tokens::Revoked::Zone("north".to_owned())).await;
+    assert!(refused(issuer.issue(&admin, &page("north")).await), "whoever names a zone means all that it could have");
+    tasks.stop();
+}
+
+#[tokio::test]
+async fn no_token_is_issued_that_is_refused_from_its_birth() {
+    let until = Timestamp::UNIX_EPOCH;
+    let shop = shop(Issuers { without_end_until: Some(until), ..Issuers::default() }).await;
+    let refused = shop.issuer.issue(&of_admin(), &control_plane()).await.map(drop).unwrap_err();
+    assert_eq!(refused, NotIssued::WithoutEndOver { until });
+    assert!(refused.to_string().contains("--valid-for"), "{refused}");
+    let with_end = Order::ControlPlane { zone: ZoneName::parse("west").unwrap(), valid_for: Some(HOUR) };
+    assert!(shop.issuer.issue(&of_admin(), &with_end).await.is_ok());
+    let later = self::shop(Issuers { without_end_until: Some(until + HOUR), ..Issuers::default() }).await;
+    assert!(later.issuer.issue(&of_admin(), &control_plane()).await.is_ok());
+}

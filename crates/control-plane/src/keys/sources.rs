@@ -76,7 +76,11 @@ impl fmt::Display for Unreadable {
         let (what, without, mend) = match self.sort {
             Sort::List => ("list of revoked tokens", NONE_ACCEPTED, "write the secret anew"),
             Sort::Revocation => ("revocation", NONE_ACCEPTED, "revoke again what it named, and take it back"),
-            Sort::Rotation => ("rotation", "nothing is signed with the keys of its family", "restore it from a backup"),
+            Sort::Rotation => (
+                "rotation",
+                "nothing is signed with the keys of its family",
+                "restore it from a backup, or drop it with `kumactl rotate rollback FAMILY --force`",
+            ),
         };
         let instead = match self.instead {
             Instead::LastGood => "as it was before it stays in force while this control plane runs",
@@ -125,9 +129,16 @@ impl Sources {
             error!(problem = %problem, "a secret that verifies tokens cannot be used");
         }
         self.tell(unreadable);
-        ring.with_untold(rotation::untold(&rotations))
+        let ring = ring
+            .with_untold(rotation::untold(&rotations))
             .with_retired(rotation::retired(&rotations))
-            .with_static_keys(Arc::clone(&self.settings))
+            .with_static_keys(Arc::clone(&self.settings));
+        for (name, problem) in
+            ring.unusable().filter(|(_, problem)| matches!(problem, KeyProblem::NamedInSettings { .. }))
+        {
+            error!(name, problem = %problem, "a secret that signs tokens cannot be used");
+        }
+        ring
     }
 
     /// What cannot be read now.

@@ -104,6 +104,22 @@ pub(crate) async fn serve(
     accept(listener, places, tasks, "diagnostics-connection", connection).await
 }
 
+/// Serves health and readiness alone, for who cannot start yet.
+pub(crate) async fn serve_readiness(
+    listener: TcpListener,
+    readiness: Readiness,
+    places: Arc<Port>,
+    tasks: Tasks,
+) -> anyhow::Result<()> {
+    let router = Router::new()
+        .route("/healthy", any(|| async { StatusCode::OK }))
+        .route("/ready", any(async move || answered(&readiness)))
+        .fallback(not_found);
+    let owner = tasks.clone();
+    let connection = move |accepted| connection(accepted, router.clone(), owner.clone());
+    accept(listener, places, tasks, "diagnostics-connection", connection).await
+}
+
 async fn connection(accepted: Accepted, router: Router, tasks: Tasks) {
     let Accepted { stream, peer, place } = accepted;
     let answer = move |mut request: http::Request<hyper::body::Incoming>| {
@@ -133,7 +149,11 @@ fn router(diagnostics: Diagnostics) -> Router {
 }
 
 async fn ready(State(diagnostics): State<Arc<Diagnostics>>) -> Response {
-    let (ready, report) = diagnostics.readiness.report();
+    answered(&diagnostics.readiness)
+}
+
+fn answered(readiness: &Readiness) -> Response {
+    let (ready, report) = readiness.report();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, report).into_response()
 }

@@ -1,14 +1,18 @@
-//! The registry of metrics: every metric carries the label `zone` (contract: rest-and-cli 6).
+//! The registry of metrics: every metric carries the label `zone` (contract: rest-and-cli 6). It is the name of this control
+//! plane, or, in metrics that tell of one zone each, that of the zone: a label cannot be there twice.
 
 use std::{
     borrow::Cow,
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric as _, text::encode},
+    encoding::{
+        DescriptorEncoder, EncodeMetric as _,
+        text::{encode_eof, encode_registry},
+    },
     metrics::{counter::ConstCounter, gauge::Gauge, info::Info},
     registry::Registry,
 };
@@ -17,16 +21,23 @@ use crate::about;
 
 /// The metrics of one control plane. Cheap to clone.
 #[derive(Clone)]
-pub struct Metrics(Arc<Mutex<Registry>>);
+pub struct Metrics(Arc<Mutex<Registries>>);
+
+struct Registries {
+    /// Of this control plane.
+    ours: Registry,
+    /// Of zones: each names one itself.
+    of_zones: Registry,
+}
 
 impl Metrics {
     /// Returns a registry for a control plane: `Global`, or the name of a zone.
     pub fn new(zone: &str, instance: &str, lines: &LogLines) -> Self {
         let label = (Cow::Borrowed("zone"), Cow::Owned(zone.to_owned()));
-        let mut registry = Registry::with_labels(std::iter::once(label));
+        let mut ours = Registry::with_labels(std::iter::once(label));
         let leader = Gauge::<i64>::default();
         leader.set(1);
-        registry.register("leader", "Whether this instance leads", leader);
+        ours.register("leader", "Whether this instance leads", leader);
         let cp = Info::new(vec![
             ("product", about::PRODUCT.to_owned()),
             ("version", about::VERSION.to_owned()),
@@ -34,22 +45,34 @@ impl Metrics {
             ("based_on_kuma", about::BASED_ON_KUMA.to_owned()),
             ("instance_id", instance.to_owned()),
         ]);
-        registry.register("cp", "What this control plane is", cp);
-        registry.register_collector(Box::new(lines.clone()));
-        Self(Arc::new(Mutex::new(registry)))
+        ours.register("cp", "What this control plane is", cp);
+        ours.register_collector(Box::new(lines.clone()));
+        Self(Arc::new(Mutex::new(Registries { ours, of_zones: Registry::default() })))
     }
 
     /// Lets an owner register its metrics.
     pub fn register<T>(&self, register: impl FnOnce(&mut Registry) -> T) -> T {
-        register(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        register(&mut self.lock().ours)
+    }
+
+    /// Lets an owner register metrics that tell of one zone each, and name it in the label `zone`.
+    pub fn register_of_zones<T>(&self, register: impl FnOnce(&mut Registry) -> T) -> T {
+        register(&mut self.lock().of_zones)
     }
 
     /// The metrics as text.
     pub fn text(&self) -> String {
         let mut text = String::new();
+        let registries = self.lock();
         // Writing to a String cannot fail.
-        let _infallible = encode(&mut text, &self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let _infallible = encode_registry(&mut text, &registries.ours)
+            .and_then(|()| encode_registry(&mut text, &registries.of_zones))
+            .and_then(|()| encode_eof(&mut text));
         text
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Registries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

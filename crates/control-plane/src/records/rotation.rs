@@ -30,7 +30,8 @@ impl Record for Rotations {
         rest(&self.family)
     }
 
-    /// With a mesh go its keys, and what was kept of them.
+    /// With a mesh go its keys, and what was kept of them: one that is made again under the name is another mesh, whose serials
+    /// begin anew. No token of the one before is good there, because its keys are others.
     fn owner(&self) -> Option<Key> {
         self.family.mesh().map(|mesh| Key::global(Kind::MESH, mesh))
     }
@@ -42,6 +43,11 @@ pub(crate) fn rest(family: &Family) -> String {
         Some(mesh) => format!("{}.{mesh}", family.key_word()),
         None => family.key_word().to_owned(),
     }
+}
+
+/// The highest serial that a record names that cannot be read as a whole, if it can be made out.
+pub(crate) fn highest_of_damaged(spec: &[u8]) -> Option<u64> {
+    serde_json::from_slice::<serde_json::Value>(spec).ok()?.get("highest")?.as_u64()
 }
 
 #[derive(Clone, Serialize, Deserialize)]

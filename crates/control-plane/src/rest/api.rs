@@ -30,9 +30,9 @@ use crate::{
     ledger::Ledger,
     limits::{Holder, Proof},
     observe::{readiness::Readiness, shown},
-    revoking::Revoker,
+    revoking::{Judges, Revoker},
     rotation::Rotations,
-    writes::Writes,
+    writes::{Side, Writes},
 };
 
 /// The wording of a refusal that needs a look at the body is not waited for longer than this.
@@ -118,7 +118,12 @@ impl Api {
             );
         }
         let authenticator = Authenticator::new(settings.localhost_is_admin, keys.clone());
-        let revoker = Revoker::new(Arc::clone(&store), keys.clone(), ledger.clone(), clock.clone());
+        let judges = match writes.rules().side {
+            Side::Global => Judges::All,
+            Side::FederatedZone(_) => Judges::OwnUsers,
+            Side::LoneZone(_) => Judges::NoZones,
+        };
+        let revoker = Revoker::new(judges, Arc::clone(&store), keys.clone(), ledger.clone(), clock.clone());
         let guarded = Guarded::new(store, admin, ledger, keys, settings.zones);
         let parts = Parts { clock, writes, issuer, revoker, settings, readiness, rotations, doctor, guarded };
         let (routes, room, answers, audit) = (Routes::all(), Room::new(), Answers::new(), Audit::new());

@@ -20,7 +20,6 @@ use crate::{
     keys::KeysBehind,
     ledger::NotRecorded,
     limits::Crowd,
-    records::RecordError,
     revoking::NotRevoked,
     rotation::NotMade,
     writes::{Operation, ReadOnly, WriteError},
@@ -61,6 +60,10 @@ pub(crate) enum ApiError {
     NotRotated(Refusal),
     /// A rotation cannot be looked at, or a step not be written.
     Rotation {
+        text: String,
+    },
+    /// The mesh is missing whose keys are to be rotated.
+    NoMesh {
         text: String,
     },
     /// A token was made, is not in the ledger, and is not handed out.
@@ -137,10 +140,14 @@ impl From<NotIssued> for ApiError {
                 problem @ (IssueError::BadValidity { .. }
                 | IssueError::NoName
                 | IssueError::TooLong
-                | IssueError::RevokedWithoutEnd
+                | IssueError::RevokedWithoutEnd { .. }
                 | IssueError::Revoked),
             ) => {
                 let violations = vec![Violation::new("validFor", problem.to_string())];
+                Self::Invalid { title: TOKEN_REQUEST, violations }
+            }
+            NotIssued::WithoutEndOver { .. } => {
+                let violations = vec![Violation::new("validFor", error.to_string())];
                 Self::Invalid { title: TOKEN_REQUEST, violations }
             }
             NotIssued::Failed(problem) => Self::Issue(problem),
@@ -156,6 +163,7 @@ impl From<NotRevoked> for ApiError {
         let wrong = |field| Self::Invalid { title: REVOCATION, violations: vec![Violation::new(field, text)] };
         match error {
             NotRevoked::Denied(denied) => Self::Denied(denied),
+            NotRevoked::Elsewhere(_) => wrong("family"),
             NotRevoked::NoMesh { .. } => wrong("mesh"),
             NotRevoked::NoKey { .. } => wrong("key"),
             NotRevoked::Future { .. } => wrong("issuedBefore"),
@@ -181,11 +189,10 @@ impl From<NotMade> for ApiError {
         match error {
             NotMade::Denied(denied) => Self::Denied(denied),
             NotMade::Refused(refused) => Self::NotRotated(refused),
-            NotMade::Store(source) | NotMade::Record(RecordError::Store(source)) => {
-                Self::Store { title: ROTATION, source }
-            }
+            NotMade::Store(source) => Self::Store { title: ROTATION, source },
             NotMade::Busy => Self::Busy,
-            NotMade::Record(RecordError::Unreadable { .. }) | NotMade::Key(_) | NotMade::Unwritable(_) => {
+            NotMade::NoMesh { .. } => Self::NoMesh { text: error.to_string() },
+            NotMade::Damaged { .. } | NotMade::Key(_) | NotMade::Unwritable(_) => {
                 Self::Rotation { text: error.to_string() }
             }
         }
@@ -197,6 +204,9 @@ impl From<KriError> for ApiError {
         Self::BadRequest { text: error.to_string() }
     }
 }
+
+/// In how many seconds to come again: whatever is short or away here usually is for a moment.
+const SOON: HeaderValue = HeaderValue::from_static("1");
 
 /// Title of what is wrong with a request for a token.
 pub(crate) const TOKEN_REQUEST: &str = "Invalid request";
@@ -261,7 +271,11 @@ impl Problem {
         if !self.blockers.is_null() {
             body.insert("blockers".to_owned(), self.blockers);
         }
-        answer::json(self.status, &Value::Object(body))
+        let mut response = answer::json(self.status, &Value::Object(body));
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, SOON);
+        }
+        response
     }
 }
 
@@ -282,6 +296,7 @@ impl ApiError {
     pub(crate) fn fault(&self) -> Option<String> {
         let of_store = |problem: &StoreError| match problem {
             StoreError::Unavailable { .. } => Some(format!("the store is unavailable: {problem}")),
+            StoreError::Unknown { .. } => Some(format!("the answer of the store got lost: {problem}")),
             StoreError::Corrupt { .. } => Some(format!("the store is corrupt: {problem}")),
             StoreError::NotFound { .. } | StoreError::AlreadyExists { .. } | StoreError::Conflict { .. } => None,
         };
@@ -324,6 +339,7 @@ impl ApiError {
             Self::Issue(error) => of_issue(&error),
             Self::NotRotated(refused) => of_rotation(refused),
             Self::Rotation { text } => Problem::new(S::INTERNAL_SERVER_ERROR, ROTATION, text),
+            Self::NoMesh { text } => Problem::new(S::NOT_FOUND, ROTATION, text),
             Self::NotRecorded(error) => of_ledger(&error),
             Self::KeysChanging { text } => Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", text),
             Self::Denied(denied) => Problem::new(S::FORBIDDEN, "Access Denied", denied.to_string()),
@@ -389,7 +405,7 @@ fn of_ledger(problem: &NotRecorded) -> Problem {
     const NOT_WRITTEN: &str = "the store takes no writes now, so the token could not be written into the ledger of issued \
                                tokens, and was not issued; try again when the store is well";
     match problem {
-        NotRecorded::Store(StoreError::Unavailable { .. }) => {
+        NotRecorded::Store(StoreError::Unavailable { .. } | StoreError::Unknown { .. }) => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Service unavailable", NOT_WRITTEN)
         }
         NotRecorded::Store(_) | NotRecorded::NoRecord { .. } => {
@@ -439,6 +455,11 @@ fn of_store(title: &str, problem: &StoreError) -> Problem {
         StoreError::Unavailable { .. } => {
             Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", "the store is unavailable; nothing was written")
         }
+        StoreError::Unknown { .. } => Problem::new(
+            S::SERVICE_UNAVAILABLE,
+            "Service unavailable",
+            "the answer of the store got lost: it may have been written, look before you write again",
+        ),
         StoreError::Corrupt { .. } => Problem::new(S::INTERNAL_SERVER_ERROR, title, INTERNAL),
     }
 }
@@ -509,4 +530,23 @@ fn empty(status: StatusCode) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_to_come_again_hears_when() {
+        let header = |error: ApiError| {
+            let response = error.into_response();
+            let after = response.headers().get(header::RETRY_AFTER).map(|value| value.to_str().unwrap().to_owned());
+            (response.status().as_u16(), after)
+        };
+        let store = |source: StoreError| ApiError::Store { title: "t", source };
+        let detail = || "d".to_owned();
+        assert_eq!(header(store(StoreError::Unavailable { detail: detail() })), (503, Some("1".to_owned())));
+        assert_eq!(header(store(StoreError::Unknown { detail: detail() })), (503, Some("1".to_owned())));
+        assert_eq!(header(store(StoreError::Corrupt { detail: detail() })), (500, None));
+    }
 }

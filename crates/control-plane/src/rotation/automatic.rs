@@ -14,8 +14,9 @@ use crate::tasks::Tasks;
 
 /// How often evidence is looked at when nothing is heard: the clock goes on, and what other instances see is not told here.
 const LOOK: Duration = Duration::from_secs(10);
-/// The least time between two looks: a storm of streams is looked at as a whole.
-const PAUSE: Duration = Duration::from_millis(500);
+/// How long it waits before a look: a storm of streams is looked at as a whole, and when a key is gone the streams that
+/// stood on it have to end first.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// Looks whenever keys or zones change, until the program stops.
 pub(super) async fn run(rotations: Rotations, tasks: Tasks) -> anyhow::Result<()> {
@@ -31,23 +32,27 @@ pub(super) async fn run(rotations: Rotations, tasks: Tasks) -> anyhow::Result<()
         }
         tokio::select! {
             () = tasks.stopping() => return Ok(()),
-            () = sleep(PAUSE) => {}
-        }
-        tokio::select! {
-            () = tasks.stopping() => return Ok(()),
             // Their owners end first when the program stops.
             changed = ring.changed() => if changed.is_err() { return Ok(()) },
             changed = streams.changed() => if changed.is_err() { return Ok(()) },
             () = sleep(wait) => {}
         }
+        tokio::select! {
+            () = tasks.stopping() => return Ok(()),
+            () = sleep(PAUSE) => {}
+        }
     }
 }
 
 async fn look_at_all(rotations: &Rotations) -> Result<(), NotMade> {
+    let mut looked = Ok(());
     for family in rotations.families().await? {
-        look_at(rotations, &family).await?;
+        // One that cannot be looked at keeps no other from going on.
+        if let Err(problem) = look_at(rotations, &family).await {
+            looked = Err(problem);
+        }
     }
-    Ok(())
+    looked
 }
 
 async fn look_at(rotations: &Rotations, family: &Family) -> Result<(), NotMade> {

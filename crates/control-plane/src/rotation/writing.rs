@@ -41,7 +41,9 @@ impl From<StoreError> for NotWritten {
             StoreError::Conflict { .. } | StoreError::AlreadyExists { .. } | StoreError::NotFound { .. } => {
                 Self::Overtaken
             }
-            StoreError::Unavailable { .. } | StoreError::Corrupt { .. } => Self::Store(error),
+            StoreError::Unavailable { .. } | StoreError::Unknown { .. } | StoreError::Corrupt { .. } => {
+                Self::Store(error)
+            }
         }
     }
 }
@@ -108,5 +110,83 @@ pub(super) fn is_in_force(state: &State, family: &Family, ring: &KeyRing) -> boo
         Some(rotation) if rotation.stage == Stage::Staged => ring.serials(family).contains(&rotation.to),
         Some(rotation) => ring.signs(family) == Some(rotation.to),
         None => state.history.last().is_none_or(|finished| !ring.serials(family).contains(&finished.from)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use store::memory::MemoryStore;
+    use tokens::rotation::{Command, Evidence, Order, Times, step};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    /// What is seen of a control plane with one key, and no record.
+    fn seen() -> Seen {
+        let hour = SignedDuration::from_hours(1);
+        let evidence = Evidence {
+            family: Family::ControlPlane,
+            now: NOW,
+            times: Times { recent_zones: hour, patience: hour, leeway: hour },
+            keys: [(1, NOW)].into(),
+            taken: [1].into(),
+            instances: Vec::new(),
+            zones: Vec::new(),
+            tokens: Vec::new(),
+            unreadable: Vec::new(),
+        };
+        Seen { state: State::default(), version: None, secrets: Vec::new(), evidence }
+    }
+
+    fn ordered(seen: &Seen, command: Command) -> Step {
+        let order = Order { command, by: "ada".to_owned(), id: None, expect: None, force: false };
+        step(&seen.state, &seen.evidence, &order).unwrap()
+    }
+
+    async fn written(store: &MemoryStore, seen: &Seen, step: &Step) -> Result<(), NotWritten> {
+        write(store, &Family::ControlPlane, seen, step, NOW).await
+    }
+
+    #[tokio::test]
+    async fn of_two_who_saw_the_same_one_writes_and_the_other_leaves_nothing_behind() {
+        let store = MemoryStore::new();
+        let seen = seen();
+        let start = ordered(&seen, Command::Start { automatic: false, algorithm: None });
+        written(&store, &seen, &start).await.unwrap();
+        assert!(matches!(written(&store, &seen, &start).await, Err(NotWritten::Overtaken)));
+        // The same when there is a record.
+        let key = records::rotation::rest(&Family::ControlPlane);
+        let kept = records::get::<Rotations>(&store, &key).await.unwrap().unwrap();
+        let mut later = Seen { state: kept.record.state, version: Some(kept.version), ..seen };
+        later.evidence.keys.insert(2, NOW);
+        let signing = ordered(&later, Command::Advance);
+        written(&store, &later, &signing).await.unwrap();
+        let back = ordered(&later, Command::Rollback);
+        assert!(matches!(written(&store, &later, &back).await, Err(NotWritten::Overtaken)));
+        let kept = records::get::<Rotations>(&store, &key).await.unwrap().unwrap();
+        assert_eq!(kept.record.state, signing.state);
+    }
+
+    #[tokio::test]
+    async fn a_key_is_not_made_beside_one_of_its_serial() {
+        let store = MemoryStore::new();
+        let other = Resource {
+            key: Key::global(Kind::GLOBAL_SECRET, "control-plane-signing-key-2"),
+            labels: Labels::new(),
+            spec: secret::encode(b"by hand"),
+            status: None,
+            owner: None,
+            created: NOW,
+            modified: NOW,
+        };
+        let by_hand = Batch::of(vec![Write::Put { resource: other, expect: Precondition::Absent }]);
+        store.apply(by_hand).await.unwrap();
+        let seen = seen();
+        let start = ordered(&seen, Command::Start { automatic: false, algorithm: None });
+        assert!(matches!(written(&store, &seen, &start).await, Err(NotWritten::Overtaken)));
+        let record = records::get::<Rotations>(&store, &records::rotation::rest(&Family::ControlPlane)).await;
+        assert!(record.unwrap().is_none(), "neither the key nor the record");
     }
 }

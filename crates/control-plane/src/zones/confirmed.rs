@@ -14,54 +14,42 @@ use super::registry::StreamId;
 
 /// What zones have confirmed. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Confirmed(Arc<Mutex<BTreeMap<StreamId, Stream>>>);
+pub struct Confirmed(Arc<Mutex<BTreeMap<ZoneName, Streams>>>);
+
+/// The streams to one zone.
+type Streams = BTreeMap<StreamId, Stream>;
 
 struct Stream {
-    zone: ZoneName,
-    reads: Reads,
     /// By kind; `None` of one that the zone rejected something of.
     secrets: BTreeMap<Kind, Option<BTreeSet<Key>>>,
-}
-
-/// Which keys a zone can read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reads {
-    /// Those that real peers read.
-    RsaAlone,
-    /// All that there are here.
-    All,
 }
 
 /// A stream to a zone; what it confirmed is forgotten when this is dropped.
 pub struct Confirming {
     confirmed: Confirmed,
+    zone: ZoneName,
     stream: StreamId,
 }
 
 impl Confirmed {
     /// Takes note of a stream on which nothing was confirmed yet.
-    pub fn open(&self, stream: StreamId, zone: &ZoneName, reads: Reads) -> Confirming {
-        self.lock().insert(stream, Stream { zone: zone.clone(), reads, secrets: BTreeMap::new() });
-        Confirming { confirmed: self.clone(), stream }
+    pub fn open(&self, stream: StreamId, zone: &ZoneName) -> Confirming {
+        let nothing = Stream { secrets: BTreeMap::new() };
+        self.lock().entry(zone.clone()).or_default().insert(stream, nothing);
+        Confirming { confirmed: self.clone(), zone: zone.clone(), stream }
     }
 
     /// Whether all streams to a zone, and at least one, have confirmed a secret.
     pub fn has(&self, zone: &ZoneName, secret: &Key) -> bool {
-        let streams = self.lock();
-        let mut of_zone = streams.values().filter(|stream| stream.zone == *zone).peekable();
+        let zones = self.lock();
         let confirmed = |stream: &Stream| {
             let secrets = stream.secrets.get(&secret.kind).and_then(Option::as_ref);
             secrets.is_some_and(|secrets| secrets.contains(secret))
         };
-        of_zone.peek().is_some() && of_zone.all(confirmed)
+        zones.get(zone).is_some_and(|streams| streams.values().all(confirmed))
     }
 
-    /// Whether something is connected to a zone that reads RSA keys and no others.
-    pub fn reads_rsa_alone(&self, zone: &ZoneName) -> bool {
-        self.lock().values().any(|stream| stream.zone == *zone && stream.reads == Reads::RsaAlone)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<StreamId, Stream>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ZoneName, Streams>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -69,24 +57,37 @@ impl Confirmed {
 impl Confirming {
     /// The zone has these secrets of a kind, and no others.
     pub fn confirmed(&self, kind: Kind, secrets: BTreeSet<Key>) {
-        if let Some(stream) = self.confirmed.lock().get_mut(&self.stream)
-            && let Some(known) = stream.secrets.entry(kind).or_insert_with(|| Some(BTreeSet::new()))
-        {
-            *known = secrets;
-        }
+        self.of_stream(|stream| {
+            if let Some(known) = stream.secrets.entry(kind).or_insert_with(|| Some(BTreeSet::new())) {
+                *known = secrets;
+            }
+        });
     }
 
     /// The zone rejected some of a kind.
     pub fn rejected(&self, kind: Kind) {
-        if let Some(stream) = self.confirmed.lock().get_mut(&self.stream) {
+        self.of_stream(|stream| {
             stream.secrets.insert(kind, None);
+        });
+    }
+
+    fn of_stream(&self, change: impl FnOnce(&mut Stream)) {
+        if let Some(stream) = self.confirmed.lock().get_mut(&self.zone).and_then(|streams| streams.get_mut(&self.stream)) {
+            change(stream);
         }
     }
 }
 
 impl Drop for Confirming {
     fn drop(&mut self) {
-        self.confirmed.lock().remove(&self.stream);
+        let mut zones = self.confirmed.lock();
+        // Who has no stream has confirmed nothing, not everything.
+        if let Some(streams) = zones.get_mut(&self.zone)
+            && streams.remove(&self.stream).is_some()
+            && streams.is_empty()
+        {
+            zones.remove(&self.zone);
+        }
     }
 }
 
@@ -106,15 +107,15 @@ mod tests {
     fn every_stream_to_a_zone_confirms_for_itself() {
         let confirmed = Confirmed::default();
         assert!(!confirmed.has(&zone("west"), &key("a")), "nobody is connected");
-        let first = confirmed.open(StreamId::of(1), &zone("west"), Reads::All);
-        let other = confirmed.open(StreamId::of(2), &zone("east"), Reads::All);
+        let first = confirmed.open(StreamId::of(1), &zone("west"));
+        let other = confirmed.open(StreamId::of(2), &zone("east"));
         other.confirmed(Kind::GLOBAL_SECRET, [key("a")].into());
         assert!(!confirmed.has(&zone("west"), &key("a")));
         first.confirmed(Kind::GLOBAL_SECRET, [key("a"), key("b")].into());
         assert!(confirmed.has(&zone("west"), &key("a")) && confirmed.has(&zone("west"), &key("b")));
         first.confirmed(Kind::GLOBAL_SECRET, [key("b")].into());
         assert!(!confirmed.has(&zone("west"), &key("a")), "it was taken away again");
-        let second = confirmed.open(StreamId::of(3), &zone("west"), Reads::All);
+        let second = confirmed.open(StreamId::of(3), &zone("west"));
         assert!(!confirmed.has(&zone("west"), &key("b")), "another stream to the zone has not confirmed it");
         drop(second);
         assert!(confirmed.has(&zone("west"), &key("b")));
@@ -125,19 +126,10 @@ mod tests {
     #[test]
     fn what_a_zone_rejected_is_not_confirmed_by_what_it_takes_later() {
         let confirmed = Confirmed::default();
-        let stream = confirmed.open(StreamId::of(1), &zone("west"), Reads::All);
+        let stream = confirmed.open(StreamId::of(1), &zone("west"));
         stream.confirmed(Kind::GLOBAL_SECRET, [key("a")].into());
         stream.rejected(Kind::GLOBAL_SECRET);
         stream.confirmed(Kind::GLOBAL_SECRET, [key("a")].into());
         assert!(!confirmed.has(&zone("west"), &key("a")));
-    }
-
-    #[test]
-    fn one_old_end_is_enough_to_read_rsa_alone() {
-        let confirmed = Confirmed::default();
-        let _new = confirmed.open(StreamId::of(1), &zone("west"), Reads::All);
-        assert!(!confirmed.reads_rsa_alone(&zone("west")));
-        let _old = confirmed.open(StreamId::of(2), &zone("west"), Reads::RsaAlone);
-        assert!(confirmed.reads_rsa_alone(&zone("west")) && !confirmed.reads_rsa_alone(&zone("east")));
     }
 }

@@ -22,41 +22,62 @@ use crate::{
     },
 };
 
-/// The keys and tokens in use.
-pub struct InUse {
+/// How many zones stand on each key.
+pub struct KeysInUse(Registry);
+
+impl KeysInUse {
+    /// Returns what counts the streams of this registry.
+    pub fn new(registry: Registry) -> Self {
+        Self(registry)
+    }
+}
+
+impl fmt::Debug for KeysInUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeysInUse").finish_non_exhaustive()
+    }
+}
+
+impl Collector for KeysInUse {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "Connected zones by the signing key of their tokens";
+        let mut keys = encoder.encode_descriptor("zones_by_signing_key", help, None, MetricType::Gauge)?;
+        for ((family, key), zones) in Counted::of(&self.0.open()).zones {
+            let labels = [("family", family), ("key", &key)];
+            let zones = i64::try_from(zones.len()).unwrap_or(i64::MAX);
+            ConstGauge::new(zones).encode(keys.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// When the tokens of each zone end. It names the zone in the label `zone`, so it is a metric of zones.
+pub struct TokensInUse {
     registry: Registry,
     clock: Clock,
 }
 
-impl InUse {
-    /// Returns what counts the streams of this registry.
+impl TokensInUse {
+    /// Returns what looks at the streams of this registry.
     pub fn new(registry: Registry, clock: Clock) -> Self {
         Self { registry, clock }
     }
 }
 
-impl fmt::Debug for InUse {
+impl fmt::Debug for TokensInUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InUse").finish_non_exhaustive()
+        f.debug_struct("TokensInUse").finish_non_exhaustive()
     }
 }
 
-impl Collector for InUse {
+impl Collector for TokensInUse {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let counted = Counted::of(&self.registry.open());
-        let help = "Connected zones by the signing key of their tokens";
-        let mut keys = encoder.encode_descriptor("zones_by_signing_key", help, None, MetricType::Gauge)?;
-        for ((family, key), zones) in counted.zones {
-            let labels = [("family", family), ("key", &key)];
-            let zones = i64::try_from(zones.len()).unwrap_or(i64::MAX);
-            ConstGauge::new(zones).encode(keys.encode_family(&labels)?)?;
-        }
         let now = self.clock.now();
         let help = "Seconds until the first token ends that a connected zone stands on";
         let mut ends = encoder.encode_descriptor("zone_token_expires_in_seconds", help, None, MetricType::Gauge)?;
-        for (zone, end) in counted.ends {
+        for (zone, end) in Counted::of(&self.registry.open()).ends {
             let left: SignedDuration = end.duration_since(now);
-            let labels = [("zone_name", zone.as_str())];
+            let labels = [("zone", zone.as_str())];
             ConstGauge::new(left.as_secs_f64()).encode(ends.encode_family(&labels)?)?;
         }
         Ok(())

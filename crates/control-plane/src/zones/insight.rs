@@ -11,10 +11,12 @@ mod auth;
 mod configs;
 #[cfg(test)]
 mod fuzz;
+mod instances;
 mod merge;
 mod notes;
 mod record;
 mod shadowed;
+mod strangers;
 mod trouble;
 mod uses;
 mod writing;
@@ -38,10 +40,11 @@ pub use trouble::RejectedBy;
 pub use uses::Use;
 use wire::kuma::system::v1alpha1::{KdsSubscription, ZoneInsight};
 
-use self::{configs::Configs, shadowed::Shadowed};
+use self::{configs::Configs, shadowed::Shadowed, strangers::Strangers};
 use crate::{
     clock::Clock,
     tasks::{OnError, Tasks},
+    zones::rsa_alone,
 };
 
 /// When a change is written.
@@ -109,6 +112,7 @@ struct Shared {
     store: Arc<dyn ResourceStore>,
     zones: Mutex<BTreeMap<ZoneName, Live>>,
     shadowed: Shadowed,
+    strangers: Strangers,
     urgent: Notify,
     soon: Notify,
 }
@@ -186,6 +190,7 @@ impl Insights {
             store: Arc::clone(store),
             zones: Mutex::new(zones),
             shadowed: Shadowed::default(),
+            strangers: Strangers::default(),
             urgent: Notify::new(),
             soon: Notify::new(),
         };
@@ -204,6 +209,11 @@ impl Insights {
     /// Whether the zone is connected now.
     pub fn online(&self, zone: &ZoneName) -> bool {
         self.lock().get(zone).is_some_and(|live| record::online(&live.insight))
+    }
+
+    /// Whether something is connected to the zone that reads RSA keys and no others.
+    pub(crate) fn reads_rsa_alone(&self, zone: &ZoneName) -> bool {
+        self.lock().get(zone).is_some_and(|live| rsa_alone::reads_rsa_alone(&live.insight))
     }
 
     /// The configuration that the zone reported last.

@@ -18,6 +18,7 @@ use tokens::{KeyRing, Rejection, VerifiedZone};
 use tokio::{sync::watch, time::Instant};
 
 mod bounds;
+mod closing;
 mod connections;
 mod enforcement;
 mod guard;
@@ -29,7 +30,7 @@ mod sessions;
 use self::{
     connections::Connections,
     enforcement::Shadow,
-    guard::{Closing, Told},
+    guard::{Closing, Ends, Told},
     sessions::{Session, Sessions},
 };
 pub use self::{
@@ -119,6 +120,8 @@ struct Live {
     /// When it came, if its zone pings.
     pings_since: Option<Timestamp>,
     told: watch::Sender<Told>,
+    /// Ends what goes out, whether or not its handler has been told.
+    ends: Option<Ends>,
 }
 
 impl Live {
@@ -173,6 +176,7 @@ impl Registry {
             is_spared: would_be_refused.is_some(),
             pings_since: (arrival.pings && !arrival.unary).then_some(now),
             told,
+            ends: None,
         };
         state.streams.insert(id, live);
         state.by_zone.entry(caller.zone().clone()).or_default().insert(id);
@@ -315,46 +319,6 @@ impl Registry {
 }
 
 impl State {
-    fn close_where(&mut self, verdict: impl Fn(&Live) -> Option<CloseReason>) -> Vec<Closed> {
-        let ids: Vec<StreamId> = self.streams.keys().copied().collect();
-        self.close(ids, None, verdict)
-    }
-
-    fn close_of(
-        &mut self,
-        zone: &ZoneName,
-        since: Option<Instant>,
-        verdict: impl Fn(&Live) -> Option<CloseReason>,
-    ) -> Vec<Closed> {
-        let ids: Vec<StreamId> = self.by_zone.get(zone).into_iter().flatten().copied().collect();
-        self.close(ids, since, verdict)
-    }
-
-    fn close(
-        &mut self,
-        ids: Vec<StreamId>,
-        since: Option<Instant>,
-        verdict: impl Fn(&Live) -> Option<CloseReason>,
-    ) -> Vec<Closed> {
-        let mut closed = Vec::new();
-        for id in ids {
-            let reason = self.streams.get(&id).filter(|live| !live.is_closed()).and_then(&verdict);
-            closed.extend(reason.and_then(|reason| self.close_one(id, reason, since)));
-        }
-        self.tell_earliest();
-        closed
-    }
-
-    fn close_one(&mut self, id: StreamId, reason: CloseReason, since: Option<Instant>) -> Option<Closed> {
-        let live = self.streams.get(&id)?;
-        live.told.send_modify(|told| told.close = Some(Closing { reason: reason.clone(), since }));
-        if let Some(expiry) = expiry(&live.caller) {
-            // It is closed: its expiry is nobody's business any more.
-            self.expiries.remove(&(expiry, id));
-        }
-        Some(Closed { zone: live.caller.zone().clone(), method: live.method, reason })
-    }
-
     fn remove(&mut self, id: StreamId) {
         let Some(live) = self.streams.remove(&id) else { return };
         self.sessions.leave(&live.session, live.unary);

@@ -1,4 +1,4 @@
-//! Which connected zones read RSA keys and no others: real ones.
+//! Which connected zones read RSA keys and no others: real ones. The one owner of that rule.
 
 use model::{Kind, insight, text};
 use prost::Message as _;
@@ -15,14 +15,15 @@ pub async fn zones(store: &dyn ResourceStore) -> Result<Vec<String>, StoreError>
     Ok(read_rsa_alone.map(|resource| text::of_peer(&resource.key.name)).collect())
 }
 
-fn reads_rsa_alone(insight: &ZoneInsight) -> bool {
+/// Whether something is connected to a zone, on any control plane, that reads RSA alone.
+pub(crate) fn reads_rsa_alone(insight: &ZoneInsight) -> bool {
     let open = |one: &&KdsSubscription| one.disconnect_time.is_none();
     // One that did not say yet what it is may be any.
     let mut described = insight.subscriptions.iter().filter(open).filter(|one| one.version.is_some());
     let reads_more = |one: &KdsSubscription| {
         Features::from_names(one.features.iter().map(String::as_str)).contains(Features::KEY_ALGORITHMS)
     };
-    insight::online(&insight.subscriptions) && described.next_back().is_some_and(|newest| !reads_more(newest))
+    insight::online(&insight.subscriptions) && described.any(|one| !reads_more(one))
 }
 
 #[cfg(test)]
@@ -44,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_connection_says_what_a_zone_reads() {
+    fn one_end_that_reads_rsa_alone_is_enough() {
         let check = |subscriptions: &[KdsSubscription], expected: bool| {
             let insight = ZoneInsight { subscriptions: subscriptions.to_vec(), ..ZoneInsight::default() };
             assert_eq!(reads_rsa_alone(&insight), expected, "{subscriptions:?}");
@@ -59,5 +60,6 @@ mod tests {
         check(&[subscription(false, real), subscription(true, ours)], false);
         check(&[subscription(true, ours), subscription(true, real)], true);
         check(&[subscription(true, real), subscription(true, None)], true);
+        check(&[subscription(true, real), subscription(true, ours)], true);
     }
 }

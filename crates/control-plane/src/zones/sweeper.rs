@@ -7,7 +7,10 @@ use anyhow::anyhow;
 use jiff::Timestamp;
 use model::ZoneName;
 use store::{Change, Mirror, WatchEnded};
-use tokio::{sync::watch, task::yield_now, time::Instant};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 use tracing::{info, warn};
 
 use crate::{
@@ -25,6 +28,9 @@ use crate::{
 
 /// How often the clock is looked at while a token is about to expire: it may have been set, or the machine slept.
 const LOOK: Duration = Duration::from_secs(10);
+/// How long after a sweep handlers and connections hear of it, and the log: a thousand zones may have been closed, and what is done then is in
+/// the way of the streams that have to end.
+const AFTERWARDS: Duration = Duration::from_millis(100);
 /// How often the gauges follow the registry.
 const GAUGES: Duration = Duration::from_secs(1);
 
@@ -50,6 +56,7 @@ impl Enforcer {
         let mut ring = keys.subscribe();
         let mut earliest = registry.earliest_expiry();
         let mut swept = 0;
+        let (mut untold, mut tell_at) = (Vec::new(), Instant::now());
         loop {
             // Reading marks as seen before the sweep: a change after these lines wakes the loop again.
             let current = Arc::clone(&ring.borrow_and_update());
@@ -58,10 +65,10 @@ impl Enforcer {
             match recheck {
                 Recheck::OnConnect => registry.adopt(&current),
                 Recheck::Live if current.generation() > swept => {
-                    let swept = registry.sweep(&current, clock.now(), heard);
-                    // The streams end first: what is told of thousands of them takes its time.
-                    yield_now().await;
-                    self.told(&swept);
+                    if untold.is_empty() {
+                        tell_at = Instant::now() + AFTERWARDS;
+                    }
+                    untold.push(registry.sweep(&current, clock.now(), heard));
                 }
                 Recheck::Live => self.told(&registry.expire(clock.now(), Instant::now())),
             }
@@ -73,11 +80,20 @@ impl Enforcer {
                 }
             };
             tokio::select! {
-                () = tasks.stopping() => return Ok(()),
+                () = tasks.stopping() => break,
                 // The ring's owner ends first when the program stops.
-                changed = ring.changed() => if changed.is_err() { return Ok(()) },
+                changed = ring.changed() => if changed.is_err() { break },
                 () = expired => {}
+                () = sleep_until(tell_at), if !untold.is_empty() => self.told_all(&mut untold),
             }
+        }
+        self.told_all(&mut untold);
+        Ok(())
+    }
+
+    fn told_all(&self, untold: &mut Vec<Swept>) {
+        for swept in untold.drain(..) {
+            self.told(&swept);
         }
     }
 
@@ -117,7 +133,11 @@ impl Enforcer {
     }
 
     fn told(&self, swept: &Swept) {
+        self.registry.tell(swept);
         report(&swept.closed, &self.metrics);
+        for Together { zone, reason, detail, .. } in together(&swept.closed) {
+            self.insights.put_out(zone, reason, &detail);
+        }
         for stream in &swept.spared {
             let reason = stream.reason.word();
             self.metrics.would_be_refused(reason);

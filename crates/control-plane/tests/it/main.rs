@@ -54,6 +54,7 @@ mod old_peers;
 #[cfg(test)]
 mod old_types;
 #[cfg(test)]
+mod on_postgres;
 mod own_ends;
 #[cfg(test)]
 mod own_meshes;

@@ -59,7 +59,17 @@ fn connect_times(world: &World, zone: &str) -> Vec<String> {
 
 #[test]
 fn five_zones_renew_and_open_their_streams_once() {
-    let world = World::new(&[NO_LEEWAY]);
+    five_renew(World::new(&[NO_LEEWAY]));
+}
+
+#[test]
+fn five_zones_renew_and_open_their_streams_once_on_postgres() {
+    if let Some(world) = World::on_postgres(&[NO_LEEWAY]) {
+        five_renew(world);
+    }
+}
+
+fn five_renew(world: World) {
     let names = ["east", "north", "south", "west", "centre"];
     let files = names.map(|name| world.file(&format!("{name}.token"), &short_token(&world, name)));
     for (file, mode) in files.iter().zip([0o600, 0o640, 0o644, 0o400, 0o440]) {
@@ -178,6 +188,28 @@ fn rotate_until(world: &World, phase: &str) {
         (status, client::ask(world.http(), "POST", &format!("{ROTATION}/advance"), Some(&body)).1)
     };
     eventually(&format!("the rotation is {phase}"), stepped, |(status, _)| status["phase"] == phase);
+}
+
+#[test]
+fn a_zone_that_has_its_newer_token_in_memory_alone_is_in_the_way_until_it_may_start_again() {
+    let world = World::new(&[]);
+    let inline = world.token("east");
+    let _east = world.zone("east", &[("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_INLINE", &inline)]);
+    world.wait_online("east");
+    rotate_until(&world, "draining");
+    let status = || client::get(world.http(), "/rotations/control-plane-signing-key");
+    let in_memory = |status: &Value| status["blockers"].to_string().contains("in memory alone");
+    let status = eventually("the zone stands on the new key", status, in_memory);
+    assert_eq!(status["zonesByKey"], json!({"1": 1, "2": 1}), "{status}");
+    let refused = world.kumactl.run(&["rotate", "advance", "control-plane-signing-key"], "");
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    // What it could come back with is taken away; it stays.
+    let (_, ledger) = client::ask(world.http(), "GET", "/tokens?zone=east&key=1", None);
+    let ledger: Value = serde_json::from_str(&ledger).unwrap();
+    let old = ledger["items"][0]["id"].as_str().unwrap();
+    world.kumactl.ok(&["revoke", "token", "--family", "control-plane-token", "--id", old], "");
+    world.kumactl.ok(&["rotate", "advance", "control-plane-signing-key"], "");
+    assert!(world.online("east"));
 }
 
 #[test]

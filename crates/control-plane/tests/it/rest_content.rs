@@ -300,3 +300,30 @@ async fn gateways_are_not_inspected() {
         assert_eq!(ask(&world, false, "GET", &path, &Value::Null).await.status, 501, "{view}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_zone_revokes_the_tokens_of_its_own_users_and_no_others() {
+    let path = "/tokens/revocations";
+    for (side, families) in [
+        (Side::FederatedZone("z1".to_owned()), ["control-plane-token", "zone-token", "dataplane-token"].as_slice()),
+        (Side::LoneZone("z1".to_owned()), &["control-plane-token"]),
+    ] {
+        let zone = World::start(side.clone(), "").await;
+        for family in families {
+            let mut order = json!({"family": family, "id": "5766e443-ef30-4916-afbd-a680d244fc16"});
+            if *family == "dataplane-token" {
+                order["mesh"] = "default".into();
+            }
+            let answer = ask(&zone, false, "POST", path, &order).await;
+            assert_eq!(answer.status, 400, "{side:?} {family}: {}", answer.body);
+            assert!(answer.body.contains("nothing was revoked"), "{}", answer.body);
+        }
+        assert_eq!(read(&zone, path).await["items"], json!([]), "{side:?}");
+        let order = json!({"family": "user-token", "id": "5766e443-ef30-4916-afbd-a680d244fc16"});
+        let answer = ask(&zone, false, "POST", path, &order).await;
+        assert_eq!(answer.status, 200, "{side:?}: {}", answer.body);
+        let is_federated = matches!(side, Side::FederatedZone(_));
+        assert_eq!(answer.body.contains("of this zone alone"), is_federated, "{}", answer.body);
+        assert_eq!(read(&zone, path).await["items"].as_array().map(Vec::len), Some(1), "{side:?}");
+    }
+}

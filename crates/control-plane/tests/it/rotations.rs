@@ -1,6 +1,8 @@
 //! Rotations of signing keys as an operator makes them: guided, by hand, by itself, and back from every phase.
 
+mod cast;
 mod crashes;
+mod inside;
 mod zones;
 
 use serde_json::{Value, json};
@@ -71,7 +73,17 @@ fn status_of_key(world: &World, serial: u64) -> u16 {
 
 #[test]
 fn a_guided_rotation_waits_for_a_zone_that_does_not_renew() {
-    let world = World::new(&[]);
+    guided_rotation(World::new(&[]));
+}
+
+#[test]
+fn a_guided_rotation_waits_for_a_zone_that_does_not_renew_on_postgres() {
+    if let Some(world) = World::on_postgres(&[]) {
+        guided_rotation(world);
+    }
+}
+
+fn guided_rotation(world: World) {
     let west = fixed_zone(&world, "west");
     let mark = west.mark();
     assert_stands(&world, FAMILY, "idle", None);

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use model::{Key, Kind, Resource, labels};
 use prost::Message as _;
-use store::{Precondition, Query, ResourceStore as _, testing::Database};
+use store::{Precondition, Query, ResourceStore, testing::Database};
 use testkit::{kds::Call, program::LIMIT, rpcs::DOWN};
 use wire::{
     envoy::{
@@ -15,23 +15,51 @@ use wire::{
     kuma::system::v1alpha1::ZoneInsight,
 };
 
-use crate::stage::database_global::{Global, open, soon, subscribe};
+use crate::stage::database_global::{Global, Shared, open, soon, subscribe};
 
 const UNAUTHENTICATED: u32 = 16;
 
+/// Makes each case a test on the database in memory and one on PostgreSQL, where there is one.
+macro_rules! on_each_database {
+    ($($case:ident,)*) => {
+        mod in_memory {
+            use super::*;
+
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$case(Database::new()).await;
+            })*
+        }
+
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let Some(database) = testkit::postgres::database() else { return };
+                super::$case(database).await;
+            })*
+        }
+    };
+}
+
+on_each_database! {
+    a_key_that_is_deleted_on_one_ends_the_sessions_of_both,
+    what_is_written_on_one_goes_to_the_zones_of_the_other,
+    a_zone_stays_online_while_the_other_control_plane_stops_and_starts_again,
+    a_zone_that_is_disabled_on_one_takes_its_resources_from_the_zones_of_the_other,
+}
+
 /// Two globals, the administrator's token and one of the zone west.
-async fn two() -> (Database, [Global; 2], String, String) {
-    let database = Database::new();
-    let globals = [Global::start_on(&database).await, Global::start_on(&database).await];
+async fn two<D: Shared>(database: &D) -> ([Global<D::Store>; 2], String, String) {
+    let globals = [Global::start_on(database).await, Global::start_on(database).await];
     let admin = globals[0].admin_token().await;
     let wanted = r#"{"zone": "west", "validFor": "1h"}"#;
     let (status, token) = globals[0].rest("POST", "/tokens/control-plane", &admin, wanted);
     assert_eq!(status, 200, "{token}");
-    (database, globals, admin, token)
+    (globals, admin, token)
 }
 
 /// A zone that is connected and has what there is of a kind.
-async fn connect(global: &Global, token: &str, kind: &str) -> Call {
+async fn connect<S: ResourceStore>(global: &Global<S>, token: &str, kind: &str) -> Call {
     let mut session = open(&global.peer().await, DOWN, token);
     session.send(&subscribe(kind));
     let first = received(&mut session).await;
@@ -55,7 +83,7 @@ fn acknowledge(kind: &str, response: &DeltaDiscoveryResponse) -> Vec<u8> {
 }
 
 /// Waits until so many subscriptions of the zone are open in the store.
-async fn open_subscriptions(global: &Global, count: usize) {
+async fn open_subscriptions<S: ResourceStore>(global: &Global<S>, count: usize) {
     let key = Key::global(Kind::ZONE_INSIGHT, "west");
     soon(async || {
         tokio::task::yield_now().await;
@@ -67,9 +95,8 @@ async fn open_subscriptions(global: &Global, count: usize) {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_that_is_deleted_on_one_ends_the_sessions_of_both() {
-    let (_database, [first, second], _admin, token) = two().await;
+async fn a_key_that_is_deleted_on_one_ends_the_sessions_of_both<D: Shared>(database: D) {
+    let ([first, second], _admin, token) = two(&database).await;
     let (mut here, mut there) = (connect(&first, &token, "Mesh").await, connect(&second, &token, "Mesh").await);
     open_subscriptions(&first, 2).await;
     for secret in first.other.list(&Query::all(Kind::GLOBAL_SECRET)).await.unwrap().items {
@@ -82,9 +109,8 @@ async fn a_key_that_is_deleted_on_one_ends_the_sessions_of_both() {
     open_subscriptions(&first, 0).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_written_on_one_goes_to_the_zones_of_the_other() {
-    let (_database, [first, second], admin, token) = two().await;
+async fn what_is_written_on_one_goes_to_the_zones_of_the_other<D: Shared>(database: D) {
+    let ([first, second], admin, token) = two(&database).await;
     let mut west = connect(&second, &token, "Mesh").await;
     let (status, said) = first.rest("PUT", "/meshes/payments", &admin, r#"{"type": "Mesh", "name": "payments"}"#);
     assert_eq!(status, 201, "{said}");
@@ -94,9 +120,8 @@ async fn what_is_written_on_one_goes_to_the_zones_of_the_other() {
     assert_eq!(status, 200, "{said}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_zone_stays_online_while_the_other_control_plane_stops_and_starts_again() {
-    let (database, [first, second], admin, token) = two().await;
+async fn a_zone_stays_online_while_the_other_control_plane_stops_and_starts_again<D: Shared>(database: D) {
+    let ([first, second], admin, token) = two(&database).await;
     let _west = connect(&first, &token, "Mesh").await;
     let moved = connect(&second, &token, "Mesh").await;
     open_subscriptions(&first, 2).await;
@@ -112,9 +137,8 @@ async fn a_zone_stays_online_while_the_other_control_plane_stops_and_starts_agai
     open_subscriptions(&again, 1).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_zone_that_is_disabled_on_one_takes_its_resources_from_the_zones_of_the_other() {
-    let (_database, [first, second], admin, token) = two().await;
+async fn a_zone_that_is_disabled_on_one_takes_its_resources_from_the_zones_of_the_other<D: Shared>(database: D) {
+    let ([first, second], admin, token) = two(&database).await;
     let (status, said) = first.rest("PUT", "/zones/east", &admin, r#"{"type": "Zone", "name": "east"}"#);
     assert_eq!(status, 201, "{said}");
     let origin = [(labels::ORIGIN, "zone"), (labels::ZONE, "east")];
@@ -128,6 +152,7 @@ async fn a_zone_that_is_disabled_on_one_takes_its_resources_from_the_zones_of_th
         modified: Timestamp::UNIX_EPOCH,
     };
     first.other.put(ingress, Precondition::Absent).await.unwrap();
+    second.store.settled().await.unwrap();
     let mut west = open(&second.peer().await, DOWN, &token);
     west.send(&subscribe("ZoneIngress"));
     let held = received(&mut west).await;

@@ -4,10 +4,21 @@ use testkit::client;
 
 use crate::stage::world::{KUMA_CP, World, decode};
 
+const SETTINGS: &[(&str, &str)] = &[("KMESH_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "cpToken")];
+
 #[test]
 fn the_documented_walk_works_as_it_is_written() {
-    let mut world = World::of_programs(&[("KMESH_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "cpToken")]);
+    walk(World::of_programs(SETTINGS));
+}
 
+#[test]
+fn the_documented_walk_works_on_postgres() {
+    if let Some(world) = World::of_programs_on_postgres(SETTINGS) {
+        walk(world);
+    }
+}
+
+fn walk(mut world: World) {
     // Check the signing key.
     let secrets = world.kumactl.ok(&["get", "global-secrets"], "");
     let mut lines = secrets.lines();

@@ -75,8 +75,8 @@ pub(crate) enum Verb {
     #[command(subcommand, about = "Manage kumactl config.")]
     Config(Config),
     #[command(
-        about = "Delete a resource, or those of files.",
-        after_help = "  $ kumactl delete mesh demo\n  $ kumactl delete -f resource.yaml"
+        about = "Delete a resource, or those of files; or take a revocation of tokens back.",
+        after_help = "  $ kumactl delete mesh demo\n  $ kumactl delete -f resource.yaml\n  $ kumactl delete revocation 5766e443-ef30-4916-afbd-a680d244fc16"
     )]
     Delete(Delete),
     #[command(

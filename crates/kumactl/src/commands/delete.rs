@@ -5,12 +5,16 @@ use serde_json::{Map, Value};
 
 use crate::{
     cli::verbs::Delete,
-    client::{Ask, Method},
+    client::{Ask, Method, segment},
+    commands::get::revocations,
     documents,
     failure::Failure,
     routes,
     session::{Session, Trouble},
 };
+
+/// What is no resource and can be deleted: with it, what it took from tokens is given back.
+const REVOCATION: &str = "revocation";
 
 /// Deletes one resource, or those that files name.
 pub(super) fn run(session: &Session<'_>, flags: &Delete) -> Result<(), Failure> {
@@ -19,6 +23,9 @@ pub(super) fn run(session: &Session<'_>, flags: &Delete) -> Result<(), Failure> 
         return files(session, &flags.file);
     }
     let (type_name, name) = (flags.target.type_name(), flags.target.name());
+    if type_name == REVOCATION {
+        return take_back(session, name);
+    }
     let Some(kind) = Kind::all().find(|kind| kind.singular.contains(&type_name)) else {
         let mut allowed: Vec<&str> = Kind::all().flat_map(|kind| kind.singular).copied().collect();
         allowed.sort_unstable();
@@ -30,6 +37,28 @@ pub(super) fn run(session: &Session<'_>, flags: &Delete) -> Result<(), Failure> 
     let target = Target { kind, mesh: flags.mesh.clone(), name: name.to_owned() };
     target.delete(session).map_err(|trouble| target.failure(&trouble))?;
     target.tell(session)
+}
+
+/// Takes a revocation back.
+fn take_back(session: &Session<'_>, id: &str) -> Result<(), Failure> {
+    let route = format!("{}/{}", revocations::ROUTE, segment(id));
+    let answer = session.ask(Ask::resource(Method::Delete, &route));
+    let answer = answer.and_then(|answer| Ok(answer.accept(&[200])?)).map_err(|trouble| {
+        if trouble.is_not_found() {
+            let text = format!("there is no revocation {id:?}; `kumactl get revocations` lists them with their ids");
+            Failure::Refused(text)
+        } else {
+            trouble.within(&format!("failed to take the revocation {id:?} back"))
+        }
+    })?;
+    session.printer().line(&format!(
+        "took the revocation {id:?} back: the tokens that it names are good again, as far as nothing else speaks against them"
+    ))?;
+    let said = answer.json().unwrap_or_default();
+    for note in said.get("notes").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        session.printer().note(&format!("Note: {note}"));
+    }
+    Ok(())
 }
 
 /// Deletes what the documents name, the last one first: what was applied later may need what was applied before. What

@@ -1,5 +1,6 @@
 //! `kumactl get`: one resource or a page of them.
 
+pub(super) mod revocations;
 mod tokens;
 
 use jiff::Timestamp;
@@ -28,6 +29,7 @@ pub(super) fn run(session: &Session<'_>, flags: &Get) -> Result<(), Failure> {
         Wanted::One(kind, flags) => one(session, *kind, form, flags),
         Wanted::Many(kind, flags) => many(session, *kind, form, flags),
         Wanted::Tokens(flags) => tokens::run(session, form, flags),
+        Wanted::Revocations => revocations::run(session, form),
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use crate::{
     cli::verbs::{Revoke, RevokeToken},
     client::{Ask, Method},
+    commands::get::revocations::ROUTE,
     failure::Failure,
     output::visible,
     session::Session,
@@ -16,7 +17,7 @@ pub(super) fn run(session: &Session<'_>, what: &Revoke) -> Result<(), Failure> {
     let Revoke::Token(flags) = what;
     let body = Value::Object(request(flags)?).to_string();
     let tried = "failed to revoke tokens";
-    let answer = session.ask(Ask::resource(Method::Post, "/tokens/revocations").with_body(&body));
+    let answer = session.ask(Ask::resource(Method::Post, ROUTE).with_body(&body));
     let answer = answer.map_err(|trouble| trouble.within(tried))?;
     let answer = answer.accept(&[200]).and_then(|answer| answer.json()).map_err(|error| error.within(tried))?;
     session.printer().line(&visible::text(&line(&answer)))?;

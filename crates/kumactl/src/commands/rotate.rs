@@ -16,6 +16,8 @@ use crate::{
 };
 
 const ROUTE: &str = "/rotations";
+/// So many of those who are in the way are shown; programs get all.
+const SHOWN: usize = 20;
 /// How often a step is sent whose answer is lost.
 const ATTEMPTS: usize = 2;
 const HEAD: [&str; 8] = ["FAMILY", "MESH", "PHASE", "FROM", "TO", "SINCE", "ZONES BY KEY", "IN THE WAY"];
@@ -36,13 +38,14 @@ pub(super) fn run(session: &Session<'_>, what: &Rotate) -> Result<(), Failure> {
             step(session, &flags.of, "start", request)
         }
         Rotate::Advance(flags) => {
-            let mut request = expecting(session, &flags.of)?;
+            let mut request = expecting(session, &flags.of, false)?;
             request.insert("force".to_owned(), flags.force.into());
             request.insert("dryRun".to_owned(), flags.dry_run.into());
             step(session, &flags.of, "advance", request)
         }
         Rotate::Rollback(flags) => {
-            let request = expecting(session, &flags.of)?;
+            let mut request = expecting(session, &flags.of, flags.force)?;
+            request.insert("force".to_owned(), flags.force.into());
             step(session, &flags.of, "rollback", request)
         }
     }
@@ -75,11 +78,7 @@ fn table(session: &Session<'_>, all: &[Value]) -> String {
     for one in all {
         let zones = one.get("zonesByKey").and_then(Value::as_object);
         let zones = zones.into_iter().flatten().map(|(key, zones)| format!("{key}: {zones}"));
-        let way = if one.get("phase").and_then(Value::as_str) == Some("idle") {
-            String::new()
-        } else {
-            blockers(one).count().to_string()
-        };
+        let way = if number(one, "to").is_empty() { String::new() } else { blockers(one).count().to_string() };
         table.add([
             text(one, "/family"),
             text(one, "/mesh"),
@@ -108,14 +107,20 @@ fn phase(one: &Value) -> String {
 /// One rotation with everybody who is in its way.
 fn in_full(session: &Session<'_>, one: &Value) -> String {
     let mut shown = table(session, std::slice::from_ref(one));
+    let problem = text(one, "/problem");
+    if !problem.is_empty() {
+        shown += &format!("\n{}\n", visible::line(&problem));
+    }
     let reason = text(one, "/stopped/reason");
     if !reason.is_empty() {
         shown += &format!("\nstopped: {}\n", visible::line(&reason));
     }
+    let beside = beside(one);
+    if let Some(beside) = beside.strip_prefix("; ") {
+        shown += &format!("\n{beside}\n");
+    }
     let mut rows = Table::new(&BLOCKERS);
-    let mut any = false;
-    for blocker in blockers(one) {
-        any = true;
+    for blocker in blockers(one).take(SHOWN) {
         rows.add([
             text(blocker, "/kind"),
             text(blocker, "/name"),
@@ -124,21 +129,38 @@ fn in_full(session: &Session<'_>, one: &Value) -> String {
             text(blocker, "/reason"),
         ]);
     }
-    if any { shown + "\n" + &rows.text() } else { shown }
+    let count = blockers(one).count();
+    if count == 0 {
+        shown
+    } else {
+        shown + "\n" + &rows.text() + &more(count).map(|line| line + "\n").unwrap_or_default()
+    }
 }
 
 fn blockers(one: &Value) -> impl Iterator<Item = &Value> {
     one.get("blockers").and_then(Value::as_array).into_iter().flatten()
 }
 
+/// Says how many more there are than are shown.
+fn more(count: usize) -> Option<String> {
+    let more = count.checked_sub(SHOWN).filter(|more| *more > 0)?;
+    Some(format!("and {more} more (`kumactl rotate status FAMILY -o json` has all)"))
+}
+
 fn number(of: &Value, member: &str) -> String {
     of.get(member).and_then(Value::as_u64).map(|number| number.to_string()).unwrap_or_default()
 }
 
-/// A request that expects the rotation where it is now.
-fn expecting(session: &Session<'_>, of: &OfFamily) -> Result<Map<String, Value>, Failure> {
+/// A request that expects the rotation where it is now; nowhere, where nobody can read that and somebody insists.
+fn expecting(session: &Session<'_>, of: &OfFamily, insists: bool) -> Result<Map<String, Value>, Failure> {
     let route = route(of.family.name(), &of.mesh, "");
     let found = session.read(Ask::resource(Method::Get, &route)).map_err(|trouble| trouble.alone())?;
+    let problem = text(&found, "/problem");
+    if !problem.is_empty() {
+        let nowhere = json!({"phase": "idle", "from": null, "to": null});
+        let request = Map::from_iter([("expect".to_owned(), nowhere)]);
+        return if insists { Ok(request) } else { Err(Failure::refused(visible::line(&problem))) };
+    }
     let member = |name: &str| found.get(name).cloned().unwrap_or_default();
     let expect = json!({"phase": member("phase"), "from": member("from"), "to": member("to")});
     Ok(Map::from_iter([("expect".to_owned(), expect)]))
@@ -155,15 +177,23 @@ fn step(session: &Session<'_>, of: &OfFamily, word: &str, mut request: Map<Strin
     } else {
         lines.push(format!("{} is {}{}", text(&made, "/family"), phase(&made), keys(&made)));
     }
-    let cut_off = made.get("cutOff").and_then(Value::as_array).into_iter().flatten();
+    let cut_off = made.get("cutOff").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let verb = if is_dry { "would be cut off" } else { "cut off" };
-    lines.extend(cut_off.map(|blocker| format!("{verb}: {}", who(blocker))));
+    lines.extend(cut_off.iter().take(SHOWN).map(|blocker| format!("{verb}: {}", who(blocker))));
+    lines.extend(cut_off.len().checked_sub(SHOWN).filter(|more| *more > 0).map(|more| format!("{verb}: {more} more")));
     session.printer().data(&(lines.join("\n") + "\n"))
 }
 
 fn keys(one: &Value) -> String {
     let (from, to) = (number(one, "from"), number(one, "to"));
-    if to.is_empty() { String::new() } else { format!(" from key {from} to key {to}") }
+    if to.is_empty() { String::new() } else { format!(" from key {from} to key {to}{}", beside(one)) }
+}
+
+/// That a third key signs.
+fn beside(one: &Value) -> String {
+    let (from, to, signs) = (number(one, "from"), number(one, "to"), number(one, "signs"));
+    let has_part = signs.is_empty() || to.is_empty() || signs == from || signs == to;
+    if has_part { String::new() } else { format!("; key {signs} signs, which was made by hand beside it") }
 }
 
 fn who(blocker: &Value) -> String {
@@ -181,9 +211,10 @@ fn send(session: &Session<'_>, route: &str, body: &str) -> Result<Value, Failure
     }
     let answer = answer.map_err(|trouble| trouble.alone())?;
     let said: Value = serde_json::from_str(&answer.body).unwrap_or_default();
-    let in_the_way: Vec<String> = blockers(&said).map(who).collect();
+    let mut in_the_way: Vec<String> = blockers(&said).take(SHOWN).map(who).collect();
     if answer.status == 409 && !in_the_way.is_empty() {
-        let count = in_the_way.len();
+        let count = blockers(&said).count();
+        in_the_way.extend(more(count));
         let list = in_the_way.join("\n  ");
         return Err(Failure::refused(format!(
             "the step is not made, {count} in the way (--force makes it all the same and cuts them off):\n  {list}"

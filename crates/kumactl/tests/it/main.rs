@@ -7,6 +7,7 @@ mod programs;
 mod proxy;
 mod redirects;
 mod replay;
+mod revocations;
 #[cfg(test)]
 mod rotate;
 mod server;

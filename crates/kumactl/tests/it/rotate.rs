@@ -100,3 +100,72 @@ fn a_status_shows_who_is_in_the_way() {
     let words = run(home.path(), &["rotate", "status", FAMILY, "x"], "");
     assert!(text(&words.stderr).contains("accepts between 0 and 1 arg(s), received 2"), "{}", text(&words.stderr));
 }
+
+#[test]
+fn of_thousands_in_the_way_some_are_shown_and_the_rest_is_counted() {
+    let token = |number: usize| json!({"kind": "token", "name": number.to_string(), "key": 1, "reason": "not seen"});
+    let crowded = move |request: &Request| {
+        let (status, body) = arctos(request).unwrap_or_else(|| played(request));
+        let mut said: Value = serde_json::from_str(&body).unwrap_or_default();
+        for member in ["blockers", "cutOff"] {
+            if said.get(member).is_some() {
+                said[member] = (0..5000).map(token).collect();
+            }
+        }
+        (status, said.to_string())
+    };
+    let server = Server::start(crowded);
+    let home = home_of(&server);
+    for (args, last) in [
+        (["rotate", "status", FAMILY].as_slice(), "and 4980 more (`kumactl rotate status FAMILY -o json` has all)"),
+        (&["rotate", "advance", FAMILY], "  and 4980 more (`kumactl rotate status FAMILY -o json` has all)"),
+        (&["rotate", "advance", FAMILY, "--force"], "cut off: 4980 more"),
+    ] {
+        let done = run(home.path(), args, "");
+        let shown = text(&done.stdout) + &text(&done.stderr);
+        assert!(shown.lines().count() < 40, "{args:?}: {} lines", shown.lines().count());
+        assert_eq!(shown.lines().last(), Some(last), "{args:?}");
+    }
+    let whole = run(home.path(), &["rotate", "status", FAMILY, "-o", "json"], "");
+    let whole: Value = serde_json::from_slice(&whole.stdout).expect("JSON");
+    assert_eq!(whole["blockers"].as_array().map(Vec::len), Some(5000));
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_told_with_the_way_out_and_dropped_by_who_insists() {
+    fn damaged(request: &Request) -> (u16, String) {
+        let mut status = draining();
+        if request.method == "GET" {
+            status = json!({"family": FAMILY, "phase": "unreadable", "from": null, "to": null, "problem": "drop it"});
+        }
+        arctos(request).unwrap_or_else(|| (200, status.to_string()))
+    }
+    let server = Server::start(damaged);
+    let home = home_of(&server);
+    let shown = run(home.path(), &["rotate", "status", FAMILY], "");
+    assert!(text(&shown.stdout).contains("unreadable") && text(&shown.stdout).ends_with("\ndrop it\n"), "{shown:?}");
+    for step in ["advance", "rollback"] {
+        let refused = run(home.path(), &["rotate", step, FAMILY], "");
+        assert_eq!((refused.status.code(), text(&refused.stderr)), (Some(1), "Error: drop it\n".to_owned()));
+    }
+    let forced = run(home.path(), &["rotate", "rollback", FAMILY, "--force"], "");
+    assert_eq!(forced.status.code(), Some(0), "{forced:?}");
+    let step = server.take().into_iter().rfind(|request| request.method == "POST").expect("a step");
+    let body: Value = serde_json::from_str(&step.body).expect("a step");
+    assert_eq!((&body["force"], &body["expect"]["phase"]), (&json!(true), &json!("idle")));
+}
+
+#[test]
+fn a_key_that_signs_beside_a_rotation_is_told() {
+    fn beside(request: &Request) -> (u16, String) {
+        let mut status = draining();
+        status["signs"] = 9.into();
+        arctos(request).unwrap_or_else(|| (200, status.to_string()))
+    }
+    let server = Server::start(beside);
+    let home = home_of(&server);
+    for arguments in [&["rotate", "status", FAMILY][..], &["rotate", "rollback", FAMILY]] {
+        let shown = run(home.path(), arguments, "");
+        assert!(text(&shown.stdout).contains("key 9 signs, which was made by hand beside it"), "{shown:?}");
+    }
+}

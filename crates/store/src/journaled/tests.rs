@@ -24,10 +24,21 @@ struct Commits {
     commits: Vec<(Version, Vec<Event>)>,
     /// Nobody reaches it.
     away: bool,
-    /// The next commit is kept, and said to have failed.
-    lies_once: bool,
+    /// The answer to the next commit gets lost; whether the commit does, too.
+    loses_once: Option<Lost>,
+    /// Nobody reaches it from then on.
+    goes_away_then: bool,
+    /// The answer to the last commit got lost, and it is there.
+    is_there: bool,
     /// What somebody else commits just before the next transaction starts.
     meanwhile: Option<(Version, Vec<Event>)>,
+}
+
+/// What gets lost on the way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lost {
+    Commit,
+    Answer,
 }
 
 impl Log {
@@ -69,6 +80,8 @@ struct LogWriting<'a> {
 impl Journal for LogJournal {
     type Writing<'a> = LogWriting<'a>;
 
+    const IS_ELSEWHERE: bool = true;
+
     fn begin(&mut self, known: Version) -> Result<(LogWriting<'_>, Missed), StoreError> {
         let mut log = self.0.lock();
         log.reach()?;
@@ -95,6 +108,10 @@ impl Journal for LogJournal {
     fn committed(&mut self, _index: &Index) {}
 
     fn rest(&mut self) {}
+
+    fn is_there_after_all(&mut self) -> bool {
+        self.0.lock().is_there
+    }
 }
 
 impl Writing for LogWriting<'_> {
@@ -105,11 +122,16 @@ impl Writing for LogWriting<'_> {
 
     fn commit(mut self, version: Version) -> Result<(), StoreError> {
         let changes = std::mem::take(&mut self.changes);
-        self.log.commits.push((version, changes));
-        if std::mem::take(&mut self.log.lies_once) {
-            return Err(StoreError::Unavailable { detail: "the connection was lost".to_owned() });
+        let lost = self.log.loses_once.take();
+        if lost != Some(Lost::Commit) {
+            self.log.commits.push((version, changes));
         }
-        Ok(())
+        self.log.is_there = lost == Some(Lost::Answer);
+        self.log.away |= std::mem::take(&mut self.log.goes_away_then);
+        match lost {
+            Some(_) => Err(StoreError::Unavailable { detail: "the connection was lost".to_owned() }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -217,18 +239,37 @@ async fn what_others_wrote_is_told_event_by_event_when_the_store_is_settled() {
 }
 
 #[tokio::test]
-async fn a_write_of_which_nobody_knows_whether_it_is_there_is_shown_when_it_is() {
+async fn a_write_whose_answer_got_lost_is_answered_as_what_it_is() {
     let log = Log::default();
     let store = log.store();
     let mut watch = store.watch(Kinds::All);
     told(&mut watch);
-    log.lock().lies_once = true;
-    assert!(matches!(put(&store, "ghost").await, Err(StoreError::Unavailable { .. })));
-    assert_eq!(told(&mut watch), ["+ghost"]);
-    log.lock().away = true;
-    assert!(matches!(put(&store, "z").await, Err(StoreError::Unavailable { .. })));
+    log.lock().loses_once = Some(Lost::Answer);
+    assert_eq!(put(&store, "a").await, Ok(Version(1)));
+    assert_eq!(told(&mut watch), ["+a"]);
+    log.lock().loses_once = Some(Lost::Commit);
+    assert!(matches!(put(&store, "b").await, Err(StoreError::Unavailable { .. })));
+    assert_eq!(told(&mut watch), [""; 0]);
+    assert_eq!(put(&store, "b").await, Ok(Version(2)), "nothing is in the way of the next try");
+}
+
+#[tokio::test]
+async fn a_write_that_nobody_can_find_out_about_is_not_said_to_have_failed() {
+    let log = Log::default();
+    let store = log.store();
+    let mut watch = store.watch(Kinds::All);
+    told(&mut watch);
+    {
+        let mut log = log.lock();
+        log.loses_once = Some(Lost::Answer);
+        log.goes_away_then = true;
+    }
+    let both = futures::join!(put(&store, "ghost"), put(&store, "other"));
+    assert!(matches!(both, (Err(StoreError::Unknown { .. }), Err(StoreError::Unknown { .. }))), "{both:?}");
+    assert!(matches!(put(&store, "z").await, Err(StoreError::Unavailable { .. })), "this one was never begun");
     assert!(store.settled().await.is_err(), "nobody can say that all is settled");
-    assert!(store.get(&zone("ghost")).await.unwrap().is_some(), "reads work on");
+    assert!(store.get(&zone("ghost")).await.unwrap().is_none(), "reads work on");
     log.lock().away = false;
-    assert_eq!(put(&store, "z").await.unwrap(), Version(2));
+    assert_eq!(put(&store, "z").await.unwrap(), Version(3));
+    assert_eq!(told(&mut watch), ["+ghost", "+other", "+z"], "it was there after all, and once");
 }

@@ -72,7 +72,7 @@ impl DataKey {
 
     /// The key in base64, for whoever seals it.
     pub fn base64(&self) -> Zeroizing<String> {
-        Zeroizing::new(STANDARD.encode(&*self.0))
+        Zeroizing::new(STANDARD.encode(self.0.as_slice()))
     }
 
     pub(super) fn reveal(&self) -> &[u8; KEY] {

@@ -50,7 +50,7 @@ impl SealingKey {
     /// The key as it stands in its file.
     pub fn text(&self) -> KeyText {
         let mut text = Zeroizing::new(String::with_capacity(KEY * 2));
-        STANDARD.encode_string(&*self.bytes, &mut text);
+        STANDARD.encode_string(self.bytes.as_slice(), &mut text);
         text.push('\n');
         KeyText(text)
     }

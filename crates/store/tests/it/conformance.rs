@@ -72,6 +72,39 @@ mod testing_as_another_instance_after_each_step {
     store::conformance_tests!(subject());
 }
 
+mod postgres {
+    use store::conformance::Subject;
+    use testkit::postgres::database;
+
+    use crate::postgres::Opened as _;
+
+    /// Nothing where there is no PostgreSQL, which is said.
+    macro_rules! subject {
+        () => {{
+            let Some(database) = database() else { return };
+            Subject::open(database.open()).keeping(database)
+        }};
+    }
+
+    store::conformance_tests!(subject!());
+}
+
+mod postgres_as_another_instance_after_each_step {
+    use store::conformance::Subject;
+    use testkit::postgres::database;
+
+    use crate::postgres::Opened as _;
+
+    macro_rules! subject {
+        () => {{
+            let Some(database) = database() else { return };
+            Subject::reopened(move || database.open())
+        }};
+    }
+
+    store::conformance_tests!(subject!());
+}
+
 #[test]
 fn the_page_of_promises_names_each() {
     let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/stores.md");

@@ -11,6 +11,7 @@ mod full_disk;
 mod lacking;
 mod mirror;
 mod model;
+mod postgres;
 mod process;
 mod property;
 mod replacing;

@@ -10,7 +10,7 @@ use store::{
 };
 use tempfile::TempDir;
 
-use crate::{mirror::Follower, model::Model, shapes};
+use crate::{mirror::Follower, model::Model, postgres, shapes};
 
 /// So short that watchers lag.
 const OPTIONS: Options = Options { watch_queue: NonZeroUsize::new(6).unwrap(), missing: store::Missing::Create };
@@ -208,6 +208,21 @@ proptest! {
         run(check(steps, |store| {
             drop(store);
             Arc::new(SqliteStore::open_with(&folder.path().join("store.db"), OPTIONS).unwrap())
+        }))?;
+    }
+}
+
+proptest! {
+    // each case has a database of its own
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn postgres_does_what_the_model_does(steps in steps()) {
+        let Some(database) = testkit::postgres::database() else { return Ok(()) };
+        run(check(steps, |store| {
+            drop(store);
+            let settings = postgres::settings(database.place());
+            Arc::new(postgres::open(store::postgres::Settings { options: OPTIONS, ..settings }).unwrap())
         }))?;
     }
 }

@@ -53,6 +53,14 @@ fn other_families_need_a_private_key() {
     check(name, &broken, Err(KeyProblem::NotPrivate));
 }
 
+#[test]
+fn pkcs1_is_what_its_label_says() {
+    let key = generate_signing_key();
+    assert!(PrivateKey::rsa_from_pem(key.reveal().as_bytes()).is_ok());
+    let relabelled = key.reveal().replace("RSA PRIVATE", "PRIVATE");
+    assert!(matches!(PrivateKey::rsa_from_pem(relabelled.as_bytes()), Err(KeyProblem::NotPrivate)));
+}
+
 /// Keys that OpenSSL wrote, each with the public half that it wrote.
 const P256: (&str, &str) = (
     "-----BEGIN PRIVATE KEY-----

@@ -122,6 +122,35 @@ fn new_keys_get_their_documented_names() {
 }
 
 #[test]
+fn serials_go_up_to_the_numbers_of_the_settings() {
+    let last = FIRST_OF_SETTINGS - 1;
+    check(&format!("zone-token-signing-key-{last}"), Some((Family::Zone, Some(last))));
+    check(&format!("zone-token-signing-key-{FIRST_OF_SETTINGS}"), Some((Family::Zone, None)));
+    assert!(last > u64::MAX - 0x1_0000 - 1, "they take few");
+}
+
+#[test]
+fn a_family_is_named_by_the_word_for_its_keys_or_for_its_tokens() {
+    let check = |word: &str, mesh: Option<&str>, expected: Result<Family, NoFamily>| {
+        assert_eq!(Family::of_word(word, mesh), expected, "{word} {mesh:?}");
+    };
+    for family in [Family::ControlPlane, Family::Zone, Family::User] {
+        for word in [family.key_word(), family.token_word()] {
+            check(word, None, Ok(family.clone()));
+            check(word, Some("default"), Err(NoFamily::OfNoMesh { word: word.to_owned() }));
+        }
+    }
+    for word in [of_mesh("").key_word(), of_mesh("").token_word()] {
+        check(word, Some("default"), Ok(of_mesh("default")));
+        check(word, Some(""), Err(NoFamily::WithoutMesh));
+        check(word, None, Err(NoFamily::WithoutMesh));
+    }
+    for mesh in [None, Some("default")] {
+        check("zone", mesh, Err(NoFamily::Unknown { word: "zone".to_owned() }));
+    }
+}
+
+#[test]
 fn what_has_no_serial_is_spelled_in_no_way() {
     let name = KeyName::parse("", "zone-token-signing-key-x").unwrap();
     assert_eq!(name.spellings(LONGEST).count(), 0);

@@ -161,6 +161,8 @@ mod tests {
             " ID ,\r\nID\n",
             "\u{feff}ID",
             "my-issuer/42",
+            "my.issuer/42",
+            "eyJhbGci",
             "a1b2c3==",
             "ID ID",
             "dead-beef",

@@ -142,3 +142,75 @@ fn a_key_drains_while_another_one_signs_in_its_place() {
     check(&[(1, Phase::Retiring), (2, Phase::Staged)], [false, false], true);
     check(&[(3, Phase::Retiring)], [false, false], false);
 }
+
+#[test]
+fn an_older_key_does_not_sign_for_one_that_others_know_otherwise() {
+    let (own, other) = (generate_signing_key(), generate_signing_key());
+    let public = crate::public_half(other.reveal().as_bytes()).unwrap();
+    let signs = |secrets: &[(&str, &str)]| {
+        let secrets: Vec<SecretEntry<'_>> =
+            secrets.iter().map(|(name, data)| SecretEntry { mesh: "", name, data: Some(data.as_bytes()) }).collect();
+        let (ring, _) = KeyRing::build(1, &secrets);
+        (ring.signs(&Family::Zone), ring.signs(&Family::User))
+    };
+    let [first, second] = ["zone-token-signing-key-1", "zone-token-signing-key-2"].map(|name| (name, own.reveal()));
+    let theirs = ("zone-token-signing-public-key-2", public.as_str());
+    assert_eq!(signs(&[first, second]), (Some(2), None));
+    assert_eq!(signs(&[first, theirs]), (Some(1), None), "a key that is not here at all signs nothing");
+    assert_eq!(signs(&[first, second, theirs]), (None, None));
+}
+
+#[test]
+fn a_ring_tells_which_keys_it_has() {
+    let key = generate_signing_key();
+    let secrets = [
+        ("zone-token-signing-key-2", key.reveal()),
+        ("zone-token-signing-key-5", key.reveal()),
+        ("zone-token-signing-key-7", "no key"),
+        ("user-token-signing-key-3", key.reveal()),
+    ]
+    .map(|(name, data)| SecretEntry { mesh: "", name, data: Some(data.as_bytes()) });
+    let id = |serial| KeyId { family: Family::Zone, serial };
+    let phases = Phases::from_iter([(id(2), Phase::Retiring)]);
+    let mut settings = StaticKeys::default();
+    let public = crate::public_half(key.reveal().as_bytes()).unwrap();
+    settings.add(Family::Zone, "offline", public.as_bytes()).unwrap();
+    settings.add(Family::User, "offline", public.as_bytes()).unwrap();
+    let (ring, _) = KeyRing::build_of(1, RingSources { secrets: &secrets, phases, ..RingSources::default() });
+    let ring = ring.with_static_keys(Arc::new(settings));
+
+    assert_eq!(ring.serials(&Family::Zone), BTreeSet::from([2, 5]));
+    assert_eq!(ring.serials(&Family::ControlPlane), BTreeSet::new());
+    assert_eq!(ring.families(), BTreeSet::from([Family::Zone, Family::User]));
+    assert_eq!(KeyRing::empty().families(), BTreeSet::new());
+    let unusable: Vec<String> = ring.unusable().map(|(name, _)| name).collect();
+    assert_eq!(unusable, ["zone-token-signing-key-7"]);
+    let keys: Vec<(KeyId, Phase)> = ring.keys_of(&Family::Zone).collect();
+    let of_secrets = [(id(2), Phase::Retiring), (id(5), Phase::Signing), (id(7), Phase::Signing)];
+    assert_eq!(keys.get(..3), Some(of_secrets.as_slice()));
+    let of_settings: Vec<_> = keys.iter().skip(3).collect();
+    assert!(
+        matches!(of_settings[..], [(id, Phase::Retiring)] if id.is_of_settings() && id.family == Family::Zone),
+        "{of_settings:?}"
+    );
+}
+
+#[test]
+fn a_key_is_retired_once_it_is_gone() {
+    let id = |serial| KeyId { family: Family::Zone, serial };
+    let (ring, _) = build(&[("", "zone-token-signing-key-2")]);
+    let ring = ring.with_retired(BTreeSet::from([id(1), id(2)]));
+    assert_eq!([1, 2, 3].map(|serial| ring.is_retired(&id(serial))), [true, false, false]);
+}
+
+#[test]
+fn of_a_key_that_drains_unsaid_nobody_is_told() {
+    let id = |serial| KeyId { family: Family::Zone, serial };
+    let key = generate_signing_key();
+    let names = ["zone-token-signing-key-1", "zone-token-signing-key-2", "zone-token-signing-key-3"];
+    let secrets = names.map(|name| SecretEntry { mesh: "", name, data: Some(key.reveal().as_bytes()) });
+    let phases = Phases::from_iter([(id(1), Phase::Retiring), (id(2), Phase::Retiring)]);
+    let (ring, _) = KeyRing::build_of(1, RingSources { secrets: &secrets, phases, ..RingSources::default() });
+    let ring = ring.with_untold(BTreeSet::from([id(1)]));
+    assert_eq!([1, 2, 3].map(|serial| ring.drains(&id(serial))), [false, true, false]);
+}

@@ -7,6 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::Family;
 
+/// How far the clocks of two instances may be apart: what has ended here may still be good there.
+pub(super) const SKEW: SignedDuration = SignedDuration::from_secs(60);
+
 /// All that is known of one family at a moment.
 ///
 /// Gathered in this order: instances, then zones and tokens. An instance that signs with the new key hands out nothing of
@@ -72,10 +75,34 @@ pub struct Zone {
     pub issued: Option<Timestamp>,
     /// It takes its next token by itself.
     pub renews: bool,
+    /// It would, and does not get it: its next one is the same bytes as one that is revoked.
+    pub next_is_revoked: bool,
     /// The keys of the family that it confirmed to have what verifies them.
     pub confirmed: BTreeSet<u64>,
     /// It reads RSA keys and no others.
     pub reads_rsa_alone: bool,
+    /// This is not about the token that it stands on, but about an older one that it may come back with.
+    pub left: Option<Left>,
+}
+
+/// A token that a zone may come back with in place of the one that let it in last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Who has it.
+    pub with: LeftWith,
+    /// Its id.
+    pub token: String,
+    /// When it ends.
+    pub ends: Option<Timestamp>,
+}
+
+/// Who has an older token of a zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeftWith {
+    /// Another instance of the zone, by its name, that has left.
+    Instance(String),
+    /// The file or the setting that the zone reads its token from when it starts: it cannot write the newer one there.
+    File,
 }
 
 /// What let a zone in.
@@ -114,19 +141,25 @@ impl Zone {
     /// Whether it may come back as it was.
     pub(super) fn counts(&self, evidence: &Evidence) -> bool {
         let recent = |seen: Timestamp| evidence.now.duration_since(seen) <= evidence.times.recent_zones;
-        self.live || self.last_seen.is_some_and(recent)
+        let may_come_back = self.left.as_ref().is_none_or(|left| evidence.is_good(left.ends));
+        self.live || (self.last_seen.is_some_and(recent) && may_come_back)
     }
 }
 
 impl Evidence {
+    /// Whether a token with this end may be good somewhere.
+    pub(super) fn is_good(&self, ends: Option<Timestamp>) -> bool {
+        ends.is_none_or(|ends| self.now.duration_since(ends) < self.times.leeway + SKEW)
+    }
+
     /// How many zones stand on each key, of those that count.
     pub fn zones_by_key(&self) -> BTreeMap<u64, u64> {
-        let mut by_key = BTreeMap::new();
+        let mut by_key: BTreeMap<u64, BTreeSet<&str>> = BTreeMap::new();
         for zone in self.zones.iter().filter(|zone| zone.counts(self)) {
             if let StandsOn::Key(key) = zone.stands_on {
-                *by_key.entry(key).or_default() += 1;
+                by_key.entry(key).or_default().insert(&zone.name);
             }
         }
-        by_key
+        by_key.into_iter().map(|(key, zones)| (key, u64::try_from(zones.len()).unwrap_or(u64::MAX))).collect()
     }
 }

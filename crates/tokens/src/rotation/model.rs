@@ -48,6 +48,8 @@ struct At {
     used: usize,
     /// The token that it uses next.
     holds: usize,
+    /// It has the newest key, and said so. Whoever connects gets what there is.
+    confirmed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,6 +81,7 @@ enum Event {
     Sync(usize),
     Connect(usize),
     Leave,
+    Confirm,
     Sign(usize),
     WriteDown(usize),
     HandOut(usize),
@@ -96,7 +99,7 @@ impl World {
             rotation: None,
             keys: one(1),
             rings: [Ring { verifies: one(1), signs: Some(1) }; INSTANCES],
-            zone: At { live: Some(0), used: 0, holds: 0 },
+            zone: At { live: Some(0), used: 0, holds: 0, confirmed: true },
             tokens: [Some(first), None, None],
             looking: Looking::Not,
         }
@@ -142,7 +145,11 @@ impl World {
             Looking::AtInstances(_) => vec![Event::LookAtRest],
             Looking::AtAll(may) => (0..may.len()).filter(|step| may[*step]).map(Event::Order).collect(),
         };
-        let all = of_instances.chain(of_tokens.collect::<Vec<_>>()).flatten().chain(of_operators).chain([Event::Leave]);
+        let all = of_instances
+            .chain(of_tokens.collect::<Vec<_>>())
+            .flatten()
+            .chain(of_operators)
+            .chain([Event::Leave, Event::Confirm]);
         all.collect::<Vec<_>>().into_iter()
     }
 
@@ -161,10 +168,11 @@ impl World {
                 if !has(self.rings[instance].verifies, self.key(holds)) {
                     return Err(format!("the zone is refused by instance {instance}: it has no such key"));
                 }
-                world.zone = At { live: Some(instance), used: holds, holds };
+                world.zone = At { live: Some(instance), used: holds, holds, confirmed: true };
                 world.tokens[holds] = self.tokens[holds].map(|token| Token { seen: true, ..token });
             }
-            Event::Leave => world.zone.live = None,
+            Event::Leave => (world.zone.live, world.zone.confirmed) = (None, true),
+            Event::Confirm => world.zone.confirmed = true,
             Event::Sign(instance) => {
                 let Some(key) = self.rings[instance].signs else { return Err("nothing signs".to_owned()) };
                 let free = self.tokens.iter().position(Option::is_none).unwrap();
@@ -225,6 +233,7 @@ impl World {
                         return Err(format!("serial {serial} is given twice"));
                     }
                     self.keys |= one(serial);
+                    self.zone.confirmed = self.zone.live.is_none();
                 }
                 Action::DeleteKey { serial } => self.keys &= !one(u8::try_from(*serial).unwrap()),
             }
@@ -232,6 +241,10 @@ impl World {
         let small = |serial: u64| u8::try_from(serial).unwrap();
         self.rotation = done.state.rotation.map(|rotation| (rotation.stage, small(rotation.from), small(rotation.to)));
         self.highest = small(done.state.highest);
+        let newest = self.rotation.filter(|(stage, _, to)| *stage != Stage::Staged && *to == self.highest);
+        if newest.is_some() && !self.zone.confirmed {
+            return Err("a key is to sign that the connected zone does not have".to_owned());
+        }
         if self.ring().signs.is_none() { Err("nothing would sign".to_owned()) } else { Ok(()) }
     }
 
@@ -244,8 +257,13 @@ impl World {
             stands_on: StandsOn::Key(self.key(self.zone.used).into()),
             issued: None,
             renews: true,
-            confirmed: serials(self.keys).map(u64::from).collect(),
+            next_is_revoked: false,
+            confirmed: serials(self.keys)
+                .filter(|key| self.zone.confirmed || *key != self.highest)
+                .map(u64::from)
+                .collect(),
             reads_rsa_alone: false,
+            left: None,
         };
         let instance = |(number, ring): (usize, &Ring)| Instance {
             name: number.to_string(),

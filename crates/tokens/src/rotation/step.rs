@@ -92,13 +92,16 @@ fn elsewhere(state: &State, order: &Order, expected: Position, now: Option<&Rota
         let nameless = done.id.is_none() && order.id.is_none();
         nameless && done.was == expected && done.by == order.by && done.command == order.command
     };
-    let since = state.steps().rfind(|done| done.was == expected);
-    match (since, now) {
-        (Some(done), _) if same(&done) => Ok(Step::none(state)),
-        (Some(done), _) => Err(Refused::Overtaken { by: done.by.clone(), step: done.command.word(), at: done.at }),
-        // Begun by hand, or before what is remembered.
-        (None, Some(rotation)) if matches!(order.command, Command::Start { .. }) => Err(under_way(rotation)),
-        (None, now) => Err(Refused::Elsewhere { now: now.map_or(Position::Idle, Rotation::position) }),
+    if let (Command::Start { .. }, Some(rotation)) = (&order.command, now) {
+        // That others were begun before, and ended, is no news.
+        let is_this = rotation.steps.iter().any(|done| same(&done));
+        return if is_this { Ok(Step::none(state)) } else { Err(under_way(rotation)) };
+    }
+    match state.steps().rfind(|done| done.was == expected) {
+        Some(done) if same(&done) => Ok(Step::none(state)),
+        Some(done) => Err(Refused::Overtaken { by: done.by.clone(), step: done.command.word(), at: done.at }),
+        // Moved by hand, or before what is remembered.
+        None => Err(Refused::Elsewhere { now: now.map_or(Position::Idle, Rotation::position) }),
     }
 }
 

@@ -49,8 +49,10 @@ fn zone(name: &str, stands_on: StandsOn) -> Zone {
         stands_on,
         issued: None,
         renews: true,
+        next_is_revoked: false,
         confirmed: BTreeSet::new(),
         reads_rsa_alone: false,
+        left: None,
     }
 }
 

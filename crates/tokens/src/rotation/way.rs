@@ -1,17 +1,14 @@
 //! Who is in the way of a step: who would be cut off by it, and who is not known not to be.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    evidence::{Evidence, Handed, Instance, StandsOn, Zone},
+    evidence::{Evidence, Handed, Instance, Left, LeftWith, SKEW, StandsOn, Zone},
     state::{Rotation, Stage},
     text,
 };
 use crate::{Family, algorithm::Algorithm};
-
-/// How far the clocks of two instances may be apart: what has ended here may still be good there.
-const SKEW: SignedDuration = SignedDuration::from_secs(60);
 
 /// Somebody in the way of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +25,9 @@ pub struct Blocker {
     pub last_seen: Option<Timestamp>,
     /// Why it is in the way, and what helps.
     pub reason: String,
+    /// It gets out of the way by itself, if all goes well. Known where it was judged, and not told.
+    #[serde(skip)]
+    pub by_itself: bool,
 }
 
 /// What is in the way.
@@ -72,12 +72,36 @@ impl Evidence {
         match rotation.stage {
             Stage::Staged => {
                 let instances = self.instances.iter().filter_map(|instance| lacks(instance, to));
-                instances.chain(self.unconfirmed(to)).collect()
+                instances.chain(self.signing_beside(rotation)).chain(self.unconfirmed(to)).collect()
             }
-            Stage::Signing => self.not_signing_with(to).collect(),
-            // The instances again: one that does not sign with the key that stays may make more of the other.
-            Stage::Draining => self.not_signing_with(to).chain(self.on(from)).collect(),
+            Stage::Signing => self.not_signing_with(rotation).chain(self.signing_beside(rotation)).collect(),
+            // The instances again: one that does not sign with the key that stays may make more of the other. A key beside
+            // the two may sign: nobody needs the one that goes for that.
+            Stage::Draining => self.not_signing_with(rotation).chain(self.on(from)).collect(),
         }
+    }
+
+    /// The key that signs now and has no part in a rotation: it was made by hand since that began.
+    pub fn beside(&self, rotation: &Rotation) -> Option<u64> {
+        self.instances.iter().find_map(|instance| self.is_beside(instance, rotation.from, rotation.to))
+    }
+
+    fn is_beside(&self, instance: &Instance, from: u64, to: u64) -> Option<u64> {
+        instance.signs.filter(|signs| *signs != from && *signs != to && self.keys.contains_key(signs))
+    }
+
+    fn signing_beside(&self, rotation: &Rotation) -> impl Iterator<Item = Blocker> {
+        let Rotation { from, to, .. } = *rotation;
+        let mesh = self.family.mesh().map(|mesh| format!(" --mesh {mesh}")).unwrap_or_default();
+        let family = self.family.key_word();
+        self.instances.iter().filter_map(move |instance| {
+            let key = self.is_beside(instance, from, to)?;
+            let reason = format!(
+                "signs with key {key}, which was made by hand beside this rotation: delete that key if nobody has a token \
+                 of it, or end this rotation with `kumactl rotate rollback {family}{mesh}` and go on with key {key}"
+            );
+            Some(of_instance(instance, Some(key), reason, false))
+        })
     }
 
     /// Who would be cut off, or may be, if this key were gone.
@@ -94,23 +118,27 @@ impl Evidence {
         }
         let zones = self.zones.iter().filter(|zone| zone.reads_rsa_alone && zone.counts(self));
         let reason = || format!("reads RSA keys alone, and would refuse what a key for {algorithm} signs");
-        zones.map(|zone| of_zone(zone, None, reason())).collect()
+        zones.map(|zone| self.of_zone(zone, None, reason(), false)).collect()
     }
 
     /// The zones that are connected and have not confirmed a key that they have to verify with.
     fn unconfirmed(&self, key: u64) -> impl Iterator<Item = Blocker> {
         let zones = self.zones.iter().filter(|_| verified_in_zones(&self.family));
         let zones = zones.filter(move |zone| zone.live && !zone.confirmed.contains(&key));
-        zones.map(move |zone| of_zone(zone, None, format!("is connected and has not confirmed that it has key {key}")))
+        let reason = move || format!("is connected and has not confirmed that it has key {key}");
+        zones.map(move |zone| self.of_zone(zone, None, reason(), true))
     }
 
-    fn not_signing_with(&self, key: u64) -> impl Iterator<Item = Blocker> {
-        self.instances.iter().filter(move |instance| instance.signs != Some(key)).map(move |instance| {
+    /// The instances that sign with the other key of a rotation than this one, or with none.
+    fn not_signing_with(&self, rotation: &Rotation) -> impl Iterator<Item = Blocker> {
+        let Rotation { from, to: key, .. } = *rotation;
+        let others = self.instances.iter().filter(move |instance| instance.signs != Some(key));
+        others.filter(move |instance| self.is_beside(instance, from, key).is_none()).map(move |instance| {
             let reason = match instance.signs {
                 Some(other) => format!("signs with key {other}, not with key {key}"),
                 None => format!("does not sign with key {key}"),
             };
-            of_instance(instance, instance.signs, reason)
+            of_instance(instance, instance.signs, reason, true)
         })
     }
 
@@ -123,7 +151,16 @@ impl Evidence {
             StandsOn::Unknown => None,
             StandsOn::Key(_) | StandsOn::Other => return None,
         };
+        if let (Some(key), Some(left)) = (known, &zone.left) {
+            return Some(self.of_zone(zone, known, self.has_left(zone, key, left), false));
+        }
+        let by_itself = known.is_some() && zone.renews && !zone.next_is_revoked;
         let reason = match (known, zone.live, zone.renews) {
+            (Some(key), _, true) if zone.next_is_revoked => format!(
+                "has a token of key {key} and cannot renew it: without an end the next one is the same as one that is \
+                 revoked. Give it one with an end, `kumactl generate control-plane-token --zone {} --valid-for 8760h`",
+                zone.name
+            ),
             (Some(key), true, true) => format!("is connected with a token of key {key}, which it has still to renew"),
             (Some(key), true, false) => {
                 format!("is connected with a token of key {key} and does not renew it: give it a new one")
@@ -139,11 +176,34 @@ impl Evidence {
                            or delete the zone if it does not come back"
                 .to_owned(),
         };
-        Some(of_zone(zone, known, reason))
+        Some(self.of_zone(zone, known, reason, by_itself))
+    }
+
+    /// What is said of an older token that a zone may come back with.
+    fn has_left(&self, zone: &Zone, key: u64, left: &Left) -> String {
+        let (token, family) = (&left.token, self.family.token_word());
+        match &left.with {
+            LeftWith::Instance(instance) => format!(
+                "has another instance, `{instance}`, that left with a token of key {key} and did not come back with a newer \
+                 one: give it a new one, or, if it is gone for good and nobody else has its token, revoke that with \
+                 `kumactl revoke token --family {family} --id {token}`"
+            ),
+            LeftWith::File => format!(
+                "has its newer token in memory alone, and comes back with one of key {key} when it starts again: let it \
+                 write its token file, or put a new token there, `kumactl generate {family} --zone {}`",
+                zone.name
+            ),
+        }
+    }
+
+    /// Whoever has an open stream is seen now, however long ago it came.
+    fn of_zone(&self, zone: &Zone, key: Option<u64>, reason: String, by_itself: bool) -> Blocker {
+        let last_seen = if zone.live { Some(self.now) } else { zone.last_seen };
+        Blocker { kind: BlockerKind::Zone, name: zone.name.clone(), key, last_seen, reason, by_itself }
     }
 
     fn token_of(&self, token: &Handed, key: u64) -> Option<Blocker> {
-        let good = token.ends.is_none_or(|ends| self.now.duration_since(ends) < self.times.leeway + SKEW);
+        let good = self.is_good(token.ends);
         let of_zones = token.watched && (token.seen || self.replaced(token));
         if token.key != key || !good || of_zones {
             return None;
@@ -153,7 +213,8 @@ impl Evidence {
         let end = token.ends.map_or_else(|| "has no end".to_owned(), |ends| format!("ends {ends}"));
         let reason =
             format!("was issued{whose} with key {key}, {used} and {end}: issue another one and revoke this one");
-        Some(Blocker { kind: BlockerKind::Token, name: token.id.clone(), key: Some(key), last_seen: None, reason })
+        let (kind, name) = (BlockerKind::Token, token.id.clone());
+        Some(Blocker { kind, name, key: Some(key), last_seen: None, reason, by_itself: false })
     }
 
     /// Whether an answer with this token was lost: the zone asked again, and was let in with what it got then.
@@ -174,19 +235,15 @@ fn verified_in_zones(family: &Family) -> bool {
 
 fn lacks(instance: &Instance, key: u64) -> Option<Blocker> {
     let reason = || format!("does not verify with key {key} yet");
-    (!instance.verifies.contains(&key)).then(|| of_instance(instance, None, reason()))
+    (!instance.verifies.contains(&key)).then(|| of_instance(instance, None, reason(), true))
 }
 
 fn unreadable(name: &str) -> Blocker {
     let reason = "cannot be read, so it may be about a token of this key".to_owned();
-    Blocker { kind: BlockerKind::Token, name: name.to_owned(), key: None, last_seen: None, reason }
+    Blocker { kind: BlockerKind::Token, name: name.to_owned(), key: None, last_seen: None, reason, by_itself: false }
 }
 
-fn of_instance(instance: &Instance, key: Option<u64>, reason: String) -> Blocker {
+fn of_instance(instance: &Instance, key: Option<u64>, reason: String, by_itself: bool) -> Blocker {
     let (name, last_seen) = (instance.name.clone(), instance.last_seen);
-    Blocker { kind: BlockerKind::Instance, name, key, last_seen, reason }
-}
-
-fn of_zone(zone: &Zone, key: Option<u64>, reason: String) -> Blocker {
-    Blocker { kind: BlockerKind::Zone, name: zone.name.clone(), key, last_seen: zone.last_seen, reason }
+    Blocker { kind: BlockerKind::Instance, name, key, last_seen, reason, by_itself }
 }

@@ -47,6 +47,9 @@ fn why_a_token_is_refused_is_what_its_owner_would_hear() {
     assert!(matches!(late, Verdict::Refused(NotTaken::Rejected(Rejection::Expired { .. }))), "{late:?}");
     let on_a_zone = tokens::inspect(zone.reveal(), &ring, now(), None).unwrap().verdict;
     assert_eq!(on_a_zone, Verdict::Refused(NotTaken::NoZonesHere));
+    assert!(NotTaken::NoZonesHere.to_string().starts_with("it is the token of a zone"));
+    assert!(NotTaken::NoProxiesHere.to_string().starts_with("it is the token of a data plane proxy"));
+    assert_eq!(NotTaken::Rejected(Rejection::BadSignature).to_string(), Rejection::BadSignature.validator_text());
     let proxy = forge(RS256, r#"{"Name":"dp","Mesh":"default"}"#, &By::Rs256(pem(2)));
     assert_eq!(refused(&proxy), NotTaken::NoProxiesHere);
     let nobody = forge(RS256, "{}", &By::Rs256(pem(2)));

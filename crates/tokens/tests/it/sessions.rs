@@ -1,6 +1,6 @@
 //! A live session is judged again without its token, and as a new verification would judge it.
 
-use tokens::{KeyRing, Rejection, Scope, VerifiedZone};
+use tokens::{Family, KeyId, KeyRing, Rejection, Scope, VerifiedZone};
 
 use crate::fixture::*;
 
@@ -126,4 +126,16 @@ fn empty_ring_closes_everything() {
     let zone = &admitted()[0].1;
     let rejection = zone.still_good(&KeyRing::empty(), now(), LEEWAY).unwrap_err();
     assert!(matches!(rejection, Rejection::UnknownKey { .. }));
+}
+
+#[test]
+fn who_comes_with_a_token_of_a_key_that_a_rotation_took_away_hears_that() {
+    let mut secrets = usual();
+    secrets.remove(1);
+    let gone = KeyId { family: Family::Zone, serial: 1 };
+    let retired = ring(&secrets).with_retired([gone.clone()].into());
+    check(&retired, NOW, [Err("key-retired"), Ok(()), Ok(()), Ok(())]);
+    let text = verify(&admitted()[0].0, &retired).unwrap_err().to_string();
+    assert!(text.starts_with("invalid zone token: key retired by a rotation: there is no signing key"), "{text}");
+    check(&ring(&usual()).with_retired([gone].into()), NOW, [Ok(()); 4]);
 }

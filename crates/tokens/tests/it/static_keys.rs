@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use tokens::{Accept, Algorithm, Claims, Family, KeyRing, Rejection, RingProblem, Scope, StaticKeys, generate_key};
+use tokens::{
+    Accept, Algorithm, Claims, Family, IssueError, KeyProblem, KeyRing, Rejection, RingProblem, Scope, StaticKeys,
+    generate_key,
+};
 
 use crate::fixture::*;
 
@@ -44,8 +47,27 @@ fn keys_of_the_settings_are_searched_first() {
     let ring = ring_with(Family::Zone, "1");
     assert!(verify(&offline(pem(3), "1"), &ring).unwrap().key().is_of_settings());
     assert_eq!(verify(&offline(pem(1), "1"), &ring).unwrap_err().reason(), "bad-signature");
-    // Its name is a name: other digits of the same number ask for the secret.
-    assert!(!verify(&offline(pem(1), "01"), &ring).unwrap().key().is_of_settings());
+}
+
+#[test]
+fn nothing_is_signed_with_a_secret_whose_tokens_a_key_of_the_settings_would_judge() {
+    let ring = ring_with(Family::Zone, "1");
+    let issue = |ring: &KeyRing| tokens::issue_zone(ring, &west(), Some(&[Scope::Cp]), HOUR, now(), jti());
+    let refused = issue(&ring).map(drop).unwrap_err();
+    let problem = KeyProblem::NamedInSettings { kid: "1".to_owned() };
+    assert!(matches!(&refused, IssueError::BadKey { problem: found, .. } if *found == problem), "{refused:?}");
+    let unusable: Vec<_> = ring.unusable().collect();
+    assert_eq!(unusable, [("zone-token-signing-key-1".to_owned(), &problem)], "doctor says so");
+    assert!(ring.serials(&Family::Zone).is_empty() && ring.signs(&Family::Zone).is_none());
+    assert!(ring.is_of_settings(&Family::Zone, "1") && !ring.is_of_settings(&Family::User, "1"));
+    // Of another family, of another name, and the public half of the very key.
+    for other in [ring_with(Family::User, "1"), ring_with(Family::Zone, "2")] {
+        assert!(issue(&other).is_ok());
+    }
+    let mut same = StaticKeys::default();
+    same.add(Family::Zone, "1", public(pem(1)).as_bytes()).unwrap();
+    let same = self::ring(&usual()).with_static_keys(Arc::new(same));
+    assert!(verify(issue(&same).unwrap().reveal(), &same).is_ok());
 }
 
 #[test]
@@ -77,7 +99,14 @@ fn settings_may_say_that_secrets_verify_nothing() {
     let refused = |accept| tokens::verify(zone_token.reveal(), &ring, now(), &want(accept)).unwrap_err();
     assert_eq!(refused(Accept::ZoneToken).to_string(), expected);
     assert_eq!(refused(Accept::CpToken).to_string(), expected);
-    assert_eq!(verify(&offline(pem(1), "x"), &ring).unwrap_err().reason(), "unknown-key");
+    for ring in [&ring, &before] {
+        let text = verify(&offline(pem(1), "x"), ring).unwrap_err().to_string();
+        assert_eq!(
+            text.contains("Public key with kid \"x\" for zone-tokens in the settings"),
+            ring.serials(&Family::Zone).is_empty(),
+            "{text}"
+        );
+    }
     let session = verify(zone_token.reveal(), &before).unwrap();
     assert_eq!(session.still_good(&ring, now(), LEEWAY), Err(refused(Accept::ZoneToken)));
 

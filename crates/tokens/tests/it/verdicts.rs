@@ -165,9 +165,20 @@ fn what_was_shown_last_is_remembered_and_the_oldest_is_forgotten() {
 }
 
 #[test]
+fn users_are_remembered_as_zones_are() {
+    let (ring, mut users) = (ring(&usual()), Verdicts::new(9));
+    let token = tokens::issue_user(&ring, "john", None, HOUR, now(), jti()).unwrap();
+    assert!(users.user(token.reveal(), &ring, now(), LEEWAY).is_none());
+    assert!(user(&mut users, token.reveal(), &ring, now()).is_ok());
+    let known = users.user(token.reveal(), &ring, now(), LEEWAY).unwrap();
+    assert_eq!(known.unwrap().name(), "john");
+}
+
+#[test]
 fn nothing_that_is_not_good_is_remembered() {
     let (ring, mut zones) = (ring(&usual()), Verdicts::new(9));
     let good = forge(RS256, &payload(""), &By::Rs256(pem(1)));
+    assert!(zones.is_empty());
     assert!(zone(&mut zones, &good, &ring, now(), &want(Accept::CpToken)).is_ok());
     for bad in [format!("{good}x"), forge(RS256, &payload(""), &By::Rs256(pem(2))), "x".to_owned(), String::new()] {
         assert!(zone(&mut zones, &bad, &ring, now(), &want(Accept::CpToken)).is_err());

@@ -36,7 +36,7 @@ fn resource(key: Key, spec: &str, owner: Option<Key>) -> Resource {
 /// A control plane with a secret of each kind, and the certificate that it made.
 async fn filled(folder: &Path, more: &[(&str, &str)]) -> Config {
     let config = config(folder, more);
-    let store = open_store(&config, "global.db").await.unwrap();
+    let store = open_store(&config, "global.db", &Clock::system()).await.unwrap();
     let mesh = Key::global(Kind::MESH, "m");
     let resources = [
         resource(mesh.clone(), "{}", None),
@@ -52,7 +52,7 @@ async fn filled(folder: &Path, more: &[(&str, &str)]) -> Config {
 }
 
 async fn contents(config: &Config) -> Vec<Resource> {
-    let store = open_store(config, "global.db").await.unwrap();
+    let store = open_store(config, "global.db", &Clock::system()).await.unwrap();
     let mut all = Vec::new();
     for kind in Kind::all() {
         let page = store.list(&Query::all(kind)).await.unwrap();
@@ -79,9 +79,9 @@ fn fingerprint(folder: &Path) -> String {
 async fn a_backup_of_a_running_store_comes_back_elsewhere_with_certificate_and_all() {
     let (old, new) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let config_of_old = filled(old.path(), &[]).await;
-    let running = open_store(&config_of_old, "global.db").await.unwrap();
+    let running = open_store(&config_of_old, "global.db", &Clock::system()).await.unwrap();
     let file = old.path().join("backup");
-    let said = backup(&config_of_old, &file, false).unwrap();
+    let said = backup(&config_of_old, &file, false).await.unwrap();
     drop(running);
     assert!(said.contains("4 resources and 2 files") && said.contains(&fingerprint(old.path())), "{said}");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
@@ -90,17 +90,18 @@ async fn a_backup_of_a_running_store_comes_back_elsewhere_with_certificate_and_a
     assert!(!holds(&file, key.trim()), "the key is not in it");
 
     let config_of_new = config(new.path(), &[]);
-    let refused = format!("{:#}", restore(&config_of_new, &from(&file)).unwrap_err());
+    let refused = format!("{:#}", restore(&config_of_new, &from(&file)).await.unwrap_err());
     assert!(refused.contains(&fingerprint(old.path())) && refused.contains("--key-file"), "{refused}");
     assert_eq!(fs::read_dir(new.path()).unwrap().count(), 0, "nothing was made");
-    let told = restore(&config_of_new, &Restore { dry_run: true, ..from(&file) }).unwrap();
+    let told = restore(&config_of_new, &Restore { dry_run: true, ..from(&file) }).await.unwrap();
     assert!(told.contains("GlobalSecret: 1") && told.contains("cannot be opened"), "{told}");
 
     let key_file = Some(old.path().join("store.key"));
-    let told = restore(&config_of_new, &Restore { dry_run: true, key_file: key_file.clone(), ..from(&file) }).unwrap();
+    let told =
+        restore(&config_of_new, &Restore { dry_run: true, key_file: key_file.clone(), ..from(&file) }).await.unwrap();
     assert!(told.contains("file kuma-cp.key") && told.contains("it is whole and can be opened"), "{told}");
     assert_eq!(fs::read_dir(new.path()).unwrap().count(), 0, "nothing was written");
-    restore(&config_of_new, &Restore { key_file, ..from(&file) }).unwrap();
+    restore(&config_of_new, &Restore { key_file, ..from(&file) }).await.unwrap();
     assert_eq!(contents(&config_of_new).await, contents(&config_of_old).await);
     assert_eq!(fs::read_to_string(new.path().join("kuma-cp.key")).unwrap(), PRIVATE_KEY);
     assert_eq!(fs::metadata(new.path().join("kuma-cp.key")).unwrap().permissions().mode() & 0o777, 0o600);
@@ -113,29 +114,29 @@ async fn nothing_is_overwritten_unless_somebody_insists() {
     let (one, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let config_of_one = filled(one.path(), &[]).await;
     let file = one.path().join("backup");
-    backup(&config_of_one, &file, false).unwrap();
+    backup(&config_of_one, &file, false).await.unwrap();
     let before = fs::read(&file).unwrap();
-    let refused = format!("{:#}", backup(&config_of_one, &file, false).unwrap_err());
+    let refused = format!("{:#}", backup(&config_of_one, &file, false).await.unwrap_err());
     assert!(refused.contains("--force"), "{refused}");
     assert_eq!(fs::read(&file).unwrap(), before);
-    backup(&config_of_one, &file, true).unwrap();
+    backup(&config_of_one, &file, true).await.unwrap();
     assert_ne!(fs::read(&file).unwrap(), before);
     assert!(
         !fs::read_dir(one.path()).unwrap().any(|entry| entry.unwrap().path().extension().is_some_and(|e| e == "new"))
     );
 
     let config_of_other = config(other.path(), &[]);
-    let store = open_store(&config_of_other, "global.db").await.unwrap();
+    let store = open_store(&config_of_other, "global.db", &Clock::system()).await.unwrap();
     store.put(resource(Key::global(Kind::ZONE, "z"), "{}", None), Precondition::Absent).await.unwrap();
     let insisting =
         || Restore { present: Present::Overwrite, key_file: Some(one.path().join("store.key")), ..from(&file) };
-    let running = format!("{:#}", restore(&config_of_other, &insisting()).unwrap_err());
+    let running = format!("{:#}", restore(&config_of_other, &insisting()).await.unwrap_err());
     assert!(running.contains("in use by process"), "{running}");
     drop(store);
-    let refused = restore(&config_of_other, &Restore { present: Present::Keep, ..insisting() }).unwrap_err();
+    let refused = restore(&config_of_other, &Restore { present: Present::Keep, ..insisting() }).await.unwrap_err();
     assert!(format!("{refused:#}").contains("holds 1 resources") && format!("{refused:#}").contains("--overwrite"));
     assert_eq!(contents(&config_of_other).await.len(), 1);
-    restore(&config_of_other, &insisting()).unwrap();
+    restore(&config_of_other, &insisting()).await.unwrap();
     assert_eq!(contents(&config_of_other).await, contents(&config_of_one).await);
 }
 
@@ -143,12 +144,12 @@ async fn nothing_is_overwritten_unless_somebody_insists() {
 async fn a_backup_of_another_control_plane_is_refused_by_name() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("backup");
-    backup(&filled(folder.path(), &[]).await, &file, false).unwrap();
+    backup(&filled(folder.path(), &[]).await, &file, false).await.unwrap();
     let zone = config(folder.path(), &[("KUMA_MODE", "zone"), ("KUMA_MULTIZONE_ZONE_NAME", "west")]);
-    let refused = format!("{:#}", restore(&zone, &from(&file)).unwrap_err());
+    let refused = format!("{:#}", restore(&zone, &from(&file)).await.unwrap_err());
     assert!(refused.contains("a global control plane") && refused.contains("zone `west`"), "{refused}");
     fs::write(&file, &fs::read(&file).unwrap()[..500]).unwrap();
-    let refused = format!("{:#}", restore(&config(folder.path(), &[]), &from(&file)).unwrap_err());
+    let refused = format!("{:#}", restore(&config(folder.path(), &[]), &from(&file)).await.unwrap_err());
     assert!(refused.contains("it is not whole"), "{refused}");
 }
 
@@ -160,15 +161,15 @@ async fn the_key_is_changed_and_stands_in_the_place_of_the_old_one() {
         let all = contents(&config).await;
         let old = fs::read(folder.path().join("store.key")).unwrap();
         let new = folder.path().join("new.key");
-        let missing = format!("{:#}", reseal(&config, &new, renew).unwrap_err());
+        let missing = format!("{:#}", reseal(&config, &new, renew).await.unwrap_err());
         assert!(missing.contains("generate-key"), "{missing}");
         fs::write(&new, generate_key().unwrap().reveal()).unwrap();
-        let said = reseal(&config, &new, renew).unwrap();
+        let said = reseal(&config, &new, renew).await.unwrap();
         assert!(said.contains(&fingerprint(folder.path())), "{said}");
         assert_eq!(fs::read(folder.path().join("store.key")).unwrap(), fs::read(&new).unwrap());
         assert_eq!(contents(&config).await, all);
         fs::write(folder.path().join("store.key"), old).unwrap();
-        assert!(open_store(&config, "global.db").await.is_err(), "the old key opens nothing");
+        assert!(open_store(&config, "global.db", &Clock::system()).await.is_err(), "the old key opens nothing");
     }
 }
 
@@ -181,13 +182,13 @@ async fn a_change_of_the_key_that_was_stopped_is_run_again() {
         let new = folder.path().join("new.key");
         fs::write(&new, generate_key().unwrap().reveal()).unwrap();
         let old = fs::read(folder.path().join("store.key")).unwrap();
-        reseal(&config, &new, renew).unwrap();
+        reseal(&config, &new, renew).await.unwrap();
         // killed before the key was in its place
         fs::write(folder.path().join("store.key"), old).unwrap();
         let wanted = KeyFile::of(&new).read().unwrap().unwrap().fingerprint().to_string();
-        let refused = format!("{:#}", open_store(&config, "global.db").await.err().unwrap());
+        let refused = format!("{:#}", open_store(&config, "global.db", &Clock::system()).await.err().unwrap());
         assert!(refused.contains(&wanted), "{refused}");
-        reseal(&config, &new, renew).unwrap();
+        reseal(&config, &new, renew).await.unwrap();
         assert_eq!(contents(&config).await, all);
     }
 }
@@ -200,7 +201,7 @@ async fn a_key_that_seals_another_store_too_is_not_replaced() {
     let new = folder.path().join("new.key");
     fs::write(&new, generate_key().unwrap().reveal()).unwrap();
     let old = fs::read(folder.path().join("store.key")).unwrap();
-    let said = reseal(&config, &new, Renew::KeyAlone).unwrap();
+    let said = reseal(&config, &new, Renew::KeyAlone).await.unwrap();
     assert!(said.contains("`zone-west.db`") && said.contains("store.sealing.keyFile"), "{said}");
     assert_eq!(fs::read(folder.path().join("store.key")).unwrap(), old);
 }
@@ -211,13 +212,13 @@ async fn without_sealing_a_backup_says_so_and_moves_a_store_to_a_sealed_one() {
     let config_of_plain = filled(plain.path(), &[("KUMA_STORE_SEALING_ENABLED", "false")]).await;
     assert!(!plain.path().join("store.key").exists());
     let file = plain.path().join("backup");
-    let said = backup(&config_of_plain, &file, false).unwrap();
+    let said = backup(&config_of_plain, &file, false).await.unwrap();
     assert!(said.contains("NOT sealed") && holds(&file, SECRET), "{said}");
     let config_of_sealed = config(sealed.path(), &[]);
-    restore(&config_of_sealed, &from(&file)).unwrap();
+    restore(&config_of_sealed, &from(&file)).await.unwrap();
     assert_eq!(contents(&config_of_sealed).await, contents(&config_of_plain).await);
     assert!(!holds(&sealed.path().join("global.db"), SECRET));
     let refused = config(sealed.path(), &[("KUMA_STORE_SEALING_ENABLED", "false")]);
-    let refused = format!("{:#}", open_store(&refused, "global.db").await.err().unwrap());
+    let refused = format!("{:#}", open_store(&refused, "global.db", &Clock::system()).await.err().unwrap());
     assert!(refused.contains("sealing is switched off"), "{refused}");
 }

@@ -41,10 +41,12 @@ fn well() -> Facts {
         legacy_tokens_until: None,
         keys: vec![KeyFacts { family: "control-plane-signing-key".to_owned(), serial: 1, signs: true }],
         zones: vec![zone("east"), zone("west")],
+        strangers: Vec::new(),
         tokens: vec![TokenFacts { id: "id".to_owned(), of: "zone west".to_owned(), ends: true }],
         rotations: Vec::new(),
         certificates: vec![Certificate { file: "kuma-cp.crt".to_owned(), ends: hours(24 * 365) }],
         unusable: Vec::new(),
+        admin_token_refused: None,
         store_behind_for: None,
         plain_secrets: 0,
     }
@@ -79,8 +81,10 @@ fn all_checks_speak_and_find_nothing_where_all_is_well() {
             "tokens-that-end",
             "tokens-without-end",
             "refusals",
+            "strangers",
             "clocks",
             "secrets",
+            "admin-token",
             "certificates",
             "store"
         ]
@@ -105,6 +109,9 @@ fn who_would_be_cut_off_by_the_end_of_a_key_is_named() {
     says(&facts, "keys", Status::Ok, &["1 signs no more; no zone that is known would be cut off"]);
     facts.keys.push(KeyFacts { family: "control-plane-signing-key".to_owned(), serial: 3, signs: false });
     says(&facts, "keys", Status::Ok, &["3 is held ready and does not sign; no zone"]);
+    // On a zone.
+    facts.keys.iter_mut().for_each(|key| key.signs = false);
+    says(&facts, "keys", Status::Ok, &["3 verifies, and nothing signs here; no zone"]);
     facts.keys.clear();
     says(&facts, "keys", Status::Fail, &["no key"]);
 }
@@ -141,10 +148,15 @@ fn tokens_that_end_soon_and_do_not_renew_are_told() {
         &["token id of zone east ends at 2026-06-02T00:00:00Z", "kumactl generate"],
     );
     on(&mut facts.zones[0]).renews = "no (file)".to_owned();
-    says(&facts, "tokens-that-end", Status::Warn, &["make the token file of east writable"]);
+    let in_memory = ["zone east renews its token in memory only", "restarts", "write its token file"];
+    says(&facts, "tokens-that-end", Status::Warn, &in_memory);
+    assert!(examine(&facts).iter().all(|finding| !finding.what.contains("nobody renews")), "it is renewed");
+    on(&mut facts.zones[0]).expires_at = Some(hours(8 * 24));
+    says(&facts, "tokens-that-end", Status::Warn, &in_memory);
     on(&mut facts.zones[0]).expires_at = Some(hours(-1));
     says(&facts, "tokens-that-end", Status::Fail, &["ended at"]);
     on(&mut facts.zones[0]).expires_at = Some(hours(8 * 24));
+    on(&mut facts.zones[0]).renews = "no".to_owned();
     says(&facts, "tokens-that-end", Status::Ok, &["no token"]);
 }
 
@@ -163,6 +175,11 @@ fn tokens_without_end_are_counted_and_their_end_is_told() {
     says(&facts, "tokens-without-end", Status::Warn, &["accepted until 2026-06-01T01:00:00Z"]);
     facts.legacy_tokens_until = Some(now());
     says(&facts, "tokens-without-end", Status::Fail, &["refused since"]);
+    // Its key is gone, and so is it.
+    on(&mut facts.zones[0]).key = "7".to_owned();
+    says(&facts, "tokens-without-end", Status::Fail, &["stand on one: east"]);
+    facts.zones[0].online = false;
+    says(&facts, "tokens-without-end", Status::Warn, &["stand on one: nobody"]);
 }
 
 #[test]
@@ -175,6 +192,34 @@ fn refusals_of_the_last_day_are_told() {
     says(&facts, "refusals", Status::Warn, &["zone east was refused", "expired: token is expired by 1s"]);
     facts.zones[0].online = false;
     says(&facts, "refusals", Status::Fail, &["inspect token"]);
+}
+
+#[test]
+fn what_an_operator_took_away_is_no_failure() {
+    let mut facts = well();
+    facts.zones[0].online = false;
+    for reason in ["revoked", "zone-deleted", "key-retired", "expired"] {
+        facts.zones[0].refused = Some(Refusal { at: hours(-1), reason: reason.to_owned(), text: "text".to_owned() });
+        let status = if reason == "expired" { Status::Fail } else { Status::Warn };
+        says(&facts, "refusals", status, &["zone east was refused", reason]);
+    }
+}
+
+#[test]
+fn who_never_was_in_is_told_and_is_no_failure() {
+    let mut facts = well();
+    let refusal = Refusal { at: hours(-1), reason: "bad-signature".to_owned(), text: "invalid".to_owned() };
+    facts.strangers = vec![("north".to_owned(), refusal)];
+    says(&facts, "strangers", Status::Warn, &["never were in: north (bad-signature: invalid)", "inspect token"]);
+    facts.strangers[0].1.at = hours(-25);
+    says(&facts, "strangers", Status::Ok, &["within a day"]);
+}
+
+#[test]
+fn a_token_of_the_administrator_that_opens_nothing_is_told() {
+    let mut facts = well();
+    facts.admin_token_refused = Some("there is no signing key".to_owned());
+    says(&facts, "admin-token", Status::Warn, &["is refused: there is no signing key", "user-token"]);
 }
 
 #[test]
@@ -214,8 +259,14 @@ fn rotations_tell_what_they_wait_for_and_why_they_stopped() {
         phase: "draining".to_owned(),
         stopped: None,
         blockers: vec!["zone west (key 1)".to_owned()],
+        needs_a_hand: false,
+        beside: None,
     }];
     says(&facts, "rotations", Status::Ok, &["is draining; it waits for zone west (key 1)"]);
+    facts.rotations[0].needs_a_hand = true;
+    says(&facts, "rotations", Status::Warn, &["in its way: zone west (key 1)", "see to what is named"]);
+    facts.rotations[0].beside = Some(9);
+    says(&facts, "rotations", Status::Warn, &["key 9 signs, which was made by hand", "kumactl rotate rollback"]);
     facts.rotations[0].stopped = Some("no news for 24h".to_owned());
     says(&facts, "rotations", Status::Warn, &["goes no further by itself: no news for 24h", "rotate advance"]);
 }

@@ -39,7 +39,10 @@ pub(crate) struct Frames {
 #[derive(Default)]
 struct Shared {
     messages: VecDeque<Bytes>,
-    end: Option<Status>,
+    /// What it ends with, until that goes out.
+    end: Option<Box<HeaderMap>>,
+    /// It was ended: the first who does so says why.
+    ended: bool,
     /// The peer is gone.
     gone: bool,
     /// Who waits for a message or the end.
@@ -96,20 +99,57 @@ impl Frames {
     pub(crate) fn end_with(self, status: Option<Status>) -> Code {
         let Some(status) = status else { return Code::Cancelled };
         let code = status.code();
-        self.end(status);
+        self.end(&status);
         code
     }
 
-    /// Ends the stream with this status. What is still queued is not sent any more.
-    pub(crate) fn end(self, status: Status) {
-        lock(&self.shared).end = Some(status);
+    /// Ends the stream with this status, if nobody has ended it before. What is still queued is not sent any more.
+    pub(crate) fn end(self, status: &Status) {
+        lock(&self.shared).end(|| trailers(status));
     }
+
+    /// Returns what ends the stream from elsewhere.
+    pub(crate) fn ender(&self) -> Ender {
+        Ender(Arc::clone(&self.shared))
+    }
+}
+
+/// Ends a stream at once, while its handler may be busy or has not heard of it yet.
+pub(crate) struct Ender(Arc<Mutex<Shared>>);
+
+impl Ender {
+    /// Ends the stream with these trailers of a status, if nobody has ended it before.
+    pub(crate) fn end(&self, trailers: HeaderMap) {
+        let mut shared = lock(&self.0);
+        shared.end(|| trailers);
+        wake(shared);
+    }
+}
+
+impl Shared {
+    fn end(&mut self, trailers: impl FnOnce() -> HeaderMap) {
+        if !self.ended {
+            self.ended = true;
+            self.end = Some(Box::new(trailers()));
+        }
+    }
+}
+
+/// What tells a status at the end of a stream.
+pub(crate) fn trailers(status: &Status) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    if let Err(untold) = status.add_header(&mut trailers) {
+        // A text that no header can hold; the code is what matters.
+        trailers.clear();
+        trailers.insert(Status::GRPC_STATUS, HeaderValue::from(untold.code() as i32));
+    }
+    trailers
 }
 
 impl Drop for Frames {
     fn drop(&mut self) {
         let mut shared = lock(&self.shared);
-        shared.end.get_or_insert_with(|| Status::unavailable("stream unavailable"));
+        shared.end(|| trailers(&Status::unavailable("stream unavailable")));
         // A peer that does not read must not make an ended stream hold what nobody will send.
         shared.messages = VecDeque::new();
         wake(shared);
@@ -163,15 +203,13 @@ impl http_body::Body for Outbound {
             return Poll::Ready(None);
         }
         let mut shared = lock(&self.shared);
-        if let Some(status) = shared.end.take() {
+        if let Some(trailers) = shared.end.take() {
             drop(shared);
             self.over = true;
             if let Some(ended) = self.ended.take() {
                 ended();
             }
-            let mut trailers = HeaderMap::new();
-            status.add_header(&mut trailers)?;
-            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+            return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
         }
         if shared.messages.is_empty() {
             shared.waiting = Some(context.waker().clone());
@@ -238,7 +276,7 @@ mod tests {
     async fn an_end_overtakes_what_is_queued() {
         let (mut frames, mut outbound) = Frames::new(Counter::default());
         frames.send(Bytes::from_static(b"late")).unwrap();
-        frames.end(Status::unauthenticated("revoked"));
+        frames.end(&Status::unauthenticated("revoked"));
         assert_eq!(status(&mut outbound).await, Code::Unauthenticated);
         assert!(outbound.frame().await.is_none());
     }
@@ -251,7 +289,7 @@ mod tests {
             frames.send(message.clone()).unwrap();
             assert!(!message.is_unique());
             if ended {
-                frames.end(Status::unauthenticated("revoked"));
+                frames.end(&Status::unauthenticated("revoked"));
             } else {
                 drop(frames);
             }
@@ -261,12 +299,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_ends_first_says_why_and_who_waits_hears_it() {
+        let (frames, mut outbound) = Frames::new(Counter::default());
+        let ender = frames.ender();
+        let (code, ()) =
+            tokio::join!(status(&mut outbound), async { ender.end(trailers(&Status::unauthenticated("revoked"))) });
+        assert_eq!(code, Code::Unauthenticated);
+        frames.end(&Status::unavailable("late"));
+        ender.end(trailers(&Status::unavailable("later")));
+        assert!(outbound.frame().await.is_none());
+    }
+
+    #[tokio::test]
     async fn an_end_does_not_cut_a_message_in_half() {
         let (mut frames, mut outbound) = Frames::new(Counter::default());
         frames.send(Bytes::from_static(b"x")).unwrap();
         frames.send(Bytes::from(vec![7; 70_000])).unwrap();
         assert_eq!(data(&mut outbound).await.as_ref(), [0, 0, 0, 0, 1, b'x', 0, 0, 1, 0x11, 0x70]);
-        frames.end(Status::unauthenticated("revoked"));
+        frames.end(&Status::unauthenticated("revoked"));
         assert_eq!(data(&mut outbound).await.as_ref(), [7; 70_000]);
         assert_eq!(status(&mut outbound).await, Code::Unauthenticated);
     }
@@ -294,7 +344,7 @@ mod tests {
         let (mut frames, mut outbound) = Frames::new(Counter::default());
         let (heard, ()) = tokio::join!(data(&mut outbound), async { frames.send(Bytes::new()).unwrap() });
         assert_eq!(heard.len(), HEADER);
-        let (code, ()) = tokio::join!(status(&mut outbound), async { frames.end(Status::aborted("replaced")) });
+        let (code, ()) = tokio::join!(status(&mut outbound), async { frames.end(&Status::aborted("replaced")) });
         assert_eq!(code, Code::Aborted);
     }
 
@@ -304,13 +354,13 @@ mod tests {
         let told = Arc::new(Mutex::new(false));
         let telling = Arc::clone(&told);
         let mut outbound = outbound.on_end(move || *telling.lock().unwrap() = true);
-        frames.end(Status::unauthenticated("revoked"));
+        frames.end(&Status::unauthenticated("revoked"));
         assert!(!*told.lock().unwrap());
         status(&mut outbound).await;
         assert!(*told.lock().unwrap());
         let (frames, outbound) = Frames::new(Counter::default());
         drop(outbound.on_end(|| panic!("the peer is gone")));
-        frames.end(Status::unauthenticated("revoked"));
+        frames.end(&Status::unauthenticated("revoked"));
     }
 
     #[tokio::test]

@@ -26,7 +26,7 @@ use crate::{
     observe::kds_metrics::Client,
     zones::{
         caller::Origin,
-        confirmed::{Confirming, Reads},
+        confirmed::Confirming,
         insight::{Instance, StreamName},
         registry::{CloseReason, News, StreamGuard},
     },
@@ -237,8 +237,7 @@ impl Stream<'_> {
         }
         let hashed = features.contains(Features::HASH_SUFFIX);
         let client = self.context.metrics.client(&said.version.version);
-        let reads = if features.contains(Features::OURS) { Reads::All } else { Reads::RsaAlone };
-        let confirming = self.context.confirmed.open(self.guard.id(), self.guard.caller().zone(), reads);
+        let confirming = self.context.confirmed.open(self.guard.id(), self.guard.caller().zone());
         Ok(Supply { sender, world, kinds: 0, hashed, confirming, _client: client })
     }
 

@@ -16,7 +16,10 @@ use crate::{
         rpc,
     },
     observe::grpc_metrics::Call,
-    zones::{caller::ZoneCaller, registry::StreamGuard},
+    zones::{
+        caller::{Renews, ZoneCaller},
+        registry::StreamGuard,
+    },
 };
 
 /// A clock that is farther off is shown as this far off.
@@ -61,14 +64,18 @@ impl Advice {
     }
 }
 
-/// Answers one ping.
+/// Answers one ping. `renews` is what the zone says in it of its renewal.
 pub(super) async fn serve(
     context: Arc<Context>,
     advice: Advice,
+    renews: Option<Renews>,
     guard: StreamGuard,
     call: Call,
     request: http::Request<Incoming>,
 ) -> http::Response<Body> {
+    if let (Some(renews), Some(token)) = (renews, guard.caller().token()) {
+        context.insights.renews(guard.caller().zone(), &token, renews);
+    }
     let health = HealthCheck { context, advice, zone: guard.caller().zone().clone() };
     unary::serve(health, guard, call, request).await
 }

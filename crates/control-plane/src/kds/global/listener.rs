@@ -1,14 +1,16 @@
 //! Serves connections of the KDS port: TLS, then HTTP/2 with keepalive, one task a connection.
-#![expect(clippy::disallowed_types, reason = "the tasks of a connection end with it, and Tasks owns the connection")]
 
-use std::{sync::Arc, time::Duration};
+mod one_task;
 
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::TokioTimer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
+use self::one_task::Serving;
 use crate::{
     kds::{
         frames::ByteStream,
@@ -92,22 +94,25 @@ async fn serve_http2(
         // Boxed, so that it is gone when the call is answered: its place stays for as long as the stream.
         Box::pin(async move { Ok::<_, std::convert::Infallible>(router.call(connection, request).await) })
     });
-    let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(KEEPALIVE)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .max_concurrent_streams(STREAMS_PER_CONNECTION)
-        .max_header_list_size(64 * 1024)
-        .serve_connection(TokioIo::new(io), service);
-    tokio::pin!(serving);
+    let builder = |streams| {
+        let mut builder = http2::Builder::new(streams);
+        builder
+            .timer(TokioTimer::new())
+            .keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .max_concurrent_streams(STREAMS_PER_CONNECTION)
+            .max_header_list_size(64 * 1024);
+        builder
+    };
+    let mut serving = Serving::new(builder, io, service);
     let ended = tokio::select! {
         biased;
-        ended = serving.as_mut() => ended,
+        ended = &mut serving => ended,
         () = withdrawn(&mut known, &place) => {
             debug!(peer = %peer, "no token that was shown on the connection is good any more");
-            // Its streams are told why before it goes.
-            serving.as_mut().graceful_shutdown();
+            // Its streams were told why before.
+            serving.graceful_shutdown();
             match tokio::time::timeout(FAREWELL, serving).await {
                 Ok(ended) => ended,
                 Err(_) => return,
@@ -118,10 +123,14 @@ async fn serve_http2(
             return;
         }
         () = tasks.stopping() => {
-            serving.as_mut().graceful_shutdown();
+            serving.graceful_shutdown();
             serving.await
         }
     };
+    log_end(peer, ended);
+}
+
+fn log_end(peer: SocketAddr, ended: hyper::Result<()>) {
     match ended {
         Ok(()) => debug!(peer = %peer, "connection closed"),
         Err(error) => debug!(peer = %peer, error = %error, "connection lost"),

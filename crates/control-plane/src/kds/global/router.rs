@@ -3,6 +3,8 @@
 //! A handler gets a [`StreamGuard`], which only an admitted [`ZoneCaller`] can have: there is no way to one that does not
 //! lead through the authentication.
 
+mod farewell;
+
 use std::{
     net::SocketAddr,
     sync::{
@@ -20,6 +22,7 @@ use tonic::{Code, Status, body::Body};
 use tracing::{Instrument as _, info, info_span, warn};
 use wire::kuma::mesh::v1alpha1::{ClustersResponse, StatsResponse, XdsConfigResponse};
 
+use self::farewell::Farewell;
 use crate::{
     kds::{
         frames::{
@@ -70,6 +73,7 @@ pub(crate) struct Router {
     verdicts: Verdicts<SignedZone>,
     calls: GrpcMetrics,
     throttle: Throttle,
+    farewell: Arc<Farewell>,
     /// For the lines about sessions that begin, by zone: apart from those of its streams, which hide none of them.
     sessions: LineBudgets,
 }
@@ -85,7 +89,8 @@ impl Router {
     ) -> Self {
         let (down, renewals) = (Arc::new(down), Arc::new(renewals));
         let (verdicts, throttle, sessions) = (Verdicts::default(), Throttle::new(), LineBudgets::new());
-        Self { context, down, renewals, keys, verdicts, calls, throttle, sessions }
+        let farewell = Arc::default();
+        Self { context, down, renewals, keys, verdicts, calls, throttle, farewell, sessions }
     }
 
     /// What its streams work with.
@@ -193,7 +198,8 @@ impl Router {
             Rpc::Admin(ProxyView::Clusters) => self.stream(rpc, guard, call, request, admin::serve::<ClustersResponse>),
             Rpc::HealthCheck => {
                 let advice = Advice::of(guard.caller(), zone_can, &ring);
-                health::serve(Arc::clone(&self.context), advice, guard, call, request).await
+                let renews = request.headers().contains_key(Renews::HEADER).then_some(origin.renews);
+                health::serve(Arc::clone(&self.context), advice, renews, guard, call, request).await
             }
             Rpc::Renew => token_service::renew(Arc::clone(&self.renewals), ring, guard, call, request).await,
             Rpc::Present => token_service::present(Arc::clone(&self.context), guard, call, request).await,
@@ -224,6 +230,9 @@ impl Router {
         let inbound =
             Inbound::new(request.into_body(), encoding, self.context.settings.max_msg_size, counters.received);
         let (frames, outbound) = Frames::new(counters.sent);
+        let ender = frames.ender();
+        let farewell = Arc::clone(&self.farewell);
+        guard.ends_by(move |reason| ender.end(farewell.of(reason)));
         let (enforcement, metrics) = (guard.enforcement(), self.context.metrics.clone());
         let outbound = outbound.on_end(move || {
             if let Some(since) = enforcement.since() {

@@ -129,6 +129,7 @@ fn refusal(not: &NotRenewed, proof: &VerifiedZone) -> Status {
         NotIssued::NotRecorded(_) => {
             Status::unavailable("the global control plane cannot write into its ledger of tokens")
         }
+        NotIssued::WithoutEndOver { .. } => Status::failed_precondition(cause.to_string()),
         NotIssued::Off => Status::failed_precondition("the global control plane issues no tokens of this kind"),
         NotIssued::Denied(_) | NotIssued::Failed(_) => {
             Status::failed_precondition("the global control plane cannot sign a token, its log says why")

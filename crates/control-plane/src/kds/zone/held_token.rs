@@ -7,6 +7,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::{
@@ -18,12 +19,17 @@ use crate::zones::caller::Renews;
 /// What to do about a file that cannot be written.
 const UNWRITABLE_ADVICE: &str = "new tokens are used from memory and lost when this program ends, and then the token in the file has to be good: let this program write the file and make files in its folder, or set multizone.zone.kds.auth.renew (KUMA_MULTIZONE_ZONE_KDS_AUTH_RENEW) to false and renew the token yourself";
 
+/// What to do about a file that holds something else.
+const OTHER_TEXT_ADVICE: &str = "if what the file holds is a token that is meant for this zone, there is nothing to do: it is tried on a connection of its own and takes over when it is good; if not, or if the file is gone or empty, write a good token into it (kumactl generate control-plane-token, or zone-token with the scope cp): the renewed one is used by this connection alone, and the next one, also after a restart, needs what the file says";
+
 /// The token in use. One for all connections of the zone.
 pub(crate) struct HeldToken {
     source: TokenSource,
     /// Whether newer ones are asked for.
     renew: bool,
     state: Mutex<State>,
+    /// What this zone says of its renewal; global hears at once when that changes.
+    says: watch::Sender<Renews>,
 }
 
 #[derive(Default)]
@@ -35,6 +41,8 @@ struct State {
     unwritable: bool,
     /// That was said.
     told_unwritable: bool,
+    /// The file holds something else than what was renewed, or nothing: a renewed token is kept nowhere.
+    superseded: bool,
     /// The token whose end was warned of.
     warned_of: Option<Token>,
 }
@@ -53,7 +61,7 @@ struct Newer {
 pub(super) enum Kept {
     InTheFile,
     InMemory,
-    /// Nowhere: somebody wrote another token into the file, which is used next.
+    /// Nowhere: somebody wrote something else into the file, which is used next, or took it away.
     Superseded,
 }
 
@@ -63,7 +71,7 @@ impl Kept {
         match self {
             Self::InTheFile => "file",
             Self::InMemory => "memory",
-            Self::Superseded => "nowhere, the file holds another one",
+            Self::Superseded => "nowhere, the file does not hold the one before",
         }
     }
 }
@@ -78,7 +86,9 @@ impl HeldToken {
                  (KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH) is renewed there"
             );
         }
-        Self { source, renew, state: Mutex::default() }
+        let held = Self { source, renew, state: Mutex::default(), says: watch::Sender::new(Renews::No) };
+        held.say_renews();
+        held
     }
 
     /// Reads the token to connect with as it is now.
@@ -103,24 +113,46 @@ impl HeldToken {
     pub(super) fn renews(&self) -> Renews {
         match &self.source {
             _ if !self.is_renewed() => Renews::No,
-            TokenSource::File(_) if !self.lock().unwritable => Renews::Yes,
+            TokenSource::File(_) if self.lock().is_kept() => Renews::Yes,
             TokenSource::None | TokenSource::Inline(_) | TokenSource::File(_) => Renews::NotTheFile,
         }
     }
 
-    /// Looks whether the file can be written, and says it if it cannot.
+    /// What this zone says of its renewal, for whoever passes it on.
+    pub(super) fn subscribe_renews(&self) -> watch::Receiver<Renews> {
+        self.says.subscribe()
+    }
+
+    fn say_renews(&self) {
+        let renews = self.renews();
+        self.says.send_if_modified(|said| std::mem::replace(said, renews) != renews);
+    }
+
+    /// Looks whether the file can be written, and says it if it cannot. What the file holds is in use now.
     pub(super) async fn look(&self) {
         let TokenSource::File(path) = &self.source else { return };
         let path = path.clone();
-        if let Ok(Err(problem)) = tokio::task::spawn_blocking(move || token_file::check(&path)).await {
+        let checked = tokio::task::spawn_blocking(move || token_file::check(&path)).await;
+        self.lock().superseded = false;
+        if let Ok(Err(problem)) = checked {
             self.is_unwritable(&problem);
         } else {
             self.lock().unwritable = false;
         }
+        self.say_renews();
     }
 
     /// Keeps a newer token in place of the one before.
     pub(super) async fn keep(&self, before: &Token, token: &Token) -> Kept {
+        let kept = self.try_to_keep(before, token).await;
+        if kept == Kept::Superseded {
+            self.is_superseded();
+        }
+        self.say_renews();
+        kept
+    }
+
+    async fn try_to_keep(&self, before: &Token, token: &Token) -> Kept {
         let Some(of) = self.lock().put(&self.source, before, token) else { return Kept::Superseded };
         let TokenSource::File(path) = &self.source else { return Kept::InMemory };
         let (path, new) = (path.clone(), token.clone());
@@ -128,7 +160,8 @@ impl HeldToken {
         match replaced {
             Ok(Ok(())) => {
                 let mut state = self.lock();
-                (state.said, state.newer, state.unwritable) = (Some(token.clone()), None, false);
+                (state.said, state.newer) = (Some(token.clone()), None);
+                (state.unwritable, state.superseded) = (false, false);
                 Kept::InTheFile
             }
             Ok(Err(NotReplaced::Changed)) => Kept::Superseded,
@@ -167,12 +200,27 @@ impl HeldToken {
         }
     }
 
+    fn is_superseded(&self) {
+        let TokenSource::File(path) = &self.source else { return };
+        if !std::mem::replace(&mut self.lock().superseded, true) {
+            warn!(
+                file = %path.display(), advice = OTHER_TEXT_ADVICE,
+                "the file of the token does not hold the token that was renewed, so the new one was not written there"
+            );
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
+    /// Whether the file keeps what is renewed.
+    fn is_kept(&self) -> bool {
+        !self.unwritable && !self.superseded
+    }
+
     /// The token that is meant by what the source says. Another text than was renewed ends what is kept in memory.
     fn in_place_of(&mut self, said: Option<Token>) -> Option<Token> {
         match &self.newer {

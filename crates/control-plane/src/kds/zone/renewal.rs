@@ -133,7 +133,11 @@ impl<'a> Renewing<'a> {
         self.schedule.map(|schedule| schedule.renew_at.max(self.not_before))
     }
 
+    /// What is asked for and was not refused is on its way: its end is warned of when that comes to nothing.
     fn warn_at(&self) -> Option<Instant> {
+        if self.is_asked && self.trouble.is_none() {
+            return None;
+        }
         let schedule = self.schedule.filter(|_| self.session.held_token.is_to_be_warned_of(&self.token))?;
         Some(schedule.warn_at)
     }
@@ -256,7 +260,6 @@ impl<'a> Renewing<'a> {
         let expires = self.outline.as_ref().and_then(|outline| outline.expires_at).map(|expires| expires.to_string());
         let why = match &self.trouble {
             Some(reason) => reason.as_str(),
-            None if self.is_asked => "it is about to be renewed",
             None if self.session.held_token.is_renewed() => "the global control plane renews no tokens",
             None => "renewing it is switched off (multizone.zone.kds.auth.renew)",
         };

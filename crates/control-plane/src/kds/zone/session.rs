@@ -174,7 +174,9 @@ impl Session {
     pub(super) async fn ping(&self, channel: Channel) -> Status {
         let mut is_ours = false;
         let settled = Instant::now() + SETTLED;
+        let mut renews = self.held_token.subscribe_renews();
         loop {
+            renews.borrow_and_update();
             let token = self.bearer.current();
             let mut request = match self.request_with(token.as_ref(), ZoneHealthCheckRequest {}) {
                 Ok(request) => request,
@@ -206,11 +208,19 @@ impl Session {
             }
             let interval = convert::ping_interval(&response.into_inner()).unwrap_or(PING);
             let next = Instant::now() + interval;
-            if next >= settled {
-                tokio::time::sleep_until(settled).await;
-                self.accepted.notify_one();
+            let hears = self.learned.borrow().is_some_and(|global| global.contains(Features::TOKEN_RENEWAL));
+            let wait = async {
+                if next >= settled {
+                    tokio::time::sleep_until(settled).await;
+                    self.accepted.notify_one();
+                }
+                tokio::time::sleep_until(next).await;
+            };
+            tokio::select! {
+                () = wait => {}
+                // Whoever looks at the zones sees it now, not with the next ping.
+                Ok(()) = renews.changed(), if hears => {}
             }
-            tokio::time::sleep_until(next).await;
         }
     }
 

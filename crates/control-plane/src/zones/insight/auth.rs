@@ -10,7 +10,7 @@ use super::{
     record::{find, time},
     trouble,
 };
-use crate::zones::caller::{Origin, ZoneCaller};
+use crate::zones::caller::{Origin, Renews, TokenIdentity, ZoneCaller};
 
 /// So many events of a zone are kept.
 pub(super) const EVENTS: usize = 10;
@@ -20,6 +20,8 @@ const WOULD_BE_REFUSED: &str = "would-be-refused";
 const ENDS: &str = "token-ends";
 /// A token that renews by itself is renewed long before so many tenths of its life.
 const TENTHS_OF_LIFE: i32 = 8;
+/// A zone that renews and comes back late renews soon after: it has so long for it.
+const RENEWED_WITHIN: SignedDuration = SignedDuration::from_secs(30);
 
 /// What a token says of itself, and where it comes from; nothing without authentication.
 pub(super) fn of(caller: &ZoneCaller, origin: &Origin, now: Timestamp) -> Option<ZoneAuth> {
@@ -38,11 +40,34 @@ pub(super) fn of(caller: &ZoneCaller, origin: &Origin, now: Timestamp) -> Option
     })
 }
 
-/// Notes on what a subscription stands from now on.
+/// Notes on what a subscription stands from now on. What the zone said of its renewal since it was opened stays said.
 pub(super) fn stands_on(insight: &mut ZoneInsight, id: &str, auth: Option<ZoneAuth>) {
-    if let Some(subscription) = find(insight, id) {
-        subscription.auth = auth;
+    let Some(subscription) = find(insight, id) else { return };
+    let said = subscription.auth.take().map(|before| before.renews);
+    subscription.auth = auth.map(|auth| match said {
+        Some(renews) => ZoneAuth { renews, ..auth },
+        None => auth,
+    });
+}
+
+/// Notes what the zone says of the renewal of a token; returns whether that is news. Only the open subscriptions that
+/// `is_ours` are looked at.
+pub(super) fn renews(
+    insight: &mut ZoneInsight,
+    token: &TokenIdentity,
+    renews: Renews,
+    is_ours: impl Fn(&KdsSubscription) -> bool,
+) -> bool {
+    let open = insight.subscriptions.iter_mut().filter(|one| one.disconnect_time.is_none() && is_ours(one));
+    let mut is_new = false;
+    for auth in open.filter_map(|one| one.auth.as_mut()) {
+        let is_of_it = auth.token_id == token.id && auth.family == token.key.family.key_word();
+        if is_of_it && auth.renews != renews.as_str() {
+            renews.as_str().clone_into(&mut auth.renews);
+            is_new = true;
+        }
     }
+    is_new
 }
 
 /// Notes something that happened. What is known already is the last thing that happened, not one more.
@@ -121,7 +146,9 @@ fn ageing(auth: &ZoneAuth, now: Timestamp) -> Option<Ageing> {
     let began = read(&auth.issued_at).or_else(|| read(&auth.since))?;
     let is_old = now.duration_since(began) >= ends.duration_since(began) / 10 * TENTHS_OF_LIFE;
     let is_over = now.duration_since(ends) > SignedDuration::ZERO;
-    (is_old && !is_over).then(|| Ageing {
+    let came = read(&auth.since).filter(|_| auth.renews != Renews::No.as_str());
+    let is_about_to = came.is_some_and(|came| now.duration_since(came) < RENEWED_WITHIN);
+    (is_old && !is_over && !is_about_to).then(|| Ageing {
         token_id: auth.token_id.clone(),
         key: format!("{} {}", auth.family, auth.key),
         ends,
@@ -148,6 +175,8 @@ fn keep_last(events: &mut Vec<ZoneAuthEvent>) {
 
 #[cfg(test)]
 mod tests {
+    use tokens::{Family, KeyId};
+
     use super::*;
 
     fn at(second: i64) -> Timestamp {
@@ -183,6 +212,36 @@ mod tests {
         stands_on(&mut insight, "a", Some(auth(Some(80), 81, Some(180))));
         assert!(note_ageing(&mut insight, at(100), |_| true).is_empty());
         assert_eq!(note_ageing(&mut insight, at(160), |_| true).len(), 1);
+    }
+
+    #[test]
+    fn a_zone_that_renews_and_comes_late_has_time_for_it() {
+        let renewed =
+            |renews: Renews| ZoneAuth { renews: renews.as_str().to_owned(), ..auth(Some(0), 900, Some(1000)) };
+        let is_told = |renews, now| !note_ageing(&mut insight(renewed(renews)), at(now), |_| true).is_empty();
+        for renews in [Renews::Yes, Renews::NotTheFile] {
+            assert!(!is_told(renews, 929) && is_told(renews, 930), "{renews:?}");
+        }
+        assert!(is_told(Renews::No, 900), "nobody renews that one");
+    }
+
+    #[test]
+    fn what_a_zone_says_of_its_renewal_counts_for_what_stands_on_that_token() {
+        let key = KeyId { family: Family::ControlPlane, serial: 1 };
+        let token = |id: &str| TokenIdentity { key: key.clone(), id: id.to_owned() };
+        let family = Family::ControlPlane.key_word().to_owned();
+        let mut insight = insight(ZoneAuth { family, renews: "yes".to_owned(), ..auth(Some(0), 0, Some(100)) });
+        let said = |insight: &ZoneInsight| insight.subscriptions[0].auth.as_ref().unwrap().renews.clone();
+        assert!(!renews(&mut insight, &token("other"), Renews::No, |_| true));
+        assert!(!renews(&mut insight, &token("id"), Renews::No, |_| false), "another control plane's");
+        assert!(!renews(&mut insight, &token("id"), Renews::Yes, |_| true), "no news");
+        assert!(renews(&mut insight, &token("id"), Renews::NotTheFile, |_| true));
+        assert_eq!(said(&insight), "no (file)");
+        // The next token was shown on a stream that said something else when it was opened.
+        stands_on(&mut insight, "a", Some(ZoneAuth { renews: "yes".to_owned(), ..auth(Some(80), 81, Some(180)) }));
+        assert_eq!(said(&insight), "no (file)");
+        insight.subscriptions[0].disconnect_time = time(at(90));
+        assert!(!renews(&mut insight, &token("id"), Renews::Yes, |_| true), "it is over");
     }
 
     #[test]

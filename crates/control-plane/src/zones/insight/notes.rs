@@ -7,7 +7,7 @@ use tracing::warn;
 use wire::kuma::system::v1alpha1::ZoneInsight;
 
 use super::{Insights, Instance, Live, RejectedBy, StreamName, Written, auth, record, trouble};
-use crate::zones::caller::{Origin, ZoneCaller};
+use crate::zones::caller::{Origin, Renews, TokenIdentity, ZoneCaller};
 
 impl Insights {
     /// Notes that a stream of a zone is open.
@@ -36,6 +36,19 @@ impl Insights {
     pub fn stands_on(&self, zone: &ZoneName, subscription: &str, caller: &ZoneCaller, origin: &Origin) {
         let auth = auth::of(caller, origin, self.shared.clock.now());
         self.change(zone, Written::Now, |insight| auth::stands_on(insight, subscription, auth));
+    }
+
+    /// Notes what a zone says of the renewal of a token that connections stand on.
+    pub fn renews(&self, zone: &ZoneName, token: &TokenIdentity, renews: Renews) {
+        let mut zones = self.lock();
+        // As with a ping: what is not known is not made.
+        let Some(live) = zones.get_mut(zone) else { return };
+        let options = &self.shared.options;
+        if auth::renews(&mut live.insight, token, renews, |one| options.is_ours(one)) {
+            (live.dirty, live.urgent) = (true, true);
+            drop(zones);
+            self.shared.urgent.notify_one();
+        }
     }
 
     /// Tells, in the log and in the insights, of the tokens that end soon and that nobody renews.
@@ -138,19 +151,30 @@ impl Insights {
         self.change(zone, Written::Soon, |insight| trouble::unacknowledged(insight, kind, since));
     }
 
-    /// Keeps the last refusal of somebody who says to be this zone, if there is such a zone: text that nobody verified
-    /// makes nothing new.
+    /// Keeps the last refusal of somebody who says to be this zone, with the zone if there is such a one: text that nobody
+    /// verified makes nothing new in the store.
     pub async fn refused(&self, zone: &ZoneName, reason: &str, detail: &str) {
         let known = self.lock().contains_key(zone);
+        let now = self.shared.clock.now();
         if !known && !matches!(self.shared.store.get(&Key::global(Kind::ZONE, zone.as_str())).await, Ok(Some(_))) {
+            self.shared.strangers.refused(zone, reason, detail, now);
             return;
         }
-        let now = self.shared.clock.now();
         // Not at once: who floods the port must not decide how much is written.
         self.change_live(zone, Written::Later, |live| {
             trouble::refused(&mut live.insight, reason, detail, now);
             live.troubled = true;
         });
+    }
+
+    /// Keeps why a zone that was let in was put out again.
+    pub fn put_out(&self, zone: &ZoneName, reason: &str, detail: &str) {
+        let now = self.shared.clock.now();
+        if self.lock().contains_key(zone) {
+            self.change_live(zone, Written::Soon, |live| {
+                trouble::refused(&mut live.insight, reason, detail, now);
+            });
+        }
     }
 
     /// Ends a subscription. If an older stream of the zone is still open, its subscription is open again: a new

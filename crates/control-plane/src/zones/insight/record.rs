@@ -8,6 +8,8 @@ use wire::kuma::system::v1alpha1::{
     Version, ZoneInsight,
 };
 
+use super::instances;
+
 /// The five long-lived streams of a zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamName {
@@ -75,10 +77,17 @@ pub(super) fn subscribe(insight: &mut ZoneInsight, id: &str, instance: &str, tok
     });
 }
 
-/// Keeps the last `limit` subscriptions, and of finished ones only the essentials if `compact`.
+/// Keeps the last `limit` subscriptions, and of finished ones only the essentials if `compact`. What goes first is what tells
+/// nothing of an instance that may come back: one that is started again and again must not make that be forgotten.
 pub(super) fn keep_last(insight: &mut ZoneInsight, limit: usize, compact: bool) {
     let surplus = insight.subscriptions.len().saturating_sub(limit.max(1));
-    insight.subscriptions.drain(..surplus);
+    for _ in 0..surplus {
+        let before = insight.subscriptions.split_last().map(|(_, before)| before).unwrap_or_default();
+        let standing = instances::standing(&insight.subscriptions);
+        let tells = |one: &KdsSubscription| standing.iter().any(|other| other.id == one.id);
+        let goes = before.iter().position(|one| one.disconnect_time.is_some() && !tells(one)).unwrap_or_default();
+        insight.subscriptions.remove(goes);
+    }
     if compact && let Some((_, finished)) = insight.subscriptions.split_last_mut() {
         for subscription in finished {
             subscription.config.clear();
@@ -114,10 +123,9 @@ pub(super) fn count(
     add(status.stat.entry(kind.to_owned()).or_default());
 }
 
+/// Ends a subscription. One that a newer one has ended before, while its stream went on, ends now.
 pub(super) fn unsubscribe(insight: &mut ZoneInsight, id: &str, now: Timestamp) {
-    if let Some(subscription) = find(insight, id)
-        && subscription.disconnect_time.is_none()
-    {
+    if let Some(subscription) = find(insight, id) {
         subscription.disconnect_time = time(now);
     }
 }
@@ -211,6 +219,21 @@ mod tests {
         }
         assert_eq!(insight.subscriptions.len(), 10);
         assert_eq!(insight.subscriptions.last().unwrap().id, "14");
+    }
+
+    #[test]
+    fn who_is_started_again_and_again_does_not_make_others_be_forgotten() {
+        let mut insight = ZoneInsight::default();
+        let come = |insight: &mut ZoneInsight, instance: &str, second: i64| {
+            subscribe(insight, &second.to_string(), "g", true, at(second));
+            described(insight, &second.to_string(), &Instance { id: instance.to_owned(), ..Instance::default() });
+            keep_last(insight, 3, false);
+            unsubscribe(insight, &second.to_string(), at(second));
+        };
+        come(&mut insight, "other-1111", 0);
+        (1..15).for_each(|second| come(&mut insight, &format!("host-{second:04}"), second));
+        let ids: Vec<_> = insight.subscriptions.iter().map(|one| one.id.as_str()).collect();
+        assert_eq!(ids, ["0", "13", "14"]);
     }
 
     #[test]

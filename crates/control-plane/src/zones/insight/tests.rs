@@ -239,3 +239,42 @@ async fn a_token_that_nobody_renews_is_told_of_at_four_fifths_of_its_life_and_by
     tokio::time::sleep(day / 2).await;
     assert_eq!(first.stored(|_| true).await.auth_events.len(), 1, "it is told of once, and the next token is young");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_left_is_remembered_beside_the_one_that_came_last() {
+    let database = database().await;
+    let start = Timestamp::from_second(1_800_000_000).unwrap();
+    let global = Global::start_at(&database, "g", &[], &Clock::starting_at(start)).await;
+    let origin = Origin { address: ([10, 0, 0, 1], 5).into(), renews: Renews::No };
+    let come = |instance: &str| {
+        let subscription = global.insights.subscribe(&west(), true);
+        let said = super::Instance { id: instance.to_owned(), ..super::Instance::default() };
+        global.insights.stands_on(&west(), &subscription, &caller(Duration::from_secs(3600), start), &origin);
+        global.insights.described(&west(), &subscription, &said);
+        subscription
+    };
+    // What is open, and the names of those that left.
+    let uses = || {
+        let uses = global.insights.uses().pop().unwrap().1;
+        let left = uses.iter().filter_map(|one| one.left.clone()).collect::<Vec<_>>();
+        (uses.iter().filter(|one| one.live).count(), left)
+    };
+    let other = come("host-0001");
+    tokio::time::advance(Duration::from_secs(20)).await;
+    let last = come("host-0002");
+    assert_eq!(uses(), (1, vec![]), "the streams of the other one are open still");
+    tokio::time::advance(Duration::from_secs(20)).await;
+    global.insights.unsubscribe(&west(), &other);
+    assert_eq!(uses(), (1, vec!["host-0001".to_owned()]));
+    tokio::time::advance(Duration::from_secs(20)).await;
+    global.insights.unsubscribe(&west(), &last);
+    tokio::time::advance(Duration::from_secs(20)).await;
+    come("host-0003");
+    assert_eq!(uses(), (1, vec!["host-0001".to_owned()]), "the second one was started again");
+    // Nothing of that is lost in the store.
+    global.stored(|insight| insight.subscriptions.len() == 3).await;
+    global.die();
+    let again = Global::start(&database, "h", &["g"]).await;
+    let names = again.insights.uses().pop().unwrap().1.into_iter().filter_map(|one| one.left);
+    assert_eq!(names.collect::<Vec<_>>(), ["host-0001"]);
+}

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use model::ZoneName;
 use wire::kuma::system::v1alpha1::{KdsSubscription, ZoneAuth};
 
-use super::{Insights, Live, record};
+use super::{Insights, Live, instances, record};
 
 /// One connection of a zone.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,10 +19,13 @@ pub struct Use {
     pub with_token: bool,
     /// What is known of the token.
     pub auth: Option<ZoneAuth>,
+    /// The name of the instance of the zone that had it, if that is not the one that came last: it may come back as it was.
+    pub left: Option<String>,
 }
 
 impl Insights {
-    /// The zones that ever came, each with the connections that are open, or else with the last one.
+    /// The zones that ever came, each with the connections that are open, or else with the last one, and with the last one of
+    /// each other instance.
     pub fn uses(&self) -> Vec<(ZoneName, Vec<Use>)> {
         let zones = self.lock();
         let uses = zones.iter().map(|(zone, live)| (zone.clone(), self.uses_of(live)));
@@ -37,10 +40,26 @@ impl Insights {
             last_seen: last_seen(subscription).max(pinged),
             with_token: subscription.auth_token_provided,
             auth: subscription.auth.clone(),
+            left: None,
         };
-        let mut all = live.insight.subscriptions.iter();
-        let open: Vec<Use> = all.clone().filter(|one| one.disconnect_time.is_none()).map(of).collect();
-        if open.is_empty() { all.next_back().map(of).into_iter().collect() } else { open }
+        let all = &live.insight.subscriptions;
+        let open = |one: &&KdsSubscription| one.disconnect_time.is_none();
+        let current: Vec<&KdsSubscription> = match all.iter().any(|one| open(&one)) {
+            true => all.iter().filter(open).collect(),
+            false => all.last().into_iter().collect(),
+        };
+        // Whose streams are open has not left, even if a newer subscription ended its own.
+        let is_here =
+            |one: &KdsSubscription| live.open.contains(&one.id) || current.iter().any(|other| other.id == one.id);
+        let left = instances::standing(all).into_iter().filter(|one| !is_here(one));
+        let left = left.map(|one| Use {
+            // Whoever pings is another one.
+            last_seen: last_seen(one),
+            left: Some(one.zone_instance_id.clone()),
+            ..of(one)
+        });
+        let current = current.iter().copied().map(of);
+        current.chain(left).collect()
     }
 }
 

@@ -94,7 +94,7 @@ impl Insights {
                     debug!(%zone, "no zone to keep an insight of");
                     return self.written(&zone, |_live| {});
                 }
-                error @ (StoreError::Corrupt { .. } | StoreError::Unavailable { .. }) => {
+                error @ (StoreError::Corrupt { .. } | StoreError::Unavailable { .. } | StoreError::Unknown { .. }) => {
                     warn!(%zone, %error, "cannot write the insight of a zone, will try again");
                     return self.written(&zone, unwritten);
                 }

@@ -140,8 +140,9 @@ impl State {
         self.tell_earliest();
     }
 
-    /// Takes back the proofs that are no longer good.
-    pub(super) fn withdraw_where(&mut self, is_bad: impl Fn(&ZoneCaller) -> bool) {
+    /// Takes back the proofs that are no longer good; returns the connections that have none left and were not told.
+    pub(super) fn withdraw_where(&mut self, is_bad: impl Fn(&ZoneCaller) -> bool) -> Vec<ConnectionId> {
+        let mut untold = Vec::new();
         for (id, known) in &mut self.connections.known {
             let before = known.proofs.len();
             known.proofs.retain(|session, caller| {
@@ -155,10 +156,21 @@ impl State {
                 stays
             });
             if known.proofs.is_empty() && before > 0 {
-                known.standing.send_replace(Standing::Withdrawn);
+                known.standing.send_if_modified(|standing| {
+                    *standing = Standing::Withdrawn;
+                    false
+                });
+                untold.push(*id);
             }
         }
         self.tell_earliest();
+        untold
+    }
+
+    pub(super) fn tell_connection(&self, id: ConnectionId) {
+        if let Some(known) = self.connections.known.get(&id) {
+            known.standing.send_modify(|_standing| {});
+        }
     }
 }
 

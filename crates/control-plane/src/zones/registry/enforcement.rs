@@ -10,7 +10,7 @@ use model::ZoneName;
 use tokens::{KeyRing, Rejection};
 use tokio::time::Instant;
 
-use super::{CloseReason, Closed, Live, Registry, State, StreamId, expiry};
+use super::{CloseReason, Closed, ConnectionId, Live, Registry, State, StreamId, expiry, sessions::Session};
 use crate::zones::caller::ZoneCaller;
 
 /// Whose authentication is in shadow: nobody of them is refused, and no stream of theirs is closed for its token.
@@ -28,11 +28,16 @@ impl Shadow {
 
 /// What a sweep did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "who serves what it closed hears of it with `tell`"]
 pub struct Swept {
     /// The streams that it closed.
     pub closed: Vec<Closed>,
     /// The streams that it would have closed, were their zones not in shadow; each is told of once.
     pub spared: Vec<Closed>,
+    /// Streams whose handlers have not been told.
+    untold: Vec<StreamId>,
+    /// Connections that have nothing to stand on any more and have not been told.
+    withdrawn: Vec<ConnectionId>,
 }
 
 impl Registry {
@@ -43,11 +48,24 @@ impl Registry {
     pub fn sweep(&self, ring: &Arc<KeyRing>, now: Timestamp, heard: Instant) -> Swept {
         let mut state = self.lock();
         state.take_over(ring);
-        let ids = state.streams.keys().copied().collect();
-        let swept = self.enforce(&mut state, ids, now, |_live| heard);
+        // Those of a zone one after the other: they go out together.
+        let ids = state.by_zone.values().flatten().copied().collect();
+        let mut swept = self.enforce(&mut state, ids, now, |_live| heard);
         let is_bad = self.verdicts(&state, now);
-        state.withdraw_where(|caller| is_bad(caller).is_some());
+        swept.withdrawn = state.withdraw_where(|caller| is_bad(caller).is_some());
         swept
+    }
+
+    /// Tells those who serve what was closed. Nothing goes out of these streams any more and nothing that comes in is taken;
+    /// what is done at the end of a stream and of a connection would be in the way of the end of others.
+    pub fn tell(&self, swept: &Swept) {
+        let state = self.lock();
+        for stream in &swept.untold {
+            state.tell_handler(*stream);
+        }
+        for connection in &swept.withdrawn {
+            state.tell_connection(*connection);
+        }
     }
 
     /// Takes a ring over for those who come from now on, and leaves those who are here alone.
@@ -93,9 +111,9 @@ impl Registry {
             return Swept::default();
         }
         let ids = state.by_zone.get(zone).into_iter().flatten().copied().collect();
-        let swept = self.enforce(&mut state, ids, now, |_live| heard);
+        let mut swept = self.enforce(&mut state, ids, now, |_live| heard);
         let is_bad = self.verdicts(&state, now);
-        state.withdraw_where(|caller| caller.zone() == zone && is_bad(caller).is_some());
+        swept.withdrawn = state.withdraw_where(|caller| caller.zone() == zone && is_bad(caller).is_some());
         swept
     }
 
@@ -125,9 +143,15 @@ impl Registry {
         let (ring, leeway) = (Arc::clone(&state.ring), self.leeway);
         let mut spared = Vec::new();
         let mut bad = Vec::new();
+        // The streams of a session follow each other mostly, and stand on the same token.
+        let mut known: Option<(Session, Option<Rejection>)> = None;
         for id in ids {
             let Some(live) = state.streams.get_mut(&id).filter(|live| !live.is_closed()) else { continue };
-            let rejection = live.caller.rejection(&ring, now, leeway);
+            let rejection = match &known {
+                Some((session, rejection)) if Arc::ptr_eq(session, &live.session) => rejection.clone(),
+                Some(_) | None => live.caller.rejection(&ring, now, leeway),
+            };
+            known = Some((Arc::clone(&live.session), rejection.clone()));
             let zone = live.caller.zone();
             if !state.shadow.has(zone) {
                 bad.extend(rejection.map(|rejection| (id, reason(&live.caller, rejection, &ring))));
@@ -141,13 +165,14 @@ impl Registry {
             }
             live.is_spared = rejection.is_some();
         }
-        let mut closed = Vec::new();
+        let mut closed = Vec::with_capacity(bad.len());
+        let untold: Vec<StreamId> = bad.iter().map(|(id, _)| *id).collect();
         for (id, reason) in bad {
             let since = state.streams.get(&id).map(&since);
-            closed.extend(state.close_one(id, reason, since));
+            closed.extend(state.end_one(id, reason, since));
         }
         state.tell_earliest();
-        Swept { closed, spared }
+        Swept { closed, spared, untold, withdrawn: Vec::new() }
     }
 }
 

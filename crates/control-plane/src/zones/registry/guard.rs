@@ -1,6 +1,6 @@
 //! What whoever serves a stream holds of it.
 
-use std::sync::Arc;
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
 use tokens::Rejection;
 use tokio::{sync::watch, time::Instant};
@@ -23,6 +23,9 @@ pub(super) struct Closing {
     /// When that was heard which ends it; nothing where nobody waits for the end.
     pub(super) since: Option<Instant>,
 }
+
+/// Ends what goes out of a stream, and says why.
+pub(super) type Ends = Box<dyn FnOnce(&CloseReason) + Send>;
 
 /// Outlives a stream, and tells since when it should have ended.
 pub struct Enforcement(watch::Receiver<Told>);
@@ -73,16 +76,28 @@ impl StreamGuard {
         self.opens_session
     }
 
-    /// Resolves with the reason when the stream has to end. Cancel safe.
+    /// Resolves with the reason when the stream has to end. It looks each time when it is polled, also before its handler is
+    /// told. Cancel safe.
     pub async fn closed(&mut self) -> CloseReason {
-        let told = self.told.wait_for(|told| told.close.is_some()).await;
-        let reason = told.ok().and_then(|told| Some(told.close.as_ref()?.reason.clone()));
-        reason.unwrap_or(CloseReason::Draining)
+        let reason = |told: &Told| told.close.as_ref().map(|closing| closing.reason.clone());
+        look_out(&self.told, reason).await.unwrap_or(CloseReason::Draining)
     }
 
     /// Why it would not be here, were its zone not in shadow.
     pub fn would_be_refused(&self) -> Option<&Rejection> {
         self.would_be_refused.as_ref()
+    }
+
+    /// Has this end what goes out of the stream at the moment when it has to end: its handler may be busy, or one of
+    /// thousands that are told. It is called with the registry locked, and once at most.
+    pub fn ends_by(&self, end: impl FnOnce(&CloseReason) + Send + 'static) {
+        let mut state = self.registry.lock();
+        let Some(live) = state.streams.get_mut(&self.id) else { return };
+        let reason = live.told.borrow().close.as_ref().map(|closing| closing.reason.clone());
+        match reason {
+            Some(reason) => end(&reason),
+            None => live.ends = Some(Box::new(end)),
+        }
     }
 
     /// Tells, also when this is gone, since when the stream should have ended.
@@ -93,20 +108,38 @@ impl StreamGuard {
     /// Resolves when the stream has to end, as [`StreamGuard::closed`] does, and when it stands on a newer token than was
     /// told. Cancel safe.
     pub async fn news(&mut self) -> News {
-        let known = Arc::clone(&self.known);
-        let is_new = |told: &Told| told.close.is_some() || !Arc::ptr_eq(&told.caller, &known);
-        let Ok(told) = self.told.wait_for(is_new).await else { return News::Closed(CloseReason::Draining) };
-        if let Some(closing) = &told.close {
-            return News::Closed(closing.reason.clone());
+        let news = |told: &Told| match &told.close {
+            Some(closing) => Some(News::Closed(closing.reason.clone())),
+            None if Arc::ptr_eq(&told.caller, &self.known) => None,
+            None => Some(News::Renewed(Arc::clone(&told.caller))),
+        };
+        let news = look_out(&self.told, news).await.unwrap_or(News::Closed(CloseReason::Draining));
+        if let News::Renewed(newer) = &news {
+            self.known = Arc::clone(newer);
         }
-        self.known = Arc::clone(&told.caller);
-        News::Renewed(Arc::clone(&self.known))
+        news
     }
 
     /// Why it has to end, if it was told so.
     #[cfg(test)]
     pub(super) fn close_reason(&self) -> Option<CloseReason> {
         self.told.borrow().close.as_ref().map(|closing| closing.reason.clone())
+    }
+}
+
+/// Resolves with the first thing that is found in what a stream is told, or with nothing when nobody will tell any more. It looks
+/// whenever it is polled: what was told may be found before this is woken for it.
+async fn look_out<T>(told: &watch::Receiver<Told>, find: impl Fn(&Told) -> Option<T>) -> Option<T> {
+    let mut changes = told.clone();
+    loop {
+        let mut changed = pin!(changes.changed());
+        let found = poll_fn(|context| match find(&told.borrow()) {
+            Some(found) => Poll::Ready(Some(Ok(found))),
+            None => changed.as_mut().poll(context).map(|changed| changed.err().map(Err)),
+        });
+        if let Some(found) = found.await {
+            return found.ok();
+        }
     }
 }
 

@@ -74,3 +74,27 @@ pub struct Closed {
     /// Why.
     pub reason: CloseReason,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_a_word_and_a_text_of_its_own() {
+        let check = |reason: CloseReason, word: &str, text: &str| {
+            assert_eq!((reason.word(), reason.to_string().as_str()), (word, text));
+        };
+        check(CloseReason::Refused(Rejection::Revoked), Rejection::Revoked.reason(), &Rejection::Revoked.to_string());
+        check(CloseReason::KeyRetired, "key-retired", "key retired: the zone needs a new token");
+        let replaced = CloseReason::Replaced { by: "host-2".to_owned() };
+        check(replaced, "replaced", "another instance of this zone connected: `host-2`");
+        check(CloseReason::Draining, "draining", "stream unavailable: the global control plane is stopping");
+        check(CloseReason::ZoneDeleted, "zone-deleted", "the zone was deleted");
+        let silent = "stream canceled - zone hc failed: no health check came in time";
+        check(CloseReason::Silent, "health-check", silent);
+        let streams = format!("this token has {} streams open already", bounds::STREAMS);
+        check(CloseReason::TooManyStreams, "too-many-streams", &streams);
+        let connections = format!("this token is in use on {} connections already", bounds::CONNECTIONS);
+        check(CloseReason::TooManyConnections, "too-many-connections", &connections);
+    }
+}

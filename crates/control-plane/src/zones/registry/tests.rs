@@ -10,9 +10,12 @@ use tokens::{Accept, Want};
 use self::operator::{Issued, LEEWAY, Operator, key_of_test};
 use super::*;
 
+mod connections;
+mod enforcement;
 mod examples;
 mod operator;
 mod presenting;
+mod telling;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -245,7 +248,7 @@ proptest! {
                     let left = shadow.remove(ZONES[zone]);
                     let stays = |token: &Issued| !left || token.zone != ZONES[zone] || swept.good(token);
                     let stay: Vec<_> = streams.iter().map(|stream| stream.is_open() && stays(&stream.token)).collect();
-                    registry.enforce_again(&operator::zone(ZONES[zone]), operator.now, Instant::now());
+                    let _swept = registry.enforce_again(&operator::zone(ZONES[zone]), operator.now, Instant::now());
                     let open: Vec<_> = streams.iter().map(Stream::is_open).collect();
                     prop_assert_eq!(open, stay, "who leaves shadow is judged at once, and nobody else");
                     for proofs in shown.values_mut() {
@@ -254,7 +257,7 @@ proptest! {
                 }
                 Step::Expire => {
                     let stay: Vec<_> = streams.iter().map(|stream| stream.is_open() && (operator.in_time(&stream.token) || shadow.contains(stream.token.zone))).collect();
-                    registry.expire(operator.now, Instant::now());
+                    let _swept = registry.expire(operator.now, Instant::now());
                     let open: Vec<_> = streams.iter().map(Stream::is_open).collect();
                     prop_assert_eq!(open, stay, "the end of a token closes its streams and no others");
                     for connection in &connections {
@@ -270,7 +273,7 @@ proptest! {
                     published = operator.ring();
                     swept = operator.clone();
                     let were_open: Vec<_> = streams.iter().map(Stream::is_open).collect();
-                    registry.sweep(&published, operator.now, Instant::now());
+                    let _swept = registry.sweep(&published, operator.now, Instant::now());
                     for (stream, was_open) in streams.iter().zip(were_open) {
                         let stays = was_open && (operator.good(&stream.token) || shadow.contains(stream.token.zone));
                         prop_assert_eq!(stream.is_open(), stays, "a stream stays while its newest token is good");
@@ -299,9 +302,9 @@ proptest! {
             }
         }
         for zone in ZONES {
-            registry.enforce_again(&operator::zone(zone), operator.now, Instant::now());
+            let _swept = registry.enforce_again(&operator::zone(zone), operator.now, Instant::now());
         }
-        registry.sweep(&operator.ring(), operator.now, Instant::now());
+        let _swept = registry.sweep(&operator.ring(), operator.now, Instant::now());
         for stream in streams.iter().filter(|stream| stream.is_open()) {
             prop_assert!(operator.good(&stream.token));
         }

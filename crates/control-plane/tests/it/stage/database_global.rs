@@ -11,7 +11,8 @@ use control_plane::{
 use model::{Key, Kind};
 use prost::Message as _;
 use store::{
-    ResourceStore as _,
+    ResourceStore,
+    postgres::{Identity, Password, Pool, PostgresStore, Settings, Times, Tls},
     testing::{Database, Instance},
 };
 use tempfile::TempDir;
@@ -23,12 +24,58 @@ use testkit::{
 use tokio::net::TcpStream;
 use wire::envoy::{config::core::v3::Node, service::discovery::v3::DeltaDiscoveryRequest};
 
-pub(crate) struct Global {
+/// What any number of stores can be opened on.
+pub(crate) trait Shared {
+    /// One of them.
+    type Store: ResourceStore;
+
+    /// Opens another one.
+    async fn another(&self) -> Arc<Self::Store>;
+}
+
+impl Shared for Database {
+    type Store = Instance;
+
+    async fn another(&self) -> Arc<Instance> {
+        Arc::new(self.instance())
+    }
+}
+
+impl Shared for testkit::postgres::Database {
+    type Store = PostgresStore;
+
+    async fn another(&self) -> Arc<PostgresStore> {
+        let place = self.place();
+        let settings = Settings {
+            host: place.host.clone(),
+            port: place.port,
+            user: place.user.clone(),
+            password: Password::new(place.password.clone()),
+            database: place.database.clone(),
+            tls: Tls::default(),
+            connect_timeout: LIMIT,
+            pool: Pool::default(),
+            identity: Identity {
+                mode: "global".to_owned(),
+                zone: None,
+                cluster: None,
+                new_cluster: "cluster-of-tests".to_owned(),
+            },
+            tolerate_newer: false,
+            // Nothing gives up because the machine is busy.
+            times: Times { answer: LIMIT, behind_after: LIMIT, ..Times::default() },
+            options: store::Options::default(),
+        };
+        Arc::new(PostgresStore::open(settings).await.unwrap())
+    }
+}
+
+pub(crate) struct Global<S = Instance> {
     pub(crate) running: Running,
     /// The store that it works with.
-    pub(crate) store: Instance,
+    pub(crate) store: Arc<S>,
     /// The store of another control plane on the same database.
-    pub(crate) other: Instance,
+    pub(crate) other: Arc<S>,
     _folder: TempDir,
 }
 
@@ -36,11 +83,13 @@ impl Global {
     pub(crate) async fn start() -> Self {
         Self::start_on(&Database::new()).await
     }
+}
 
+impl<S: ResourceStore> Global<S> {
     /// One of several on a database.
-    pub(crate) async fn start_on(database: &Database) -> Self {
+    pub(crate) async fn start_on(database: &impl Shared<Store = S>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (store, other) = (database.instance(), database.instance());
+        let (store, other) = (database.another().await, database.another().await);
         let settings = [
             ("KUMA_MODE", "global"),
             ("KUMA_GENERAL_WORK_DIR", folder.path().to_str().unwrap()),
@@ -54,7 +103,7 @@ impl Global {
         ];
         let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let (config, _remarks) = Config::from_sources(None, &settings, "/nowhere").unwrap();
-        let running = app::start_global_on(Arc::new(store.clone()), config, Clock::system(), Log::quiet());
+        let running = app::start_global_on(Arc::<S>::clone(&store), config, Clock::system(), Log::quiet());
         Self { running: running.await.unwrap(), store, other, _folder: folder }
     }
 

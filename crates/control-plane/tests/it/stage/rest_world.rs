@@ -103,7 +103,7 @@ impl World {
         let keys = Keys::start(&store, &tasks).await.expect("keys");
         let followed = Followed { rings: keys.subscribe(), secrets: verifying(&store).await }.into();
         let ledger = Ledger::start(&store, &clock, &tasks).await.expect("ledger");
-        let issuers = Issuers { dataplane: on, zone: on, user: on, control_plane: on };
+        let issuers = Issuers { dataplane: on, zone: on, user: on, control_plane: on, without_end_until: None };
         let issuer = Issuer::new(keys.clone(), clock.clone(), issuers, ledger.clone());
         let api = Api::new(Handles {
             readiness: control_plane::observe::readiness::Readiness::default(),

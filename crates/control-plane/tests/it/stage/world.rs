@@ -1,5 +1,6 @@
 //! A global and its zones on loopback, inside the test or as programs, with kumactl beside them.
 
+mod databases;
 mod first_start;
 
 use std::{
@@ -15,6 +16,7 @@ use testkit::{
     program::{ControlPlane, Kumactl, eventually},
 };
 
+use self::databases::Databases;
 use super::inside;
 
 pub(crate) const KUMA_CP: &str = env!("CARGO_BIN_EXE_kuma-cp");
@@ -31,6 +33,8 @@ pub(crate) struct World {
     pub(crate) folder: TempDir,
     pub(crate) global: ControlPlane,
     pub(crate) kumactl: Kumactl,
+    /// Where control planes keep what they have, if that is no file. Dropped after the global.
+    databases: Option<Databases>,
 }
 
 impl World {
@@ -46,6 +50,11 @@ impl World {
         Self::in_folder(tempfile::tempdir().unwrap(), settings)
     }
 
+    /// Starts a global as a program in an empty folder; its zones run inside the test.
+    pub(crate) fn of_a_program(settings: &[(&str, &str)]) -> Self {
+        Self { programs: false, ..Self::of_programs(settings) }
+    }
+
     /// Starts the program in a folder that may hold a store already, in `global/global.db`.
     pub(crate) fn in_folder(folder: TempDir, settings: &[(&str, &str)]) -> Self {
         Self::started(folder, settings, Some((KUMA_CP, &[])))
@@ -57,17 +66,45 @@ impl World {
         Self::started(tempfile::tempdir().unwrap(), settings, Some(("/bin/sh", &["-c", &limited])))
     }
 
+    /// Starts a global inside the test that keeps its resources in PostgreSQL, as its zones do; none where there is none.
+    pub(crate) fn on_postgres(settings: &[(&str, &str)]) -> Option<Self> {
+        let databases = Databases::start()?;
+        Some(Self::started_on(Some(databases), tempfile::tempdir().unwrap(), settings, None))
+    }
+
+    /// The same, of programs.
+    pub(crate) fn of_programs_on_postgres(settings: &[(&str, &str)]) -> Option<Self> {
+        let program: (&str, &[&str]) = (KUMA_CP, &[]);
+        Some(Self::started_on(Some(Databases::start()?), tempfile::tempdir().unwrap(), settings, Some(program)))
+    }
+
+    /// The same as a program; its zones run inside the test.
+    pub(crate) fn of_a_program_on_postgres(settings: &[(&str, &str)]) -> Option<Self> {
+        Some(Self { programs: false, ..Self::of_programs_on_postgres(settings)? })
+    }
+
     fn started(folder: TempDir, settings: &[(&str, &str)], program: Option<(&str, &[&str])>) -> Self {
+        Self::started_on(None, folder, settings, program)
+    }
+
+    fn started_on(
+        databases: Option<Databases>,
+        folder: TempDir,
+        settings: &[(&str, &str)],
+        program: Option<(&str, &[&str])>,
+    ) -> Self {
         let work = folder.path().join("global");
+        let of_store = store_of(databases.as_ref(), "global");
+        let settings = [&borrowed(&of_store)[..], settings].concat();
         let mut all = vec![("KUMA_MODE", "global"), ("KUMA_GENERAL_WORK_DIR", work.to_str().unwrap())];
-        all.extend_from_slice(settings);
+        all.extend_from_slice(&settings);
         let global = match program {
             Some((exe, arguments)) => ControlPlane::start(exe, &all, arguments),
             None => ControlPlane::inside(inside::begin, &all),
         };
         global.line_within(READ_WITHIN, 0, &["listening", "\"http\""]);
         let kumactl = Kumactl::beside(KUMA_CP, folder.path());
-        let world = Self { programs: program.is_some(), folder, global, kumactl };
+        let world = Self { programs: program.is_some(), folder, global, kumactl, databases };
         let address = format!("http://{}", world.http());
         world
             .kumactl
@@ -134,6 +171,8 @@ impl World {
             ("KUMA_GENERAL_RESILIENT_COMPONENT_BASE_BACKOFF", "100ms"),
             ("KUMA_GENERAL_RESILIENT_COMPONENT_MAX_BACKOFF", "500ms"),
         ];
+        let of_store = store_of(self.databases.as_ref(), name);
+        all.extend(borrowed(&of_store));
         all.extend_from_slice(settings);
         if self.programs { ControlPlane::start(KUMA_CP, &all, &[]) } else { ControlPlane::inside(inside::begin, &all) }
     }
@@ -170,6 +209,15 @@ impl World {
     pub(crate) fn apply(&self, document: &str) {
         self.kumactl.ok(&["apply", "-f", "-"], document);
     }
+}
+
+/// The settings of a control plane's store, if that is no file.
+fn store_of(databases: Option<&Databases>, name: &str) -> Vec<(&'static str, String)> {
+    databases.map(|databases| databases.settings(name)).unwrap_or_default()
+}
+
+fn borrowed<'a>(settings: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
+    settings.iter().map(|(key, value)| (*key, value.as_str())).collect()
 }
 
 pub(crate) fn text(path: &Path) -> String {

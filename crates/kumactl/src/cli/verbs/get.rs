@@ -23,10 +23,13 @@ pub(crate) enum Wanted {
     One(Kind, One),
     Many(Kind, Many),
     Tokens(Tokens),
+    Revocations,
 }
 
 /// The name of the command about issued tokens.
 const TOKENS: &str = "tokens";
+/// The name of the command about tokens that were taken back.
+const REVOCATIONS: &str = "revocations";
 
 /// The flags of the command about issued tokens.
 #[derive(Debug, Args)]
@@ -79,6 +82,7 @@ fn size(text: &str) -> Result<i64, String> {
 impl Subcommand for Wanted {
     fn augment_subcommands(command: Command) -> Command {
         let tokens = Tokens::augment_args(Command::new(TOKENS)).about("Show issued tokens.");
+        let revocations = Command::new(REVOCATIONS).about("Show which tokens were revoked.");
         Kind::all()
             .fold(command, |command, kind| {
                 let ([singular, other_singular @ ..], [plural, other_plural @ ..]) = (kind.singular, kind.plural)
@@ -94,6 +98,7 @@ impl Subcommand for Wanted {
                 command.subcommand(one).subcommand(many)
             })
             .subcommand(tokens)
+            .subcommand(revocations)
     }
 
     fn augment_subcommands_for_update(command: Command) -> Command {
@@ -101,7 +106,8 @@ impl Subcommand for Wanted {
     }
 
     fn has_subcommand(name: &str) -> bool {
-        name == TOKENS || Kind::all().any(|kind| kind.singular.contains(&name) || kind.plural.contains(&name))
+        [TOKENS, REVOCATIONS].contains(&name)
+            || Kind::all().any(|kind| kind.singular.contains(&name) || kind.plural.contains(&name))
     }
 }
 
@@ -110,6 +116,9 @@ impl FromArgMatches for Wanted {
         let (name, flags) = matches.subcommand().ok_or_else(|| Error::new(ErrorKind::MissingSubcommand))?;
         if name == TOKENS {
             return Ok(Self::Tokens(Tokens::from_arg_matches(flags)?));
+        }
+        if name == REVOCATIONS {
+            return Ok(Self::Revocations);
         }
         let named = |names: &[&str]| names.first() == Some(&name);
         if let Some(kind) = Kind::all().find(|kind| named(kind.singular)) {

@@ -68,6 +68,9 @@ pub(crate) struct Advance {
 pub(crate) struct Rollback {
     #[command(flatten)]
     pub(crate) of: OfFamily,
+    /// take a staged key away that somebody stands on, or drop a record of rotations that cannot be read
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// The flags of `rotate status`.

@@ -73,6 +73,19 @@ fn it_stops_when_nothing_more_gets_out_of_its_way() {
 }
 
 #[test]
+fn of_many_in_its_way_it_names_a_few() {
+    let names = ["a", "b", "c", "d", "e", "f"];
+    for count in [5, 6] {
+        let (state, evidence) = draining(0, &names[..count]);
+        let state = tick(&state, &evidence).unwrap().state;
+        let state = tick(&state, &draining(24, &names[..count]).1).unwrap().state;
+        let reason = stopped(&state).unwrap();
+        assert!(reason.contains("zone `e` ") && !reason.contains("zone `f` "), "{reason}");
+        assert_eq!(reason.contains(" and more; see to them"), count == 6, "{reason}");
+    }
+}
+
+#[test]
 fn more_in_the_way_is_no_news() {
     let (state, evidence) = draining(0, &["west"]);
     let state = tick(&state, &evidence).unwrap().state;

@@ -88,6 +88,17 @@ fn a_connected_zone_confirms_what_it_verifies_with() {
 }
 
 #[test]
+fn a_connected_zone_is_seen_now() {
+    let came = Some(at(1));
+    for live in [true, false] {
+        let west = Zone { live, last_seen: came, ..zone("west", StandsOn::Key(1)) };
+        let evidence = Evidence { zones: vec![west], ..evidence(&[1, 2], 2) };
+        let seen = evidence.on(1).map(|blocker| blocker.last_seen).collect::<Vec<_>>();
+        assert_eq!(seen, [if live { Some(evidence.now) } else { came }]);
+    }
+}
+
+#[test]
 fn a_zone_on_the_key_that_goes_is_in_the_way() {
     let west = || zone("west", StandsOn::Key(1));
     let found = [(ZONE, "west".to_owned(), Some(1))];
@@ -105,6 +116,57 @@ fn a_zone_that_is_away_for_long_is_not_in_the_way() {
     assert_eq!(in_the_way(vec![away(week)], vec![]), [(ZONE, "west".to_owned(), Some(1))]);
     assert_eq!(in_the_way(vec![away(week + 1)], vec![]), []);
     assert_eq!(in_the_way(vec![Zone { last_seen: None, ..away(0) }], vec![]), [], "it never came");
+}
+
+#[test]
+fn a_zone_whose_next_token_is_revoked_is_told_with_the_way_out() {
+    for live in [true, false] {
+        let stuck = Zone { live, next_is_revoked: true, ..zone("west", StandsOn::Key(1)) };
+        let Some(blocker) = Evidence { zones: vec![stuck], ..evidence(&[1, 2], 2) }.on(1).next() else {
+            panic!("{live}")
+        };
+        assert!(blocker.reason.contains("--zone west --valid-for"), "{blocker:?}");
+        assert!(!blocker.by_itself);
+        let other = Zone { live, ..zone("west", StandsOn::Key(1)) };
+        assert!(Evidence { zones: vec![other], ..evidence(&[1, 2], 2) }.on(1).all(|blocker| blocker.by_itself));
+    }
+}
+
+#[test]
+fn another_instance_of_a_zone_that_left_on_the_key_that_goes_is_in_the_way_while_its_token_is_good() {
+    let left = |ends: Option<i64>, key| Zone {
+        live: false,
+        left: Some(Left { with: LeftWith::Instance("host-1a2b".to_owned()), token: "id".to_owned(), ends: ends.map(at) }),
+        ..zone("west", StandsOn::Key(key))
+    };
+    let moved = || zone("west", StandsOn::Key(2));
+    let found = [(ZONE, "west".to_owned(), Some(1))];
+    assert_eq!(in_the_way(vec![moved(), left(None, 1)], vec![]), found);
+    assert_eq!(in_the_way(vec![moved(), left(Some(1000 - 89), 1)], vec![]), found);
+    assert_eq!(in_the_way(vec![moved(), left(Some(1000 - 90), 1)], vec![]), [], "it is refused anyway");
+    assert_eq!(in_the_way(vec![moved(), left(None, 2)], vec![]), []);
+    let long_ago = Zone { last_seen: Some(at(1000 - 168 * 3600 - 1)), ..left(None, 1) };
+    assert_eq!(in_the_way(vec![moved(), long_ago], vec![]), []);
+    let told = evidence(&[1, 2], 2).on_with(left(None, 1));
+    assert!(told.contains("`host-1a2b`") && told.contains("--family control-plane-token --id id"), "{told}");
+    // A zone that stands on two keys is one on each.
+    let both = Evidence { zones: vec![moved(), moved(), left(None, 1)], ..evidence(&[1, 2], 2) };
+    assert_eq!(both.zones_by_key(), [(1, 1), (2, 1)].into());
+}
+
+#[test]
+fn an_older_token_in_the_file_of_a_zone_is_in_the_way_while_it_is_good() {
+    let in_file = |ends: Option<i64>, key| Zone {
+        live: false,
+        left: Some(Left { with: LeftWith::File, token: "id".to_owned(), ends: ends.map(at) }),
+        ..zone("west", StandsOn::Key(key))
+    };
+    let moved = || zone("west", StandsOn::Key(2));
+    assert_eq!(in_the_way(vec![moved(), in_file(None, 1)], vec![]), [(ZONE, "west".to_owned(), Some(1))]);
+    assert_eq!(in_the_way(vec![moved(), in_file(Some(1000 - 90), 1)], vec![]), [], "it is refused anyway");
+    assert_eq!(in_the_way(vec![moved(), in_file(None, 2)], vec![]), []);
+    let told = evidence(&[1, 2], 2).on_with(in_file(None, 1));
+    assert!(told.contains("in memory alone") && told.contains("generate control-plane-token --zone west"), "{told}");
 }
 
 #[test]
@@ -205,4 +267,17 @@ fn a_key_that_zones_cannot_read_is_not_made() {
         assert!(refused(family, Algorithm::Es256, zone("west", StandsOn::Key(1))).is_ok());
     }
     assert!(refused(&Family::User, Algorithm::Es256, kuma()).is_ok());
+}
+
+#[test]
+fn the_first_in_the_way_is_named_and_the_others_are_counted() {
+    let check = |names: &[&str], expected: &str| {
+        let zones = names.iter().map(|name| zone(name, StandsOn::Key(1))).collect();
+        let evidence = Evidence { zones, ..evidence(&[1, 2], 2) };
+        let refused = step(&at_stage(Stage::Draining), &evidence, &advance()).unwrap_err();
+        assert_eq!(refused.to_string(), expected);
+    };
+    let west = "zone `west` is connected with a token of key 1, which it has still to renew";
+    check(&["west"], &format!("1 in the way: {west}"));
+    check(&["west", "east", "north"], &format!("3 in the way: {west}; and 2 more, see the status"));
 }

@@ -87,3 +87,27 @@ fn a_key_made_by_hand_during_a_rotation_is_in_its_way() {
         "it signs, as the newest key does"
     );
 }
+
+#[test]
+fn who_made_a_key_by_hand_during_a_rotation_hears_what_to_do_and_can_end_it() {
+    let third = evidence(&[1, 2, 3], 3);
+    for stage in [Stage::Staged, Stage::Signing] {
+        let state = at_stage(stage);
+        let Err(Refused::Blocked { blockers }) = step(&state, &third, &advance()) else { panic!("{stage:?}") };
+        let [blocker] = &blockers[..] else { panic!("{blockers:?}") };
+        assert!(blocker.reason.contains("key 3, which was made by hand"), "{blocker:?}");
+        assert!(blocker.reason.contains("kumactl rotate rollback control-plane-signing-key"), "{blocker:?}");
+        assert!(!blocker.by_itself);
+        let status = Status::of(&state, &third);
+        assert_eq!((status.signs, status.blockers), (Some(3), blockers));
+        let back = step(&state, &third, &rollback()).unwrap();
+        if stage == Stage::Staged {
+            assert_eq!((position(&back.state), back.actions), (Position::Idle, vec![Action::DeleteKey { serial: 2 }]));
+        } else {
+            // Nothing signs with the key that goes, whatever signs.
+            let over = step(&back.state, &third, &advance()).unwrap();
+            assert_eq!((position(&over.state), over.actions), (Position::Idle, vec![Action::DeleteKey { serial: 2 }]));
+        }
+    }
+    assert!(step(&at_stage(Stage::Draining), &third, &advance()).is_ok());
+}

@@ -45,7 +45,16 @@ fn a_start_that_is_sent_again_changes_nothing() {
     let again = step(&state, &evidence(&[1, 2], 1), &start()).unwrap();
     assert_eq!((again.state, again.actions), (state.clone(), vec![]));
     let other = order(Command::Start { automatic: true, algorithm: None });
-    assert!(matches!(step(&state, &evidence(&[1, 2], 1), &other), Err(Refused::Overtaken { .. })), "it is another one");
+    assert!(matches!(step(&state, &evidence(&[1, 2], 1), &other), Err(Refused::UnderWay { .. })), "it is another one");
+}
+
+#[test]
+fn a_start_beside_a_rotation_hears_of_that_one_and_not_of_those_that_ended() {
+    let state = step(&at_stage(Stage::Draining), &evidence(&[1, 2], 2), &advance()).unwrap().state;
+    let by_hand = evidence(&[2, 3], 3);
+    let error = step(&state, &by_hand, &start()).unwrap_err();
+    let now = Position::Signing { from: 2, to: 3 };
+    assert_eq!(error, Refused::UnderWay { now, since: at(0), by: None }, "it was not begun by this order");
 }
 
 #[test]
@@ -67,7 +76,7 @@ fn who_comes_second_hears_who_was_first() {
     }
     let state = step(&idle(), &evidence(&[1], 1), &start()).unwrap().state;
     let error = step(&state, &evidence(&[1, 2], 1), &of("bob", start())).unwrap_err();
-    assert!(matches!(error, Refused::Overtaken { step: "start", .. }), "{error}");
+    assert!(error.to_string().contains("under way since 1970-01-01T00:16:40Z by ada, it is staged"), "{error}");
 }
 
 #[test]

@@ -139,6 +139,7 @@ fn a_status_says_what_the_interface_says() {
         "family": "control-plane-signing-key", "phase": "draining", "from": 1, "to": 2, "since": "1970-01-01T00:16:40Z",
         "by": "ada", "byHand": false, "rollingBack": false, "automatic": false, "stopped": null, "algorithm": "HS256",
         "keys": [1, 2],
+        "signs": 2,
         "blockers": [{
             "kind": "zone", "name": "west", "key": 1, "lastSeen": "1970-01-01T00:16:30Z",
             "reason": "is connected with a token of key 1, which it has still to renew"

@@ -143,6 +143,47 @@ async fn a_zone_says_whether_it_renews() {
     }
 }
 
+#[tokio::test]
+async fn a_file_that_does_not_hold_the_token_any_more_is_told_until_it_is_in_use_again() {
+    let path = |file: &TokenFile| file.0.path().join("token");
+    for spoil in [
+        |path: &Path| fs::write(path, "garbage").unwrap(),
+        |path: &Path| fs::write(path, "").unwrap(),
+        |path: &Path| fs::remove_file(path).unwrap(),
+    ] {
+        for is_seen in [false, true] {
+            let file = TokenFile::new("one");
+            let held = file.held().await;
+            let mut news = held.subscribe_renews();
+            assert_eq!(*news.borrow_and_update(), Renews::Yes);
+            spoil(&path(&file));
+            if is_seen {
+                let _garbage_or_nothing = held.read().await;
+            }
+            let kept = held.keep(&token("one"), &token("two")).await;
+            assert_ne!(kept, Kept::InTheFile);
+            assert_eq!(held.renews(), Renews::NotTheFile);
+            assert!(news.has_changed().unwrap(), "who asks hears it at once");
+            // Somebody mends it, and the next connection stands on that.
+            file.write("three");
+            assert_eq!(read(&held).await, "three");
+            held.look().await;
+            assert_eq!((held.renews(), *news.borrow_and_update()), (Renews::Yes, Renews::Yes));
+        }
+    }
+}
+
+#[tokio::test]
+async fn that_the_file_cannot_be_written_is_news_once() {
+    let held = of_file(Path::new("/proc/self/comm"));
+    let mut news = held.subscribe_renews();
+    held.look().await;
+    assert!(news.has_changed().unwrap());
+    assert_eq!(*news.borrow_and_update(), Renews::NotTheFile);
+    held.look().await;
+    assert!(!news.has_changed().unwrap());
+}
+
 #[test]
 fn the_end_of_a_token_is_warned_of_once() {
     let held = HeldToken::new(TokenSource::None, true);

@@ -101,7 +101,8 @@ impl Played {
     }
 
     async fn accept(&self, answers: &'static [(&'static str, &'static str)]) -> PlayedLink {
-        PlayedLink { connection: self.server.connection().await, answers, open: Vec::new(), pings: Vec::new() }
+        let (connection, interval) = (self.server.connection().await, Duration::from_millis(200));
+        PlayedLink { connection, interval, answers, open: Vec::new(), pings: Vec::new() }
     }
 }
 
@@ -114,6 +115,8 @@ impl Drop for Played {
 /// One connection of the zone: its pings are answered, its streams held open.
 struct PlayedLink {
     connection: Connection,
+    /// When the next ping is wanted.
+    interval: Duration,
     /// The headers of the answers to pings.
     answers: &'static [(&'static str, &'static str)],
     open: Vec<Call>,
@@ -130,7 +133,7 @@ impl PlayedLink {
             match call.path.as_str() {
                 PING => {
                     self.pings.push(bearer(&call));
-                    let interval = Some(prost_types::Duration { seconds: 0, nanos: 200_000_000 });
+                    let interval = prost_types::Duration::try_from(self.interval).ok();
                     call.open_with(self.answers);
                     call.send(&ZoneHealthCheckResponse { interval }.encode_to_vec());
                     call.end(0, "");
@@ -277,4 +280,20 @@ async fn a_zone_that_shall_not_renew_says_so_and_asks_for_nothing() {
         assert_eq!(says(&link.expect(PING).await, "arctos-token-renewal").as_deref(), Some("no"));
     }
     assert_eq!(zone.kept(), given);
+}
+
+#[tokio::test]
+async fn what_becomes_of_the_file_global_hears_at_once() {
+    let (given, next) = (token(Some(MINUTE), 50), token(Some(MINUTE), 0));
+    let zone = Played::start(&given, true).await;
+    // Nobody hears of a ping before five minutes are over.
+    let mut link = zone.accept(&RENEWS).await;
+    link.interval = Duration::from_secs(300);
+    let first = link.expect(RENEW).await;
+    std::fs::remove_file(zone.file()).unwrap();
+    answer(first, &RenewResponse { token: next.clone(), expires_at: None });
+    let present = link.expect(PRESENT).await;
+    answer(present, &presented(5));
+    while says(&link.expect(PING).await, "arctos-token-renewal").as_deref() != Some("no (file)") {}
+    assert!(!zone.file().exists());
 }

@@ -54,7 +54,7 @@ impl Stage {
     fn revoke(&mut self, token: &Issued) {
         self.operator.revoked.insert(token.id.clone());
         self.operator.generation += 1;
-        self.registry.sweep(&self.operator.ring(), self.operator.now, Instant::now());
+        let _swept = self.registry.sweep(&self.operator.ring(), self.operator.now, Instant::now());
     }
 }
 
@@ -103,7 +103,7 @@ fn a_stream_whose_token_ended_is_not_saved() {
     let mut stream = stage.admit(&old, &here, false);
     stage.operator.now = old.expires + SignedDuration::try_from(LEEWAY).unwrap();
     assert_eq!(stage.present(&newer, &here, &old.id), (0, 1));
-    stage.registry.sweep(&stage.operator.ring(), stage.operator.now, Instant::now());
+    let _swept = stage.registry.sweep(&stage.operator.ring(), stage.operator.now, Instant::now());
     assert!(!is_open(&mut stream));
     assert_eq!(stage.present(&newer, &here, &old.id), (0, 0), "it was told to close");
 }

@@ -1,0 +1,228 @@
+//! Opens the database that the configuration names; an empty one only where there was none before.
+//!
+//! ```text
+//! the work folder                        the database
+//! global.postgres: cluster c1   ──────►  store_identity: global, c1      the same, or refused
+//! nothing, or something lost    ──────►  empty: set up, or refused
+//! ```
+//!
+//! What is in the folder says which cluster a control plane worked with, so that it never takes another database for its own.
+//! While the database is away the start waits, and says so on `/ready`.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use model::{Key, Kind, Labels, Resource, causes, reserved::CLUSTER_ID};
+use prost::Message as _;
+use store::{
+    Missing, Options, Precondition, Query, ResourceStore, StoreError,
+    postgres::{Identity, OpenError, Password, PostgresStore, Settings, Times},
+};
+use tokio::time::sleep;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use super::{sealing, waiting::Waiting};
+use crate::{
+    clock::Clock,
+    config::{Config, Mode},
+    files,
+};
+
+/// How often a database that is away is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
+/// What a file that remembers a cluster is called, in place of the ending of a store's file.
+const ENDING: &str = "postgres";
+
+/// Where the settings say the database is, for a control plane that worked with this cluster.
+pub(super) fn settings(config: &Config, cluster: Option<String>) -> Settings {
+    let postgres = &config.postgres;
+    let is_global = config.mode == Mode::Global;
+    Settings {
+        host: postgres.host.clone(),
+        port: postgres.port,
+        user: postgres.user.clone(),
+        password: Password::new(postgres.password.reveal().to_owned()),
+        database: postgres.database.clone(),
+        tls: postgres.tls.clone(),
+        connect_timeout: postgres.connect_timeout,
+        pool: postgres.pool,
+        identity: Identity {
+            mode: if is_global { "global" } else { "zone" }.to_owned(),
+            zone: (!is_global).then(|| config.zone_name.as_str().to_owned()),
+            cluster,
+            new_cluster: Uuid::new_v4().to_string(),
+        },
+        tolerate_newer: postgres.tolerate_newer,
+        times: Times::default(),
+        options: Options::default(),
+    }
+}
+
+/// Opens the database. `file` is what the store's file in the work folder would be called.
+pub(super) async fn open(config: &Config, file: &str, clock: &Clock) -> anyhow::Result<Arc<dyn ResourceStore>> {
+    let marker = Marker::of(config, file);
+    // Who insists takes whatever there is.
+    let cluster = if config.fresh { None } else { marker.cluster()? };
+    let was_used = cluster.is_some() || marker.other_store_was_used(file);
+    let mut settings = settings(config, cluster);
+    if was_used && !config.fresh {
+        settings.options.missing = Missing::Refuse;
+    }
+    let store = wait_for(settings, config).await.map_err(|error| explained(error, config))?;
+    let cluster = store.identity().cluster.clone();
+    if config.mode == Mode::Global {
+        say_cluster(&store, &cluster, clock).await.context("write the id of the cluster")?;
+    }
+    // Without anything in it the database may be one of a first start that is about to be killed.
+    if !is_empty(&store).await? {
+        marker.write(&cluster)?;
+    }
+    info!(of = %store.identity(), host = config.postgres.host, database = config.postgres.database, "the store is a database");
+    Ok(Arc::new(store))
+}
+
+/// Takes the steps that the database lacks, and says what came of it.
+pub async fn migrate(config: &Config) -> anyhow::Result<String> {
+    let marker = Marker::of(config, &file_of(config));
+    let (from, to) = store::postgres::migrate(settings(config, marker.cluster()?)).await?;
+    Ok(match from {
+        _ if from == to => format!("the database has schema version {to} already"),
+        0 => format!("the database was empty and has schema version {to} now"),
+        _ => format!("the database has been migrated from schema version {from} to {to}"),
+    })
+}
+
+/// What the store's file of this control plane would be called.
+fn file_of(config: &Config) -> String {
+    match config.mode {
+        Mode::Global => "global.db".to_owned(),
+        Mode::Zone => format!("zone-{}.db", config.zone_name),
+    }
+}
+
+fn explained(error: OpenError, config: &Config) -> anyhow::Error {
+    let folder = config.work_dir.display();
+    let context = match &error {
+        OpenError::Empty { .. } => format!(
+            "a control plane worked in `{folder}` before, and an empty store would have other keys than its zones and users \
+             have tokens of: restore the database from a backup (docs/backup.md), or insist on an empty one with `--fresh`"
+        ),
+        OpenError::OfAnother { .. } => {
+            format!("the work folder `{folder}` belongs to one control plane; `--fresh` makes it that of this database")
+        }
+        _ => return error.into(),
+    };
+    anyhow::Error::new(error).context(context)
+}
+
+/// Opens the database, and waits while nobody answers there.
+async fn wait_for(settings: Settings, config: &Config) -> Result<PostgresStore, OpenError> {
+    let mut waiting: Option<Waiting> = None;
+    let mut told = String::new();
+    let sealing = sealing::sealing(config);
+    loop {
+        let problem = match PostgresStore::open_sealed(settings.clone(), Arc::clone(&sealing)).await {
+            Err(problem) if problem.is_retryable() => causes::on_one_line(&problem),
+            opened => {
+                if let Some(waiting) = waiting {
+                    waiting.end().await;
+                }
+                return opened;
+            }
+        };
+        if problem != told {
+            warn!(error = problem, "waiting for the database of the store");
+            told.clone_from(&problem);
+        }
+        match &waiting {
+            Some(waiting) => waiting.say(&problem),
+            None => waiting = Waiting::start(config.diagnostics_port, &problem),
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Makes the id that the API tells the one of the database.
+async fn say_cluster(store: &PostgresStore, cluster: &str, clock: &Clock) -> Result<(), StoreError> {
+    let key = Key::global(Kind::CONFIG, CLUSTER_ID);
+    if store.get(&key).await?.is_some() {
+        return Ok(());
+    }
+    let config = wire::kuma::system::v1alpha1::Config { config: cluster.to_owned() };
+    let now = clock.now();
+    let resource = Resource {
+        key,
+        labels: Labels::new(),
+        spec: config.encode_to_vec().into(),
+        status: None,
+        owner: None,
+        created: now,
+        modified: now,
+    };
+    match store.put(resource, Precondition::Absent).await {
+        Ok(_) | Err(StoreError::AlreadyExists { .. }) => Ok(()),
+        Err(problem) => Err(problem),
+    }
+}
+
+async fn is_empty(store: &PostgresStore) -> Result<bool, StoreError> {
+    for kind in Kind::all() {
+        if store.list(&Query { limit: Some(0), ..Query::all(kind) }).await?.total > 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The file in the work folder that says with which cluster a control plane worked there.
+struct Marker(PathBuf);
+
+impl Marker {
+    fn of(config: &Config, file: &str) -> Self {
+        Self(config.work_dir.join(file).with_extension(ENDING))
+    }
+
+    fn cluster(&self) -> anyhow::Result<Option<String>> {
+        match files::read_text(&self.0, files::TOKEN) {
+            Ok(text) if text.trim().is_empty() => Ok(None),
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(cause).with_context(|| format!("read `{}`", self.0.display())),
+        }
+    }
+
+    /// Whether the folder has a file of SQLite in which this control plane kept its resources before.
+    fn other_store_was_used(&self, file: &str) -> bool {
+        let path = self.0.with_file_name(file);
+        store::sqlite::before(&path) == store::sqlite::Before::Used
+    }
+
+    /// Whole or not at all.
+    fn write(&self, cluster: &str) -> anyhow::Result<()> {
+        let written = || -> io::Result<()> {
+            if let Some(folder) = self.0.parent() {
+                make_folder(folder)?;
+            }
+            let beside = self.0.with_extension("new");
+            let _left_behind = fs::remove_file(&beside);
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+            writeln!(file, "{cluster}")?;
+            file.sync_all()?;
+            fs::rename(&beside, &self.0)
+        };
+        written().with_context(|| format!("write `{}`", self.0.display()))
+    }
+}
+
+fn make_folder(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}

@@ -1,0 +1,148 @@
+//! What a control plane does at its start because its store is a database: it waits for one that is away, and refuses one
+//! that is not its own.
+
+use std::{fs, process::Command};
+
+use testkit::{
+    client,
+    postgres::{Server, database},
+    program::{ControlPlane, eventually},
+};
+
+use crate::stage::{inside, world::KUMA_CP};
+
+/// The settings of a global on a database.
+fn settings(place: &testkit::postgres::Place, work: &std::path::Path) -> Vec<(&'static str, String)> {
+    vec![
+        ("KUMA_MODE", "global".to_owned()),
+        ("KUMA_GENERAL_WORK_DIR", work.to_str().unwrap().to_owned()),
+        ("KUMA_STORE_TYPE", "postgres".to_owned()),
+            ("KUMA_STORE_SEALING_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
+        ("KUMA_STORE_POSTGRES_HOST", place.host.clone()),
+        ("KUMA_STORE_POSTGRES_PORT", place.port.to_string()),
+        ("KUMA_STORE_POSTGRES_USER", place.user.clone()),
+        ("KUMA_STORE_POSTGRES_PASSWORD", place.password.clone()),
+        ("KUMA_STORE_POSTGRES_DB_NAME", place.database.clone()),
+        ("KUMA_API_SERVER_HTTP_PORT", "0".to_owned()),
+        ("KUMA_API_SERVER_HTTPS_ENABLED", "false".to_owned()),
+        ("KUMA_DIAGNOSTICS_SERVER_PORT", "0".to_owned()),
+        ("KUMA_MULTIZONE_GLOBAL_KDS_GRPC_PORT", "0".to_owned()),
+    ]
+}
+
+fn borrowed<'a>(settings: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
+    settings.iter().map(|(key, value)| (*key, value.as_str())).collect()
+}
+
+/// What a program says that ends by itself.
+fn said(arguments: &[&str], settings: &[(&'static str, String)]) -> (bool, String) {
+    let output = Command::new(KUMA_CP).args(arguments).envs(borrowed(settings)).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn a_start_waits_for_a_database_that_is_away_and_says_so() {
+    let Some(mut server) = Server::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&server.place(), folder.path());
+    server.kill();
+    let mut global = ControlPlane::start(KUMA_CP, &borrowed(&settings), &[]);
+    global.line(&["waiting for the database of the store"]);
+    let waiting = global.address("diagnostics");
+    let (status, text) = client::ask(waiting, "GET", "/ready", None);
+    assert!(status == 503 && text.starts_with("store: waiting: cannot use database"), "{status} {text}");
+    assert_eq!(client::ask(waiting, "GET", "/healthy", None).0, 200);
+    let mark = global.mark();
+    server.run();
+    global.line_after(mark, &["listening", "\"diagnostics\""]);
+    global.line_after(mark, &["started"]);
+    assert!(!global.text().contains(&server.place().password), "no password is logged");
+    assert!(global.terminate().success());
+    // One that still waits is ended by a signal as well.
+    server.kill();
+    global.again();
+    global.line(&["waiting for the database of the store"]);
+    assert!(global.terminate().success());
+}
+
+#[test]
+fn a_database_away_is_503_for_writes_and_reads_go_on() {
+    let Some(mut server) = Server::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&server.place(), folder.path());
+    let global = ControlPlane::inside(inside::begin, &borrowed(&settings));
+    let http = global.address("http");
+    let put = |name: &str| {
+        let mesh = serde_json::json!({"type": "Mesh", "name": name});
+        client::ask(http, "PUT", &format!("/meshes/{name}"), Some(&mesh))
+    };
+    assert_eq!(put("before").0, 201);
+    server.kill();
+    let (status, text) = put("meanwhile");
+    assert!(status == 503 && text.contains("nothing was written"), "{status} {text}");
+    assert_eq!(client::ask(http, "GET", "/meshes/before", None).0, 200);
+    let diagnostics = global.address("diagnostics");
+    let ready = || client::ask(diagnostics, "GET", "/ready", None);
+    eventually("it says since when", ready, |(status, text)| {
+        *status == 200 && text.starts_with("store: behind since ")
+    });
+    let (_, metrics) = client::ask(diagnostics, "GET", "/metrics", None);
+    let stale = metrics.lines().find(|line| line.starts_with("store_stale_seconds")).map(str::to_owned);
+    assert!(stale.as_ref().is_some_and(|line| !line.ends_with(" 0.0")), "{stale:?}");
+    server.run();
+    eventually("it heals", ready, |answer| *answer == (200, String::new()));
+    assert_eq!(put("after").0, 201);
+}
+
+#[test]
+fn a_database_that_is_not_the_one_of_before_is_refused_and_left_alone() {
+    let (Some(ours), Some(other)) = (database(), database()) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let start = |place| {
+        let settings = settings(place, folder.path());
+        let mut global = ControlPlane::inside(inside::begin, &borrowed(&settings));
+        assert!(global.terminate().success(), "{}", global.text());
+    };
+    start(ours.place());
+    start(ours.place());
+    let cluster = fs::read_to_string(folder.path().join("global.postgres")).unwrap();
+    assert_eq!(ours.ask("SELECT cluster_id FROM store_identity"), cluster.trim());
+    // Empty: what was there is lost.
+    let (ended_well, text) = said(&["run"], &settings(other.place(), folder.path()));
+    assert!(!ended_well && text.contains("is empty") && text.contains("--fresh"), "{text}");
+    assert_eq!(other.ask("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "0");
+    // Of another cluster.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let theirs = settings(other.place(), elsewhere.path());
+    drop(ControlPlane::inside(inside::begin, &borrowed(&theirs)));
+    let (ended_well, text) = said(&["run"], &settings(other.place(), folder.path()));
+    assert!(
+        !ended_well && text.contains(&format!("this is a global control plane of cluster `{}`", cluster.trim())),
+        "{text}"
+    );
+    start(ours.place());
+}
+
+#[test]
+fn a_folder_with_a_file_of_before_gets_no_empty_database() {
+    let Some(database) = database() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let work = folder.path().to_str().unwrap();
+    drop(ControlPlane::inside(inside::begin, &[("KUMA_MODE", "global"), ("KUMA_GENERAL_WORK_DIR", work)]));
+    let (ended_well, text) = said(&["run"], &settings(database.place(), folder.path()));
+    assert!(!ended_well && text.contains("is empty") && text.contains("--fresh"), "{text}");
+}
+
+#[test]
+fn the_schema_is_migrated_by_a_command() {
+    let Some(database) = database() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(database.place(), folder.path());
+    let (done, text) = said(&["migrate", "up"], &settings);
+    assert!(done && text == "the database was empty and has schema version 1 now\n", "{text}");
+    let (done, text) = said(&["migrate", "up"], &settings);
+    assert!(done && text == "the database has schema version 1 already\n", "{text}");
+    let (done, text) = said(&["migrate", "up"], &[("KUMA_STORE_TYPE", "memory".to_owned())]);
+    assert!(!done && text.contains("migrations are not supported"), "{text}");
+}

@@ -1,0 +1,35 @@
+//! Databases of PostgreSQL for the control planes of a world, one each: a control plane that starts again finds its own.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use testkit::postgres::{Database, database};
+
+/// A database for each control plane that was started.
+pub(crate) struct Databases(Mutex<BTreeMap<String, Database>>);
+
+impl Databases {
+    /// Returns the first one, for the global; none where there is no PostgreSQL, which is said.
+    pub(super) fn start() -> Option<Self> {
+        let first = database()?;
+        Some(Self(Mutex::new([("global".to_owned(), first)].into())))
+    }
+
+    /// The settings of a control plane that keeps its resources in its database.
+    pub(super) fn settings(&self, name: &str) -> Vec<(&'static str, String)> {
+        let mut databases = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || database().expect("there was a PostgreSQL a moment ago");
+        let place = databases.entry(name.to_owned()).or_insert_with(new).place();
+        vec![
+            ("KUMA_STORE_TYPE", "postgres".to_owned()),
+            ("KUMA_STORE_SEALING_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
+            ("KUMA_STORE_POSTGRES_HOST", place.host.clone()),
+            ("KUMA_STORE_POSTGRES_PORT", place.port.to_string()),
+            ("KUMA_STORE_POSTGRES_USER", place.user.clone()),
+            ("KUMA_STORE_POSTGRES_PASSWORD", place.password.clone()),
+            ("KUMA_STORE_POSTGRES_DB_NAME", place.database.clone()),
+        ]
+    }
+}

@@ -1,0 +1,169 @@
+//! TLS on the way to the database: whom we believe, in four modes.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs},
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _};
+use tokio_postgres::config::SslMode;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::{
+    OpenError,
+    settings::{Tls, TlsMode},
+};
+
+/// Returns what makes TLS as the settings say, and whether there is to be any.
+pub(super) fn connector(settings: &Tls) -> Result<(MakeRustlsConnect, SslMode), OpenError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let wrong = |cause: Error| OpenError::Tls { detail: cause.to_string() };
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(wrong)?;
+    let verifier = verifier(settings, &provider)?;
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    let mut config = match &settings.certificate {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let key_of = PrivateKeyDer::from_pem_file(key).map_err(|cause| unusable(key, &cause))?;
+            builder.with_client_auth_cert(certificates(certificate)?, key_of).map_err(wrong)?
+        }
+    };
+    config.enable_sni = !settings.without_server_name;
+    let mode = if settings.mode == TlsMode::Disable { SslMode::Disable } else { SslMode::Require };
+    Ok((MakeRustlsConnect::new(config), mode))
+}
+
+fn verifier(settings: &Tls, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, OpenError> {
+    let algorithms = provider.signature_verification_algorithms;
+    if matches!(settings.mode, TlsMode::Disable | TlsMode::VerifyNone) {
+        return Ok(Arc::new(Anybody(algorithms)));
+    }
+    let roots = roots(settings.ca_file.as_ref())?;
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
+    let verifier = verifier.map_err(|cause| OpenError::Tls { detail: cause.to_string() })?;
+    Ok(if settings.mode == TlsMode::VerifyCa { Arc::new(AnyName(verifier)) } else { verifier })
+}
+
+fn roots(file: Option<&PathBuf>) -> Result<RootCertStore, OpenError> {
+    let mut roots = RootCertStore::empty();
+    match file {
+        Some(file) => {
+            for certificate in certificates(file)? {
+                roots.add(certificate).map_err(|cause| unusable(file, &cause))?;
+            }
+        }
+        // As the system says, like everybody else.
+        None => {
+            let _ignored = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    if roots.is_empty() {
+        let detail = "there is no authority to believe: name a file with some (store.postgres.tls.caPath)".to_owned();
+        return Err(OpenError::Tls { detail });
+    }
+    Ok(roots)
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, OpenError> {
+    let found = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let found = found.map_err(|cause| unusable(file, &cause))?;
+    if found.is_empty() { Err(unusable(file, &"it holds no certificate in PEM")) } else { Ok(found) }
+}
+
+fn unusable(path: &Path, cause: &dyn std::fmt::Display) -> OpenError {
+    OpenError::TlsFile { path: path.to_owned(), detail: cause.to_string() }
+}
+
+/// Believes everybody.
+#[derive(Debug)]
+struct Anybody(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, signed, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, signed, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
+
+/// Believes whom an authority signed, whatever it is called.
+#[derive(Debug)]
+struct AnyName(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        // The name is looked at last: who got so far is signed and valid.
+        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp, now) {
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, cert, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, cert, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
