@@ -1,7 +1,6 @@
 //! What `kuma-cp store …` does with a store: backup, restore, another place, and another key.
 //!
 //! Each returns what to tell the operator. Nothing here serves; a backup may run beside the control plane that serves.
-#![expect(clippy::disallowed_methods, reason = "a command that does one thing and ends")]
 
 use std::{
     fs::{self, File, OpenOptions},

@@ -2,7 +2,6 @@
 //!
 //! A store in a file needs no setting: its key is made beside it, in `store.key`, when the first data key is sealed. A key
 //! that is missing later is never made anew: what it sealed would be lost.
-#![expect(clippy::disallowed_methods, reason = "files that are read and written once, at the start or by a command")]
 
 mod command;
 

@@ -2,7 +2,7 @@
 
 use tokio::task::block_in_place;
 use tokio_postgres::Client;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{error::Trouble, rows};
 use crate::{
@@ -49,8 +49,8 @@ pub(super) async fn replace(client: &Client, keys: &[SealedDataKey]) -> Result<(
         insert(client, key).await?;
     }
     client.batch_execute("COMMIT").await?;
-    // What the key of before opens is in no page of the table any more.
-    Ok(client.batch_execute("VACUUM FULL data_keys").await?)
+    wipe(client, "data_keys").await;
+    Ok(())
 }
 
 /// Seals what lies in the database as it is, and leaves nothing of it in its tables.
@@ -73,10 +73,18 @@ pub(super) async fn seal_plain(client: &Client, sealing: &Sealing, plain: &[Stor
     client.batch_execute(FORGET).await?;
     client.batch_execute("COMMIT").await?;
     for table in ["resources", "changes"] {
-        client.batch_execute(&format!("VACUUM FULL {table}")).await?;
+        wipe(client, table).await;
     }
     info!(rows = plain.len(), "secrets that lay in the store in plain text are sealed now");
     Ok(())
+}
+
+/// Leaves nothing of before in the pages of a table. Others that work with it may be in the way.
+async fn wipe(client: &Client, table: &str) {
+    if let Err(cause) = client.batch_execute(&format!("VACUUM FULL {table}")).await {
+        let error = model::causes::on_one_line(&cause);
+        warn!(table, error, "what was there before is still in pages of a table: `VACUUM FULL` of it wipes them");
+    }
 }
 
 async fn read(client: &Client) -> Result<Vec<SealedDataKey>, Trouble> {

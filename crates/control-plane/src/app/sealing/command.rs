@@ -10,12 +10,13 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use store::sealing::{DataKey, DataKeyId, SealedDataKey, Sealer, SealerError};
 use zeroize::Zeroizing;
 
@@ -49,18 +50,31 @@ impl SealingCommand {
             .stderr(Stdio::null())
             .spawn()
             .map_err(|cause| failed(format!("cannot start `{program}`: {cause}")))?;
+        let id = child.id();
         let ended = self.talk(&mut child, input);
         if ended.is_err() {
             // Whatever it does, it does not go on.
             let _ended_already = child.kill();
         }
-        let waited = child.wait();
+        let (waiter, waited) = mpsc::channel();
+        thread::spawn(move || drop(waiter.send(child.wait())));
+        // One that closed its output may still not end.
+        let Ok(waited) = waited.recv_timeout(self.deadline) else {
+            if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+                let _ended_already = kill_process(pid, Signal::KILL);
+            }
+            return Err(failed(self.too_slow()));
+        };
         let output = ended.map_err(failed)?;
-        match waited.map(|status: ExitStatus| (status.success(), status)) {
-            Ok((true, _)) => Ok(output),
-            Ok((false, status)) => Err(failed(format!("it failed ({status})"))),
+        match waited {
+            Ok(status) if status.success() => Ok(output),
+            Ok(status) => Err(failed(format!("it failed ({status})"))),
             Err(cause) => Err(failed(format!("it cannot be waited for: {cause}"))),
         }
+    }
+
+    fn too_slow(&self) -> String {
+        format!("it did not end within {} s", self.deadline.as_secs())
     }
 
     /// Gives the child its input and takes its output until it closes it.
@@ -82,7 +96,7 @@ impl SealingCommand {
             Ok(Ok(output)) if output.len() as u64 > MOST => Err(format!("it printed more than {MOST} bytes")),
             Ok(Ok(output)) => Ok(output),
             Ok(Err(cause)) => Err(format!("its output cannot be read: {cause}")),
-            Err(_) => Err(format!("it did not end within {} s", self.deadline.as_secs())),
+            Err(_) => Err(self.too_slow()),
         }
     }
 }
@@ -152,9 +166,11 @@ mod tests {
 
     #[test]
     fn a_command_that_hangs_is_ended() {
-        let hanging = SealingCommand { deadline: Duration::from_millis(50), ..command("exec sleep 1000") };
-        let refused = hanging.seal(DataKeyId::FIRST, &DataKey::generate().unwrap()).unwrap_err().to_string();
-        assert!(refused.contains("did not end within"), "{refused}");
+        for script in ["exec sleep 1000", "echo sealed; exec sleep 1000 >&-"] {
+            let hanging = SealingCommand { deadline: Duration::from_millis(50), ..command(script) };
+            let refused = hanging.seal(DataKeyId::FIRST, &DataKey::generate().unwrap()).unwrap_err().to_string();
+            assert!(refused.contains("did not end within"), "{script}: {refused}");
+        }
     }
 
     #[test]
