@@ -65,6 +65,7 @@ pub(crate) trait Writing {
 }
 
 /// Why a batch is not in the transaction.
+#[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "a database that writes at the end fails at the end"))]
 pub(crate) enum WriteError {
     /// This batch was undone; the batches before it are still in.
     Batch(StoreError),

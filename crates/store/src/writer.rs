@@ -135,21 +135,25 @@ impl<J: Journal> Writer<J> {
         if self.in_doubt || !J::IS_ELSEWHERE {
             self.settle()?;
         }
+        let was_away = self.journal.is_away();
         let Failed { cause, results } = match self.transact(batches) {
             Ok(results) => return Ok(results),
             Err(failed) => failed,
         };
-        error!(error = %cause, "the store cannot be written");
+        if !was_away {
+            error!(error = %cause, "the store cannot be written");
+        }
+        if results.is_none() && J::IS_ELSEWHERE {
+            // Its end was not asked for, so it has none.
+            return Err(cause);
+        }
         self.in_doubt = true;
         // at once: the answer "nothing was written" should be true when it is given
-        let settled = self.settle();
-        match results {
-            Some(results) if J::IS_ELSEWHERE => match settled {
-                Ok(()) if self.journal.is_there_after_all() => Ok(results),
-                Ok(()) => Err(cause),
-                Err(_) => Err(StoreError::Unknown { detail: cause.to_string() }),
-            },
-            _ => settled.and(Err(cause)),
+        match (self.settle(), results) {
+            (Ok(()), Some(results)) if self.journal.is_there_after_all() => Ok(results),
+            (Ok(()), _) => Err(cause),
+            (Err(_), Some(_)) if J::IS_ELSEWHERE => Err(StoreError::Unknown { detail: cause.to_string() }),
+            (Err(problem), _) => Err(problem),
         }
     }
 

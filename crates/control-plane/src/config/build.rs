@@ -10,8 +10,7 @@ use zeroize::Zeroizing;
 use super::{
     ApiPort, ApiServer, ApiTimeouts, AuthMode, AuthType, Config, ConfigError, GlobalAddress, GlobalAuth, GlobalKds,
     Mode, Proxy, Recheck, Remark, Renewal, RotationTimes, SecretText, StoreType, Tls, ZoneKds, postgres, sealing,
-    settings, validators,
-    values::Values, zone_grants,
+    settings, validators, values::Values, zone_grants,
 };
 use crate::{
     access::{Access, Allowed},

@@ -114,7 +114,9 @@ fn zones(sources: &Sources, family: &Family, secrets: &[KeySecret]) -> Vec<Zone>
     for open in sources.registry.open() {
         let caller = &open.caller;
         let stands_on = match caller.token() {
-            Some(token) if token.key.family == *family => StandsOn::Key(token.key.serial),
+            Some(token) if token.key.family == *family && !token.key.is_of_settings() => {
+                StandsOn::Key(token.key.serial)
+            }
             Some(_) | None => StandsOn::Other,
         };
         here.entry(caller.zone().clone()).or_default().insert(stands_on);

@@ -72,7 +72,9 @@ impl Confirming {
     }
 
     fn of_stream(&self, change: impl FnOnce(&mut Stream)) {
-        if let Some(stream) = self.confirmed.lock().get_mut(&self.zone).and_then(|streams| streams.get_mut(&self.stream)) {
+        if let Some(stream) =
+            self.confirmed.lock().get_mut(&self.zone).and_then(|streams| streams.get_mut(&self.stream))
+        {
             change(stream);
         }
     }

@@ -135,6 +135,8 @@ async fn a_token_in_hand_is_judged_and_never_repeated() {
     let (status, found) = inspect(HERE, "", &format!("{zone}\n")).await;
     assert_eq!((status, &found["accepted"], &found["as"]), (200, &json!(true), &json!("zone control plane west")));
     assert_eq!((&found["inLedger"], &found["how"]), (&json!(true), &json!("command")));
+    let (_, in_a_header) = inspect(HERE, "", &format!("Bearer {zone}")).await;
+    assert_eq!(in_a_header["accepted"], true, "as zones may send it");
     assert_eq!((&found["claims"]["Zone"], &found["header"]["kid"]), (&json!("west"), &json!("1")));
 
     let (_, found) = inspect(ELSEWHERE_OVER_TLS, &user, &user).await;

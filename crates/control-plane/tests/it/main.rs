@@ -55,6 +55,7 @@ mod old_peers;
 mod old_types;
 #[cfg(test)]
 mod on_postgres;
+#[cfg(test)]
 mod own_ends;
 #[cfg(test)]
 mod own_meshes;

@@ -73,41 +73,41 @@ fn status_of_key(world: &World, serial: u64) -> u16 {
 
 #[test]
 fn a_guided_rotation_waits_for_a_zone_that_does_not_renew() {
-    guided_rotation(World::new(&[]));
+    guided_rotation(&World::new(&[]));
 }
 
 #[test]
 fn a_guided_rotation_waits_for_a_zone_that_does_not_renew_on_postgres() {
     if let Some(world) = World::on_postgres(&[]) {
-        guided_rotation(world);
+        guided_rotation(&world);
     }
 }
 
-fn guided_rotation(world: World) {
-    let west = fixed_zone(&world, "west");
+fn guided_rotation(world: &World) {
+    let west = fixed_zone(world, "west");
     let mark = west.mark();
-    assert_stands(&world, FAMILY, "idle", None);
-    rotate(&world, "start", FAMILY);
-    assert_stands(&world, FAMILY, "staged", Some((1, 2)));
-    assert_eq!(status_of_key(&world, 2), 200);
+    assert_stands(world, FAMILY, "idle", None);
+    rotate(world, "start", FAMILY);
+    assert_stands(world, FAMILY, "staged", Some((1, 2)));
+    assert_eq!(status_of_key(world, 2), 200);
     for phase in ["signing", "draining"] {
-        rotate(&world, "advance", FAMILY);
-        assert_stands(&world, FAMILY, phase, Some((1, 2)));
+        rotate(world, "advance", FAMILY);
+        assert_stands(world, FAMILY, phase, Some((1, 2)));
     }
-    assert_eq!(status(&world, FAMILY)["zonesByKey"], json!({"1": 1}));
+    assert_eq!(status(world, FAMILY)["zonesByKey"], json!({"1": 1}));
     for dry in [&[][..], &["--dry-run"]] {
-        let text = refused(&world, &[&["rotate", "advance", FAMILY], dry].concat());
+        let text = refused(world, &[&["rotate", "advance", FAMILY], dry].concat());
         assert!(text.contains("zone west: is connected with a token of key 1"), "{text}");
     }
     let told = world.kumactl.ok(&["rotate", "advance", FAMILY, "--dry-run", "--force"], "");
     assert!(told.contains("would be cut off: zone west"), "{told}");
-    assert_stands(&world, FAMILY, "draining", Some((1, 2)));
-    new_token(&world, &west, "west", 2);
-    wait_for_nobody_in_the_way(&world, FAMILY);
-    rotate(&world, "advance", FAMILY);
-    assert_stands(&world, FAMILY, "idle", None);
-    assert_eq!((status_of_key(&world, 1), status_of_key(&world, 2)), (404, 200));
-    let finished = status(&world, FAMILY)["history"][0].clone();
+    assert_stands(world, FAMILY, "draining", Some((1, 2)));
+    new_token(world, &west, "west", 2);
+    wait_for_nobody_in_the_way(world, FAMILY);
+    rotate(world, "advance", FAMILY);
+    assert_stands(world, FAMILY, "idle", None);
+    assert_eq!((status_of_key(world, 1), status_of_key(world, 2)), (404, 200));
+    let finished = status(world, FAMILY)["history"][0].clone();
     assert_eq!((&finished["outcome"], &finished["forced"]), (&json!("retired"), &json!(false)));
     assert_eq!(finished["steps"].as_array().map(Vec::len), Some(4));
     assert!(world.online("west") && !west.logged_after(mark, &["not connected"]), "{}", west.text());

@@ -1,6 +1,6 @@
 //! Connections to the database: how they are made, kept, and thrown away when nobody knows what they are up to.
 
-use std::{ops::Deref, path::Path, time::Duration};
+use std::{io, ops::Deref, path::Path, time::Duration};
 
 use deadpool_postgres::{
     ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime,
@@ -72,7 +72,7 @@ impl Connections {
                 if known.age() > limit { Err(HookError::message("the connection is old")) } else { Ok(()) }
             }))
             .build()
-            .map_err(|cause| OpenError::Tls { detail: cause.to_string() })?;
+            .map_err(|cause| OpenError::Thread(io::Error::other(cause)))?;
         Ok(Self { pool, config, tls, kept, connect_timeout: settings.connect_timeout })
     }
 

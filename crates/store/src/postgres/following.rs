@@ -37,7 +37,7 @@ pub(super) async fn run(connections: Arc<Connections>, waker: Waker, hub: Weak<H
     tokio::select! {
         () = ask(&waker, &news, times) => {}
         () = watch(&hub, times) => {}
-        () = listen(&connections, &news, times) => {}
+        () = listen(&connections, &news, &hub, times) => {}
         () = keep_house(&connections, &settings) => {}
     }
 }
@@ -75,12 +75,12 @@ async fn watch(hub: &Weak<Hub>, times: Times) {
 }
 
 /// Keeps a connection on which the database tells that there is something new.
-async fn listen(connections: &Connections, news: &Notify, times: Times) {
+async fn listen(connections: &Connections, news: &Notify, hub: &Weak<Hub>, times: Times) {
     let mut pause = SHORTEST_PAUSE;
     loop {
         match connections.raw().await {
             Ok(raw) => {
-                let lost = hear(raw, news, times).await;
+                let lost = hear(raw, news, hub, times).await;
                 info!(error = %lost, "the connection for notices of the database was lost, changes are asked for meanwhile");
                 pause = SHORTEST_PAUSE;
                 // What was told while nobody listened is not told again.
@@ -93,10 +93,11 @@ async fn listen(connections: &Connections, news: &Notify, times: Times) {
 }
 
 /// Listens until the connection is lost, and says why.
-async fn hear((client, mut connection): Raw, news: &Notify, times: Times) -> Trouble {
+async fn hear((client, mut connection): Raw, news: &Notify, hub: &Weak<Hub>, times: Times) -> Trouble {
     let received = async {
         loop {
             match poll_fn(|context| connection.poll_message(context)).await {
+                Some(Ok(AsyncMessage::Notification(notice))) if is_known(notice.payload(), hub) => {}
                 Some(Ok(AsyncMessage::Notification(_))) => news.notify_one(),
                 Some(Ok(_)) => {}
                 Some(Err(cause)) => return Trouble::from(cause),
@@ -124,6 +125,12 @@ async fn hear((client, mut connection): Raw, news: &Notify, times: Times) -> Tro
         lost = received => lost,
         lost = asked => lost,
     }
+}
+
+/// Whether a notice tells of what is shown here already, as those of our own writes do.
+fn is_known(revision: &str, hub: &Weak<Hub>) -> bool {
+    let shown = hub.upgrade().map(|hub| hub.version().0);
+    shown.zip(revision.parse().ok()).is_some_and(|(shown, told): (u64, u64)| told <= shown)
 }
 
 /// Closes connections that nobody needs, and forgets old changes.

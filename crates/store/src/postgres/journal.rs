@@ -59,7 +59,7 @@ impl Remote {
         }
     }
 
-    /// Locks the database for a transaction; reads everything first if the log does not go on from here.
+    /// Locks the database for a transaction.
     async fn lock(&self) -> Result<(Held, Since), Trouble> {
         within(self.times.transaction(), async {
             let held = self.connections.get().await?;
@@ -120,12 +120,31 @@ impl Remote {
         trouble.while_running()
     }
 
-    fn find_out(&mut self) -> Result<Missed, Trouble> {
-        if let Some(unheard) = self.unheard {
-            self.is_there_after_all = self.runtime.block_on(self.is_there(unheard))?;
-            self.unheard = None;
+    /// Locks the database for a transaction, and moves on to what is in it.
+    fn lock_and_take(&mut self) -> Result<(Held, Missed), Trouble> {
+        let (held, since) = self.runtime.block_on(self.lock())?;
+        if !matches!(since, Since::Lost) {
+            return Ok((held, self.take(since)?));
         }
-        let since = self.runtime.block_on(self.follow())?;
+        // What is read may be much, and nobody shall wait for it.
+        drop(held);
+        let all = self.take(since)?;
+        let (held, since) = self.runtime.block_on(self.lock())?;
+        Ok((held, follow_on(all, self.take(since)?)))
+    }
+
+    fn find_out(&mut self) -> Result<Missed, Trouble> {
+        let since = match self.unheard {
+            None => self.runtime.block_on(self.follow())?,
+            // Whoever wrote waits for this.
+            Some(unheard) => {
+                let started = Instant::now();
+                self.is_there_after_all = self.runtime.block_on(self.is_there(unheard))?;
+                self.unheard = None;
+                let rest = self.times.finding_out().saturating_sub(started.elapsed());
+                self.runtime.block_on(within(rest, self.follow()))?
+            }
+        };
         self.take(since)
     }
 }
@@ -135,25 +154,23 @@ impl Journal for Remote {
 
     const IS_ELSEWHERE: bool = true;
 
-    fn begin(&mut self, _known: Version) -> Result<(Transaction<'_>, Missed), StoreError> {
+    fn begin(&mut self, known: Version) -> Result<(Transaction<'_>, Missed), StoreError> {
+        debug_assert_eq!(known, self.known.version, "the index has what the journal says it has");
         let started = Instant::now();
-        let (held, missed) = match self.runtime.block_on(self.lock()) {
-            Ok((held, Since::Lost)) => {
-                // What is read may be much, and nobody shall wait for it.
-                drop(held);
-                let missed = self.take(Since::Lost).map_err(|trouble| self.failed(&trouble))?;
-                let (held, since) = self.runtime.block_on(self.lock()).map_err(|trouble| self.failed(&trouble))?;
-                (held, follow_on(missed, self.take(since).map_err(|trouble| self.failed(&trouble))?))
-            }
-            Ok((held, since)) => (held, self.take(since).map_err(|trouble| self.failed(&trouble))?),
-            Err(trouble) => return Err(self.failed(&trouble)),
-        };
+        let before = self.known;
+        let begun = self.lock_and_take();
+        let (held, missed) = begun.map_err(|trouble| {
+            // What was read is in no index.
+            self.known = before;
+            self.failed(&trouble)
+        })?;
         self.is_away = false;
         let transaction = Transaction { journal: self, held: Some(held), changes: Vec::new(), started };
         Ok((transaction, missed))
     }
 
-    fn catch_up(&mut self, _known: Version, _in_doubt: bool) -> Result<Missed, StoreError> {
+    fn catch_up(&mut self, known: Version, _in_doubt: bool) -> Result<Missed, StoreError> {
+        debug_assert_eq!(known, self.known.version, "the index has what the journal says it has");
         self.is_there_after_all = false;
         let found = self.find_out();
         found.inspect(|_| self.is_away = false).map_err(|trouble| self.failed(&trouble))

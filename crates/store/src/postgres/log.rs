@@ -41,6 +41,8 @@ pub(super) enum Since {
     Lost,
 }
 
+/// Whatever is usual in the database: after the lock a transaction must see what was committed before it.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 const LOCK: &str = "SELECT revision FROM store_revision FOR UPDATE";
 
 fn read_since() -> String {
@@ -91,7 +93,7 @@ pub(super) async fn lock(held: &Held, known: Point, sealing: &Sealing) -> Result
     let read = held.prepare_cached(&read_since()).await?;
     let revision = rows::revision_of(known.version)?;
     // Sent together: the second is not looked at before the first is done, and then sees what was committed meanwhile.
-    let begun = held.batch_execute("BEGIN");
+    let begun = held.batch_execute(BEGIN);
     let locked = held.execute(&lock, &[]);
     let parameters: [&(dyn ToSql + Sync); 2] = [&revision, &known.write_id];
     let read = held.query(&read, &parameters);
@@ -162,7 +164,7 @@ pub(super) async fn commit(held: &Held, changes: &Changes<'_>, point: Point) -> 
 pub(super) async fn is_there(held: &Held, point: Point) -> Result<bool, Trouble> {
     const IS_THERE: &str = "SELECT EXISTS (SELECT FROM commits WHERE revision = $1 AND write_id = $2)";
     let revision = rows::revision_of(point.version)?;
-    held.batch_execute("BEGIN").await?;
+    held.batch_execute(BEGIN).await?;
     // Its transaction holds this lock until it has ended.
     held.execute(LOCK, &[]).await?;
     let found = held.query_one(IS_THERE, &[&revision, &point.write_id]).await?;

@@ -39,6 +39,13 @@ const ANSWERS: usize = 8;
 pub(crate) enum NotRenewed {
     #[error("renewing tokens is switched off on the global control plane (multizone.global.kds.auth.renewal.enabled)")]
     Off,
+    #[error("this token was signed elsewhere, with a key of the settings: it is renewed where it was made")]
+    MadeElsewhere,
+    #[error(
+        "the global control plane takes tokens of the keys of its settings alone (validator.useSecrets: false), and would refuse \
+         the next one"
+    )]
+    RefusedHere,
     #[error("a token without end is renewed only while its key is being retired")]
     WithoutEnd,
     #[error("the token does not say when it was issued, so nobody knows how long the next one should be good")]
@@ -149,6 +156,14 @@ impl Plan {
     fn of(proof: &VerifiedZone, ring: &KeyRing, settings: config::Renewal, now: Timestamp) -> Result<Self, NotRenewed> {
         if !settings.enabled {
             return Err(NotRenewed::Off);
+        }
+        // Whoever has that key may be forgotten with it: nothing of ours takes its place.
+        if proof.key().is_of_settings() {
+            return Err(NotRenewed::MadeElsewhere);
+        }
+        let family = &proof.key().family;
+        if ring.signs(family).is_some_and(|signs| !ring.serials(family).contains(&signs)) {
+            return Err(NotRenewed::RefusedHere);
         }
         let drains = ring.drains(proof.key());
         let reason = if drains { Reason::KeyDrains } else { Reason::Due };

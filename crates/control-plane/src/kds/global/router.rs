@@ -148,7 +148,7 @@ impl Router {
         {
             log_session(&guard, line);
         }
-        let origin = Origin { address: connection.peer, renews: self.renews(request.headers()) };
+        let origin = Origin { address: connection.peer, renews: self.renews(guard.caller(), request.headers()) };
         self.dispatch(rpc, guard, zone_can, origin, ring, request).await
     }
 
@@ -253,8 +253,9 @@ impl Router {
     }
 
     /// Whether the zone gets its next token by itself: it asks for it, and tokens are renewed here.
-    fn renews(&self, headers: &http::HeaderMap) -> Renews {
-        if !self.context.settings.auth.renewal.enabled {
+    fn renews(&self, caller: &ZoneCaller, headers: &http::HeaderMap) -> Renews {
+        let made_elsewhere = matches!(caller, ZoneCaller::Verified(proof) if proof.key().is_of_settings());
+        if made_elsewhere || !self.context.settings.auth.renewal.enabled {
             return Renews::No;
         }
         Renews::of(headers.get(Renews::HEADER).and_then(|value| value.to_str().ok()))

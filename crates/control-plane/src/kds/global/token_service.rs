@@ -119,7 +119,11 @@ fn refusal(not: &NotRenewed, proof: &VerifiedZone) -> Status {
         NotRenewed::NotIssued(cause) => cause,
         NotRenewed::TooMany => return Status::resource_exhausted(not.to_string()),
         NotRenewed::Stopping => return Status::unavailable(not.to_string()),
-        NotRenewed::Off | NotRenewed::WithoutEnd | NotRenewed::WithoutBeginning => {
+        NotRenewed::Off
+        | NotRenewed::MadeElsewhere
+        | NotRenewed::RefusedHere
+        | NotRenewed::WithoutEnd
+        | NotRenewed::WithoutBeginning => {
             return Status::failed_precondition(not.to_string());
         }
     };

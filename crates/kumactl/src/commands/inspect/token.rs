@@ -28,7 +28,9 @@ const LONGEST: u64 = 64 * 1024;
 pub(super) fn run(session: &Session<'_>, form: &str, flags: &Token) -> Result<(), Failure> {
     let form = Form::of(form)?;
     let raw = read(&flags.file)?;
-    let raw = raw.trim();
+    // As it is kept in a file, or as it stands in a header.
+    let raw = tokens::bearer(&[raw.trim()])
+        .map_err(|_missing| Failure::Unreadable("no token: the input is empty".to_owned()))?;
     let decoded = tokens::decode(raw)
         .map_err(|problem| Failure::Unreadable(format!("no token: {}", problem.validator_text())))?;
     if flags.offline {

@@ -1,5 +1,6 @@
 //! The promises through a network that delays everything and cuts connections in the middle of writes: who tries again what
 //! was said not to be there gets what everybody gets.
+#![expect(clippy::disallowed_methods, reason = "whoever tries again does so, too, when nobody waits for the answer")]
 
 use std::{
     net::SocketAddr,

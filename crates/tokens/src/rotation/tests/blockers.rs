@@ -136,7 +136,11 @@ fn a_zone_whose_next_token_is_revoked_is_told_with_the_way_out() {
 fn another_instance_of_a_zone_that_left_on_the_key_that_goes_is_in_the_way_while_its_token_is_good() {
     let left = |ends: Option<i64>, key| Zone {
         live: false,
-        left: Some(Left { with: LeftWith::Instance("host-1a2b".to_owned()), token: "id".to_owned(), ends: ends.map(at) }),
+        left: Some(Left {
+            with: LeftWith::Instance("host-1a2b".to_owned()),
+            token: "id".to_owned(),
+            ends: ends.map(at),
+        }),
         ..zone("west", StandsOn::Key(key))
     };
     let moved = || zone("west", StandsOn::Key(2));

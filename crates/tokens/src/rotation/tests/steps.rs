@@ -75,6 +75,12 @@ fn phases_of_keys_follow_the_record() {
         check(&at_stage(stage), &[1, 2], &[(1, Phase::Retiring), (2, Phase::Signing)]);
     }
     check(&rolling_back(), &[1, 2], &[(2, Phase::Retiring), (1, Phase::Signing)]);
+    // Of those that were made by hand the ones between do not sign in place of the old one; a later one does.
+    let from_three =
+        State { rotation: rolling_back().rotation.map(|way| Rotation { from: 3, ..way }), ..rolling_back() };
+    let expected = [(3, Phase::Retiring), (2, Phase::Retiring), (1, Phase::Signing)];
+    check(&from_three, &[1, 2, 3], &expected);
+    check(&from_three, &[1, 2, 3, 4], &expected);
     // One was deleted by hand: the other signs, whatever was to become of it.
     check(&at_stage(Stage::Staged), &[2], &[]);
     check(&at_stage(Stage::Signing), &[1], &[]);
@@ -141,7 +147,7 @@ fn a_status_says_what_the_interface_says() {
         "keys": [1, 2],
         "signs": 2,
         "blockers": [{
-            "kind": "zone", "name": "west", "key": 1, "lastSeen": "1970-01-01T00:16:30Z",
+            "kind": "zone", "name": "west", "key": 1, "lastSeen": "1970-01-01T00:16:40Z",
             "reason": "is connected with a token of key 1, which it has still to renew"
         }],
         "zonesByKey": {"1": 1, "2": 1},

@@ -42,6 +42,10 @@ impl Shop {
 
     /// Has so many keys of each family, of which these serials are in a phase.
     fn keep(&self, count: u64, phases: &[(u64, Phase)]) {
+        self.keys.send_replace(Arc::new(self.built(count, phases)));
+    }
+
+    fn built(&self, count: u64, phases: &[(u64, Phase)]) -> KeyRing {
         let named = |serial: u64| {
             let pem = self.pems[usize::try_from(serial - 1).unwrap()].reveal();
             [format!("control-plane-signing-key-{serial:04}"), format!("zone-token-signing-key-{serial}")]
@@ -59,7 +63,7 @@ impl Shop {
         let sources = RingSources { secrets: &secrets, phases, ..RingSources::default() };
         let (ring, problems) = KeyRing::build_of(generation, sources);
         assert_eq!(problems, []);
-        self.keys.send_replace(Arc::new(ring));
+        ring
     }
 
     fn ring(&self) -> Arc<KeyRing> {
@@ -219,4 +223,32 @@ async fn who_is_not_served_hears_why() {
     let former = crate::zones::caller::ZoneCaller::Verified(proof.clone()).token().unwrap();
     shop.keys.send_replace(Arc::new(KeyRing::empty()));
     assert!(matches!(shop.renewals.next(proof, former, ring).await, Err(NotRenewed::NotIssued(NotIssued::Failed(_)))));
+}
+
+#[tokio::test]
+async fn a_token_that_was_made_elsewhere_is_not_renewed_here() {
+    let shop = Shop::new(config::Renewal { enabled: true, max_life: Duration::ZERO }).await;
+    let elsewhere = tokens::generate_signing_key();
+    let public = tokens::public_half(elsewhere.reveal().as_bytes()).unwrap();
+    let settings = || {
+        let mut settings = tokens::StaticKeys::default();
+        settings.add(Family::Zone, "edge-1", public.as_bytes()).unwrap();
+        settings
+    };
+    let mut alone = settings();
+    alone.without_secrets(&Family::Zone);
+    let ours = shop.zone_token(HOUR);
+    shop.keys.send_replace(Arc::new(shop.built(1, &[]).with_static_keys(Arc::new(settings()))));
+    let (zone, scope) = (ZoneName::parse("west").unwrap(), [Scope::Cp]);
+    let claims = tokens::Claims::Zone { zone: &zone, scope: Some(&scope) };
+    let (pem, now) = (elsewhere.reveal().as_bytes(), shop.clock.now());
+    let token = tokens::sign_offline(pem, "edge-1", &claims, HOUR, now, Uuid::nil()).unwrap();
+    assert!(matches!(shop.renew(&token).await, Err(NotRenewed::MadeElsewhere)));
+    assert!(shop.renew(&ours).await.is_ok());
+    // Who came before the settings were changed gets none that would be refused.
+    let proof = shop.verify(&ours);
+    let former = crate::zones::caller::ZoneCaller::Verified(proof.clone()).token().unwrap();
+    shop.keys.send_replace(Arc::new(shop.built(1, &[]).with_static_keys(Arc::new(alone))));
+    let refused = shop.renewals.next(proof, former, shop.ring()).await;
+    assert!(matches!(refused, Err(NotRenewed::RefusedHere)), "{refused:?}");
 }

@@ -27,8 +27,8 @@ fn revoke(operator: &mut Operator, registry: &Registry, token: &Issued) -> usize
 fn a_connection_on_which_nothing_was_shown_yet_is_not_withdrawn() {
     let registry = empty();
     let (fresh, now) = (registry.connect(), Timestamp::UNIX_EPOCH);
-    registry.sweep(&Arc::new(KeyRing::build(2, &[]).0), now, Instant::now());
-    registry.expire(now, Instant::now());
+    assert_eq!(registry.sweep(&Arc::new(KeyRing::build(2, &[]).0), now, Instant::now()), Swept::default());
+    assert_eq!(registry.expire(now, Instant::now()), Swept::default());
     assert_eq!(fresh.standing(), Standing::Unproven);
 }
 

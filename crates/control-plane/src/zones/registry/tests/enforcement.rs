@@ -128,7 +128,7 @@ fn whose_key_a_rotation_retired_hears_that() {
     operator.generation += 1;
     let key = tokens::KeyId { family: tokens::Family::ControlPlane, serial: 1 };
     let ring = Arc::into_inner(operator.ring()).unwrap().with_retired(BTreeSet::from([key]));
-    registry.sweep(&Arc::new(ring), now, Instant::now());
+    assert_eq!(registry.sweep(&Arc::new(ring), now, Instant::now()).closed.len(), 2);
     let [retired, deleted] = streams.map(|stream| stream.close_reason());
     assert_eq!(retired, Some(CloseReason::KeyRetired));
     assert!(matches!(deleted, Some(CloseReason::Refused(Rejection::UnknownKey { .. }))), "{deleted:?}");
