@@ -6,9 +6,11 @@ mod control_plane;
 mod gateway;
 mod global;
 mod lives;
+mod offline;
 mod open_postgres;
 mod open_store;
 mod running;
+mod sealing;
 mod serve;
 mod store_freshness;
 mod unreadable;
@@ -24,6 +26,7 @@ use tracing::{info, warn};
 
 use self::global::Front;
 pub use self::{
+    offline::{Restore, backup, copy, generate_key, reseal, restore},
     open_postgres::migrate,
     running::{Addresses, Running},
 };

@@ -1,5 +1,7 @@
 //! The command line of `kuma-cp` (contract: rest-and-cli 5.1).
 
+mod store;
+
 use std::{
     ffi::OsString,
     io::Write as _,
@@ -61,6 +63,11 @@ enum Command {
         #[arg(long)]
         fresh: bool,
     },
+    /// Does something with the store besides serving it.
+    Store {
+        #[command(subcommand)]
+        command: store::StoreCommand,
+    },
     /// Migrates the schema of the store.
     Migrate {
         #[command(subcommand)]
@@ -98,6 +105,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             let _broken_pipe = std::io::stdout().write_all(version(detailed).as_bytes());
             ExitCode::SUCCESS
         }
+        Command::Store { command } => said(&cli.log, || store::run(command)),
         Command::Run { config_file, fresh } => match control_plane(config_file.as_deref(), fresh, &cli.log) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -131,6 +139,20 @@ fn migrate(config_file: Option<&Path>) -> anyhow::Result<String> {
             anyhow::bail!("a store in a file is migrated when a newer program starts, nothing is to be done")
         }
         StoreType::Memory => anyhow::bail!("migrations are not supported for Memory resource store"),
+    }
+}
+
+/// Prints what a command says that does one thing and ends.
+fn said(options: &LogOptions, run: impl FnOnce() -> anyhow::Result<String>) -> ExitCode {
+    match start_log(options).and_then(|_log| run()) {
+        Ok(text) => {
+            let _broken_pipe = std::io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let _broken_pipe = writeln!(std::io::stderr(), "Error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 

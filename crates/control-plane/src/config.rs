@@ -9,6 +9,7 @@ mod layers;
 mod postgres;
 mod proxy;
 mod relays;
+mod sealing;
 mod settings;
 mod validators;
 mod values;
@@ -21,7 +22,7 @@ use thiserror::Error;
 use tokens::{Accept, ZoneTerms};
 use zeroize::Zeroizing;
 
-pub use self::{postgres::Postgres, proxy::Proxy, values::Source};
+pub use self::{postgres::Postgres, proxy::Proxy, sealing::SealedBy, values::Source};
 use crate::{access::Access, files};
 
 /// What a control plane is.
@@ -369,6 +370,8 @@ pub struct Config {
     pub max_backoff: Duration,
     /// Where resources are kept.
     pub store: StoreType,
+    /// What seals the secrets in it.
+    pub sealed_by: SealedBy,
     /// The database, if they are kept in one.
     pub postgres: Postgres,
     /// Delete zones that are connected and meshes that are used.

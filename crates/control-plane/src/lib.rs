@@ -3,6 +3,7 @@
 mod about;
 pub mod access;
 pub mod app;
+mod backup;
 pub mod bootstrap;
 pub mod cli;
 pub mod clock;

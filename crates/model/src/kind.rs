@@ -156,6 +156,11 @@ impl Kind {
         Self::all().find(|kind| !short.is_empty() && kind.short == short)
     }
 
+    /// Whether what a resource of this kind says is secret as a whole, and so is sealed where it is kept.
+    pub fn is_secret(self) -> bool {
+        self.admin_only
+    }
+
     /// The row as a plain reference.
     pub const fn row(self) -> &'static Row {
         self.0
@@ -292,6 +297,12 @@ mod tests {
     fn only_these_types_keep_their_names() {
         let plain: Vec<_> = Kind::all().filter(|kind| !kind.hashed).map(|kind| kind.name).collect();
         assert_eq!(plain, ["Config", "GlobalSecret", "Mesh", "Record", "Secret"]);
+    }
+
+    #[test]
+    fn secrets_and_what_a_control_plane_keeps_for_itself_are_secret() {
+        let secret: Vec<_> = Kind::all().filter(|kind| kind.is_secret()).collect();
+        assert_eq!(secret, [Kind::GLOBAL_SECRET, Kind::RECORD, Kind::SECRET]);
     }
 
     #[test]

@@ -57,6 +57,13 @@ impl Index {
             .collect()
     }
 
+    /// Returns what is sealed where it is written.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn secrets(&self, sealing: &crate::sealing::Sealing) -> Vec<Stored> {
+        let all = self.kinds.values().flat_map(OrdMap::values);
+        all.filter(|stored| sealing.seals(&stored.resource.key)).cloned().collect()
+    }
+
     /// Applies a batch and returns what it did and what watchers hear. After an error the index is of no use.
     pub(crate) fn apply(&mut self, batch: &Batch) -> Result<(Applied, Vec<Event>), StoreError> {
         let version = self.next_version()?;

@@ -13,6 +13,7 @@
 //! All connections live in a runtime of the store's own, so that it works the same whatever the caller's does.
 
 mod connections;
+mod data_keys;
 mod error;
 mod following;
 mod identity;
@@ -45,6 +46,7 @@ pub use self::{
 use crate::{
     Applied, Batch, Freshness, Kinds, Missing, Page, Query, ResourceStore, StoreError, Stored, Watch,
     journaled::Journaled,
+    sealing::{Sealer, Sealing},
 };
 
 /// A store in a database. Dropping it waits for the batches that are already asked for.
@@ -56,29 +58,41 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// Opens the database, sets it up if it is empty, and reads everything.
+    /// Opens the database, sets it up if it is empty, and reads everything; nothing in it is sealed.
     pub async fn open(settings: Settings) -> Result<Self, OpenError> {
+        Self::open_sealed(settings, Arc::default()).await
+    }
+
+    /// The same; what is secret is sealed in it, also what was there before and was not.
+    pub async fn open_sealed(settings: Settings, sealing: Arc<Sealing>) -> Result<Self, OpenError> {
         let executor = Executor::start()?;
         let connections = Arc::new(Connections::new(&settings)?);
         let (place, options, times) = (settings.place(), settings.options, settings.times);
-        let (opening, of) = (Arc::clone(&connections), settings.clone());
+        let (opening, of, seal) = (Arc::clone(&connections), settings.clone(), Arc::clone(&sealing));
         let opened = executor.run(async move {
             let prepared = migrations::prepare(&opening, &of, Older::Refuse, STEPS).await?;
             let read = async {
                 let held = opening.get().await?;
-                let read = log::read_all(&held, &prepared.found, times.answer).await?;
+                if let Err(cause) = data_keys::prepare(&held, &seal).await? {
+                    return Ok(Err(OpenError::Sealed { place: of.place(), cause }));
+                }
+                let read = log::read_all(&held, &prepared.found, times.answer, &seal).await?;
+                if !read.plain.is_empty() {
+                    data_keys::seal_plain(&held, &seal, &read.plain).await?;
+                }
                 held.give_back();
-                Ok(read)
+                Ok(Ok(read))
             };
-            let (index, known) = read.await.map_err(|trouble: error::Trouble| trouble.while_opening(of.place()))?;
-            Ok((prepared, index, known))
+            let read = read.await.map_err(|trouble: error::Trouble| trouble.while_opening(of.place()))??;
+            Ok((prepared, read.index, read.point))
         });
         let (prepared, index, known) = opened.await?;
         // A control plane never deletes the last of what it has: somebody emptied the tables.
         if options.missing == Missing::Refuse && index.is_empty() {
             return Err(OpenError::Empty { place });
         }
-        let remote = Remote::new(executor.handle(), Arc::clone(&connections), times, prepared.found.clone(), known);
+        let remote =
+            Remote::new(executor.handle(), Arc::clone(&connections), times, prepared.found.clone(), sealing, known);
         let journaled = Journaled::start(remote, index, options).map_err(OpenError::Thread)?;
         let hub = Arc::downgrade(journaled.hub());
         executor.handle().spawn(following::run(connections, journaled.waker(), hub, settings));
@@ -98,6 +112,33 @@ pub async fn migrate(settings: Settings) -> Result<(i32, i32), OpenError> {
     let migrating = async move { migrations::prepare(&connections, &settings, Older::Migrate, STEPS).await };
     let prepared = executor.run(migrating).await?;
     Ok((prepared.from, prepared.to))
+}
+
+/// Seals the data keys of a database for a new sealer in place of the present one. Whoever works with the database goes on,
+/// and needs the new one at its next start.
+pub async fn reseal(settings: Settings, sealing: Arc<Sealing>, sealer: Arc<dyn Sealer>) -> Result<(), OpenError> {
+    let executor = Executor::start()?;
+    let connections = Connections::new(&settings)?;
+    let resealing = async move {
+        migrations::prepare(&connections, &settings, Older::Refuse, STEPS).await?;
+        let refused = |cause| OpenError::Sealed { place: settings.place(), cause };
+        let done = async {
+            let held = connections.get().await?;
+            if let Err(cause) = data_keys::prepare(&held, &sealing).await? {
+                return Ok(Err(refused(cause)));
+            }
+            let handed = tokio::task::block_in_place(|| sealing.handed_to(sealer));
+            let (_, keys) = match handed {
+                Ok(handed) => handed,
+                Err(cause) => return Ok(Err(refused(cause))),
+            };
+            data_keys::replace(&held, &keys).await?;
+            held.give_back();
+            Ok(Ok(()))
+        };
+        done.await.map_err(|trouble: error::Trouble| trouble.while_opening(settings.place()))?
+    };
+    executor.run(resealing).await
 }
 
 /// What the connections live in. Whatever is left in it ends when it is dropped, and nobody waits for it.

@@ -132,7 +132,7 @@ const SEALED: u8 = 1;
 const HEAD: usize = 2;
 const ID: usize = size_of::<u32>();
 
-/// How secrets are kept: who seals, what is secret, and the data keys of one database.
+/// How secrets are kept: who seals, what is secret, and the data keys of one database; another database needs another one.
 pub struct Sealing {
     is_secret: fn(&Key) -> bool,
     sealer: Option<Arc<dyn Sealer>>,
@@ -156,9 +156,9 @@ impl Sealing {
         self.sealer.is_some() && (self.is_secret)(key)
     }
 
-    /// Whether a database needs a data key before it is written to.
-    pub fn lacks_data_key(&self) -> bool {
-        self.sealer.is_some() && self.read().is_empty()
+    /// Whether anything is sealed. A database without a data key needs one then, before anything is written to it.
+    pub fn is_on(&self) -> bool {
+        self.sealer.is_some()
     }
 
     /// Takes in the data keys that a database holds. Those that are known already are not opened again.
@@ -182,7 +182,8 @@ impl Sealing {
         Ok(())
     }
 
-    /// Makes the next data key, which seals from here on. It must be in the database before what is sealed with it.
+    /// Makes the next data key. It seals nothing before it was taken in, which is to happen when it is in the database: the
+    /// newest one seals.
     pub fn new_data_key(&self) -> Result<SealedDataKey, SealerError> {
         let Some(sealer) = &self.sealer else {
             return Err(SealerError::Unusable { detail: "sealing is switched off".to_owned() });
@@ -191,18 +192,18 @@ impl Sealing {
         let id = id.ok_or_else(|| SealerError::Unusable { detail: "no id of a data key is left".to_owned() })?;
         let key = DataKey::generate().ok_or_else(no_random)?;
         let sealed = sealer.seal(id, &key)?;
-        self.write().insert(id, Arc::new(key));
+        // A command that cannot open what it sealed must not be heard of at the next start.
+        if sealer.unseal(&sealed)?.reveal() != key.reveal() {
+            return Err(SealerError::Unusable { detail: "what seals data keys opens them to something else".to_owned() });
+        }
         Ok(sealed)
     }
 
-    /// Seals a data key that is known once more, for a sealer that takes the place of ours.
-    pub fn sealed_by(&self, sealer: &dyn Sealer) -> Result<Vec<SealedDataKey>, SealerError> {
-        self.read().iter().map(|(id, key)| sealer.seal(*id, key)).collect()
-    }
-
-    /// The data key that seals now.
-    pub fn current(&self) -> Option<DataKeyId> {
-        self.read().keys().next_back().copied()
+    /// Returns the same with another sealer in place of ours, and the data keys as they lie in the database then.
+    pub fn handed_to(&self, sealer: Arc<dyn Sealer>) -> Result<(Self, Vec<SealedDataKey>), SealerError> {
+        let keys = self.read().clone();
+        let sealed = keys.iter().map(|(id, key)| sealer.seal(*id, key)).collect::<Result<_, _>>()?;
+        Ok((Self { is_secret: self.is_secret, sealer: Some(sealer), keys: RwLock::new(keys) }, sealed))
     }
 
     /// Returns what to write into a column.
@@ -253,8 +254,7 @@ impl Default for Sealing {
 
 impl fmt::Debug for Sealing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_on = self.sealer.is_some();
-        f.debug_struct("Sealing").field("is_on", &is_on).field("current", &self.current()).finish_non_exhaustive()
+        f.debug_struct("Sealing").field("is_on", &self.sealer.is_some()).finish_non_exhaustive()
     }
 }
 

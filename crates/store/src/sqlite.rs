@@ -5,6 +5,7 @@
 //! Reads never touch the file, so they work on when the disk does not. What is durable is what SQLite said is on disk (WAL,
 //! `synchronous=FULL`).
 
+mod data_keys;
 mod disk;
 mod error;
 mod journal;
@@ -12,6 +13,9 @@ mod lock;
 mod mark;
 mod migrations;
 mod place;
+mod reading;
+mod replacing;
+mod resealing;
 mod reserve;
 mod rows;
 mod sides;
@@ -21,9 +25,12 @@ mod tests;
 
 pub use error::OpenError;
 pub use mark::{Before, before};
+pub use reading::read;
+pub use replacing::{Beside, Present, ReplaceError, replace};
+pub use resealing::{Renew, reseal};
 pub use space::Space;
 
-use std::{fmt, path::Path};
+use std::{fmt, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use model::Key;
@@ -33,6 +40,7 @@ use self::{disk::Disk, journal::JournalFile, mark::Mark, reserve::Reserve};
 use crate::{
     Applied, Batch, Freshness, Kinds, Missing, Options, Page, Query, ResourceStore, StoreError, Stored, Watch,
     journaled::Journaled,
+    sealing::Sealing,
 };
 
 /// A store in a file. Dropping it waits for the batches that are already asked for, and frees the file.
@@ -44,14 +52,22 @@ impl SqliteStore {
         Self::open_with(path, Options::default())
     }
 
-    /// Opens the file with these settings.
+    /// Opens the file with these settings, and nothing in it is sealed.
     pub fn open_with(path: &Path, options: Options) -> Result<Self, OpenError> {
+        Self::open_sealed(path, options, Arc::default())
+    }
+
+    /// Opens the file with these settings; what is secret is sealed in it, also what was there before and was not.
+    pub fn open_sealed(path: &Path, options: Options, sealing: Arc<Sealing>) -> Result<Self, OpenError> {
         place::prepare(path, options.missing)?;
         let lock = lock::hold(path)?;
+        replacing::finish(path)?;
         let mut reserve = Reserve::beside(path);
-        let (journal, index) = match JournalFile::open(path, options.missing) {
+        let (journal, index) = match JournalFile::open(path, options.missing, &sealing) {
             // Opening needs a little space for what SQLite keeps beside the file: a full disk must not stop a start.
-            Err(OpenError::Sqlite { .. }) if reserve.give_up() => JournalFile::open(path, options.missing)?,
+            Err(OpenError::Sqlite { .. }) if reserve.give_up() => {
+                JournalFile::open(path, options.missing, &sealing)?
+            }
             opened => opened?,
         };
         // A control plane never deletes the last of what it has: somebody emptied the tables, or the log was lost, and with

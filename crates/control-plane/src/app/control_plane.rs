@@ -22,7 +22,7 @@ use crate::{
     access::Authenticator,
     bootstrap::Wanted,
     clock::Clock,
-    config::{self, AuthMode, AuthType, Config},
+    config::{self, AuthMode, AuthType, Config, SealedBy, StoreType},
     doctor::{self, Doctor},
     issuing::{Issuer, Issuers},
     keys::Keys,
@@ -245,6 +245,7 @@ impl ControlPlane {
             ledger: ledger.clone(),
             certificates: self.certificates.clone(),
             settings: Arc::clone(&self.config.global),
+            is_plain: self.config.store != StoreType::Memory && matches!(self.config.sealed_by, SealedBy::Nobody),
             global: global.clone(),
         });
         let api = Api::new(Handles {

@@ -29,7 +29,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::waiting::Waiting;
+use super::{sealing, waiting::Waiting};
 use crate::{
     clock::Clock,
     config::{Config, Mode},
@@ -128,8 +128,9 @@ fn explained(error: OpenError, config: &Config) -> anyhow::Error {
 async fn wait_for(settings: Settings, config: &Config) -> Result<PostgresStore, OpenError> {
     let mut waiting: Option<Waiting> = None;
     let mut told = String::new();
+    let sealing = sealing::sealing(config);
     loop {
-        let problem = match PostgresStore::open(settings.clone()).await {
+        let problem = match PostgresStore::open_sealed(settings.clone(), Arc::clone(&sealing)).await {
             Err(problem) if problem.is_retryable() => causes::on_one_line(&problem),
             opened => {
                 if let Some(waiting) = waiting {

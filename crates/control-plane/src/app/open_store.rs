@@ -12,14 +12,18 @@ use anyhow::{Context as _, bail};
 use store::{
     Missing, Options, ResourceStore,
     memory::MemoryStore,
+    sealing::Sealing,
     sqlite::{Before, OpenError, SqliteStore, before},
 };
 use tracing::warn;
 
-use super::open_postgres;
+use super::{
+    open_postgres,
+    sealing::{self, KEY_FILE},
+};
 use crate::{
     clock::Clock,
-    config::{Config, StoreType},
+    config::{Config, Mode, StoreType},
     tls::SELF_SIGNED_FILES,
 };
 
@@ -33,15 +37,50 @@ pub(super) async fn open_store(config: &Config, file: &str, clock: &Clock) -> an
         StoreType::Postgres => open_postgres::open(config, file, clock).await,
         StoreType::Sqlite => {
             let (folder, file, fresh) = (config.work_dir.clone(), file.to_owned(), config.fresh);
+            let sealing = sealing::sealing(config);
             // Opening reads the whole file; that is a matter of the start and not of the executor.
-            let opened =
-                tokio::task::spawn_blocking(move || open(&folder, &file, fresh)).await.context("open the store")?;
+            let opened = tokio::task::spawn_blocking(move || open(&folder, &file, fresh, sealing))
+                .await
+                .context("open the store")?;
             Ok(Arc::new(opened?))
         }
     }
 }
 
-fn open(folder: &Path, file: &str, fresh: bool) -> anyhow::Result<SqliteStore> {
+/// The store of a gateway.
+pub(super) const GATEWAY: &str = "gateway.db";
+
+/// What the store of this configuration is called in the work folder.
+pub(super) fn store_file(config: &Config) -> String {
+    match config.mode {
+        Mode::Global => "global.db".to_owned(),
+        Mode::Zone => format!("zone-{}.db", config.zone_name),
+        Mode::Gateway => GATEWAY.to_owned(),
+        // It keeps nothing.
+        Mode::Connector => "connector.db".to_owned(),
+    }
+}
+
+/// The stores of other control planes in a folder.
+pub(super) fn other_stores(folder: &Path, path: &Path) -> Vec<String> {
+    let mut others: Vec<String> = names_in(folder).filter(|name| is_store(name) && !path.ends_with(name)).collect();
+    others.sort();
+    others.iter().map(|name| format!("`{name}`")).collect()
+}
+
+fn names_in(folder: &Path) -> impl Iterator<Item = String> {
+    fs::read_dir(folder).into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+}
+
+fn is_zone(name: &str) -> bool {
+    name.starts_with("zone-") && name.ends_with(".db")
+}
+
+fn is_store(name: &str) -> bool {
+    is_zone(name) || name == "global.db" || name == GATEWAY
+}
+
+fn open(folder: &Path, file: &str, fresh: bool, sealing: Arc<Sealing>) -> anyhow::Result<SqliteStore> {
     let path = folder.join(file);
     let traces = Traces::of(folder, file);
     if !fresh && !path.exists() && !traces.other_zones.is_empty() {
@@ -53,7 +92,7 @@ fn open(folder: &Path, file: &str, fresh: bool) -> anyhow::Result<SqliteStore> {
         );
     }
     let missing = if traces.was_used && !fresh { Missing::Refuse } else { Missing::Create };
-    match SqliteStore::open_with(&path, Options { missing, ..Options::default() }) {
+    match SqliteStore::open_sealed(&path, Options { missing, ..Options::default() }, sealing) {
         Err(error @ (OpenError::Missing { .. } | OpenError::Empty { .. })) => Err(error).with_context(|| {
             format!(
                 "a control plane worked in `{}` before, and an empty store would have other keys than its zones and users \
@@ -74,13 +113,7 @@ struct Traces {
 
 impl Traces {
     fn of(folder: &Path, file: &str) -> Self {
-        let names: Vec<String> = fs::read_dir(folder)
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .collect();
-        let is_zone = |name: &str| name.starts_with("zone-") && name.ends_with(".db");
-        let is_store = |name: &str| is_zone(name) || name == "global.db";
+        let names: Vec<String> = names_in(folder).collect();
         let others: Vec<&String> = names.iter().filter(|name| *name != file && is_store(name)).collect();
         let other_zones = if is_zone(file) {
             others.iter().filter(|name| is_zone(name)).map(|name| format!("`{name}`")).collect()
@@ -88,12 +121,12 @@ impl Traces {
             Vec::new()
         };
         let has = |name: &str| names.iter().any(|found| found == name);
-        // A certificate beside the store of another control plane may be that one's.
-        let certified = others.is_empty() && SELF_SIGNED_FILES.iter().any(|name| has(name));
+        // What is beside the store of another control plane may be that one's.
+        let certified = others.is_empty() && (SELF_SIGNED_FILES.iter().any(|name| has(name)) || has(KEY_FILE));
         let kept_in_a_database = Path::new(file).with_extension(open_postgres::ENDING).to_str().is_some_and(has);
         let was_used = match before(&folder.join(file)) {
             Before::Used => true,
-            // The certificate is made before the first keys are.
+            // The certificate and the key of the store are made before the first keys are.
             Before::Begun => false,
             Before::Nothing => certified || kept_in_a_database,
         };
@@ -110,14 +143,19 @@ mod tests {
 
     use super::*;
 
+    fn sealing(folder: &TempDir) -> Arc<Sealing> {
+        let sealer = Arc::new(sealing::KeyFile::own(folder.path()));
+        Arc::new(Sealing::by(sealer, sealing::is_secret))
+    }
+
     /// The whole reason why a store is not opened; nothing if it is.
     fn refusal(folder: &TempDir, file: &str, fresh: bool) -> Option<String> {
-        open(folder.path(), file, fresh).err().map(|error| format!("{error:#}"))
+        open(folder.path(), file, fresh, sealing(folder)).err().map(|error| format!("{error:#}"))
     }
 
     /// Writes the first resource of a store that is there.
     async fn write(folder: &TempDir, file: &str) {
-        let store = open(folder.path(), file, false).unwrap();
+        let store = open(folder.path(), file, false, sealing(folder)).unwrap();
         let resource = Resource {
             key: Key::global(Kind::ZONE, "z"),
             labels: Labels::new(),
@@ -170,6 +208,29 @@ mod tests {
             assert_eq!(refusal(&folder, "global.db", true), None, "{trace}: somebody insists");
             assert_eq!(refusal(&folder, "global.db", false), None, "{trace}: it is a store now");
         }
+    }
+
+    #[test]
+    fn a_key_without_its_store_says_that_there_was_one() {
+        let folder = TempDir::new().unwrap();
+        let key = store::sealing::SealingKey::generate().unwrap();
+        sealing::replace(&folder.path().join("store.key"), &key.text()).unwrap();
+        assert!(refusal(&folder, "global.db", false).is_some_and(|said| said.contains("--fresh")));
+        assert_eq!(refusal(&folder, "global.db", true), None);
+    }
+
+    #[tokio::test]
+    async fn a_store_without_its_key_is_refused_with_what_to_do() {
+        let folder = TempDir::new().unwrap();
+        write(&folder, "global.db").await;
+        let before = fs::read(folder.path().join("global.db")).unwrap();
+        fs::remove_file(folder.path().join("store.key")).unwrap();
+        for fresh in [false, true] {
+            let refused = refusal(&folder, "global.db", fresh).unwrap();
+            assert!(refused.contains("store.key` is not there: put that key back"), "{refused}");
+        }
+        assert!(!folder.path().join("store.key").exists(), "no other key is made");
+        assert_eq!(fs::read(folder.path().join("global.db")).unwrap(), before);
     }
 
     #[tokio::test]

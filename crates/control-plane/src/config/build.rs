@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use super::{
     ApiPort, ApiServer, ApiTimeouts, AuthMode, AuthType, Config, ConfigError, GlobalAddress, GlobalAuth, GlobalKds,
-    Mode, Proxy, Recheck, Remark, Renewal, RotationTimes, SecretText, StoreType, Tls, ZoneKds, postgres, settings,
-    validators, values::Values, zone_grants,
+    Mode, Proxy, Recheck, Remark, Renewal, RotationTimes, SecretText, StoreType, Tls, ZoneKds, postgres, sealing,
+    settings, validators, values::Values, zone_grants,
 };
 use crate::{
     access::{Access, Allowed},
@@ -87,6 +87,13 @@ impl Builder<'_> {
                 StoreType::Sqlite
             }
         };
+        let (sealed_by, problems) = sealing::read(&self.values);
+        self.problems.extend(problems);
+        if store == StoreType::Postgres
+            && let Some(problem) = sealed_by.lacks_a_key_for_all()
+        {
+            self.problems.push(problem);
+        }
         let (postgres, problems) = postgres::read(&self.values);
         if store == StoreType::Postgres {
             self.problems.extend(problems);
@@ -144,6 +151,7 @@ impl Builder<'_> {
             base_backoff: self.values.duration("general.resilientComponentBaseBackoff"),
             max_backoff: self.values.duration("general.resilientComponentMaxBackoff"),
             store,
+            sealed_by,
             postgres,
             unsafe_delete: self.values.flag("store.unsafeDelete"),
             api_server,

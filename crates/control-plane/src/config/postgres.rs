@@ -178,12 +178,13 @@ mod tests {
     };
 
     const POSTGRES: (&str, &str) = ("KUMA_STORE_TYPE", "postgres");
+    const KEY: (&str, &str) = ("KUMA_STORE_SEALING_KEY_FILE", "/keys/store");
 
     #[test]
     fn the_settings_of_a_real_control_plane_work_as_they_are() {
         let file = "mode: global\nstore:\n  type: postgres\n  postgres: { host: db, port: 5432, user: u, password: p-4711, dbName: d, \
                     maxOpenConnections: 7, tls: { mode: verifyNone } }\n";
-        let (config, remarks) = good(file, &[("KUMA_STORE_POSTGRES_MAX_CONNECTION_LIFETIME", "5m")]);
+        let (config, remarks) = good(file, &[("KUMA_STORE_POSTGRES_MAX_CONNECTION_LIFETIME", "5m"), KEY]);
         assert_eq!(remarks, []);
         assert_eq!(config.store, StoreType::Postgres);
         let postgres = &config.postgres;
@@ -191,6 +192,13 @@ mod tests {
         assert_eq!((postgres.pool.max_open, postgres.pool.max_lifetime), (7, Duration::from_secs(300)));
         assert_eq!((postgres.password.reveal(), postgres.tls.mode), ("p-4711", TlsMode::VerifyNone));
         assert!(!config.display_json().contains("p-4711") && !format!("{config:?}").contains("p-4711"));
+    }
+
+    #[test]
+    fn secrets_in_a_database_need_a_key_that_is_named() {
+        bad("mode: global\n", &[POSTGRES], &["store.sealing.keyFile", "generate-key", "store.sealing.enabled"]);
+        good("mode: global\n", &[POSTGRES, KEY]);
+        good("mode: global\n", &[POSTGRES, ("KUMA_STORE_SEALING_ENABLED", "false")]);
     }
 
     #[test]
@@ -210,7 +218,7 @@ mod tests {
             ("READ_REPLICA_HOST", "replica", "reads come from memory here"),
         ] {
             let variable = format!("KUMA_STORE_POSTGRES_{variable}");
-            bad("mode: global\n", &[POSTGRES, (&variable, value)], &[words, "store.postgres"]);
+            bad("mode: global\n", &[POSTGRES, KEY, (&variable, value)], &[words, "store.postgres"]);
             if !value.is_empty() {
                 // Of a store that is not used nothing is asked.
                 good("mode: global\n", &[(&variable, value)]);

@@ -121,6 +121,10 @@ pub(super) const SETTINGS: &[Setting] = &[
     foreign("store.upsert.conflictRetryBaseBackoff", Duration, "KUMA_STORE_UPSERT_CONFLICT_RETRY_BASE_BACKOFF", "200ms"),
     foreign("store.upsert.conflictRetryMaxTimes", Number, "KUMA_STORE_UPSERT_CONFLICT_RETRY_MAX_TIMES", "10"),
     foreign("store.upsert.conflictRetryJitterPercent", Number, "KUMA_STORE_UPSERT_CONFLICT_RETRY_JITTER_PERCENT", "30"),
+    setting("store.sealing.enabled", Flag, "KUMA_STORE_SEALING_ENABLED", "true"),
+    setting("store.sealing.keyFile", Text, "KUMA_STORE_SEALING_KEY_FILE", ""),
+    setting("store.sealing.key", Text, "KUMA_STORE_SEALING_KEY", ""),
+    setting("store.sealing.command", Text, "KUMA_STORE_SEALING_COMMAND", ""),
     setting("store.unsafeDelete", Flag, "KUMA_STORE_UNSAFE_DELETE", "false"),
     // apiServer
     setting("apiServer.readOnly", Flag, "KUMA_API_SERVER_READ_ONLY", "false"),

@@ -153,7 +153,7 @@ fn items(list: &str) -> impl Iterator<Item = &str> {
 }
 
 fn is_secret(path: &str) -> bool {
-    path.ends_with("assword") || path.ends_with("tokenInline")
+    path.ends_with("assword") || path.ends_with("tokenInline") || path == "store.sealing.key"
 }
 
 fn insert(document: &mut Map<String, Value>, path: &str, value: Value) {

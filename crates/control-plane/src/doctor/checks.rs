@@ -337,7 +337,7 @@ fn certificates(facts: &Facts) -> Vec<Finding> {
 
 fn store(facts: &Facts) -> Vec<Finding> {
     const NAME: &str = "store";
-    vec![match facts.store_behind_for {
+    let mut found = vec![match facts.store_behind_for {
         None => Finding::ok(NAME, "the store shows what is written"),
         Some(behind) => Finding::fail(
             NAME,
@@ -347,7 +347,15 @@ fn store(facts: &Facts) -> Vec<Finding> {
             ),
             "look at the database and the way to it",
         ),
-    }]
+    }];
+    if facts.plain_secrets > 0 {
+        let what = format!(
+            "{} secrets lie in the store in plain text: whoever reads it, or a backup of it, has every signing key",
+            facts.plain_secrets
+        );
+        found.push(Finding::warn(NAME, what, "take away `store.sealing.enabled: false`; the next start seals them"));
+    }
+    found
 }
 
 /// A few names and how many more there are.

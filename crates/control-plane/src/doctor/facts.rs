@@ -31,6 +31,8 @@ pub(crate) struct Facts {
     pub(crate) admin_token_refused: Option<String>,
     /// Since when the store does not show what others wrote.
     pub(crate) store_behind_for: Option<Duration>,
+    /// How many secrets lie in the store as they are.
+    pub(crate) plain_secrets: usize,
 }
 
 /// A key that verifies.

@@ -33,6 +33,8 @@ pub(crate) struct Sources {
     pub(crate) ledger: Ledger,
     pub(crate) certificates: Certificates,
     pub(crate) settings: Arc<GlobalKds>,
+    /// Whether secrets may lie in the store as they are.
+    pub(crate) is_plain: bool,
     /// On a global: what is known of its zones, and the rotations of its keys.
     pub(crate) global: Option<(Insights, Rotations)>,
 }
@@ -83,6 +85,7 @@ impl Doctor {
                 && !ring.revokes(&entry.facts())
         };
         let (strangers, admin_token_refused) = (self.strangers(&zones), self.admin_token_refused(&ring).await?);
+        let plain_secrets = if sources.is_plain { self.secrets().await? } else { 0 };
         let facts = Facts {
             now,
             is_global: sources.global.is_some(),
@@ -99,8 +102,18 @@ impl Doctor {
             unusable: self.unusable().into_iter().chain(unreadable).collect(),
             admin_token_refused,
             store_behind_for: sources.store.freshness().borrow().behind_since().map(|since| since.elapsed()),
+            plain_secrets,
         };
         Ok(examine(&facts))
+    }
+
+    /// How many secrets there are.
+    async fn secrets(&self) -> Result<usize, store::StoreError> {
+        let mut count = 0;
+        for kind in Kind::all().filter(|kind| kind.is_secret()) {
+            count += self.0.store.list(&Query { limit: Some(0), ..Query::all(kind) }).await?.total;
+        }
+        Ok(count)
     }
 
     fn key_facts(&self) -> Vec<KeyFacts> {

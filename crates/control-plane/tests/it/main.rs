@@ -4,6 +4,7 @@ mod a_zone_connects;
 #[cfg(test)]
 mod b_a_token_is_issued;
 #[cfg(test)]
+mod backups;
 mod bad_network;
 #[cfg(test)]
 mod broken_globals;

@@ -7,7 +7,7 @@ use thiserror::Error;
 use tokio_postgres::error::SqlState;
 
 use super::identity::Found;
-use crate::StoreError;
+use crate::{StoreError, sealing::SealerError};
 
 /// Why a database is not used. It is as it was.
 #[derive(Debug, Error)]
@@ -85,6 +85,15 @@ pub enum OpenError {
         place: String,
         /// What was found, where.
         detail: String,
+    },
+    /// The secrets in the database are sealed, and what opens them is not there.
+    #[error("{place} is not opened")]
+    Sealed {
+        /// The database.
+        place: String,
+        /// What is missing.
+        #[source]
+        cause: SealerError,
     },
     /// A file of the TLS settings cannot be used.
     #[error("cannot use `{}` for TLS with the database: {detail}", .path.display())]

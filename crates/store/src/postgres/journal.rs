@@ -17,6 +17,7 @@ use crate::{
     Event, StoreError, Version,
     index::Index,
     journal::{Effort, Journal, Missed, WriteError, Writing},
+    sealing::Sealing,
 };
 
 /// A database that any number of stores write to.
@@ -26,6 +27,7 @@ pub(super) struct Remote {
     times: Times,
     /// Whose database it is.
     found: Found,
+    sealing: Arc<Sealing>,
     /// The last commit that the index has.
     known: Point,
     /// A commit whose answer got lost.
@@ -41,16 +43,27 @@ impl Remote {
         connections: Arc<Connections>,
         times: Times,
         found: Found,
+        sealing: Arc<Sealing>,
         known: Point,
     ) -> Self {
-        Self { runtime, connections, times, found, known, unheard: None, is_there_after_all: false, is_away: false }
+        Self {
+            runtime,
+            connections,
+            times,
+            found,
+            sealing,
+            known,
+            unheard: None,
+            is_there_after_all: false,
+            is_away: false,
+        }
     }
 
     /// Locks the database for a transaction.
     async fn lock(&self) -> Result<(Held, Since), Trouble> {
         within(self.times.transaction(), async {
             let held = self.connections.get().await?;
-            let since = log::lock(&held, self.known).await?;
+            let since = log::lock(&held, self.known, &self.sealing).await?;
             Ok((held, since))
         })
         .await
@@ -59,7 +72,7 @@ impl Remote {
     async fn follow(&self) -> Result<Since, Trouble> {
         let limit = self.times.transaction();
         let held = within(limit, self.connections.get()).await?;
-        let since = log::follow(&held, self.known, limit).await?;
+        let since = log::follow(&held, self.known, limit, &self.sealing).await?;
         held.give_back();
         Ok(since)
     }
@@ -78,9 +91,9 @@ impl Remote {
         warn!("the database went on without this store, or is another one: all of it is read again");
         let silence = self.times.answer;
         let held = within(silence, self.connections.get()).await?;
-        let read = log::read_all(&held, &self.found, silence).await?;
+        let read = log::read_all(&held, &self.found, silence, &self.sealing).await?;
         held.give_back();
-        Ok(read)
+        Ok((read.index, read.point))
     }
 
     /// Moves on to what the log says.
@@ -217,7 +230,7 @@ impl Writing for Transaction<'_> {
     fn commit(mut self, version: Version) -> Result<(), StoreError> {
         let point = Point { version, write_id: rand::random() };
         let Some(held) = self.held.take() else { return Ok(()) };
-        let changes = Changes::of(&self.changes).map_err(|trouble| trouble.while_running())?;
+        let changes = Changes::of(&self.changes, &self.journal.sealing).map_err(|trouble| trouble.while_running())?;
         let times = self.journal.times;
         let limit = times.transaction().saturating_sub(self.started.elapsed()) + times.sending(changes.size());
         match self.journal.runtime.block_on(within(limit, log::commit(&held, &changes, point))) {

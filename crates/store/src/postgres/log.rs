@@ -21,7 +21,7 @@ use super::{
     identity::{self, Found},
     rows::{self, COLUMNS, Changes, Unknown},
 };
-use crate::{Event, Version, index::Index};
+use crate::{Event, Stored, Version, index::Index, sealing::Sealing};
 
 /// Where it is told that there is something new.
 pub(super) const CHANNEL: &str = "store_changes";
@@ -88,7 +88,7 @@ fn append() -> String {
 }
 
 /// Starts a transaction in which nobody else writes, and returns what others wrote before it.
-pub(super) async fn lock(held: &Held, known: Point) -> Result<Since, Trouble> {
+pub(super) async fn lock(held: &Held, known: Point, sealing: &Sealing) -> Result<Since, Trouble> {
     let lock = held.prepare_cached(LOCK).await?;
     let read = held.prepare_cached(&read_since()).await?;
     let revision = rows::revision_of(known.version)?;
@@ -100,11 +100,11 @@ pub(super) async fn lock(held: &Held, known: Point) -> Result<Since, Trouble> {
     let (begun, locked, read) = future::join3(begun, locked, read).await;
     begun?;
     locked?;
-    since(&read?, known)
+    since(&read?, known, sealing)
 }
 
 /// Returns what was written after a commit, however much that is. Gives up when nothing comes for `silence`.
-pub(super) async fn follow(held: &Held, known: Point, silence: Duration) -> Result<Since, Trouble> {
+pub(super) async fn follow(held: &Held, known: Point, silence: Duration, sealing: &Sealing) -> Result<Since, Trouble> {
     let begun = async {
         let read = held.prepare_cached(&read_since()).await?;
         let revision = rows::revision_of(known.version)?;
@@ -115,10 +115,10 @@ pub(super) async fn follow(held: &Held, known: Point, silence: Duration) -> Resu
     while let Some(row) = within(silence, async { found.next().await.transpose() }).await? {
         rows.push(row);
     }
-    since(&rows, known)
+    since(&rows, known, sealing)
 }
 
-fn since(rows: &[tokio_postgres::Row], known: Point) -> Result<Since, Trouble> {
+fn since(rows: &[tokio_postgres::Row], known: Point, sealing: &Sealing) -> Result<Since, Trouble> {
     let no_revision = || Trouble::Corrupt("table `store_revision` is empty".to_owned());
     let first = rows.first().ok_or_else(no_revision)?;
     let latest = Point { version: rows::version(first, 0)?, write_id: first.try_get(1)? };
@@ -138,7 +138,7 @@ fn since(rows: &[tokio_postgres::Row], known: Point) -> Result<Since, Trouble> {
         }
         let version = rows::version(row, 3)?;
         if let Some(key) = rows::key(row, FIRST, &mut unknown)? {
-            events.push(rows::event(row, FIRST, key, version)?);
+            events.push(rows::event(row, FIRST, key, version, sealing)?);
         }
     }
     Ok(Since::Changes(events, latest))
@@ -172,10 +172,23 @@ pub(super) async fn is_there(held: &Held, point: Point) -> Result<bool, Trouble>
     Ok(found.try_get(0)?)
 }
 
+/// Everything, as of one moment.
+pub(super) struct Everything {
+    pub(super) index: Index,
+    pub(super) point: Point,
+    /// What lies there as it is, and should be sealed.
+    pub(super) plain: Vec<Stored>,
+}
+
 /// Reads everything, as of one moment. Gives up when nothing comes for `silence`.
 ///
 /// Of a database that is not this one's, nothing is read: everything that is known would be taken for gone.
-pub(super) async fn read_all(held: &Held, of: &Found, silence: Duration) -> Result<(Index, Point), Trouble> {
+pub(super) async fn read_all(
+    held: &Held,
+    of: &Found,
+    silence: Duration,
+    sealing: &Sealing,
+) -> Result<Everything, Trouble> {
     held.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let found = identity::read(held).await?;
     if found.as_ref() != Some(of) {
@@ -187,18 +200,22 @@ pub(super) async fn read_all(held: &Held, of: &Found, silence: Duration) -> Resu
     let point = Point { version: rows::version(&row, 0)?, write_id: row.try_get(1)? };
     let mut index = Index::default();
     index.raise_version(point.version);
-    let mut unknown = Unknown::default();
+    let (mut unknown, mut plain) = (Unknown::default(), Vec::new());
     let read = format!("SELECT version, {COLUMNS} FROM resources");
     let mut found = pin!(held.query_raw(&read, std::iter::empty::<i64>()).await?.map_err(Trouble::from));
     while let Some(row) = within(silence, async { found.next().await.transpose() }).await? {
         let version = rows::version(&row, 0)?;
         if let Some(key) = rows::key(&row, 1, &mut unknown)? {
-            index.restore(rows::stored(&row, 1, key, version)?);
+            let (stored, is_plain) = rows::stored(&row, 1, key, version, sealing)?;
+            if is_plain && sealing.seals(&stored.resource.key) {
+                plain.push(stored.clone());
+            }
+            index.restore(stored);
         }
     }
     unknown.tell();
     held.batch_execute("COMMIT").await?;
-    Ok((index, point))
+    Ok(Everything { index, point, plain })
 }
 
 /// Forgets changes that are older than this; the last commit stays.

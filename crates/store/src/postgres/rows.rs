@@ -19,7 +19,10 @@ use tokio_postgres::{
 };
 
 use super::error::Trouble;
-use crate::{Event, Stored, Version};
+use crate::{
+    Event, Stored, Version,
+    sealing::{Column, Form, Sealing, SealingError},
+};
 
 /// The columns of a resource, in the order in which they are read.
 pub(super) const COLUMNS: &str =
@@ -36,8 +39,8 @@ pub(super) struct Changes<'a> {
     mesh: Vec<Cow<'a, str>>,
     name: Vec<Cow<'a, str>>,
     labels: Vec<Option<String>>,
-    spec: Vec<Option<&'a [u8]>>,
-    status: Vec<Option<&'a [u8]>>,
+    spec: Vec<Option<Cow<'a, [u8]>>>,
+    status: Vec<Option<Cow<'a, [u8]>>>,
     owner_kind: Vec<Option<&'a str>>,
     owner_mesh: Vec<Option<Cow<'a, str>>>,
     owner_name: Vec<Option<Cow<'a, str>>>,
@@ -46,8 +49,8 @@ pub(super) struct Changes<'a> {
 }
 
 impl<'a> Changes<'a> {
-    /// Takes over what an index told.
-    pub(super) fn of(events: &'a [Event]) -> Result<Self, Trouble> {
+    /// Takes over what an index told, sealed where it is secret.
+    pub(super) fn of(events: &'a [Event], sealing: &Sealing) -> Result<Self, Trouble> {
         let mut changes = Self::default();
         let mut last: HashMap<&Key, usize> = HashMap::new();
         for event in events {
@@ -69,21 +72,28 @@ impl<'a> Changes<'a> {
             changes.kind.push(key.kind.name);
             changes.mesh.push(to_column(&key.mesh));
             changes.name.push(to_column(&key.name));
-            changes.push(match event {
-                Event::Apply(stored) => Some(&stored.resource),
-                _ => None,
-            })?;
+            changes.push(
+                match event {
+                    Event::Apply(stored) => Some(&stored.resource),
+                    _ => None,
+                },
+                sealing,
+            )?;
         }
         Ok(changes)
     }
 
     /// What becomes of the key that was pushed last.
-    fn push(&mut self, resource: Option<&'a Arc<Resource>>) -> Result<(), Trouble> {
+    fn push(&mut self, resource: Option<&'a Arc<Resource>>, sealing: &Sealing) -> Result<(), Trouble> {
         let labels = resource
             .map(|resource| serde_json::to_string(&resource.labels).map_err(|cause| unwritable(&resource.key, &cause)));
         self.labels.push(labels.transpose()?);
-        self.spec.push(resource.map(|resource| &*resource.spec));
-        self.status.push(resource.and_then(|resource| resource.status.as_deref()));
+        let seal = |column, of: &'a Resource, content: &'a [u8]| {
+            sealing.seal(&of.key, column, content).map_err(|cause| unwritable(&of.key, &cause))
+        };
+        self.spec.push(resource.map(|resource| seal(Column::Spec, resource, &resource.spec)).transpose()?);
+        let status = resource.and_then(|resource| Some((resource, resource.status.as_deref()?)));
+        self.status.push(status.map(|(resource, status)| seal(Column::Status, resource, status)).transpose()?);
         let owner = resource.and_then(|resource| resource.owner.as_ref());
         self.owner_kind.push(owner.map(|owner| owner.kind.name));
         self.owner_mesh.push(owner.map(|owner| to_column(&owner.mesh)));
@@ -124,7 +134,7 @@ fn unwritable(key: &Key, cause: &dyn std::fmt::Display) -> Trouble {
 }
 
 /// A text of PostgreSQL holds no NUL. No name that came over REST has one, or a backslash; what came from elsewhere may.
-fn to_column(text: &str) -> Cow<'_, str> {
+pub(super) fn to_column(text: &str) -> Cow<'_, str> {
     if text.contains(['\0', '\\']) {
         Cow::Owned(text.replace('\\', r"\\").replace('\0', r"\0"))
     } else {
@@ -186,20 +196,27 @@ pub(super) fn key(row: &Row, first: usize, unknown: &mut Unknown) -> Result<Opti
 }
 
 /// Returns the event of a row of changes.
-pub(super) fn event(row: &Row, first: usize, key: Key, version: Version) -> Result<Event, Trouble> {
+pub(super) fn event(row: &Row, first: usize, key: Key, version: Version, sealing: &Sealing) -> Result<Event, Trouble> {
     let content: Option<&[u8]> = column(row, first, 4)?;
     Ok(match content {
         None => Event::Delete { key, version },
-        Some(_) => Event::Apply(stored(row, first, key, version)?),
+        Some(_) => Event::Apply(stored(row, first, key, version, sealing)?.0),
     })
 }
 
-/// Returns the resource of a row.
-pub(super) fn stored(row: &Row, first: usize, key: Key, version: Version) -> Result<Stored, Trouble> {
-    Ok(Stored { resource: Arc::new(resource(row, first, key)?), version })
+/// Returns the resource of a row, and whether any of its content lies there as it is.
+pub(super) fn stored(
+    row: &Row,
+    first: usize,
+    key: Key,
+    version: Version,
+    sealing: &Sealing,
+) -> Result<(Stored, bool), Trouble> {
+    let (resource, is_plain) = resource(row, first, key, sealing)?;
+    Ok((Stored { resource: Arc::new(resource), version }, is_plain))
 }
 
-fn resource(row: &Row, first: usize, key: Key) -> Result<Resource, Trouble> {
+fn resource(row: &Row, first: usize, key: Key, sealing: &Sealing) -> Result<(Resource, bool), Trouble> {
     let labels: &str = column(row, first, 3)?;
     let labels: Labels = serde_json::from_str(labels).map_err(|cause| wrong(&key, "labels", &cause))?;
     let spec: &[u8] = column(row, first, 4)?;
@@ -207,15 +224,22 @@ fn resource(row: &Row, first: usize, key: Key) -> Result<Resource, Trouble> {
     let time = |at: usize, name: &str| -> Result<Timestamp, Trouble> {
         column::<&str>(row, first, at)?.parse().map_err(|cause| wrong(&key, name, &cause))
     };
-    Ok(Resource {
+    let open = |column, name: &str, content: &[u8]| -> Result<(Bytes, bool), Trouble> {
+        let opened = sealing.open(&key, column, content).map_err(|cause: SealingError| wrong(&key, name, &cause))?;
+        Ok((opened.content, opened.form == Form::Plain))
+    };
+    let (spec, plain_spec) = open(Column::Spec, "spec", spec)?;
+    let (status, plain_status) = status.map(|status| open(Column::Status, "status", status)).transpose()?.unzip();
+    let resource = Resource {
         labels,
-        spec: Bytes::copy_from_slice(spec),
-        status: status.map(Bytes::copy_from_slice),
+        spec,
+        status,
         owner: owner(row, first, &key)?,
         created: time(9, "created")?,
         modified: time(10, "modified")?,
         key,
-    })
+    };
+    Ok((resource, plain_spec || plain_status == Some(true)))
 }
 
 fn owner(row: &Row, first: usize, key: &Key) -> Result<Option<Key>, Trouble> {

@@ -15,9 +15,9 @@ fn key(name: &str) -> Key {
 /// A sealing with a data key, and that key as it lies in a database.
 fn sealing(by: SealingKey) -> (Sealing, SealedDataKey) {
     let sealing = Sealing::by(Arc::new(by), is_secret);
-    assert!(sealing.lacks_data_key());
     let sealed = sealing.new_data_key().unwrap();
-    assert!(!sealing.lacks_data_key());
+    assert_eq!(sealing.seal(&key("a"), Column::Spec, SECRET), Err(SealingError::NoDataKey), "it is in no database yet");
+    sealing.take_in(std::slice::from_ref(&sealed)).unwrap();
     (sealing, sealed)
 }
 
@@ -127,7 +127,9 @@ fn a_damaged_data_key_is_no_wrong_key() {
 fn rows_under_an_older_data_key_are_read_and_new_ones_get_the_newest() {
     let (sealing, _) = sealing(SealingKey::generate().unwrap());
     let old = sealing.seal(&key("a"), Column::Spec, SECRET).unwrap().into_owned();
-    assert_eq!(sealing.new_data_key().unwrap().id, DataKeyId::of(2));
+    let second = sealing.new_data_key().unwrap();
+    assert_eq!(second.id, DataKeyId::of(2));
+    sealing.take_in(&[second]).unwrap();
     let new = sealing.seal(&key("a"), Column::Spec, SECRET).unwrap();
     let form = |row: &[u8]| sealing.open(&key("a"), Column::Spec, row).unwrap().form;
     assert_eq!((form(&old), form(&new)), (Form::Sealed(DataKeyId::of(1)), Form::Sealed(DataKeyId::of(2))));
@@ -138,8 +140,10 @@ fn data_keys_are_sealed_by_another_key_without_touching_a_row() {
     let (sealing, _) = sealing(SealingKey::generate().unwrap());
     let row = sealing.seal(&key("a"), Column::Spec, SECRET).unwrap();
     let new = SealingKey::generate().unwrap();
-    let sealed = sealing.sealed_by(&new).unwrap();
-    let next = Sealing::by(Arc::new(new), is_secret);
+    let text = new.text();
+    let (handed, sealed) = sealing.handed_to(Arc::new(new)).unwrap();
+    assert_eq!(handed.open(&key("a"), Column::Spec, &row).unwrap().content, SECRET);
+    let next = Sealing::by(Arc::new(text.reveal().parse::<SealingKey>().unwrap()), is_secret);
     next.take_in(&sealed).unwrap();
     assert_eq!(next.open(&key("a"), Column::Spec, &row).unwrap().content, SECRET);
 }

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use rusqlite::ErrorCode;
 use thiserror::Error;
 
-use crate::StoreError;
+use crate::{StoreError, sealing::SealerError};
 
 /// Why a store file was not opened. The file is as it was.
 #[derive(Debug, Error)]
@@ -85,6 +85,23 @@ pub enum OpenError {
         path: PathBuf,
         /// What was found, where.
         detail: String,
+    },
+    /// The secrets in the file are sealed, and what opens them is not there.
+    #[error("store `{}` is not opened", .path.display())]
+    Sealed {
+        /// The file.
+        path: PathBuf,
+        /// What is missing.
+        #[source]
+        cause: SealerError,
+    },
+    /// A newer version of this program wrote resources of kinds that are unknown here.
+    #[error("store `{}` holds resources of kinds that this program does not know ({kinds}): use the program that wrote them", .path.display())]
+    UnknownKinds {
+        /// The file.
+        path: PathBuf,
+        /// Their names.
+        kinds: String,
     },
     /// The file, its folder or its lock cannot be used.
     #[error("cannot use store `{}`", .path.display())]

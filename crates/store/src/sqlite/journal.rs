@@ -3,6 +3,7 @@
 use std::{
     mem,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -11,8 +12,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, Transactio
 use tracing::warn;
 
 use super::{
+    data_keys,
     error::{self, OpenError},
-    migrations,
+    migrations, resealing,
     rows::{self, ReadError},
     sides,
 };
@@ -20,10 +22,11 @@ use crate::{
     Event, Missing, StoreError, Version,
     index::Index,
     journal::{self, WriteError},
+    sealing::Sealing,
 };
 
 /// How long to wait for a shell that has the file open; other stores are kept out by the lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// A log that grew is cut to this many bytes when it starts anew.
 const LARGEST_LOG: i64 = 1024 * 1024;
 /// The log is copied into the file after so many pages of 4 KiB, in any case: what is kept back for a full disk must be
@@ -42,6 +45,7 @@ const META_VERSION: &str = "version";
 pub(super) struct JournalFile {
     path: PathBuf,
     connection: Connection,
+    sealing: Arc<Sealing>,
     /// What SQLite says changes when somebody else writes to the file.
     data_version: i64,
     /// Commits since the log was last copied into the file.
@@ -52,8 +56,8 @@ pub(super) struct JournalFile {
 }
 
 impl JournalFile {
-    /// Opens the file, creates the schema in an empty one, and reads everything.
-    pub(super) fn open(path: &Path, missing: Missing) -> Result<(Self, Index), OpenError> {
+    /// Opens the file, creates the schema in an empty one, reads everything, and seals what is secret and is not sealed.
+    pub(super) fn open(path: &Path, missing: Missing, sealing: &Arc<Sealing>) -> Result<(Self, Index), OpenError> {
         let failed = |cause| failed(path, cause);
         sides::check_of_sqlite(path)?;
         let mut connection = match connect(path, "NORMAL") {
@@ -68,14 +72,25 @@ impl JournalFile {
         migrations::migrate(path, &mut connection, missing, migrations::STEPS)?;
         // What is only in the log is in no copy of the file. A reader who keeps it from being moved is no fault.
         let _busy = checkpoint(&connection, "PASSIVE");
+        let refused = |cause| OpenError::Sealed { path: path.to_owned(), cause };
+        let keys = data_keys::read(&connection).map_err(failed)?;
+        sealing.take_in(&keys).map_err(refused)?;
+        if keys.is_empty() && sealing.is_on() {
+            let key = sealing.new_data_key().map_err(refused)?;
+            data_keys::add(&mut connection, &key).map_err(failed)?;
+            sealing.take_in(&[key]).map_err(refused)?;
+        }
+        let (index, found) = read(&connection, sealing).map_err(|cause| unreadable(path, cause))?;
+        found.tell_unknown();
+        if !found.plain.is_empty() {
+            resealing::seal_plain(&mut connection, sealing, &found.plain).map_err(failed)?;
+        }
+        resealing::wipe(&connection);
         let data_version = data_version(&connection).map_err(failed)?;
-        let index = read(&connection).map_err(|cause| match cause {
-            ReadError::Corrupt(detail) => OpenError::Corrupt { path: path.to_owned(), detail },
-            ReadError::Sqlite(cause) => failed(cause),
-        })?;
         let journal = Self {
             path: path.to_owned(),
             connection,
+            sealing: Arc::clone(sealing),
             data_version,
             commits: 0,
             #[cfg(test)]
@@ -88,7 +103,9 @@ impl JournalFile {
     pub(super) fn begin(&mut self) -> Result<Writing<'_>, StoreError> {
         self.commits = self.commits.saturating_add(1);
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
-        transaction.map(|transaction| Writing { transaction }).map_err(|cause| error::while_running(&cause))
+        transaction
+            .map(|transaction| Writing { transaction, sealing: &self.sealing })
+            .map_err(|cause| error::while_running(&cause))
     }
 
     /// Returns whether somebody else wrote to the file: what is in memory is not what it holds then.
@@ -126,7 +143,7 @@ impl JournalFile {
         // the old connection must let go of the file before the new one can have it
         let nowhere = Connection::open_in_memory().map_err(|cause| error::while_running(&cause))?;
         drop(mem::replace(&mut self.connection, nowhere));
-        let (journal, index) = Self::open(&self.path, Missing::Refuse)
+        let (journal, index) = Self::open(&self.path, Missing::Refuse, &self.sealing)
             .map_err(|cause| StoreError::Unavailable { detail: causes::on_one_line(&cause) })?;
         self.connection = journal.connection;
         self.data_version = journal.data_version;
@@ -135,6 +152,11 @@ impl JournalFile {
             self.limit_pages(pages);
         }
         Ok(index)
+    }
+
+    /// The connection, for what is done while nobody writes.
+    pub(super) fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
     }
 
     #[cfg(test)]
@@ -152,6 +174,7 @@ impl JournalFile {
 /// A transaction.
 pub(super) struct Writing<'a> {
     transaction: Transaction<'a>,
+    sealing: &'a Sealing,
 }
 
 impl journal::Writing for Writing<'_> {
@@ -177,7 +200,7 @@ impl Writing<'_> {
         let savepoint = self.transaction.savepoint()?;
         for change in changes {
             match change {
-                Event::Apply(stored) => rows::put(&savepoint, stored)?,
+                Event::Apply(stored) => rows::put(&savepoint, stored, self.sealing)?,
                 Event::Delete { key, .. } => rows::delete(&savepoint, key)?,
                 // no batch makes these
                 Event::Init | Event::InitApply(_) | Event::InitDone => {}
@@ -219,15 +242,24 @@ fn checkpoint(connection: &Connection, how: &str) -> rusqlite::Result<()> {
     connection.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |_row| Ok(()))
 }
 
-fn read(connection: &Connection) -> Result<Index, ReadError> {
+/// Reads everything, as long as nothing changes meanwhile.
+pub(super) fn read(connection: &Connection, sealing: &Sealing) -> Result<(Index, rows::Found), ReadError> {
     let mut index = Index::default();
     let version: Option<i64> = connection.query_row(READ_META, [META_VERSION], |row| row.get(0)).optional()?;
     let version = version.ok_or_else(|| ReadError::Corrupt("table `meta` has no version".to_owned()))?;
     let version =
         u64::try_from(version).map_err(|cause| ReadError::Corrupt(format!("table `meta`, row `version`: {cause}")))?;
     index.raise_version(Version(version));
-    rows::read_all(connection, &mut index)?;
-    Ok(index)
+    let found = rows::read_all(connection, &mut index, sealing)?;
+    Ok((index, found))
+}
+
+/// What rows that cannot be read mean for who opens the file.
+pub(super) fn unreadable(path: &Path, cause: ReadError) -> OpenError {
+    match cause {
+        ReadError::Corrupt(detail) => OpenError::Corrupt { path: path.to_owned(), detail },
+        ReadError::Sqlite(cause) => failed(path, cause),
+    }
 }
 
 /// What an error of SQLite means for who opens the file.
@@ -250,7 +282,7 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("store.db");
         place::prepare(&file, Missing::Create).unwrap();
-        let (journal, _) = JournalFile::open(&file, Missing::Create).unwrap();
+        let (journal, _) = JournalFile::open(&file, Missing::Create, &Arc::default()).unwrap();
         let number =
             |pragma: &str| journal.connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).unwrap();
         let text =

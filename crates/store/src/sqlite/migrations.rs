@@ -15,7 +15,11 @@ use super::{
 use crate::Missing;
 
 /// The steps; the schema version of a file is how many of them it took.
-pub(super) const STEPS: &[&str] = &[include_str!("migrations/0001_resources.sql")];
+pub(super) const STEPS: &[&str] =
+    &[include_str!("migrations/0001_resources.sql"), include_str!("migrations/0002_data_keys.sql")];
+
+/// The schema version from which on there are data keys.
+pub(super) const WITH_DATA_KEYS: i64 = 2;
 
 /// The `meta` row with the schema version.
 const META_SCHEMA: &str = "schema";
@@ -55,7 +59,7 @@ pub(super) fn migrate(
 }
 
 /// How many steps the file took; none if it is empty.
-fn schema_version(path: &Path, connection: &Connection) -> Result<i64, OpenError> {
+pub(super) fn schema_version(path: &Path, connection: &Connection) -> Result<i64, OpenError> {
     let failed = |cause| failed(path, cause);
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;

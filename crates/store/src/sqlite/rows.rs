@@ -5,9 +5,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use jiff::Timestamp;
 use model::{Key, Kind, Labels, Resource};
-use rusqlite::{CachedStatement, Connection, Row, named_params};
+use rusqlite::{CachedStatement, Connection, Row, named_params, types::ValueRef};
 
-use crate::{Stored, Version, index::Index};
+use crate::{
+    Stored, Version,
+    index::Index,
+    sealing::{Column, Form, Sealing, SealingError},
+};
 
 const PUT: &str = "
     INSERT INTO resources (kind, mesh, name, labels, spec, status, owner_kind, owner_mesh, owner_name, created, modified, version)
@@ -36,17 +40,43 @@ impl From<rusqlite::Error> for ReadError {
     }
 }
 
-/// Writes a resource over what is there.
-pub(super) fn put(connection: &Connection, stored: &Stored) -> rusqlite::Result<()> {
+/// What was found beside the resources.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Resources that lie there as they are, and should be sealed.
+    pub(super) plain: Vec<Stored>,
+    /// How many rows there are of kinds that are unknown here.
+    pub(super) unknown: BTreeMap<String, usize>,
+}
+
+impl Found {
+    /// Rows of kinds unknown here are reported and left alone: a newer program wrote them, and may run again.
+    pub(super) fn tell_unknown(&self) {
+        for (kind, count) in &self.unknown {
+            tracing::warn!(
+                kind,
+                count,
+                "the store holds resources of a kind that this program does not know, they are kept"
+            );
+        }
+    }
+}
+
+/// Writes a resource over what is there, sealed where it is secret.
+pub(super) fn put(connection: &Connection, stored: &Stored, sealing: &Sealing) -> rusqlite::Result<()> {
     let Resource { key, labels, spec, status, owner, created, modified } = &*stored.resource;
     let labels =
         serde_json::to_string(labels).map_err(|cause| rusqlite::Error::ToSqlConversionFailure(Box::new(cause)))?;
+    let unable = |cause: SealingError| rusqlite::Error::ToSqlConversionFailure(Box::new(cause));
+    let spec = sealing.seal(key, Column::Spec, spec).map_err(unable)?;
+    let status =
+        status.as_deref().map(|status| sealing.seal(key, Column::Status, status)).transpose().map_err(unable)?;
     let written = connection.prepare_cached(PUT)?.execute(named_params! {
         ":kind": key.kind.name,
         ":mesh": key.mesh,
         ":name": key.name,
         ":labels": labels,
-        ":spec": &**spec,
+        ":spec": &*spec,
         ":status": status.as_deref(),
         ":owner_kind": owner.as_ref().map(|owner| owner.kind.name),
         ":owner_mesh": owner.as_ref().map(|owner| &owner.mesh),
@@ -69,48 +99,63 @@ pub(super) fn version_number(version: Version) -> rusqlite::Result<i64> {
     i64::try_from(version.0).map_err(|cause| rusqlite::Error::ToSqlConversionFailure(Box::new(cause)))
 }
 
-/// Reads all rows into the index. Rows of kinds unknown here are counted, reported and left alone: a newer program
-/// wrote them, and may run again.
-pub(super) fn read_all(connection: &Connection, index: &mut Index) -> Result<(), ReadError> {
-    let mut unknown: BTreeMap<String, usize> = BTreeMap::new();
+/// Reads all rows into the index.
+pub(super) fn read_all(connection: &Connection, index: &mut Index, sealing: &Sealing) -> Result<Found, ReadError> {
+    let mut found = Found::default();
     let mut statement: CachedStatement<'_> = connection.prepare_cached(READ)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let version = version(row)?;
         let kind_name: String = column(row, "kind")?;
         match Kind::by_name(&kind_name) {
-            Some(kind) => index.restore(Stored { resource: Arc::new(resource(row, kind)?), version }),
+            Some(kind) => {
+                let (resource, is_plain) = resource(row, kind, sealing)?;
+                let stored = Stored { resource: Arc::new(resource), version };
+                if is_plain && sealing.seals(&stored.resource.key) {
+                    found.plain.push(stored.clone());
+                }
+                index.restore(stored);
+            }
             None => {
                 index.raise_version(version);
-                *unknown.entry(kind_name).or_default() += 1;
+                *found.unknown.entry(kind_name).or_default() += 1;
             }
         }
     }
-    for (kind, count) in unknown {
-        tracing::warn!(
-            kind,
-            count,
-            "the store holds resources of a kind that this program does not know, they are kept"
-        );
-    }
-    Ok(())
+    Ok(found)
 }
 
-fn resource(row: &Row<'_>, kind: Kind) -> Result<Resource, ReadError> {
+/// Returns a resource, and whether any of its content lies there as it is.
+fn resource(row: &Row<'_>, kind: Kind, sealing: &Sealing) -> Result<(Resource, bool), ReadError> {
     let key = Key { kind, mesh: column(row, "mesh")?, name: column(row, "name")? };
     let labels: String = column(row, "labels")?;
     let labels: Labels = serde_json::from_str(&labels).map_err(|cause| wrong(row, "labels", &cause.to_string()))?;
-    let spec: Vec<u8> = column(row, "spec")?;
-    let status: Option<Vec<u8>> = column(row, "status")?;
-    Ok(Resource {
-        key,
+    let open = |column: Column, name: &str| -> Result<Option<(Bytes, bool)>, ReadError> {
+        let Some(content) = content(row, name)? else { return Ok(None) };
+        let opened = sealing.open(&key, column, content).map_err(|cause| wrong(row, name, &cause.to_string()))?;
+        Ok(Some((opened.content, opened.form == Form::Plain)))
+    };
+    let (spec, plain_spec) = open(Column::Spec, "spec")?.ok_or_else(|| wrong(row, "spec", "there is no content"))?;
+    let (status, plain_status) = open(Column::Status, "status")?.unzip();
+    let resource = Resource {
         labels,
-        spec: Bytes::from(spec),
-        status: status.map(Bytes::from),
+        spec,
+        status,
         owner: owner(row)?,
         created: time(row, "created")?,
         modified: time(row, "modified")?,
-    })
+        key,
+    };
+    Ok((resource, plain_spec || plain_status == Some(true)))
+}
+
+/// The bytes of a column, which may have none.
+fn content<'a>(row: &'a Row<'_>, name: &str) -> Result<Option<&'a [u8]>, ReadError> {
+    match row.get_ref(name)? {
+        ValueRef::Blob(content) => Ok(Some(content)),
+        ValueRef::Null => Ok(None),
+        ValueRef::Integer(_) | ValueRef::Real(_) | ValueRef::Text(_) => Err(wrong(row, name, "it holds no bytes")),
+    }
 }
 
 fn owner(row: &Row<'_>) -> Result<Option<Key>, ReadError> {

@@ -92,7 +92,8 @@ pub(super) fn open_as_it_is(path: &Path, options: &mut OpenOptions) -> io::Resul
     options.custom_flags(flags).open(path)
 }
 
-fn check_one(path: &Path) -> Result<(), OpenError> {
+/// Checks one file, if it is there.
+pub(super) fn check_one(path: &Path) -> Result<(), OpenError> {
     match fs::symlink_metadata(path) {
         Ok(found) => check_found(path, &found),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -31,6 +31,30 @@ mod sqlite_opened_again_after_each_step {
     store::conformance_tests!(subject());
 }
 
+mod sqlite_sealed_and_opened_again_after_each_step {
+    use std::sync::Arc;
+
+    use store::{
+        Options,
+        conformance::Subject,
+        sealing::{Sealing, SealingKey},
+        sqlite::SqliteStore,
+    };
+    use tempfile::TempDir;
+
+    fn subject() -> Subject {
+        let folder = TempDir::new().unwrap();
+        let key = SealingKey::generate().unwrap().text();
+        Subject::reopened(move || {
+            let key: SealingKey = key.reveal().parse().unwrap();
+            let sealing = Sealing::by(Arc::new(key), |_everything| true);
+            SqliteStore::open_sealed(&folder.path().join("store.db"), Options::default(), Arc::new(sealing)).unwrap()
+        })
+    }
+
+    store::conformance_tests!(subject());
+}
+
 mod testing {
     use store::{conformance::Subject, testing::Database};
 

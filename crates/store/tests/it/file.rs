@@ -117,8 +117,8 @@ fn a_killed_process_leaves_no_lock() {
 
 #[tokio::test]
 async fn a_newer_schema_is_refused() {
-    let expected = "store `FILE` has schema version 2, this program knows up to 1: use a newer program";
-    check_refused("UPDATE meta SET value = 2 WHERE key = 'schema'", expected).await;
+    let expected = "store `FILE` has schema version 3, this program knows up to 2: use a newer program";
+    check_refused("UPDATE meta SET value = 3 WHERE key = 'schema'", expected).await;
 }
 
 /// The schema of the first release, to the letter. What is in such files must be found by every program that follows.

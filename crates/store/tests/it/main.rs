@@ -14,4 +14,6 @@ mod model;
 mod postgres;
 mod process;
 mod property;
+mod replacing;
+mod sealing;
 mod shapes;

@@ -3,6 +3,7 @@
 mod away;
 mod bad_network;
 mod openings;
+mod sealed;
 mod secured;
 mod several;
 

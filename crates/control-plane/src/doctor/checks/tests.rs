@@ -48,6 +48,7 @@ fn well() -> Facts {
         unusable: Vec::new(),
         admin_token_refused: None,
         store_behind_for: None,
+        plain_secrets: 0,
     }
 }
 
@@ -275,4 +276,11 @@ fn long_lists_are_cut_and_counted() {
     let many: Vec<String> = (0..12).map(|number| format!("zone-{number}")).collect();
     assert_eq!(list(&many).split(", ").count(), 10);
     assert!(list(&many).ends_with("zone-9 and 2 more"));
+}
+
+#[test]
+fn secrets_that_are_not_sealed_are_counted() {
+    let mut facts = well();
+    facts.plain_secrets = 7;
+    says(&facts, "store", Status::Warn, &["7 secrets", "store.sealing.enabled"]);
 }

@@ -58,3 +58,10 @@ CREATE TABLE changes (
     modified text,
     PRIMARY KEY (revision, position)
 );
+
+-- Secrets are sealed under data keys, and these by a key that is not in here.
+CREATE TABLE data_keys (
+    id bigint PRIMARY KEY,
+    sealed_by text NOT NULL,
+    sealed bytea NOT NULL
+);

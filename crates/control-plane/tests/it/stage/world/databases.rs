@@ -24,6 +24,7 @@ impl Databases {
         let place = databases.entry(name.to_owned()).or_insert_with(new).place();
         vec![
             ("KUMA_STORE_TYPE", "postgres".to_owned()),
+            ("KUMA_STORE_SEALING_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
             ("KUMA_STORE_POSTGRES_HOST", place.host.clone()),
             ("KUMA_STORE_POSTGRES_PORT", place.port.to_string()),
             ("KUMA_STORE_POSTGRES_USER", place.user.clone()),

@@ -1,0 +1,402 @@
+//! What `kuma-cp store …` does with a store: backup, restore, another place, and another key.
+//!
+//! Each returns what to tell the operator. Nothing here serves; a backup may run beside the control plane that serves.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, BufWriter, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, bail};
+use futures::StreamExt as _;
+use model::{Key, Kind, Resource, reserved::CLUSTER_ID};
+use prost::Message as _;
+use store::{
+    Batch, Event, Kinds, Precondition, ResourceStore, Write,
+    postgres::{self, PostgresStore},
+    sealing::{SealedDataKey, Sealer, SealerError, Sealing, SealingKey},
+    sqlite::{self, Beside, OpenError, Present, Renew},
+};
+use zeroize::Zeroizing;
+
+use super::{
+    open_postgres,
+    open_store::{open_store, other_stores, store_file},
+    sealing::{self, KeyFile},
+};
+use crate::{
+    backup::{self, About, Content, FileBeside, Unopened, Whose},
+    clock::Clock,
+    config::{Config, Mode, SealedBy, StoreType},
+    files,
+    tls::SELF_SIGNED_FILES,
+};
+
+/// The largest backup that is read.
+const LARGEST_BACKUP: u64 = 8 * 1024 * 1024 * 1024;
+
+/// What a restore does.
+pub struct Restore {
+    /// The backup.
+    pub from: PathBuf,
+    /// Says what is in it, and writes nothing.
+    pub dry_run: bool,
+    /// Takes the place of what is there.
+    pub present: Present,
+    /// The key that sealed the backup, where that is not the one of the settings.
+    pub key_file: Option<PathBuf>,
+}
+
+/// Returns a new key for `store.sealing.keyFile`, as its file holds it.
+pub fn generate_key() -> anyhow::Result<store::sealing::KeyText> {
+    let key = SealingKey::generate().context("the system gave no random bytes")?;
+    Ok(key.text())
+}
+
+/// Writes all that the control plane has into a file, whether it runs or not.
+pub async fn backup(config: &Config, to: &Path, force: bool) -> anyhow::Result<String> {
+    let resources = match config.store {
+        // The file is read beside the program that works with it.
+        StoreType::Sqlite => {
+            let path = config.work_dir.join(store_file(config));
+            let stored = sqlite::read(&path, &sealing::sealing(config)).context("read the store")?;
+            stored.into_iter().map(|stored| Resource::clone(&stored.resource)).collect()
+        }
+        StoreType::Postgres | StoreType::Memory => picture(&*opened(config).await?).await?,
+    };
+    let content = Content { resources, files: files_beside(config)? };
+    let sealing = sealing::sealing(config);
+    let data_key = if sealing.is_on() {
+        let key = sealing.new_data_key().context("seal the backup")?;
+        sealing.take_in(std::slice::from_ref(&key)).context("seal the backup")?;
+        Some(key)
+    } else {
+        None
+    };
+    let whose = Whose { created: Clock::system().now(), mode: mode(config), zone: zone(config) };
+    write_whole(to, force, |file| {
+        backup::write(whose, &content, &sealing, data_key.as_ref(), file).map_err(anyhow::Error::from)
+    })
+    .with_context(|| format!("write `{}`", to.display()))?;
+    let key = match &data_key {
+        Some(key) => format!(
+            "its secrets are sealed with the key `{}`, which is not in it: keep a copy of that key elsewhere",
+            key.sealed_by
+        ),
+        None => "its secrets are NOT sealed (store.sealing.enabled is `false`): whoever reads it has every signing key"
+            .to_owned(),
+    };
+    let (resources, files) = (content.resources.len(), content.files.len());
+    Ok(format!("wrote {resources} resources and {files} files to `{}`; {key}", to.display()))
+}
+
+/// Makes what is in a backup all that the control plane of these settings has; all of it or nothing.
+pub async fn restore(config: &Config, restore: &Restore) -> anyhow::Result<String> {
+    outlives(config)?;
+    let from = || format!("read the backup `{}`", restore.from.display());
+    let file = files::read(&restore.from, LARGEST_BACKUP).with_context(from)?;
+    let backup = Unopened::read(&file).with_context(from)?;
+    let about = &backup.about;
+    if (about.mode.as_str(), &about.zone) != (mode(config), &zone(config)) {
+        bail!("the backup is of {}, and the settings are those of {}", named(about), whose(config));
+    }
+    let opened = open(config, restore, &backup);
+    if restore.dry_run {
+        return Ok(told(about, &opened));
+    }
+    let content = opened.with_context(from)?;
+    let (resources, files) = (content.resources.len(), content.files.len());
+    put(config, content, restore.present).await.context("restore the store")?;
+    Ok(format!("restored {resources} resources and {files} files of {}", named(about)))
+}
+
+/// Puts all that the control plane has into a store of another kind. The control plane is stopped.
+pub async fn copy(config: &Config, to: StoreType, present: Present) -> anyhow::Result<String> {
+    if to == config.store {
+        bail!("store.type is what is copied from, and the other kind of store is what is copied to: both are the same");
+    }
+    let mut target = config.clone();
+    target.store = to;
+    outlives(&target)?;
+    if to == StoreType::Postgres
+        && let Some(problem) = target.sealed_by.lacks_a_key_for_all()
+    {
+        bail!(problem);
+    }
+    // As long as it is open nobody else can open a file.
+    let source = opened(config).await?;
+    let resources = picture(&*source).await?;
+    if resources.is_empty() {
+        bail!("there is nothing in the store of store.type");
+    }
+    let count = resources.len();
+    put(&target, Content { resources, files: Vec::new() }, present).await.context("write the other store")?;
+    Ok(format!("copied {count} resources; set store.type to the other kind before the next start"))
+}
+
+/// Makes this content all that a store has.
+async fn put(config: &Config, content: Content, present: Present) -> anyhow::Result<()> {
+    match config.store {
+        StoreType::Sqlite => {
+            let path = config.work_dir.join(store_file(config));
+            let beside: Vec<Beside<'_>> =
+                content.files.iter().map(|file| Beside { name: &file.name, content: &file.content }).collect();
+            Ok(sqlite::replace(&path, &sealing::sealing(config), content.resources, &beside, present)?)
+        }
+        StoreType::Postgres => put_into_database(config, content, present).await,
+        StoreType::Memory => outlives(config),
+    }
+}
+
+async fn put_into_database(config: &Config, content: Content, present: Present) -> anyhow::Result<()> {
+    // The database of a global belongs to the cluster whose id the global tells.
+    let cluster = if config.mode == Mode::Global { cluster(&content.resources) } else { None };
+    let settings = open_postgres::settings(config, cluster);
+    let store = PostgresStore::open_sealed(settings, sealing::sealing(config)).await?;
+    let found = picture(&store).await?;
+    if !found.is_empty() && present == Present::Keep {
+        bail!("the database holds {} resources: `--overwrite` puts the new content in their place", found.len());
+    }
+    for file in &content.files {
+        let path = config.work_dir.join(&file.name);
+        if files::read(&path, files::LARGEST).is_ok_and(|found| *found == *file.content) {
+            continue;
+        }
+        write_whole(&path, present == Present::Overwrite, |to| Ok(to.write_all(&file.content)?))
+            .with_context(|| format!("write `{}`", path.display()))?;
+    }
+    let gone = found.into_iter().map(|resource| Write::Delete { key: resource.key, expect: Precondition::Any });
+    let come = content.resources.into_iter().map(|resource| Write::Put { resource, expect: Precondition::Any });
+    store.apply(Batch::of(gone.chain(come).collect())).await?;
+    Ok(())
+}
+
+/// The store that the settings name. A file is opened by one program at a time.
+async fn opened(config: &Config) -> anyhow::Result<Arc<dyn ResourceStore>> {
+    outlives(config)?;
+    open_store(config, &store_file(config), &Clock::system()).await
+}
+
+/// All that a store holds at one moment, owners first.
+async fn picture(store: &dyn ResourceStore) -> anyhow::Result<Vec<Resource>> {
+    let mut events = store.watch(Kinds::All);
+    let mut resources: Vec<Resource> = Vec::new();
+    while let Some(event) = events.next().await {
+        match event {
+            Event::Init => resources.clear(),
+            Event::InitApply(stored) => resources.push(Resource::clone(&stored.resource)),
+            Event::InitDone => return Ok(backup::owners_first(resources)),
+            Event::Apply(_) | Event::Delete { .. } => {}
+        }
+    }
+    bail!("the store ended before it was read")
+}
+
+/// Seals the store with the key of a file in place of the one of the settings. The control plane is stopped.
+pub async fn reseal(config: &Config, new_key_file: &Path, renew: Renew) -> anyhow::Result<String> {
+    outlives(config)?;
+    let path = config.work_dir.join(store_file(config));
+    if matches!(config.sealed_by, SealedBy::Nobody) {
+        bail!("store.sealing.enabled is `false`: there is no key to change; without it the next start seals the store");
+    }
+    let new = KeyFile::of(new_key_file).read()?;
+    let Some(new) = new else {
+        bail!("there is no key `{}`: `kuma-cp store generate-key` makes one", new_key_file.display());
+    };
+    let (name, text) = (new.fingerprint().to_string(), new.text());
+    let new: Arc<dyn Sealer> = Arc::new(new);
+    if config.store == StoreType::Postgres {
+        reseal_database(config, &name, new, renew).await?;
+    } else {
+        reseal_file(config, &path, &name, new, renew)?;
+    }
+    let others = other_stores(&config.work_dir, &path);
+    let own = config.work_dir.join(sealing::KEY_FILE);
+    let next = match &config.sealed_by {
+        SealedBy::OwnFile if others.is_empty() => {
+            sealing::replace(&own, &text).with_context(|| format!("write `{}`", own.display()))?;
+            format!("it is in `{}` now", own.display())
+        }
+        SealedBy::OwnFile => format!(
+            "`{}` stays as it is, for it seals {} too: name the new one before the next start (store.sealing.keyFile: {})",
+            own.display(),
+            others.join(", "),
+            new_key_file.display()
+        ),
+        SealedBy::Nobody | SealedBy::File(_) | SealedBy::Key(_) | SealedBy::Command(_) => format!(
+            "give it to the control plane before the next start (store.sealing.keyFile: {})",
+            new_key_file.display()
+        ),
+    };
+    Ok(format!("the store is sealed with the key `{name}`; {next}. Backups of before need the key of before"))
+}
+
+fn reseal_file(config: &Config, path: &Path, name: &str, new: Arc<dyn Sealer>, renew: Renew) -> anyhow::Result<()> {
+    match sqlite::reseal(path, &sealing::sealing(config), Arc::clone(&new), renew) {
+        // A run before this one was stopped when the store was sealed, and the key not yet in its place.
+        Err(OpenError::Sealed {
+            cause: SealerError::AnotherKey { wanted, .. } | SealerError::NoKey { wanted, .. },
+            ..
+        }) if wanted == name => {
+            if renew == Renew::DataKeys {
+                let sealing = Arc::new(Sealing::by(Arc::clone(&new), sealing::is_secret));
+                sqlite::reseal(path, &sealing, new, renew).context("seal the store")?;
+            }
+            Ok(())
+        }
+        done => done.context("seal the store"),
+    }
+}
+
+async fn reseal_database(config: &Config, name: &str, new: Arc<dyn Sealer>, renew: Renew) -> anyhow::Result<()> {
+    if renew == Renew::DataKeys {
+        bail!(
+            "the data keys of a database cannot be changed while control planes work with it: stop them, take a backup, and \
+             restore it with --overwrite into an empty database"
+        );
+    }
+    let settings = open_postgres::settings(config, None);
+    match postgres::reseal(settings, sealing::sealing(config), new).await {
+        // It was done before.
+        Err(postgres::OpenError::Sealed { cause: SealerError::AnotherKey { wanted, .. }, .. }) if wanted == name => {
+            Ok(())
+        }
+        done => done.context("seal the store"),
+    }
+}
+
+/// Opens a backup with the key that is at hand.
+fn open(config: &Config, restore: &Restore, backup: &Unopened<'_>) -> anyhow::Result<Content> {
+    let Some(data_key) = backup.about.data_key() else { return Ok(backup.open(&Sealing::off())?) };
+    let sealer: Arc<dyn Sealer> = match &restore.key_file {
+        Some(path) => Arc::new(KeyFile::of(path)),
+        None => sealing::sealer(config).with_context(|| missing(&data_key))?,
+    };
+    let sealing = Sealing::by(sealer, sealing::is_secret);
+    sealing.take_in(std::slice::from_ref(&data_key)).with_context(|| missing(&data_key))?;
+    Ok(backup.open(&sealing)?)
+}
+
+fn missing(key: &SealedDataKey) -> String {
+    format!(
+        "the backup needs the key `{}`: put it where the settings say, or name its file with --key-file",
+        key.sealed_by
+    )
+}
+
+/// What a dry run says.
+fn told(about: &About, opened: &anyhow::Result<Content>) -> String {
+    let mut text = format!("backup of {}, made {}\n", named(about), about.created);
+    for (kind, count) in &about.kinds {
+        text.push_str(&format!("  {kind}: {count}\n"));
+    }
+    for file in &about.files {
+        text.push_str(&format!("  file {file}\n"));
+    }
+    match about.data_key() {
+        Some(key) => text.push_str(&format!("sealed with the key `{}`\n", key.sealed_by)),
+        None => text.push_str("its secrets are not sealed\n"),
+    }
+    match opened {
+        Ok(content) => {
+            if let Some(cluster) = cluster(&content.resources) {
+                text.push_str(&format!("cluster {cluster}\n"));
+            }
+            text.push_str("it is whole and can be opened; nothing was written\n");
+        }
+        Err(problem) => text.push_str(&format!("it is whole, and cannot be opened: {problem:#}\n")),
+    }
+    text
+}
+
+fn cluster(resources: &[Resource]) -> Option<String> {
+    let key = Key::global(Kind::CONFIG, CLUSTER_ID);
+    let found = resources.iter().find(|resource| resource.key == key)?;
+    Some(wire::kuma::system::v1alpha1::Config::decode(&*found.spec).ok()?.config)
+}
+
+/// The certificate that this control plane made for itself, if it did.
+fn files_beside(config: &Config) -> anyhow::Result<Vec<FileBeside>> {
+    let mut found = Vec::new();
+    for name in SELF_SIGNED_FILES {
+        let path = config.work_dir.join(name);
+        match files::read(&path, files::LARGEST) {
+            Ok(content) => found.push(FileBeside { name: name.to_owned(), content: Zeroizing::new(content.to_vec()) }),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+            Err(cause) => return Err(cause).with_context(|| format!("read `{}`", path.display())),
+        }
+    }
+    Ok(found)
+}
+
+/// Refuses a store that is gone when the program ends.
+fn outlives(config: &Config) -> anyhow::Result<()> {
+    match config.store {
+        _ if config.mode == Mode::Connector => bail!("a connector keeps nothing: there is no store"),
+        StoreType::Sqlite | StoreType::Postgres => Ok(()),
+        StoreType::Memory => bail!("store.type is `memory`: there is nothing that outlives the program"),
+    }
+}
+
+fn mode(config: &Config) -> &'static str {
+    match config.mode {
+        Mode::Global => "global",
+        Mode::Zone => "zone",
+        Mode::Gateway => "gateway",
+        // It keeps nothing, and is refused before anybody asks.
+        Mode::Connector => "connector",
+    }
+}
+
+fn zone(config: &Config) -> Option<String> {
+    (config.mode == Mode::Zone).then(|| config.zone_name.as_str().to_owned())
+}
+
+fn whose(config: &Config) -> String {
+    zone(config).map_or_else(|| "a global control plane".to_owned(), |zone| format!("zone `{zone}`"))
+}
+
+fn named(about: &About) -> String {
+    about.zone.as_ref().map_or_else(|| format!("a {} control plane", about.mode), |zone| format!("zone `{zone}`"))
+}
+
+/// Writes a file for us alone that is there whole or not at all, and is durable when this returns.
+fn write_whole(
+    path: &Path,
+    force: bool,
+    write: impl FnOnce(&mut BufWriter<File>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let is_there = || anyhow::anyhow!("it is there already: `--force` overwrites it");
+    if !force && fs::symlink_metadata(path).is_ok() {
+        return Err(is_there());
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let beside = PathBuf::from(name);
+    let written = (|| {
+        let _left_behind = fs::remove_file(&beside);
+        let mut file = BufWriter::new(OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?);
+        write(&mut file)?;
+        file.flush()?;
+        file.get_ref().sync_all()?;
+        if force {
+            fs::rename(&beside, path)?;
+        } else {
+            // Unlike a renamed file, a link takes no other one's place.
+            fs::hard_link(&beside, path)?;
+            fs::remove_file(&beside)?;
+        }
+        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or_else(|| Path::new("."));
+        Ok(File::open(folder)?.sync_all()?)
+    })();
+    if written.is_err() {
+        let _nothing_there = fs::remove_file(&beside);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests;

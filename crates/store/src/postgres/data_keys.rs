@@ -1,0 +1,104 @@
+//! The data keys in a database, and what is sealed in it that was not before.
+
+use tokio::task::block_in_place;
+use tokio_postgres::Client;
+use tracing::{info, warn};
+
+use super::{error::Trouble, rows};
+use crate::{
+    Stored,
+    sealing::{Column, DataKeyId, SealedDataKey, SealerError, Sealing, SealingError},
+};
+
+const READ: &str = "SELECT id, sealed_by, sealed FROM data_keys ORDER BY id";
+const INSERT: &str = "INSERT INTO data_keys (id, sealed_by, sealed) VALUES ($1, $2, $3)";
+/// Several programs may start at once on an empty database: one of them makes the first key.
+const LOCK: &str = "LOCK TABLE data_keys IN EXCLUSIVE MODE";
+/// Nobody writes meanwhile.
+const LOCK_REVISION: &str = "SELECT revision FROM store_revision FOR UPDATE";
+const SEAL: &str =
+    "UPDATE resources SET spec = $1, status = $2 WHERE kind = $3 AND mesh = $4 AND name = $5 AND version = $6";
+/// Stores that were behind read everything anew.
+const FORGET: &str = "DELETE FROM changes; DELETE FROM commits WHERE revision < (SELECT revision FROM store_revision)";
+
+/// Takes in the data keys of a database; makes the first one. The inner error is of what seals them.
+pub(super) async fn prepare(client: &Client, sealing: &Sealing) -> Result<Result<(), SealerError>, Trouble> {
+    client
+        .batch_execute("BEGIN; SET LOCAL lock_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
+        .await?;
+    client.batch_execute(LOCK).await?;
+    let mut keys = read(client).await?;
+    if keys.is_empty() && sealing.is_on() {
+        // A command may take a while to answer.
+        match block_in_place(|| sealing.new_data_key()) {
+            Ok(key) => {
+                insert(client, &key).await?;
+                keys.push(key);
+            }
+            Err(refused) => return Ok(Err(refused)),
+        }
+    }
+    client.batch_execute("COMMIT").await?;
+    Ok(block_in_place(|| sealing.take_in(&keys)))
+}
+
+/// Puts these in the place of all that there are.
+pub(super) async fn replace(client: &Client, keys: &[SealedDataKey]) -> Result<(), Trouble> {
+    client.batch_execute("BEGIN; DELETE FROM data_keys").await?;
+    for key in keys {
+        insert(client, key).await?;
+    }
+    client.batch_execute("COMMIT").await?;
+    wipe(client, "data_keys").await;
+    Ok(())
+}
+
+/// Seals what lies in the database as it is, and leaves nothing of it in its tables.
+pub(super) async fn seal_plain(client: &Client, sealing: &Sealing, plain: &[Stored]) -> Result<(), Trouble> {
+    client
+        .batch_execute("BEGIN; SET LOCAL lock_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
+        .await?;
+    client.query_one(LOCK_REVISION, &[]).await?;
+    for stored in plain {
+        let resource = &stored.resource;
+        let key = &resource.key;
+        let unable = |cause: SealingError| Trouble::Corrupt(format!("{key} cannot be sealed: {cause}"));
+        let spec = sealing.seal(key, Column::Spec, &resource.spec).map_err(unable)?;
+        let status = resource.status.as_deref().map(|status| sealing.seal(key, Column::Status, status));
+        let status = status.transpose().map_err(unable)?;
+        let (mesh, name) = (rows::to_column(&key.mesh), rows::to_column(&key.name));
+        let version = rows::revision_of(stored.version)?;
+        client.execute(SEAL, &[&spec, &status, &key.kind.name, &mesh, &name, &version]).await?;
+    }
+    client.batch_execute(FORGET).await?;
+    client.batch_execute("COMMIT").await?;
+    for table in ["resources", "changes"] {
+        wipe(client, table).await;
+    }
+    info!(rows = plain.len(), "secrets that lay in the store in plain text are sealed now");
+    Ok(())
+}
+
+/// Leaves nothing of before in the pages of a table. Others that work with it may be in the way.
+async fn wipe(client: &Client, table: &str) {
+    if let Err(cause) = client.batch_execute(&format!("VACUUM FULL {table}")).await {
+        let error = model::causes::on_one_line(&cause);
+        warn!(table, error, "what was there before is still in pages of a table: `VACUUM FULL` of it wipes them");
+    }
+}
+
+async fn read(client: &Client) -> Result<Vec<SealedDataKey>, Trouble> {
+    let rows = client.query(READ, &[]).await?;
+    let key = |row: &tokio_postgres::Row| -> Result<SealedDataKey, Trouble> {
+        let id: i64 = row.try_get(0)?;
+        let id = u32::try_from(id).map_err(|cause| Trouble::Corrupt(format!("data key {id}: {cause}")))?;
+        Ok(SealedDataKey { id: DataKeyId::of(id), sealed_by: row.try_get(1)?, sealed: row.try_get(2)? })
+    };
+    rows.iter().map(key).collect()
+}
+
+async fn insert(client: &Client, key: &SealedDataKey) -> Result<(), Trouble> {
+    let id = i64::from(key.id.number());
+    client.execute(INSERT, &[&id, &key.sealed_by, &key.sealed]).await?;
+    Ok(())
+}
