@@ -34,7 +34,7 @@ pub(super) async fn open_store(config: &Config, file: &str, clock: &Clock) -> an
             warn!("store.type is `memory`: keys, tokens and everything else are gone after a restart");
             Ok(Arc::new(MemoryStore::new()))
         }
-        StoreType::Postgres => open_postgres::open(config, file, clock).await,
+        StoreType::Postgres => Box::pin(open_postgres::open(config, file, clock)).await,
         StoreType::Sqlite => {
             let (folder, file, fresh) = (config.work_dir.clone(), file.to_owned(), config.fresh);
             let sealing = sealing::sealing(config);
