@@ -198,7 +198,7 @@ impl<'a> Unopened<'a> {
     pub(crate) fn open(&self, sealing: &Sealing) -> Result<Content, BackupError> {
         if self.about.data_key.is_some() {
             let sealed = self.seal.as_deref().ok_or(BackupError::Forged)?;
-            let opened = sealing.open(&place(CHECKSUM), Column::Spec, sealed).map_err(|_| BackupError::Forged)?;
+            let opened = sealing.open(&place(CHECKSUM), Column::Spec, sealed).map_err(|_closed| BackupError::Forged)?;
             if opened.content != self.sum {
                 return Err(BackupError::Forged);
             }

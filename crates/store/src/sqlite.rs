@@ -11,6 +11,7 @@ mod error;
 mod journal;
 mod lock;
 mod mark;
+mod meta;
 mod migrations;
 mod place;
 mod reading;
@@ -22,6 +23,7 @@ mod sides;
 mod space;
 #[cfg(test)]
 mod tests;
+mod wiping;
 
 pub use error::OpenError;
 pub use mark::{Before, before};
@@ -39,8 +41,7 @@ use tokio::sync::watch;
 use self::{disk::Disk, journal::JournalFile, mark::Mark, reserve::Reserve};
 use crate::{
     Applied, Batch, Freshness, Kinds, Missing, Options, Page, Query, ResourceStore, StoreError, Stored, Watch,
-    journaled::Journaled,
-    sealing::Sealing,
+    journaled::Journaled, sealing::Sealing,
 };
 
 /// A store in a file. Dropping it waits for the batches that are already asked for, and frees the file.
@@ -54,20 +55,18 @@ impl SqliteStore {
 
     /// Opens the file with these settings, and nothing in it is sealed.
     pub fn open_with(path: &Path, options: Options) -> Result<Self, OpenError> {
-        Self::open_sealed(path, options, Arc::default())
+        Self::open_sealed(path, options, &Arc::default())
     }
 
     /// Opens the file with these settings; what is secret is sealed in it, also what was there before and was not.
-    pub fn open_sealed(path: &Path, options: Options, sealing: Arc<Sealing>) -> Result<Self, OpenError> {
+    pub fn open_sealed(path: &Path, options: Options, sealing: &Arc<Sealing>) -> Result<Self, OpenError> {
         place::prepare(path, options.missing)?;
         let lock = lock::hold(path)?;
         replacing::finish(path)?;
         let mut reserve = Reserve::beside(path);
-        let (journal, index) = match JournalFile::open(path, options.missing, &sealing) {
+        let (journal, index) = match JournalFile::open(path, options.missing, sealing) {
             // Opening needs a little space for what SQLite keeps beside the file: a full disk must not stop a start.
-            Err(OpenError::Sqlite { .. }) if reserve.give_up() => {
-                JournalFile::open(path, options.missing, &sealing)?
-            }
+            Err(OpenError::Sqlite { .. }) if reserve.give_up() => JournalFile::open(path, options.missing, sealing)?,
             opened => opened?,
         };
         // A control plane never deletes the last of what it has: somebody emptied the tables, or the log was lost, and with

@@ -34,12 +34,12 @@ pub(super) async fn open_store(config: &Config, file: &str, clock: &Clock) -> an
             warn!("store.type is `memory`: keys, tokens and everything else are gone after a restart");
             Ok(Arc::new(MemoryStore::new()))
         }
-        StoreType::Postgres => open_postgres::open(config, file, clock).await,
+        StoreType::Postgres => Box::pin(open_postgres::open(config, file, clock)).await,
         StoreType::Sqlite => {
             let (folder, file, fresh) = (config.work_dir.clone(), file.to_owned(), config.fresh);
             let sealing = sealing::sealing(config);
             // Opening reads the whole file; that is a matter of the start and not of the executor.
-            let opened = tokio::task::spawn_blocking(move || open(&folder, &file, fresh, sealing))
+            let opened = tokio::task::spawn_blocking(move || open(&folder, &file, fresh, &sealing))
                 .await
                 .context("open the store")?;
             Ok(Arc::new(opened?))
@@ -80,7 +80,7 @@ fn is_store(name: &str) -> bool {
     is_zone(name) || name == "global.db" || name == GATEWAY
 }
 
-fn open(folder: &Path, file: &str, fresh: bool, sealing: Arc<Sealing>) -> anyhow::Result<SqliteStore> {
+fn open(folder: &Path, file: &str, fresh: bool, sealing: &Arc<Sealing>) -> anyhow::Result<SqliteStore> {
     let path = folder.join(file);
     let traces = Traces::of(folder, file);
     if !fresh && !path.exists() && !traces.other_zones.is_empty() {
@@ -150,12 +150,12 @@ mod tests {
 
     /// The whole reason why a store is not opened; nothing if it is.
     fn refusal(folder: &TempDir, file: &str, fresh: bool) -> Option<String> {
-        open(folder.path(), file, fresh, sealing(folder)).err().map(|error| format!("{error:#}"))
+        open(folder.path(), file, fresh, &sealing(folder)).err().map(|error| format!("{error:#}"))
     }
 
     /// Writes the first resource of a store that is there.
     async fn write(folder: &TempDir, file: &str) {
-        let store = open(folder.path(), file, false, sealing(folder)).unwrap();
+        let store = open(folder.path(), file, false, &sealing(folder)).unwrap();
         let resource = Resource {
             key: Key::global(Kind::ZONE, "z"),
             labels: Labels::new(),

@@ -79,3 +79,30 @@ pub(super) fn read(values: &Values) -> (SealedBy, Vec<String>) {
     };
     (sealed_by, problems)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::tests::{bad, good};
+
+    #[test]
+    fn one_setting_says_what_seals_the_store() {
+        let sealed_by = |pairs: &[(&str, &str)]| format!("{:?}", good("", pairs).0.sealed_by);
+        assert_eq!(sealed_by(&[]), "OwnFile");
+        assert_eq!(sealed_by(&[("KUMA_STORE_SEALING_ENABLED", "false")]), "Nobody");
+        assert_eq!(sealed_by(&[("KUMA_STORE_SEALING_KEY_FILE", "/keys/store")]), "File(\"/keys/store\")");
+        assert_eq!(
+            sealed_by(&[("KUMA_STORE_SEALING_COMMAND", "/bin/wrap  --key k")]),
+            r#"Command(["/bin/wrap", "--key", "k"])"#
+        );
+        let both = [("KUMA_STORE_SEALING_KEY_FILE", "/keys/store"), ("KUMA_STORE_SEALING_COMMAND", "/bin/wrap")];
+        bad("", &both, &["store.sealing.keyFile and store.sealing.command", "remove the others"]);
+        bad("", &[("KUMA_STORE_SEALING_KEY", "c2hvcnQ=")], &["KUMA_STORE_SEALING_KEY", "32 bytes in base64"]);
+    }
+
+    #[test]
+    fn a_key_is_never_shown() {
+        let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        let (config, _) = good("", &[("KUMA_STORE_SEALING_KEY", key)]);
+        assert!(!config.display_json().contains("AAECAw") && !format!("{config:?}").contains("AAECAw"));
+    }
+}

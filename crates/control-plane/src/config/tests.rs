@@ -289,10 +289,8 @@ fn secrets_are_never_shown() {
         &[
             ("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_INLINE", "very-secret"),
             ("KUMA_STORE_POSTGRES_PASSWORD", "also-secret"),
-            ("KUMA_STORE_SEALING_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
         ],
     );
-    assert!(!config.display_json().contains("AAECAw") && !format!("{config:?}").contains("AAECAw"));
     assert!(!config.display_json().contains("secret\"") && !config.display_json().contains("very-secret"));
     assert!(!format!("{config:?}").contains("very-secret"));
     let shown: Value = serde_json::from_str(config.display_json()).unwrap();
@@ -399,19 +397,4 @@ fn product_is_one_whose_kumactl_connects() {
     assert_eq!(good("", &[]).0.api_server.product, "Kuma");
     assert_eq!(good("apiServer:\n  product: Kong Mesh\n", &[]).0.api_server.product, "Kong Mesh");
     bad("", &[("KMESH_API_SERVER_PRODUCT", "Other")], &["apiServer.product", "`Kong Mesh`"]);
-}
-
-#[test]
-fn one_setting_says_what_seals_the_store() {
-    let sealed_by = |pairs: &[(&str, &str)]| format!("{:?}", good("", pairs).0.sealed_by);
-    assert_eq!(sealed_by(&[]), "OwnFile");
-    assert_eq!(sealed_by(&[("KUMA_STORE_SEALING_ENABLED", "false")]), "Nobody");
-    assert_eq!(sealed_by(&[("KUMA_STORE_SEALING_KEY_FILE", "/keys/store")]), "File(\"/keys/store\")");
-    assert_eq!(
-        sealed_by(&[("KUMA_STORE_SEALING_COMMAND", "/bin/wrap  --key k")]),
-        r#"Command(["/bin/wrap", "--key", "k"])"#
-    );
-    let both = [("KUMA_STORE_SEALING_KEY_FILE", "/keys/store"), ("KUMA_STORE_SEALING_COMMAND", "/bin/wrap")];
-    bad("", &both, &["store.sealing.keyFile and store.sealing.command", "remove the others"]);
-    bad("", &[("KUMA_STORE_SEALING_KEY", "c2hvcnQ=")], &["KUMA_STORE_SEALING_KEY", "32 bytes in base64"]);
 }

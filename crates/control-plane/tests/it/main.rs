@@ -5,6 +5,7 @@ mod a_zone_connects;
 mod b_a_token_is_issued;
 #[cfg(test)]
 mod backups;
+#[cfg(test)]
 mod bad_network;
 #[cfg(test)]
 mod broken_globals;

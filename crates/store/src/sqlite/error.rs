@@ -1,6 +1,9 @@
 //! Why a file cannot be opened, and what SQLite's errors mean for a caller.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use rusqlite::ErrorCode;
 use thiserror::Error;
@@ -121,6 +124,14 @@ pub enum OpenError {
         #[source]
         cause: rusqlite::Error,
     },
+}
+
+/// What an error of SQLite means for who opens the file.
+pub(super) fn failed(path: &Path, cause: rusqlite::Error) -> OpenError {
+    if is_corruption(&cause) {
+        return OpenError::Corrupt { path: path.to_owned(), detail: cause.to_string() };
+    }
+    OpenError::Sqlite { path: path.to_owned(), cause }
 }
 
 /// Translates an error of a running store.

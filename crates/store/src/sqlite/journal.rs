@@ -13,10 +13,11 @@ use tracing::warn;
 
 use super::{
     data_keys,
-    error::{self, OpenError},
-    migrations, resealing,
+    error::{self, OpenError, failed},
+    meta::{READ_META, WRITE_META},
+    migrations,
     rows::{self, ReadError},
-    sides,
+    sides, wiping,
 };
 use crate::{
     Event, Missing, StoreError, Version,
@@ -34,9 +35,6 @@ const LARGEST_LOG: i64 = 1024 * 1024;
 const PAGES_IN_THE_LOG: i64 = 128;
 /// As many commits may be in the log only while the store has nothing to do.
 const COMMITS_IN_THE_LOG: u32 = 32;
-pub(super) const READ_META: &str = "SELECT value FROM meta WHERE key = ?1";
-pub(super) const WRITE_META: &str =
-    "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 /// The `meta` row with the version of the last batch: it outlives the resources that carried it.
 const META_VERSION: &str = "version";
 
@@ -83,9 +81,9 @@ impl JournalFile {
         let (index, found) = read(&connection, sealing).map_err(|cause| unreadable(path, cause))?;
         found.tell_unknown();
         if !found.plain.is_empty() {
-            resealing::seal_plain(&mut connection, sealing, &found.plain).map_err(failed)?;
+            wiping::seal_plain(&mut connection, sealing, &found.plain).map_err(failed)?;
         }
-        resealing::wipe(&connection);
+        wiping::wipe(&connection);
         let data_version = data_version(&connection).map_err(failed)?;
         let journal = Self {
             path: path.to_owned(),
@@ -260,14 +258,6 @@ pub(super) fn unreadable(path: &Path, cause: ReadError) -> OpenError {
         ReadError::Corrupt(detail) => OpenError::Corrupt { path: path.to_owned(), detail },
         ReadError::Sqlite(cause) => failed(path, cause),
     }
-}
-
-/// What an error of SQLite means for who opens the file.
-pub(super) fn failed(path: &Path, cause: rusqlite::Error) -> OpenError {
-    if error::is_corruption(&cause) {
-        return OpenError::Corrupt { path: path.to_owned(), detail: cause.to_string() };
-    }
-    OpenError::Sqlite { path: path.to_owned(), cause }
 }
 
 #[cfg(test)]

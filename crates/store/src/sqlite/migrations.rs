@@ -9,8 +9,8 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 use tracing::info;
 
 use super::{
-    error::OpenError,
-    journal::{READ_META, WRITE_META, failed},
+    error::{OpenError, failed},
+    meta::{READ_META, WRITE_META},
 };
 use crate::Missing;
 

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    OpenError, data_keys,
+    OpenError, data_keys, error,
     journal::{self, BUSY_TIMEOUT},
     migrations::{self, STEPS, WITH_DATA_KEYS},
     sides,
@@ -15,7 +15,7 @@ use crate::{Kinds, Stored, sealing::Sealing};
 /// Returns everything that a file holds, from one transaction: nothing is written, and whoever works with the file is not
 /// held up. All or nothing: resources of kinds that are unknown here are an error.
 pub fn read(path: &Path, sealing: &Sealing) -> Result<Vec<Stored>, OpenError> {
-    let failed = |cause| journal::failed(path, cause);
+    let failed = |cause| error::failed(path, cause);
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_file() && found.len() > 0 => {}
         Ok(found) if found.is_file() => return Err(OpenError::Empty { path: path.to_owned() }),

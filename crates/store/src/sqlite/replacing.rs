@@ -22,8 +22,8 @@ use thiserror::Error;
 use tracing::info;
 
 use super::{
-    OpenError,
-    journal::{self, JournalFile},
+    OpenError, error,
+    journal::JournalFile,
     lock, mark, place,
     sides::{self, FILE_MODE},
 };
@@ -212,8 +212,7 @@ fn refuse_what_is_there(path: &Path, beside: &[Beside<'_>]) -> Result<(), Replac
                 Some(()) => connection.query_row("SELECT count(*) FROM resources", [], |row| row.get(0)),
             }
         };
-        let found =
-            connection.and_then(|connection| count(&connection)).map_err(|cause| journal::failed(path, cause))?;
+        let found = connection.and_then(|connection| count(&connection)).map_err(|cause| error::failed(path, cause))?;
         if found > 0 {
             return Err(ReplaceError::NotEmpty { path: path.to_owned(), what: format!("holds {found} resources") });
         }

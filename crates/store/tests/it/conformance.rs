@@ -48,7 +48,7 @@ mod sqlite_sealed_and_opened_again_after_each_step {
         Subject::reopened(move || {
             let key: SealingKey = key.reveal().parse().unwrap();
             let sealing = Sealing::by(Arc::new(key), |_everything| true);
-            SqliteStore::open_sealed(&folder.path().join("store.db"), Options::default(), Arc::new(sealing)).unwrap()
+            SqliteStore::open_sealed(&folder.path().join("store.db"), Options::default(), &Arc::new(sealing)).unwrap()
         })
     }
 

@@ -49,7 +49,7 @@ impl KeyFile {
     }
 
     fn open(&self, file: &Path) -> Result<SqliteStore, OpenError> {
-        SqliteStore::open_sealed(file, Options::default(), self.sealing())
+        SqliteStore::open_sealed(file, Options::default(), &self.sealing())
     }
 }
 
