@@ -194,7 +194,9 @@ impl Sealing {
         let sealed = sealer.seal(id, &key)?;
         // A command that cannot open what it sealed must not be heard of at the next start.
         if sealer.unseal(&sealed)?.reveal() != key.reveal() {
-            return Err(SealerError::Unusable { detail: "what seals data keys opens them to something else".to_owned() });
+            return Err(SealerError::Unusable {
+                detail: "what seals data keys opens them to something else".to_owned(),
+            });
         }
         Ok(sealed)
     }

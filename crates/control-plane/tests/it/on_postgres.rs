@@ -17,7 +17,7 @@ fn settings(place: &testkit::postgres::Place, work: &std::path::Path) -> Vec<(&'
         ("KUMA_MODE", "global".to_owned()),
         ("KUMA_GENERAL_WORK_DIR", work.to_str().unwrap().to_owned()),
         ("KUMA_STORE_TYPE", "postgres".to_owned()),
-            ("KUMA_STORE_SEALING_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
+        ("KUMA_STORE_SEALING_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
         ("KUMA_STORE_POSTGRES_HOST", place.host.clone()),
         ("KUMA_STORE_POSTGRES_PORT", place.port.to_string()),
         ("KUMA_STORE_POSTGRES_USER", place.user.clone()),
