@@ -4,6 +4,7 @@
 //! its own, and takes no token a moment longer than it says.
 
 use std::{
+    io::Write,
     net::SocketAddr,
     path::Path,
     time::{Duration, Instant},
@@ -14,7 +15,7 @@ use control_plane::{
     app::{self, Running},
     clock::Clock,
     config::Config,
-    observe::log::Log,
+    observe::log::{Log, Verbosity},
 };
 use tempfile::TempDir;
 use testkit::client;
@@ -40,10 +41,12 @@ pub(crate) struct Soak {
 pub(crate) async fn run(exe: &Path, soak: &Soak) -> anyhow::Result<()> {
     let global = Global::start(exe, &[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_LEEWAY", "0s")])?;
     global.add_policies(1)?;
+    let (log, lines) = Log::of_threads(Warnings, Verbosity::Info);
+    tracing::dispatcher::set_global_default(lines).context("the only log of this process")?;
     let folder = tempfile::tempdir()?;
     let mut zones = Vec::with_capacity(soak.zones);
     for index in 0..soak.zones {
-        zones.push(zone(&global, &folder, &format!("zone-{index}"), soak.life).await?);
+        zones.push(zone(&global, &folder, &format!("zone-{index}"), soak.life, log.clone()).await?);
     }
     let (start, mut round, mut latest) = (Instant::now(), 0, Duration::ZERO);
     while start.elapsed() < soak.lasts {
@@ -83,7 +86,7 @@ pub(crate) async fn run(exe: &Path, soak: &Soak) -> anyhow::Result<()> {
 }
 
 /// Starts a zone with a token in a file.
-async fn zone(global: &Global, folder: &TempDir, name: &str, life: Duration) -> anyhow::Result<Running> {
+async fn zone(global: &Global, folder: &TempDir, name: &str, life: Duration, log: Log) -> anyhow::Result<Running> {
     let work = folder.path().join(name);
     std::fs::create_dir(&work)?;
     let token = work.join("token");
@@ -103,7 +106,23 @@ async fn zone(global: &Global, folder: &TempDir, name: &str, life: Duration) -> 
     ];
     let settings: Vec<_> = settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     let (config, _remarks) = Config::from_sources(None, &settings, "/nowhere").context("the settings of a zone")?;
-    app::start(config, Clock::system(), Log::quiet()).await
+    app::start(config, Clock::system(), log).await
+}
+
+/// Shows what zones warn of: why one lost its connection.
+struct Warnings;
+
+impl Write for Warnings {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        if line.windows(6).any(|part| part == b"\tWARN\t") {
+            std::io::stderr().write_all(line)?;
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
 }
 
 fn loopback(address: Option<SocketAddr>) -> anyhow::Result<SocketAddr> {

@@ -111,3 +111,13 @@ fn who_made_a_key_by_hand_during_a_rotation_hears_what_to_do_and_can_end_it() {
     }
     assert!(step(&at_stage(Stage::Draining), &third, &advance()).is_ok());
 }
+
+#[test]
+fn a_key_that_signs_beside_a_rotation_is_named() {
+    let rotation = at_stage(Stage::Signing).rotation.unwrap();
+    assert_eq!(evidence(&[1, 2, 3], 3).beside(&rotation), Some(3));
+    for signs in [1, 2] {
+        assert_eq!(evidence(&[1, 2, 3], signs).beside(&rotation), None);
+    }
+    assert_eq!(evidence(&[1, 2], 3).beside(&rotation), None, "that key is gone already");
+}
