@@ -70,6 +70,8 @@ fn a_revocation_at_the_gateway_closes_the_streams_on_both_sides() {
     let id = serde_json::from_str::<serde_json::Value>(&decode(&token).1).unwrap()["jti"].as_str().unwrap().to_owned();
     gate.kumactl.ok(&["revoke", "token", "--family", "control-plane-token", "--id", &id, "--reason", "lost"], "");
     west.line(&["refused this zone", "revoked"]);
+    // The streams were told; the connection did not have to go for that.
+    assert!(!west.text().contains("closed by the other side"), "{}", west.text());
     guarded.behind.wait_offline("west");
     gate.wait_offline("west");
     assert!(gate.online("east") && guarded.behind.online("east"));

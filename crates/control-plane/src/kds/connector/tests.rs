@@ -350,6 +350,9 @@ async fn a_new_token_that_is_refused_leaves_the_streams_alone() {
     newer.gone().await;
     there.send(b"still");
     assert_eq!(down.next().await.unwrap(), "still");
+    // And the next call goes where the others are.
+    let _other = open(&zone, UP);
+    assert!(token_of(&next(&mut far, UP).await) == token(1));
 }
 
 #[tokio::test]
