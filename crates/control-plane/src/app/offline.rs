@@ -1,6 +1,5 @@
-//! What `kuma-cp store …` does with a store: backup, restore, another place, and another key.
-//!
-//! Each returns what to tell the operator. Nothing here serves; a backup may run beside the control plane that serves.
+//! What `kuma-cp store …` does with a store: backup, restore, another place, and another key. Each returns what to tell the
+//! operator. A backup may run beside the control plane that serves.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -10,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use futures::StreamExt as _;
 use model::{Key, Kind, Resource, reserved::CLUSTER_ID};
 use prost::Message as _;
@@ -334,8 +333,8 @@ fn files_beside(config: &Config) -> anyhow::Result<Vec<FileBeside>> {
 
 /// Refuses a store that is gone when the program ends.
 fn outlives(config: &Config) -> anyhow::Result<()> {
+    ensure!(config.mode != Mode::Connector, "a connector keeps nothing: there is no store");
     match config.store {
-        _ if config.mode == Mode::Connector => bail!("a connector keeps nothing: there is no store"),
         StoreType::Sqlite | StoreType::Postgres => Ok(()),
         StoreType::Memory => bail!("store.type is `memory`: there is nothing that outlives the program"),
     }
@@ -346,7 +345,6 @@ fn mode(config: &Config) -> &'static str {
         Mode::Global => "global",
         Mode::Zone => "zone",
         Mode::Gateway => "gateway",
-        // It keeps nothing, and is refused before anybody asks.
         Mode::Connector => "connector",
     }
 }
