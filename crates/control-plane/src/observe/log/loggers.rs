@@ -12,6 +12,7 @@ const LOGGERS: &[(&str, &str)] = &[
     ("control_plane::issuing", "api-server"),
     ("control_plane::kds", "kds"),
     ("control_plane::kds::apply", "kds-delta-client"),
+    ("control_plane::kds::dial", "kds.zone"),
     ("control_plane::kds::global", "kds.global"),
     ("control_plane::kds::global::listener", "kds"),
     ("control_plane::kds::global::router", "kds.auth"),
@@ -57,7 +58,8 @@ mod tests {
     #[test]
     fn modules_have_the_names_that_operators_know() {
         let check = |target: &str, expected: Option<&str>| assert_eq!(logger(target).as_deref(), expected, "{target}");
-        check("control_plane::kds::zone::dial", Some("kds.zone"));
+        check("control_plane::kds::zone::session", Some("kds.zone"));
+        check("control_plane::kds::dial::tunnel", Some("kds.zone"));
         check("control_plane::kds::zones", Some("kds"));
         check("control_plane::kds::apply", Some("kds-delta-client"));
         check("control_plane::kds::global::down", Some("kds.global"));
