@@ -6,7 +6,6 @@
 #![expect(clippy::disallowed_types, reason = "the scope waits for its threads")]
 
 mod load;
-pub(crate) mod sides;
 mod trial;
 
 use std::{
@@ -25,7 +24,7 @@ use self::{
     load::{Progress, Writer},
     trial::Trial,
 };
-use crate::stage::world::World;
+use crate::stage::{sides, world::World};
 
 /// The seed of a normal run.
 const SEED: u64 = 20_261_126;

@@ -14,13 +14,11 @@ use testkit::{
 };
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::{
-    bad_network::sides::wait_until_equal,
-    stage::{
-        plain_port::first,
-        relays::{connector, connector_to, zone_behind},
-        world::World,
-    },
+use crate::stage::{
+    plain_port::first,
+    relays::{connector, connector_to, zone_behind},
+    sides::wait_until_equal,
+    world::World,
 };
 
 async fn peer(connector: &ControlPlane) -> Peer {

@@ -13,13 +13,11 @@ use wire::envoy::{
     service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse},
 };
 
-use crate::{
-    bad_network::sides::wait_until_equal,
-    stage::{
-        plain_port::{first, open, peer},
-        relays::{Guarded, connector, zone_behind},
-        world::{World, decode},
-    },
+use crate::stage::{
+    plain_port::{first, open, peer},
+    relays::{Guarded, connector, zone_behind},
+    sides::wait_until_equal,
+    world::{World, decode},
 };
 
 const FAMILY: &str = "control-plane-signing-key";

@@ -9,10 +9,7 @@ use testkit::{
     program::{ControlPlane, eventually, eventually_within},
 };
 
-use super::{
-    load::{Progress, Writer, dataplane},
-    sides::{self, Side},
-};
+use super::load::{Progress, Writer, dataplane};
 use crate::stage::world::{World, wait_for};
 
 /// Keepalive finds a dead connection in at most 35 s (the zone pings every 20 s and waits 15 s for the answer; global 15

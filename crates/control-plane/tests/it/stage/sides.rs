@@ -8,31 +8,31 @@ use testkit::{client, program::eventually};
 
 /// One resource: what must be equal at both ends, and when this end made it.
 #[derive(Debug)]
-pub(super) struct Shown {
+pub(crate) struct Shown {
     content: Value,
-    pub(super) created: String,
+    pub(crate) created: String,
 }
 
 /// Kind, mesh and display name to the resource.
-pub(super) type Side = BTreeMap<(&'static str, String, String), Shown>;
+pub(crate) type Side = BTreeMap<(&'static str, String, String), Shown>;
 
 /// What global has for a zone.
-pub(super) fn given_by_global(global: SocketAddr) -> Side {
+pub(crate) fn given_by_global(global: SocketAddr) -> Side {
     side(global, |kind| kind.flow.from_global(), |label| label(labels::ORIGIN) != Some(labels::ORIGIN_ZONE))
 }
 
 /// What a zone has of global.
-pub(super) fn taken_by_zone(zone: SocketAddr) -> Side {
+pub(crate) fn taken_by_zone(zone: SocketAddr) -> Side {
     side(zone, |kind| kind.flow.from_global(), |label| label(labels::ORIGIN) == Some(labels::ORIGIN_GLOBAL))
 }
 
 /// What a zone has for global.
-pub(super) fn given_by_zone(zone: SocketAddr) -> Side {
+pub(crate) fn given_by_zone(zone: SocketAddr) -> Side {
     side(zone, |kind| kind.flow.zone_to_global(), |label| label(labels::ORIGIN) == Some(labels::ORIGIN_ZONE))
 }
 
 /// What global has of a zone.
-pub(super) fn taken_by_global(global: SocketAddr, zone: &str) -> Side {
+pub(crate) fn taken_by_global(global: SocketAddr, zone: &str) -> Side {
     side(global, |kind| kind.flow.zone_to_global(), |label| label(labels::ZONE) == Some(zone))
 }
 
