@@ -10,7 +10,10 @@ use testkit::{
 };
 
 use super::load::{Progress, Writer, dataplane};
-use crate::stage::world::{World, wait_for};
+use crate::stage::{
+    sides::{self, Side},
+    world::{World, wait_for},
+};
 
 /// Keepalive finds a dead connection in at most 35 s (the zone pings every 20 s and waits 15 s for the answer; global 15
 /// and 15), and a connection dialled into a partition is given up after 10 s. So these events have a longer limit.
