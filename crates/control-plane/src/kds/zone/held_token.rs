@@ -37,6 +37,8 @@ struct State {
     /// What the source said when it was looked at last.
     said: Option<Token>,
     newer: Option<Newer>,
+    /// What the file said before it was replaced by us.
+    former: Option<Token>,
     /// The file cannot be written.
     unwritable: bool,
     /// That was said.
@@ -155,12 +157,12 @@ impl HeldToken {
     async fn try_to_keep(&self, before: &Token, token: &Token) -> Kept {
         let Some(of) = self.lock().put(&self.source, before, token) else { return Kept::Superseded };
         let TokenSource::File(path) = &self.source else { return Kept::InMemory };
-        let (path, new) = (path.clone(), token.clone());
+        let (path, former, new) = (path.clone(), of.clone(), token.clone());
         let replaced = tokio::task::spawn_blocking(move || token_file::replace(&path, &of, &new)).await;
         match replaced {
             Ok(Ok(())) => {
                 let mut state = self.lock();
-                (state.said, state.newer) = (Some(token.clone()), None);
+                (state.said, state.newer, state.former) = (Some(token.clone()), None, Some(former));
                 (state.unwritable, state.superseded) = (false, false);
                 Kept::InTheFile
             }
@@ -235,7 +237,8 @@ impl State {
 
     fn knows(&self, token: &Token) -> bool {
         let newer = self.newer.as_ref().map(|newer| &newer.token);
-        [self.said.as_ref(), newer].contains(&Some(token))
+        // The one before: whoever read the file a moment before it was replaced has read that.
+        [self.said.as_ref(), newer, self.former.as_ref()].contains(&Some(token))
     }
 
     /// Notes a newer token, and returns what the source should say in its place; nothing if that is another one already.

@@ -193,3 +193,14 @@ fn the_end_of_a_token_is_warned_of_once() {
         assert!(!held.is_to_be_warned_of(&token(text)));
     }
 }
+
+#[tokio::test]
+async fn what_the_file_said_before_is_no_change_to_who_read_it_just_then() {
+    let file = TokenFile::new("one");
+    let held = file.held().await;
+    assert_eq!(held.keep(&token("one"), &token("two")).await, Kept::InTheFile);
+    let knows = |text: &str| held.lock().knows(&token(text));
+    assert!(knows("two") && knows("one") && !knows("zero"));
+    assert_eq!(held.keep(&token("two"), &token("three")).await, Kept::InTheFile);
+    assert!(!knows("one"), "somebody put it there");
+}
