@@ -9,7 +9,7 @@ use tokens::{
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::{NotMade, Rotations, tell};
+use super::{NotMade, Rotations, evidence, tell};
 use crate::tasks::Tasks;
 
 /// How often evidence is looked at when nothing is heard: the clock goes on, and what other instances see is not told here.
@@ -56,7 +56,11 @@ async fn look_at_all(rotations: &Rotations) -> Result<(), NotMade> {
 }
 
 async fn look_at(rotations: &Rotations, family: &Family) -> Result<(), NotMade> {
-    let seen = rotations.look(family).await?;
+    let mut seen = evidence::look_at_keys(&rotations.0, family).await?;
+    if seen.state.rotation.is_some() {
+        // Nobody is in the way of no rotation, and zones that connect wake this all the time.
+        seen = seen.with_users(&rotations.0);
+    }
     let mut now = seen.state.rotation.clone();
     if let Some(step) = tick(&seen.state, &seen.evidence)
         // Whoever wrote meanwhile woke this task again.
