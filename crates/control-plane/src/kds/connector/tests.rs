@@ -75,6 +75,15 @@ impl Played {
         (Peer::over(TcpStream::from_std(stream).unwrap()).await, handle)
     }
 
+    /// A zone that has opened its stream, as the global sees it.
+    async fn stream(&self) -> Passed {
+        let zone = self.zone().await;
+        let down = open(&zone, DOWN);
+        let mut far = self.global.connection().await;
+        let there = next(&mut far, DOWN).await;
+        Passed { zone, down, far, there }
+    }
+
     /// Answers the connector's own ping, so that it takes the connection for one that stands.
     async fn accepted(&self, far: &mut Connection) {
         tokio::select! {
@@ -92,6 +101,14 @@ impl Played {
         let mut link = self.link.subscribe();
         tokio::time::timeout(LIMIT, link.wait_for(wanted)).await.expect("the state in time").unwrap();
     }
+}
+
+/// A stream of a zone through the connector, and its two ends.
+struct Passed {
+    zone: Peer,
+    down: Call,
+    far: Connection,
+    there: There,
 }
 
 impl Drop for Played {
@@ -213,10 +230,7 @@ async fn every_recorded_stream_goes_through_byte_for_byte() {
 #[tokio::test]
 async fn a_large_message_goes_through_a_window_at_a_time() {
     let played = Played::start().await;
-    let zone = played.zone().await;
-    let mut down = open(&zone, DOWN);
-    let mut far = played.global.connection().await;
-    let mut there = next(&mut far, DOWN).await;
+    let Passed { zone: _zone, mut down, far: _far, mut there } = played.stream().await;
     let large = vec![7; 11 << 20];
     down.send(&large);
     assert!(there.next().await.unwrap() == large);
@@ -297,10 +311,7 @@ async fn a_zone_that_reads_nothing_has_windows_kept_and_no_more() {
 #[tokio::test]
 async fn a_global_that_is_lost_ends_the_streams_as_unavailable_and_the_next_call_dials_again() {
     let played = Played::start().await;
-    let zone = played.zone().await;
-    let mut down = open(&zone, DOWN);
-    let mut far = played.global.connection().await;
-    let mut there = next(&mut far, DOWN).await;
+    let Passed { zone, mut down, mut far, mut there } = played.stream().await;
     there.send(b"one");
     assert_eq!(down.next().await.unwrap(), "one");
     played.accepted(&mut far).await;
@@ -316,10 +327,7 @@ async fn a_global_that_is_lost_ends_the_streams_as_unavailable_and_the_next_call
 #[tokio::test]
 async fn a_real_global_gets_a_new_connection_before_the_streams_of_the_old_one_end() {
     let played = Played::start().await;
-    let zone = played.zone().await;
-    let mut down = open(&zone, DOWN);
-    let mut far = played.global.connection().await;
-    let mut there = next(&mut far, DOWN).await;
+    let Passed { zone, mut down, mut far, mut there } = played.stream().await;
     played.accepted(&mut far).await;
     played.renew_by_hand();
     let mut newer = played.global.connection().await;
@@ -339,10 +347,7 @@ async fn a_real_global_gets_a_new_connection_before_the_streams_of_the_old_one_e
 #[tokio::test]
 async fn a_new_token_that_is_refused_leaves_the_streams_alone() {
     let played = Played::start().await;
-    let zone = played.zone().await;
-    let mut down = open(&zone, DOWN);
-    let mut far = played.global.connection().await;
-    let mut there = next(&mut far, DOWN).await;
+    let Passed { zone, mut down, mut far, mut there } = played.stream().await;
     played.accepted(&mut far).await;
     played.renew_by_hand();
     let mut newer = played.global.connection().await;

@@ -124,12 +124,7 @@ proptest! {
 
     #[test]
     fn no_stream_lives_on_a_key_that_is_gone(steps in steps()) {
-        let mut operator = Operator {
-            keys: BTreeMap::from([(1, key_of_test(1))]),
-            revoked: BTreeSet::new(),
-            generation: 1,
-            now: Timestamp::from_second(1_700_000_000).unwrap(),
-        };
+        let mut operator = Operator::at(Timestamp::from_second(1_700_000_000).unwrap());
         let registry = Registry::new(operator.ring(), LEEWAY);
         let mut published = operator.ring();
         let mut tokens: Vec<Issued> = Vec::new();

@@ -1,18 +1,15 @@
 //! What a connection stands on, and for whom it counts.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::{
     examples::{arrival, empty, verified},
-    operator::{Issued, LEEWAY, Operator, key_of_test},
+    operator::{Issued, LEEWAY, Operator},
     *,
 };
 
 /// An operator with one key, and a registry that has swept with it.
 pub(super) fn operator_and_registry() -> (Operator, Registry) {
     let now = Timestamp::from_second(1_700_000_000).unwrap();
-    let operator =
-        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now };
+    let operator = Operator::at(now);
     let registry = Registry::new(operator.ring(), LEEWAY);
     (operator, registry)
 }
@@ -35,8 +32,7 @@ fn a_connection_on_which_nothing_was_shown_yet_is_not_withdrawn() {
 #[test]
 fn the_sweeper_learns_of_the_end_of_what_a_connection_stands_on() {
     let start = Timestamp::from_second(1_700_000_000).unwrap();
-    let operator =
-        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
+    let operator = Operator::at(start);
     let registry = Registry::new(operator.ring(), LEEWAY);
     let (here, token) = (registry.connect(), operator.issue("west", 10).unwrap());
     let call = Arrival { unary: true, ..arrival(&operator, &token, &here) };

@@ -1,6 +1,6 @@
 //! What becomes of those whose token is good no more: closed, or spared in shadow.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
@@ -24,8 +24,7 @@ fn who_leaves_shadow_with_a_good_token_stays() {
 #[test]
 fn the_end_of_tokens_closes_what_ends_and_looks_at_nothing_else() {
     let start = Timestamp::from_second(1_700_000_000).unwrap();
-    let mut operator =
-        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
+    let mut operator = Operator::at(start);
     let registry = Registry::new(operator.ring(), LEEWAY);
     let (short, long) = (operator.issue("west", 10).unwrap(), operator.issue("east", 1000).unwrap());
     let (here, there) = (registry.connect(), registry.connect());
@@ -46,8 +45,7 @@ fn the_end_of_tokens_closes_what_ends_and_looks_at_nothing_else() {
 #[test]
 fn in_shadow_nobody_is_refused_and_what_would_have_been_is_told_once() {
     let start = Timestamp::from_second(1_700_000_000).unwrap();
-    let mut operator =
-        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
+    let mut operator = Operator::at(start);
     let registry = Registry::new(operator.ring(), LEEWAY);
     let (west, east) = (operator.issue("west", 10).unwrap(), operator.issue("east", 1000).unwrap());
     let (here, there) = (registry.connect(), registry.connect());
@@ -99,8 +97,7 @@ fn shadow_for_everybody_is_left_by_no_zone() {
 #[test]
 fn who_was_not_in_shadow_cannot_leave_it() {
     let start = Timestamp::from_second(1_700_000_000).unwrap();
-    let mut operator =
-        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
+    let mut operator = Operator::at(start);
     let registry = Registry::new(operator.ring(), LEEWAY);
     let token = operator.issue("west", 1000).unwrap();
     let here = registry.connect();
@@ -115,8 +112,7 @@ fn who_was_not_in_shadow_cannot_leave_it() {
 #[test]
 fn whose_key_a_rotation_retired_hears_that() {
     let now = Timestamp::from_second(1_700_000_000).unwrap();
-    let mut operator =
-        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now };
+    let mut operator = Operator::at(now);
     let registry = Registry::new(operator.ring(), LEEWAY);
     let (here, token) = (registry.connect(), operator.issue("west", 1000).unwrap());
     operator.keys.insert(2, key_of_test(2));
@@ -137,8 +133,7 @@ fn whose_key_a_rotation_retired_hears_that() {
 #[test]
 fn a_ring_that_is_only_adopted_closes_nobody_and_keeps_its_word_for_those_who_come() {
     let start = Timestamp::from_second(1_700_000_000).unwrap();
-    let mut operator =
-        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
+    let mut operator = Operator::at(start);
     let registry = Registry::new(operator.ring(), LEEWAY);
     let token = operator.issue("west", 1000).unwrap();
     let here = registry.connect();

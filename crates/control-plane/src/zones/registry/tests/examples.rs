@@ -1,6 +1,6 @@
 //! One rule each.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use futures::FutureExt as _;
 use jiff::SignedDuration;
@@ -14,8 +14,7 @@ use super::{
 #[test]
 fn the_next_token_of_a_zone_has_room_however_much_the_stolen_one_has_open() {
     let start = Timestamp::from_second(1_700_000_000).unwrap();
-    let mut operator =
-        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
+    let mut operator = Operator::at(start);
     let registry = Registry::new(operator.ring(), LEEWAY);
     let (stolen, next) = (operator.issue("west", 1000).unwrap(), operator.issue("west", 1000).unwrap());
     let arrival = |token: &Issued, connection: &ConnectionGuard| {
@@ -175,8 +174,7 @@ fn a_token_cannot_open_streams_and_calls_without_end() {
 #[test]
 fn the_sweeper_learns_of_the_earliest_expiry() {
     let start = Timestamp::from_second(1_700_000_000).unwrap();
-    let operator =
-        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
+    let operator = Operator::at(start);
     let registry = Registry::new(operator.ring(), LEEWAY);
     let mut earliest = registry.earliest_expiry();
     let arrive = |seconds| {
@@ -202,8 +200,7 @@ fn the_sweeper_learns_of_the_earliest_expiry() {
 #[test]
 fn a_session_on_a_token_without_end_is_closed_on_the_day_on_which_such_tokens_end() {
     let start = Timestamp::from_second(1_700_000_000).unwrap();
-    let operator =
-        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now: start };
+    let operator = Operator::at(start);
     let registry = Registry::new(operator.ring(), LEEWAY);
     let raw = tokens::issue_control_plane(&operator.ring(), &zone("west"), None, start, uuid::Uuid::nil()).unwrap();
     let last_day = start + SignedDuration::from_hours(24);
@@ -254,8 +251,7 @@ pub(super) fn verified(arrival: Arrival) -> VerifiedZone {
 #[test]
 fn a_renewal_keeps_the_streams_of_its_connection_and_saves_nobody_elsewhere() {
     let now = Timestamp::from_second(1_700_000_000).unwrap();
-    let mut operator =
-        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now };
+    let mut operator = Operator::at(now);
     let registry = Registry::new(operator.ring(), LEEWAY);
     let (old, newer) = (operator.issue("west", 1000).unwrap(), operator.issue("west", 2000).unwrap());
     let (here, elsewhere) = (registry.connect(), registry.connect());
@@ -290,8 +286,7 @@ fn a_renewal_keeps_the_streams_of_its_connection_and_saves_nobody_elsewhere() {
 #[test]
 fn a_renewal_that_comes_too_late_or_for_another_zone_changes_nothing() {
     let now = Timestamp::from_second(1_700_000_000).unwrap();
-    let operator =
-        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now };
+    let operator = Operator::at(now);
     let registry = Registry::new(operator.ring(), LEEWAY);
     let here = registry.connect();
     let (old, newer) = (operator.issue("west", 10).unwrap(), operator.issue("west", 1000).unwrap());
@@ -313,8 +308,7 @@ fn a_renewal_that_comes_too_late_or_for_another_zone_changes_nothing() {
 #[test]
 fn a_renewal_by_a_key_that_went_meanwhile_changes_nothing() {
     let now = Timestamp::from_second(1_700_000_000).unwrap();
-    let mut operator =
-        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now };
+    let mut operator = Operator::at(now);
     let old = operator.issue("west", 1000).unwrap();
     operator.keys.insert(2, key_of_test(2));
     let registry = Registry::new(operator.ring(), LEEWAY);
@@ -331,8 +325,7 @@ fn a_renewal_by_a_key_that_went_meanwhile_changes_nothing() {
 #[test]
 fn a_renewal_has_the_room_of_the_session_that_it_becomes() {
     let now = Timestamp::from_second(1_700_000_000).unwrap();
-    let operator =
-        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now };
+    let operator = Operator::at(now);
     let registry = Registry::new(operator.ring(), LEEWAY);
     let (here, elsewhere) = (registry.connect(), registry.connect());
     let (old, newer) = (operator.issue("west", 1000).unwrap(), operator.issue("west", 1000).unwrap());

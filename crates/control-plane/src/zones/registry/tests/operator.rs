@@ -48,6 +48,11 @@ pub(super) fn key_of_test(number: u64) -> Vec<u8> {
 }
 
 impl Operator {
+    /// One with a single key, and nothing revoked.
+    pub(super) fn at(now: Timestamp) -> Self {
+        Self { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now }
+    }
+
     pub(super) fn ring(&self) -> Arc<KeyRing> {
         let names: Vec<_> = self.keys.keys().map(|serial| format!("control-plane-signing-key-{serial:04}")).collect();
         let list = self.revoked.iter().cloned().collect::<Vec<_>>().join(",");

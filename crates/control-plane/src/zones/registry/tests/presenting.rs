@@ -1,13 +1,11 @@
 //! A newer token that is shown for what is open on a connection.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use futures::FutureExt as _;
 use jiff::SignedDuration;
 use tokens::{Accept, Want};
 
 use super::{
-    operator::{Issued, LEEWAY, Operator, key_of_test},
+    operator::{Issued, LEEWAY, Operator},
     *,
 };
 
@@ -20,8 +18,7 @@ struct Stage {
 impl Stage {
     fn new() -> Self {
         let now = Timestamp::from_second(1_700_000_000).unwrap();
-        let operator =
-            Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now };
+        let operator = Operator::at(now);
         Self { registry: Registry::new(operator.ring(), LEEWAY), operator }
     }
 

@@ -1,20 +1,17 @@
 //! When those hear of it who serve what a sweep closes.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use futures::FutureExt as _;
 
 use super::{
     examples::arrival,
-    operator::{LEEWAY, Operator, key_of_test},
+    operator::{LEEWAY, Operator},
     *,
 };
 
 #[test]
 fn what_goes_out_ends_with_the_sweep_and_who_serves_it_is_told_afterwards() {
     let now = Timestamp::from_second(1_700_000_000).unwrap();
-    let mut operator =
-        Operator { keys: BTreeMap::from([(1, key_of_test(1))]), revoked: BTreeSet::new(), generation: 1, now };
+    let mut operator = Operator::at(now);
     let registry = Registry::new(operator.ring(), LEEWAY);
     let (token, mut here) = (operator.issue("west", 1000).unwrap(), registry.connect());
     let mut stream = registry.admit(arrival(&operator, &token, &here), now).unwrap();
