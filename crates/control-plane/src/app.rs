@@ -12,6 +12,7 @@ mod open_store;
 mod running;
 mod sealing;
 mod serve;
+mod store_files;
 mod store_freshness;
 mod unreadable;
 mod waiting;

@@ -7,8 +7,8 @@
 //! {"sha256":"…","seal":"…"}     of all bytes before this line; the seal is the same, sealed
 //! ```
 //!
-//! The key that seals the data key is not in it. A file that was cut off, changed or made longer is refused as a whole; one
-//! that somebody wrote who does not have that key is, too.
+//! The key that seals the data key is not in it. A file that was cut off, changed or made longer is refused as a whole; where
+//! secrets are sealed, one that somebody wrote who does not have that key is, too.
 
 mod lines;
 #[cfg(test)]

@@ -115,16 +115,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        Command::Migrate { direction: Migrate::Up { config_file } } => match migrate(config_file.as_deref()) {
-            Ok(said) => {
-                let _broken_pipe = writeln!(std::io::stdout(), "{said}");
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                let _broken_pipe = writeln!(std::io::stderr(), "Error: {error:#}");
-                ExitCode::FAILURE
-            }
-        },
+        Command::Migrate { direction: Migrate::Up { config_file } } => {
+            said(&cli.log, || Ok(migrate(config_file.as_deref())? + "\n"))
+        }
     }
 }
 

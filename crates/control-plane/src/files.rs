@@ -1,9 +1,11 @@
-//! Reads the small files that settings name: regular files only, and no more of them than they may hold.
+//! Reads the small files that settings name: regular files only, and no more of them than they may hold. [`whole`] writes.
 //!
 //! A path can lead to anything. A pipe would be waited for without end when it is opened, and a file of gigabytes would
 //! be read into memory. So a file is opened without waiting, looked at through its handle, and read up to a limit. What
 //! another user owns or may write decides nothing here: a key, a certificate or a folder is trusted by its owner and mode,
 //! not by its name.
+
+pub(crate) mod whole;
 
 use std::{
     fs::{self, File, OpenOptions},

@@ -1,6 +1,6 @@
 //! The connector beside a zone control plane: its listener, the zone's own way to global, diagnostics. No store, no REST.
 
-use std::{net::SocketAddr, os::unix::fs::FileTypeExt as _, path::Path, sync::Arc};
+use std::{os::unix::fs::FileTypeExt as _, path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use tokens::KeyRing;
@@ -9,7 +9,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use super::{
-    control_plane::{any, hostname, instance_of, listening},
+    control_plane::{hostname, instance_of, listening, serve_diagnostics},
     running::{Addresses, Running},
     zone,
 };
@@ -24,13 +24,7 @@ use crate::{
     },
     keys::Keys,
     limits::{self, Limits, PortName},
-    observe::{
-        diagnostics::{self, Diagnostics},
-        grpc_metrics::GrpcMetrics,
-        log::Log,
-        metrics::Metrics,
-        readiness::Readiness,
-    },
+    observe::{diagnostics::Diagnostics, grpc_metrics::GrpcMetrics, log::Log, metrics::Metrics, readiness::Readiness},
     tasks::{OnError, Tasks},
     tls::{Alpn, ClientCerts, PairFiles, Protocols, ServerIdentity},
 };
@@ -42,7 +36,17 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     let (readiness, limits) = (Readiness::default(), metrics.register(Limits::start));
     let mut addresses = Addresses::default();
     readiness.expect("connector");
-    serve_diagnostics(&config, &clock, &log, &metrics, &readiness, &limits, &tasks, &mut addresses)?;
+    // Nobody proves who they are with a token here: log levels are set from this machine.
+    let no_keys = Keys::of(watch::Sender::new(Arc::new(KeyRing::empty())).subscribe());
+    let shown = Diagnostics {
+        readiness: readiness.clone(),
+        metrics: metrics.clone(),
+        levels: log.levels().clone(),
+        authenticator: Authenticator::new(config.api_server.localhost_is_admin, no_keys),
+        access: config.access.clone(),
+        clock: clock.clone(),
+    };
+    addresses.diagnostics = Some(serve_diagnostics(config.diagnostics_port, shown, &limits, &tasks)?);
     let address = config.global_address.as_ref().context("multizone.zone.globalAddress is not set")?;
     let (dialer, token) = zone::reach(&config, address, &clock, &tasks)?;
     let link = Link::default();
@@ -105,33 +109,4 @@ fn unix_socket(path: &Path) -> anyhow::Result<UnixListener> {
         std::fs::remove_file(path).with_context(|| format!("remove the old socket `{shown}`"))?;
     }
     UnixListener::bind(path).with_context(|| format!("cannot listen on `{shown}` for the zone"))
-}
-
-/// Health, readiness and metrics. Nobody proves who they are with a token here: log levels are set from this machine.
-#[expect(clippy::too_many_arguments, reason = "called once, with what the assembly has in hand")]
-fn serve_diagnostics(
-    config: &Config,
-    clock: &Clock,
-    log: &Log,
-    metrics: &Metrics,
-    readiness: &Readiness,
-    limits: &Limits,
-    tasks: &Tasks,
-    addresses: &mut Addresses,
-) -> anyhow::Result<()> {
-    let bind: SocketAddr = any(config.diagnostics_port);
-    let listener = limits::bind(bind, "diagnostics")?;
-    addresses.diagnostics = Some(listening("diagnostics", &listener)?);
-    let no_keys = Keys::of(watch::Sender::new(Arc::new(KeyRing::build(0, &[]).0)).subscribe());
-    let shown = Diagnostics {
-        readiness: readiness.clone(),
-        metrics: metrics.clone(),
-        levels: log.levels().clone(),
-        authenticator: Authenticator::new(config.api_server.localhost_is_admin, no_keys),
-        access: config.access.clone(),
-        clock: clock.clone(),
-    };
-    let serving = diagnostics::serve(listener, shown, limits.port(PortName::Diagnostics), tasks.clone());
-    tasks.spawn("diagnostics", OnError::StopProgram, serving);
-    Ok(())
 }

@@ -296,8 +296,6 @@ impl ControlPlane {
     }
 
     pub(super) async fn serve_diagnostics(&self, keys: &Keys, addresses: &mut Addresses) -> anyhow::Result<()> {
-        let listener = limits::bind(any(self.config.diagnostics_port), "diagnostics")?;
-        addresses.diagnostics = Some(listening("diagnostics", &listener)?);
         let shown = Diagnostics {
             readiness: self.readiness.clone(),
             metrics: self.metrics.clone(),
@@ -306,10 +304,24 @@ impl ControlPlane {
             access: self.config.access.clone(),
             clock: self.clock.clone(),
         };
-        let serving = diagnostics::serve(listener, shown, self.limits.port(PortName::Diagnostics), self.tasks.clone());
-        self.tasks.spawn("diagnostics", OnError::StopProgram, serving);
+        addresses.diagnostics =
+            Some(serve_diagnostics(self.config.diagnostics_port, shown, &self.limits, &self.tasks)?);
         Ok(())
     }
+}
+
+/// Serves health, readiness and metrics; returns where.
+pub(super) fn serve_diagnostics(
+    port: u16,
+    shown: Diagnostics,
+    limits: &Limits,
+    tasks: &Tasks,
+) -> anyhow::Result<SocketAddr> {
+    let listener = limits::bind(any(port), "diagnostics")?;
+    let address = listening("diagnostics", &listener)?;
+    let serving = diagnostics::serve(listener, shown, limits.port(PortName::Diagnostics), tasks.clone());
+    tasks.spawn("diagnostics", OnError::StopProgram, serving);
+    Ok(address)
 }
 
 /// All interfaces, of both address families where there are both.

@@ -43,7 +43,6 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     let upstream = Upstream::new(dialers, settings.forward_token, link.clone(), clock.clone(), tasks.clone());
     let front = Front {
         metrics_zone: "Gateway",
-        file: super::open_store::GATEWAY,
         has_meshes: false,
         upstream: Some((upstream, link)),
         elsewhere: Some(elsewhere(&settings.upstream)),

@@ -61,8 +61,6 @@ use crate::{
 pub(super) struct Front {
     /// What it is called in the label of metrics.
     pub(super) metrics_zone: &'static str,
-    /// The file of its store.
-    pub(super) file: &'static str,
     /// Whether it has the meshes and what is in them.
     pub(super) has_meshes: bool,
     /// Who serves the zones that were let in, and whether it can be reached; this control plane itself if nobody.
@@ -73,8 +71,7 @@ pub(super) struct Front {
 
 impl Front {
     /// The global control plane.
-    pub(super) const GLOBAL: Self =
-        Self { metrics_zone: "Global", file: "global.db", has_meshes: true, upstream: None, elsewhere: None };
+    pub(super) const GLOBAL: Self = Self { metrics_zone: "Global", has_meshes: true, upstream: None, elsewhere: None };
 }
 
 pub(super) async fn start(
@@ -85,11 +82,11 @@ pub(super) async fn start(
     store: Option<Arc<dyn ResourceStore>>,
     front: Front,
 ) -> anyhow::Result<Running> {
-    let lives = Lives::of(&config, front.file);
+    let lives = Lives::of(&config);
     let (store, others) = match store {
         // A store that is handed in may be anybody's.
         Some(store) => (store, Others::Alive { former: BTreeSet::new() }),
-        None => (open_store(&config, front.file, &clock).await?, lives.others()),
+        None => (open_store(&config, &clock).await?, lives.others()),
     };
     let control_plane = ControlPlane::start(config, clock, log, tasks, front.metrics_zone, store).await?;
     let ControlPlane { config, clock, tasks, store, identity, .. } = &control_plane;

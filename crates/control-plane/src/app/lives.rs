@@ -3,15 +3,14 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
+use super::store_files::store_file;
 use crate::{
     config::{Config, StoreType},
-    files,
+    files::{self, whole},
     zones::insight::Others,
 };
 
@@ -23,11 +22,10 @@ const MOST: usize = 32;
 pub(super) struct Lives(Option<PathBuf>);
 
 impl Lives {
-    /// `file` is what the store's file in the work folder would be called.
-    pub(super) fn of(config: &Config, file: &str) -> Self {
+    pub(super) fn of(config: &Config) -> Self {
         // Memory and a locked file are of one program at a time.
         let is_shared = config.store == StoreType::Postgres;
-        Self(is_shared.then(|| config.work_dir.join(file).with_extension(ENDING)))
+        Self(is_shared.then(|| config.work_dir.join(store_file(config)).with_extension(ENDING)))
     }
 
     /// Who else works with the store.
@@ -43,19 +41,14 @@ impl Lives {
         let Some(path) = &self.0 else { return Ok(()) };
         let mut names = names(path);
         names.push(name.to_owned());
-        let beside = path.with_extension("lives.new");
-        let _left_behind = fs::remove_file(&beside);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-        for name in names.iter().skip(names.len().saturating_sub(MOST)) {
-            writeln!(file, "{name}")?;
-        }
-        file.sync_all()?;
-        fs::rename(&beside, path)
+        let latest = names.iter().skip(names.len().saturating_sub(MOST));
+        let text: String = latest.flat_map(|name| [name.as_str(), "\n"]).collect();
+        whole::put(path, |file| file.write_all(text.as_bytes()))
     }
 }
 
 /// Without the file nothing is known of them.
-fn names(path: &std::path::Path) -> Vec<String> {
+fn names(path: &Path) -> Vec<String> {
     let text = files::read_text(path, files::TOKEN).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
 }
@@ -67,7 +60,7 @@ mod tests {
     #[test]
     fn the_last_lives_are_remembered() {
         let folder = tempfile::tempdir().unwrap();
-        let lives = || Lives(Some(folder.path().join("global.lives")));
+        let lives = || Lives(Some(folder.path().join("work/global.lives")));
         assert!(matches!(lives().others(), Others::Alive { former } if former.is_empty()));
         for number in 0..MOST + 2 {
             lives().begin(&format!("cp-{number}")).unwrap();

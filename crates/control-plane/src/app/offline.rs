@@ -1,10 +1,11 @@
 //! What `kuma-cp store …` does with a store: backup, restore, another place, and another key. Each returns what to tell the
 //! operator. A backup may run beside the control plane that serves.
 
+mod reseal;
+
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::File,
     io::{self, BufWriter, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -14,28 +15,33 @@ use futures::StreamExt as _;
 use model::{Key, Kind, Resource, reserved::CLUSTER_ID};
 use prost::Message as _;
 use store::{
-    Batch, Event, Kinds, Precondition, ResourceStore, Write,
-    postgres::{self, PostgresStore},
-    sealing::{SealedDataKey, Sealer, SealerError, Sealing, SealingKey},
-    sqlite::{self, Beside, OpenError, Present, Renew},
+    Batch, Event, Kinds, Missing, Precondition, ResourceStore, Write,
+    postgres::PostgresStore,
+    sealing::{SealedDataKey, Sealer, Sealing, SealingKey},
+    sqlite::{self, Beside, Present},
 };
 use zeroize::Zeroizing;
 
+pub use self::reseal::reseal;
 use super::{
     open_postgres,
-    open_store::{open_store, other_stores, store_file},
+    open_store::open_store,
     sealing::{self, KeyFile},
+    store_files::store_file,
 };
 use crate::{
     backup::{self, About, Content, FileBeside, Unopened, Whose},
     clock::Clock,
-    config::{Config, Mode, SealedBy, StoreType},
-    files,
+    config::{Config, Mode, StoreType},
+    files::{self, whole},
     tls::SELF_SIGNED_FILES,
 };
 
 /// The largest backup that is read.
 const LARGEST_BACKUP: u64 = 8 * 1024 * 1024 * 1024;
+
+/// What is said of a backup that nobody sealed.
+const NOT_SEALED: &str = "its secrets are NOT sealed: whoever could write to it chose the keys in it";
 
 /// What a restore does.
 pub struct Restore {
@@ -75,11 +81,15 @@ pub async fn backup(config: &Config, to: &Path, force: bool) -> anyhow::Result<S
     } else {
         None
     };
-    let whose = Whose { created: Clock::system().now(), mode: mode(config), zone: zone(config) };
-    write_whole(to, force, |file| {
-        backup::write(whose, &content, &sealing, data_key.as_ref(), file).map_err(anyhow::Error::from)
-    })
-    .with_context(|| format!("write `{}`", to.display()))?;
+    let whose = Whose { created: Clock::system().now(), mode: config.mode.as_str(), zone: zone(config) };
+    let write = |file: &mut File| {
+        let mut file = BufWriter::new(file);
+        backup::write(whose, &content, &sealing, data_key.as_ref(), &mut file)?;
+        anyhow::Ok(file.flush()?)
+    };
+    let written = if force { whole::put(to, write) } else { whole::put_new(to, write) };
+    let hint = if is_there(&written) { ": `--force` overwrites it" } else { "" };
+    written.with_context(|| format!("write `{}`{hint}", to.display()))?;
     let key = match &data_key {
         Some(key) => format!(
             "its secrets are sealed with the key `{}`, which is not in it: keep a copy of that key elsewhere",
@@ -99,7 +109,7 @@ pub async fn restore(config: &Config, restore: &Restore) -> anyhow::Result<Strin
     let file = files::read(&restore.from, LARGEST_BACKUP).with_context(from)?;
     let backup = Unopened::read(&file).with_context(from)?;
     let about = &backup.about;
-    if (about.mode.as_str(), &about.zone) != (mode(config), &zone(config)) {
+    if (about.mode.as_str(), &about.zone) != (config.mode.as_str(), &zone(config)) {
         bail!("the backup is of {}, and the settings are those of {}", named(about), whose(config));
     }
     let opened = open(config, restore, &backup);
@@ -109,7 +119,8 @@ pub async fn restore(config: &Config, restore: &Restore) -> anyhow::Result<Strin
     let content = opened.with_context(from)?;
     let (resources, files) = (content.resources.len(), content.files.len());
     put(config, content, restore.present).await.context("restore the store")?;
-    Ok(format!("restored {resources} resources and {files} files of {}", named(about)))
+    let note = if about.data_key().is_none() { format!("; {NOT_SEALED}") } else { String::new() };
+    Ok(format!("restored {resources} resources and {files} files of {}{note}", named(about)))
 }
 
 /// Puts all that the control plane has into a store of another kind. The control plane is stopped.
@@ -151,32 +162,58 @@ async fn put(config: &Config, content: Content, present: Present) -> anyhow::Res
 }
 
 async fn put_into_database(config: &Config, content: Content, present: Present) -> anyhow::Result<()> {
-    // The database of a global belongs to the cluster whose id the global tells.
-    let cluster = if config.mode == Mode::Global { cluster(&content.resources) } else { None };
-    let settings = open_postgres::settings(config, cluster);
+    // The database of who takes zones belongs to the cluster whose id it tells; of others the folder says it.
+    let settings = match cluster(&content.resources).filter(|_| config.mode.takes_zones()) {
+        Some(cluster) => open_postgres::settings(config, Some(cluster)),
+        None => open_postgres::known_settings(config)?,
+    };
     let store = PostgresStore::open_sealed(settings, sealing::sealing(config)).await?;
     let found = picture(&store).await?;
     if !found.is_empty() && present == Present::Keep {
         bail!("the database holds {} resources: `--overwrite` puts the new content in their place", found.len());
     }
-    for file in &content.files {
+    let files = files_to_put(config, &content.files, present)?;
+    let gone = found.into_iter().map(|resource| Write::Delete { key: resource.key, expect: Precondition::Any });
+    let come = content.resources.into_iter().map(|resource| Write::Put { resource, expect: Precondition::Any });
+    store.apply(Batch::of(gone.chain(come).collect())).await?;
+    for (path, file) in files {
+        whole::put(&path, |to| to.write_all(&file.content)).with_context(|| format!("write `{}`", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The files that are not in the work folder yet; nothing is replaced that nobody asked for.
+fn files_to_put<'a>(
+    config: &Config,
+    files: &'a [FileBeside],
+    present: Present,
+) -> anyhow::Result<Vec<(PathBuf, &'a FileBeside)>> {
+    let mut to_put = Vec::new();
+    for file in files {
         let path = config.work_dir.join(&file.name);
         if files::read(&path, files::LARGEST).is_ok_and(|found| *found == *file.content) {
             continue;
         }
-        write_whole(&path, present == Present::Overwrite, |to| Ok(to.write_all(&file.content)?))
-            .with_context(|| format!("write `{}`", path.display()))?;
+        if present == Present::Keep && path.symlink_metadata().is_ok() {
+            bail!(
+                "`{}` is there already, and another one: `--overwrite` puts the new one in its place",
+                path.display()
+            );
+        }
+        to_put.push((path, file));
     }
-    let gone = found.into_iter().map(|resource| Write::Delete { key: resource.key, expect: Precondition::Any });
-    let come = content.resources.into_iter().map(|resource| Write::Put { resource, expect: Precondition::Any });
-    store.apply(Batch::of(gone.chain(come).collect())).await?;
-    Ok(())
+    Ok(to_put)
 }
 
-/// The store that the settings name. A file is opened by one program at a time.
+/// The store that the settings name, as it is: none is made. A file is opened by one program at a time.
 async fn opened(config: &Config) -> anyhow::Result<Arc<dyn ResourceStore>> {
     outlives(config)?;
-    open_store(config, &store_file(config), &Clock::system()).await
+    if config.store != StoreType::Postgres {
+        return open_store(config, &Clock::system()).await;
+    }
+    let mut settings = open_postgres::known_settings(config)?;
+    settings.options.missing = Missing::Refuse;
+    Ok(Arc::new(PostgresStore::open_sealed(settings, sealing::sealing(config)).await?))
 }
 
 /// All that a store holds at one moment, owners first.
@@ -194,81 +231,18 @@ async fn picture(store: &dyn ResourceStore) -> anyhow::Result<Vec<Resource>> {
     bail!("the store ended before it was read")
 }
 
-/// Seals the store with the key of a file in place of the one of the settings. The control plane is stopped.
-pub async fn reseal(config: &Config, new_key_file: &Path, renew: Renew) -> anyhow::Result<String> {
-    outlives(config)?;
-    let path = config.work_dir.join(store_file(config));
-    if matches!(config.sealed_by, SealedBy::Nobody) {
-        bail!("store.sealing.enabled is `false`: there is no key to change; without it the next start seals the store");
-    }
-    let new = KeyFile::of(new_key_file).read()?;
-    let Some(new) = new else {
-        bail!("there is no key `{}`: `kuma-cp store generate-key` makes one", new_key_file.display());
-    };
-    let (name, text) = (new.fingerprint().to_string(), new.text());
-    let new: Arc<dyn Sealer> = Arc::new(new);
-    if config.store == StoreType::Postgres {
-        reseal_database(config, &name, new, renew).await?;
-    } else {
-        reseal_file(config, &path, &name, new, renew)?;
-    }
-    let others = other_stores(&config.work_dir, &path);
-    let own = config.work_dir.join(sealing::KEY_FILE);
-    let next = match &config.sealed_by {
-        SealedBy::OwnFile if others.is_empty() => {
-            sealing::replace(&own, &text).with_context(|| format!("write `{}`", own.display()))?;
-            format!("it is in `{}` now", own.display())
-        }
-        SealedBy::OwnFile => format!(
-            "`{}` stays as it is, for it seals {} too: name the new one before the next start (store.sealing.keyFile: {})",
-            own.display(),
-            others.join(", "),
-            new_key_file.display()
-        ),
-        SealedBy::Nobody | SealedBy::File(_) | SealedBy::Key(_) | SealedBy::Command(_) => format!(
-            "give it to the control plane before the next start (store.sealing.keyFile: {})",
-            new_key_file.display()
-        ),
-    };
-    Ok(format!("the store is sealed with the key `{name}`; {next}. Backups of before need the key of before"))
-}
-
-fn reseal_file(config: &Config, path: &Path, name: &str, new: Arc<dyn Sealer>, renew: Renew) -> anyhow::Result<()> {
-    match sqlite::reseal(path, &sealing::sealing(config), Arc::clone(&new), renew) {
-        // A run before this one was stopped when the store was sealed, and the key not yet in its place.
-        Err(OpenError::Sealed {
-            cause: SealerError::AnotherKey { wanted, .. } | SealerError::NoKey { wanted, .. },
-            ..
-        }) if wanted == name => {
-            if renew == Renew::DataKeys {
-                let sealing = Arc::new(Sealing::by(Arc::clone(&new), sealing::is_secret));
-                sqlite::reseal(path, &sealing, new, renew).context("seal the store")?;
-            }
-            Ok(())
-        }
-        done => done.context("seal the store"),
-    }
-}
-
-async fn reseal_database(config: &Config, name: &str, new: Arc<dyn Sealer>, renew: Renew) -> anyhow::Result<()> {
-    if renew == Renew::DataKeys {
-        bail!(
-            "the data keys of a database cannot be changed while control planes work with it: stop them, take a backup, and \
-             restore it with --overwrite into an empty database"
-        );
-    }
-    let settings = open_postgres::settings(config, None);
-    match postgres::reseal(settings, sealing::sealing(config), new).await {
-        // It was done before.
-        Err(postgres::OpenError::Sealed { cause: SealerError::AnotherKey { wanted, .. }, .. }) if wanted == name => {
-            Ok(())
-        }
-        done => done.context("seal the store"),
-    }
-}
-
-/// Opens a backup with the key that is at hand.
+/// Opens a backup with the key that is at hand, if it holds no other files than a control plane makes: their names become
+/// paths, and a backup may be anybody's.
 fn open(config: &Config, restore: &Restore, backup: &Unopened<'_>) -> anyhow::Result<Content> {
+    let content = opened_with(config, restore, backup)?;
+    let made_here = |file: &&FileBeside| SELF_SIGNED_FILES.contains(&file.name.as_str());
+    if let Some(file) = content.files.iter().find(|file| !made_here(file)) {
+        bail!("it holds a file `{}`, which no control plane makes", file.name.escape_debug());
+    }
+    Ok(content)
+}
+
+fn opened_with(config: &Config, restore: &Restore, backup: &Unopened<'_>) -> anyhow::Result<Content> {
     let Some(data_key) = backup.about.data_key() else { return Ok(backup.open(&Sealing::off())?) };
     let sealer: Arc<dyn Sealer> = match &restore.key_file {
         Some(path) => Arc::new(KeyFile::of(path)),
@@ -297,7 +271,7 @@ fn told(about: &About, opened: &anyhow::Result<Content>) -> String {
     }
     match about.data_key() {
         Some(key) => text.push_str(&format!("sealed with the key `{}`\n", key.sealed_by)),
-        None => text.push_str("its secrets are not sealed\n"),
+        None => text.push_str(&format!("{NOT_SEALED}\n")),
     }
     match opened {
         Ok(content) => {
@@ -331,6 +305,11 @@ fn files_beside(config: &Config) -> anyhow::Result<Vec<FileBeside>> {
     Ok(found)
 }
 
+fn is_there(written: &anyhow::Result<()>) -> bool {
+    let cause = written.as_ref().err().and_then(|error| error.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::AlreadyExists)
+}
+
 /// Refuses a store that is gone when the program ends.
 fn outlives(config: &Config) -> anyhow::Result<()> {
     ensure!(config.mode != Mode::Connector, "a connector keeps nothing: there is no store");
@@ -340,60 +319,16 @@ fn outlives(config: &Config) -> anyhow::Result<()> {
     }
 }
 
-fn mode(config: &Config) -> &'static str {
-    match config.mode {
-        Mode::Global => "global",
-        Mode::Zone => "zone",
-        Mode::Gateway => "gateway",
-        Mode::Connector => "connector",
-    }
-}
-
 fn zone(config: &Config) -> Option<String> {
     (config.mode == Mode::Zone).then(|| config.zone_name.as_str().to_owned())
 }
 
 fn whose(config: &Config) -> String {
-    zone(config).map_or_else(|| "a global control plane".to_owned(), |zone| format!("zone `{zone}`"))
+    zone(config).map_or_else(|| format!("a {} control plane", config.mode.as_str()), |zone| format!("zone `{zone}`"))
 }
 
 fn named(about: &About) -> String {
     about.zone.as_ref().map_or_else(|| format!("a {} control plane", about.mode), |zone| format!("zone `{zone}`"))
-}
-
-/// Writes a file for us alone that is there whole or not at all, and is durable when this returns.
-fn write_whole(
-    path: &Path,
-    force: bool,
-    write: impl FnOnce(&mut BufWriter<File>) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let is_there = || anyhow::anyhow!("it is there already: `--force` overwrites it");
-    if !force && fs::symlink_metadata(path).is_ok() {
-        return Err(is_there());
-    }
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let beside = PathBuf::from(name);
-    let written = (|| {
-        let _left_behind = fs::remove_file(&beside);
-        let mut file = BufWriter::new(OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?);
-        write(&mut file)?;
-        file.flush()?;
-        file.get_ref().sync_all()?;
-        if force {
-            fs::rename(&beside, path)?;
-        } else {
-            // Unlike a renamed file, a link takes no other one's place.
-            fs::hard_link(&beside, path)?;
-            fs::remove_file(&beside)?;
-        }
-        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or_else(|| Path::new("."));
-        Ok(File::open(folder)?.sync_all()?)
-    })();
-    if written.is_err() {
-        let _nothing_there = fs::remove_file(&beside);
-    }
-    written
 }
 
 #[cfg(test)]

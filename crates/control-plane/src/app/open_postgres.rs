@@ -10,10 +10,8 @@
 //! While the database is away the start waits, and says so on `/ready`.
 
 use std::{
-    fs::{self, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -29,17 +27,19 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::{sealing, waiting::Waiting};
+use super::{
+    sealing,
+    store_files::{MARKER, store_file},
+    waiting::Waiting,
+};
 use crate::{
     clock::Clock,
     config::{Config, Mode},
-    files,
+    files::{self, whole},
 };
 
 /// How often a database that is away is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
-/// What a file that remembers a cluster is called, in place of the ending of a store's file.
-pub(super) const ENDING: &str = "postgres";
 
 /// Where the settings say the database is, for a control plane that worked with this cluster.
 pub(super) fn settings(config: &Config, cluster: Option<String>) -> Settings {
@@ -65,12 +65,12 @@ pub(super) fn settings(config: &Config, cluster: Option<String>) -> Settings {
     }
 }
 
-/// Opens the database. `file` is what the store's file in the work folder would be called.
-pub(super) async fn open(config: &Config, file: &str, clock: &Clock) -> anyhow::Result<Arc<dyn ResourceStore>> {
-    let marker = Marker::of(config, file);
+/// Opens the database.
+pub(super) async fn open(config: &Config, clock: &Clock) -> anyhow::Result<Arc<dyn ResourceStore>> {
+    let marker = Marker::of(config);
     // Who insists takes whatever there is.
     let cluster = if config.fresh { None } else { marker.cluster()? };
-    let was_used = cluster.is_some() || marker.other_store_was_used(file);
+    let was_used = cluster.is_some() || marker.other_store_was_used(config);
     let mut settings = settings(config, cluster);
     if was_used && !config.fresh {
         settings.options.missing = Missing::Refuse;
@@ -88,25 +88,20 @@ pub(super) async fn open(config: &Config, file: &str, clock: &Clock) -> anyhow::
     Ok(Arc::new(store))
 }
 
+/// Where the database is, for a control plane that worked in this folder.
+pub(super) fn known_settings(config: &Config) -> anyhow::Result<Settings> {
+    Ok(settings(config, Marker::of(config).cluster()?))
+}
+
 /// Takes the steps that the database lacks, and says what came of it.
 pub async fn migrate(config: &Config) -> anyhow::Result<String> {
     anyhow::ensure!(config.mode != Mode::Connector, "a connector has no store");
-    let marker = Marker::of(config, &file_of(config));
-    let (from, to) = store::postgres::migrate(settings(config, marker.cluster()?)).await?;
+    let (from, to) = store::postgres::migrate(known_settings(config)?).await?;
     Ok(match from {
         _ if from == to => format!("the database has schema version {to} already"),
         0 => format!("the database was empty and has schema version {to} now"),
         _ => format!("the database has been migrated from schema version {from} to {to}"),
     })
-}
-
-/// What the store's file of this control plane would be called.
-fn file_of(config: &Config) -> String {
-    match config.mode {
-        Mode::Global => "global.db".to_owned(),
-        Mode::Gateway => "gateway.db".to_owned(),
-        Mode::Zone | Mode::Connector => format!("zone-{}.db", config.zone_name),
-    }
 }
 
 fn explained(error: OpenError, config: &Config) -> anyhow::Error {
@@ -139,13 +134,16 @@ async fn wait_for(settings: Settings, config: &Config) -> Result<PostgresStore, 
                 return opened;
             }
         };
-        if problem != told {
+        let is_news = problem != told;
+        if is_news {
             warn!(error = problem, "waiting for the database of the store");
             told.clone_from(&problem);
         }
         match &waiting {
             Some(waiting) => waiting.say(&problem),
-            None => waiting = Waiting::start(config.diagnostics_port, &problem),
+            // The port may be another program's: that is said once.
+            None if is_news => waiting = Waiting::start(config.diagnostics_port, &problem),
+            None => {}
         }
         sleep(PAUSE).await;
     }
@@ -187,8 +185,8 @@ async fn is_empty(store: &PostgresStore) -> Result<bool, StoreError> {
 struct Marker(PathBuf);
 
 impl Marker {
-    fn of(config: &Config, file: &str) -> Self {
-        Self(config.work_dir.join(file).with_extension(ENDING))
+    fn of(config: &Config) -> Self {
+        Self(config.work_dir.join(store_file(config)).with_extension(MARKER))
     }
 
     fn cluster(&self) -> anyhow::Result<Option<String>> {
@@ -201,29 +199,12 @@ impl Marker {
     }
 
     /// Whether the folder has a file of SQLite in which this control plane kept its resources before.
-    fn other_store_was_used(&self, file: &str) -> bool {
-        let path = self.0.with_file_name(file);
+    fn other_store_was_used(&self, config: &Config) -> bool {
+        let path = self.0.with_file_name(store_file(config));
         store::sqlite::before(&path) == store::sqlite::Before::Used
     }
 
-    /// Whole or not at all.
     fn write(&self, cluster: &str) -> anyhow::Result<()> {
-        let written = || -> io::Result<()> {
-            if let Some(folder) = self.0.parent() {
-                make_folder(folder)?;
-            }
-            let beside = self.0.with_extension("new");
-            let _left_behind = fs::remove_file(&beside);
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-            writeln!(file, "{cluster}")?;
-            file.sync_all()?;
-            fs::rename(&beside, &self.0)
-        };
-        written().with_context(|| format!("write `{}`", self.0.display()))
+        whole::put(&self.0, |file| writeln!(file, "{cluster}")).with_context(|| format!("write `{}`", self.0.display()))
     }
-}
-
-fn make_folder(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }

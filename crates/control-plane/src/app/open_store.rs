@@ -6,7 +6,7 @@
 //! there was one. A first start that was killed says so too: it is begun again.
 #![expect(clippy::disallowed_methods, reason = "work that blocks, and whoever asked for it waits for it")]
 
-use std::{fs, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use store::{
@@ -20,23 +20,24 @@ use tracing::warn;
 use super::{
     open_postgres,
     sealing::{self, KEY_FILE},
+    store_files::{MARKER, is_store, is_zone, names_in, store_file},
 };
 use crate::{
     clock::Clock,
-    config::{Config, Mode, StoreType},
+    config::{Config, StoreType},
     tls::SELF_SIGNED_FILES,
 };
 
-/// Opens the store of this configuration; `file` is its file in the work directory.
-pub(super) async fn open_store(config: &Config, file: &str, clock: &Clock) -> anyhow::Result<Arc<dyn ResourceStore>> {
+/// Opens the store of this configuration.
+pub(super) async fn open_store(config: &Config, clock: &Clock) -> anyhow::Result<Arc<dyn ResourceStore>> {
     match config.store {
         StoreType::Memory => {
             warn!("store.type is `memory`: keys, tokens and everything else are gone after a restart");
             Ok(Arc::new(MemoryStore::new()))
         }
-        StoreType::Postgres => Box::pin(open_postgres::open(config, file, clock)).await,
+        StoreType::Postgres => Box::pin(open_postgres::open(config, clock)).await,
         StoreType::Sqlite => {
-            let (folder, file, fresh) = (config.work_dir.clone(), file.to_owned(), config.fresh);
+            let (folder, file, fresh) = (config.work_dir.clone(), store_file(config), config.fresh);
             let sealing = sealing::sealing(config);
             // Opening reads the whole file; that is a matter of the start and not of the executor.
             let opened = tokio::task::spawn_blocking(move || open(&folder, &file, fresh, &sealing))
@@ -45,39 +46,6 @@ pub(super) async fn open_store(config: &Config, file: &str, clock: &Clock) -> an
             Ok(Arc::new(opened?))
         }
     }
-}
-
-/// The store of a gateway.
-pub(super) const GATEWAY: &str = "gateway.db";
-
-/// What the store of this configuration is called in the work folder.
-pub(super) fn store_file(config: &Config) -> String {
-    match config.mode {
-        Mode::Global => "global.db".to_owned(),
-        Mode::Zone => format!("zone-{}.db", config.zone_name),
-        Mode::Gateway => GATEWAY.to_owned(),
-        // It keeps nothing.
-        Mode::Connector => "connector.db".to_owned(),
-    }
-}
-
-/// The stores of other control planes in a folder.
-pub(super) fn other_stores(folder: &Path, path: &Path) -> Vec<String> {
-    let mut others: Vec<String> = names_in(folder).filter(|name| is_store(name) && !path.ends_with(name)).collect();
-    others.sort();
-    others.iter().map(|name| format!("`{name}`")).collect()
-}
-
-fn names_in(folder: &Path) -> impl Iterator<Item = String> {
-    fs::read_dir(folder).into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-}
-
-fn is_zone(name: &str) -> bool {
-    name.starts_with("zone-") && name.ends_with(".db")
-}
-
-fn is_store(name: &str) -> bool {
-    is_zone(name) || name == "global.db" || name == GATEWAY
 }
 
 fn open(folder: &Path, file: &str, fresh: bool, sealing: &Arc<Sealing>) -> anyhow::Result<SqliteStore> {
@@ -123,7 +91,7 @@ impl Traces {
         let has = |name: &str| names.iter().any(|found| found == name);
         // What is beside the store of another control plane may be that one's.
         let certified = others.is_empty() && (SELF_SIGNED_FILES.iter().any(|name| has(name)) || has(KEY_FILE));
-        let kept_in_a_database = Path::new(file).with_extension(open_postgres::ENDING).to_str().is_some_and(has);
+        let kept_in_a_database = Path::new(file).with_extension(MARKER).to_str().is_some_and(has);
         let was_used = match before(&folder.join(file)) {
             Before::Used => true,
             // The certificate and the key of the store are made before the first keys are.
@@ -136,6 +104,8 @@ impl Traces {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use jiff::Timestamp;
     use model::{Key, Kind, Labels, Resource};
     use store::Precondition;

@@ -6,9 +6,7 @@
 mod command;
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -20,7 +18,7 @@ use tracing::{info, warn};
 use self::command::SealingCommand;
 use crate::{
     config::{Config, SealedBy},
-    files,
+    files::{self, whole},
 };
 
 /// The key that a control plane makes for its store, in its work folder.
@@ -150,46 +148,19 @@ impl Sealer for KeyFile {
     }
 }
 
-/// Writes a key where none is, for us alone; whole or not at all, and durable when it returns.
+/// Writes a key where none is.
 fn write_new(path: &Path, text: &KeyText) -> io::Result<()> {
-    let beside = write_beside(path, text)?;
-    // A link is made only where nothing is; a renamed file would take the place of a key.
-    let linked = fs::hard_link(&beside, path);
-    fs::remove_file(&beside)?;
-    linked?;
-    sync_folder(path)
+    whole::put_new(path, |file| file.write_all(text.reveal().as_bytes()))
 }
 
 /// Puts a key in the place of another one.
 pub(super) fn replace(path: &Path, text: &KeyText) -> io::Result<()> {
-    fs::rename(write_beside(path, text)?, path)?;
-    sync_folder(path)
-}
-
-fn write_beside(path: &Path, text: &KeyText) -> io::Result<PathBuf> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder(path))?;
-    let mut name = path.as_os_str().to_owned();
-    // Two programs that start at once do not write into one file.
-    name.push(format!(".{}.new", std::process::id()));
-    let beside = PathBuf::from(name);
-    let _left_behind = fs::remove_file(&beside);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    file.write_all(text.reveal().as_bytes())?;
-    file.sync_all()?;
-    Ok(beside)
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(folder(path))?.sync_all()
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or_else(|| Path::new("."))
+    whole::put(path, |file| file.write_all(text.reveal().as_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{fs, os::unix::fs::PermissionsExt as _};
 
     use super::*;
 

@@ -30,9 +30,8 @@ use crate::{
 
 pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) -> anyhow::Result<Running> {
     let name = config.zone_name.clone();
-    let file = format!("zone-{name}.db");
-    let lives = Lives::of(&config, &file);
-    let store = open_store(&config, &file, &clock).await?;
+    let lives = Lives::of(&config);
+    let store = open_store(&config, &clock).await?;
     let control_plane = ControlPlane::start(config, clock, log, tasks, name.as_str(), store).await?;
     let ControlPlane { config, clock, tasks, store, .. } = &control_plane;
     let starting = tasks.stop_on_drop();

@@ -1,8 +1,8 @@
-use std::os::unix::fs::PermissionsExt as _;
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use jiff::Timestamp;
 use model::Labels;
-use store::{Batch, Precondition, Query, Write};
+use store::{Batch, Precondition, Query, Write, sqlite::Renew};
 use tempfile::TempDir;
 
 use super::*;
@@ -36,7 +36,7 @@ fn resource(key: Key, spec: &str, owner: Option<Key>) -> Resource {
 /// A control plane with a secret of each kind, and the certificate that it made.
 async fn filled(folder: &Path, more: &[(&str, &str)]) -> Config {
     let config = config(folder, more);
-    let store = open_store(&config, "global.db", &Clock::system()).await.unwrap();
+    let store = open_store(&config, &Clock::system()).await.unwrap();
     let mesh = Key::global(Kind::MESH, "m");
     let resources = [
         resource(mesh.clone(), "{}", None),
@@ -52,7 +52,7 @@ async fn filled(folder: &Path, more: &[(&str, &str)]) -> Config {
 }
 
 async fn contents(config: &Config) -> Vec<Resource> {
-    let store = open_store(config, "global.db", &Clock::system()).await.unwrap();
+    let store = open_store(config, &Clock::system()).await.unwrap();
     let mut all = Vec::new();
     for kind in Kind::all() {
         let page = store.list(&Query::all(kind)).await.unwrap();
@@ -79,7 +79,7 @@ fn fingerprint(folder: &Path) -> String {
 async fn a_backup_of_a_running_store_comes_back_elsewhere_with_certificate_and_all() {
     let (old, new) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let config_of_old = filled(old.path(), &[]).await;
-    let running = open_store(&config_of_old, "global.db", &Clock::system()).await.unwrap();
+    let running = open_store(&config_of_old, &Clock::system()).await.unwrap();
     let file = old.path().join("backup");
     let said = backup(&config_of_old, &file, false).await.unwrap();
     drop(running);
@@ -126,7 +126,7 @@ async fn nothing_is_overwritten_unless_somebody_insists() {
     );
 
     let config_of_other = config(other.path(), &[]);
-    let store = open_store(&config_of_other, "global.db", &Clock::system()).await.unwrap();
+    let store = open_store(&config_of_other, &Clock::system()).await.unwrap();
     store.put(resource(Key::global(Kind::ZONE, "z"), "{}", None), Precondition::Absent).await.unwrap();
     let insisting =
         || Restore { present: Present::Overwrite, key_file: Some(one.path().join("store.key")), ..from(&file) };
@@ -169,7 +169,7 @@ async fn the_key_is_changed_and_stands_in_the_place_of_the_old_one() {
         assert_eq!(fs::read(folder.path().join("store.key")).unwrap(), fs::read(&new).unwrap());
         assert_eq!(contents(&config).await, all);
         fs::write(folder.path().join("store.key"), old).unwrap();
-        assert!(open_store(&config, "global.db", &Clock::system()).await.is_err(), "the old key opens nothing");
+        assert!(open_store(&config, &Clock::system()).await.is_err(), "the old key opens nothing");
     }
 }
 
@@ -186,7 +186,7 @@ async fn a_change_of_the_key_that_was_stopped_is_run_again() {
         // killed before the key was in its place
         fs::write(folder.path().join("store.key"), old).unwrap();
         let wanted = KeyFile::of(&new).read().unwrap().unwrap().fingerprint().to_string();
-        let refused = format!("{:#}", open_store(&config, "global.db", &Clock::system()).await.err().unwrap());
+        let refused = format!("{:#}", open_store(&config, &Clock::system()).await.err().unwrap());
         assert!(refused.contains(&wanted), "{refused}");
         reseal(&config, &new, renew).await.unwrap();
         assert_eq!(contents(&config).await, all);
@@ -219,6 +219,6 @@ async fn without_sealing_a_backup_says_so_and_moves_a_store_to_a_sealed_one() {
     assert_eq!(contents(&config_of_sealed).await, contents(&config_of_plain).await);
     assert!(!holds(&sealed.path().join("global.db"), SECRET));
     let refused = config(sealed.path(), &[("KUMA_STORE_SEALING_ENABLED", "false")]);
-    let refused = format!("{:#}", open_store(&refused, "global.db", &Clock::system()).await.err().unwrap());
+    let refused = format!("{:#}", open_store(&refused, &Clock::system()).await.err().unwrap());
     assert!(refused.contains("sealing is switched off"), "{refused}");
 }
