@@ -82,7 +82,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     readiness.ready("connector");
     info!(mode = "connector", zone = %config.zone_name, version = about::VERSION, instance = %instance, "started");
     let _serves = starting.disarm();
-    Ok(Running { tasks, addresses, registry: None })
+    Ok(Running { tasks, addresses, drain: None })
 }
 
 /// The certificate of the port, where one is configured.

@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::{
     control_plane::{self, BehindRest, ControlPlane},
+    drain::Drain,
     lives::Lives,
     open_store::open_store,
     running::{Addresses, Running},
@@ -226,7 +227,13 @@ pub(super) async fn start(
         "started"
     );
     let _serves = starting.disarm();
-    Ok(Running { tasks: tasks.clone(), addresses, registry: Some(registry) })
+    let drain = Drain {
+        registry,
+        readiness: control_plane.readiness.clone(),
+        members: control_plane.cluster.members(),
+        time: config.drain_time,
+    };
+    Ok(Running { tasks: tasks.clone(), addresses, drain: Some(drain) })
 }
 
 fn warn_of_open_doors(config: &Config) {

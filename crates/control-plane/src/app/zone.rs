@@ -62,7 +62,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     }
     info!(mode = "zone", zone = %name, version = crate::about::VERSION, instance = control_plane.cluster.me(), "started");
     let _serves = starting.disarm();
-    Ok(Running { tasks: tasks.clone(), addresses, registry: None })
+    Ok(Running { tasks: tasks.clone(), addresses, drain: None })
 }
 
 /// What the connection to global needs, if there is a global.

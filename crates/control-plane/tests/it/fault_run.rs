@@ -4,6 +4,7 @@
 //! it was taken back.
 //!
 //! `ARCTOS_SEED` repeats the faults of a run, and `ARCTOS_FAULTS` says how many there are: a minute has about ten.
+#![expect(clippy::disallowed_methods, reason = "faults last for a while, in a thread of their own")]
 
 mod installation;
 mod rotating;
@@ -16,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use testkit::seed::{Chance, seed};
+use testkit::seed::{Chance, amount, seed};
 
 use self::installation::Installation;
 
@@ -84,9 +85,8 @@ impl Drop for Ends<'_> {
 }
 
 fn happen(installation: &mut Installation, mut chance: Chance) {
-    let given = std::env::var("ARCTOS_FAULTS").ok().and_then(|text| text.parse().ok());
     let mut left: Vec<Fault> = Vec::new();
-    for number in 0..given.unwrap_or(USUAL) {
+    for number in 0..amount("ARCTOS_FAULTS", USUAL) {
         if left.is_empty() {
             left.extend(FAULTS);
         }

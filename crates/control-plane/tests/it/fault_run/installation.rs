@@ -279,7 +279,7 @@ fn items(address: SocketAddr, path: &str) -> Vec<Value> {
 /// The policies of the default mesh: what each is called on global, and what it says.
 fn policies(address: SocketAddr) -> BTreeMap<String, Value> {
     let name = |policy: &Value| {
-        let display = policy.pointer("/labels/kuma.io~1display-name").unwrap_or(&policy["name"]);
+        let display = policy.pointer("/labels/kuma.io~1display-name").unwrap_or_else(|| &policy["name"]);
         display.as_str().unwrap_or_default().to_owned()
     };
     let all = items(address, "/meshes/default/meshtimeouts?size=1000");

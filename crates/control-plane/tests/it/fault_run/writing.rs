@@ -65,7 +65,7 @@ pub(super) fn until(over: &AtomicBool, globals: &[Addresses], mut chance: Chance
         let mut one_of = |count: usize| usize::try_from(chance.below(count as u64)).unwrap();
         let (global, place) = (one_of(globals.len()), one_of(names.len()));
         let name = names[place].clone();
-        let before = written.may_be.get(&name).map_or(None, |states| states[0]);
+        let before = written.may_be.get(&name).and_then(|states| states[0]);
         value += 1;
         let wanted = (one_of(5) > 0).then_some(value);
         match write(globals[global], &name, wanted) {
