@@ -210,6 +210,8 @@ pub struct GlobalKds {
     pub tls_enabled: bool,
     /// With what.
     pub tls: Tls,
+    /// What the certificate that a control plane makes for itself names beside this machine: a balancer's names and addresses.
+    pub tls_names: Vec<String>,
     /// The largest message, in bytes.
     pub max_msg_size: usize,
     /// How many resources one zone may keep here.

@@ -4,6 +4,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use rustls_pki_types::ServerName;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -323,6 +324,19 @@ impl Builder<'_> {
         moment
     }
 
+    /// Names that a certificate can have.
+    fn tls_names(&mut self) -> Vec<String> {
+        const PATH: &str = "multizone.global.kds.tlsNames";
+        let names = self.values.list(PATH);
+        if let Some(odd) = names.iter().find(|name| ServerName::try_from(name.as_str()).is_err()) {
+            self.bad(
+                PATH,
+                &format!("`{odd}` is no host name and no IP address, and only these can stand in a certificate"),
+            );
+        }
+        names
+    }
+
     fn quota(&mut self, path: &'static str) -> usize {
         let quota = usize::try_from(self.values.number(path)).unwrap_or(usize::MAX);
         if quota == 0 {
@@ -381,6 +395,7 @@ impl Builder<'_> {
             grpc_port: self.port("multizone.global.kds.grpcPort"),
             tls_enabled: self.values.flag("multizone.global.kds.tlsEnabled"),
             tls: self.tls("multizone.global.kds"),
+            tls_names: self.tls_names(),
             max_msg_size: self.message_size("multizone.global.kds.maxMsgSize"),
             zone_quota_resources: self.quota("multizone.global.kds.zoneQuota.resources"),
             zone_quota_bytes: self.quota("multizone.global.kds.zoneQuota.bytes"),

@@ -398,3 +398,13 @@ fn product_is_one_whose_kumactl_connects() {
     assert_eq!(good("apiServer:\n  product: Kong Mesh\n", &[]).0.api_server.product, "Kong Mesh");
     bad("", &[("KMESH_API_SERVER_PRODUCT", "Other")], &["apiServer.product", "`Kong Mesh`"]);
 }
+
+#[test]
+fn a_certificate_has_names_and_addresses_and_nothing_else() {
+    const NAMES: &str = "KUMA_MULTIZONE_GLOBAL_KDS_TLS_NAMES";
+    let (config, _) = good("", &[(NAMES, "global.example.com, 192.0.2.7,2001:db8::7")]);
+    assert_eq!(config.global.tls_names, ["global.example.com", "192.0.2.7", "2001:db8::7"]);
+    for odd in ["https://global", "global:5685", "a b", "[::1]"] {
+        bad("", &[(NAMES, &format!("good.example.com,{odd}"))], &[odd, "tlsNames", "no host name"]);
+    }
+}
