@@ -10,6 +10,7 @@ mod lives;
 mod offline;
 mod open_postgres;
 mod open_store;
+mod own_certificate;
 mod running;
 mod sealing;
 mod serve;

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     bootstrap,
     clock::Clock,
-    config::{Config, GlobalAddress, StoreType},
+    config::{Config, StoreType},
     kds::{
         dial::{Dialer, Target, Trust},
         link::Link,
@@ -68,12 +68,12 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
 /// What the connection to global needs, if there is a global.
 async fn connection(control_plane: &ControlPlane, others: Others) -> anyhow::Result<Option<Options>> {
     let ControlPlane { config, clock, tasks, .. } = control_plane;
-    let Some(address) = &config.global_address else {
+    if config.global_addresses.is_empty() {
         OwnMeshes::left(&config.work_dir, config.zone_name.as_str())
             .context("note in the work folder that this zone has no global")?;
         return Ok(None);
-    };
-    let (dialer, token) = reach(config, address, clock, tasks)?;
+    }
+    let (dialer, token) = reach(config, clock, tasks)?;
     Ok(Some(Options {
         zone: config.zone_name.clone(),
         dialer,
@@ -102,14 +102,11 @@ async fn connection(control_plane: &ControlPlane, others: Others) -> anyhow::Res
 }
 
 /// How a zone reaches its global, and where its token is.
-pub(super) fn reach(
-    config: &Config,
-    address: &GlobalAddress,
-    clock: &Clock,
-    tasks: &Tasks,
-) -> anyhow::Result<(Dialer, TokenSource)> {
+pub(super) fn reach(config: &Config, clock: &Clock, tasks: &Tasks) -> anyhow::Result<(Dialer, TokenSource)> {
     let zone = &config.zone;
-    let trust = trust(address.secure, zone.tls_skip_verify, zone.root_ca_file.as_deref(), clock, tasks)?;
+    // All of them are, or none.
+    let is_secure = config.global_addresses.iter().all(|(address, _)| address.secure);
+    let trust = trust(is_secure, zone.tls_skip_verify, zone.root_ca_file.as_deref(), clock, tasks)?;
     let token = match (&config.zone.token_path, &config.zone.token_inline) {
         (Some(path), _) => TokenSource::File(path.clone()),
         (None, Some(inline)) => TokenSource::Inline(
@@ -117,11 +114,15 @@ pub(super) fn reach(
         ),
         (None, None) => TokenSource::None,
     };
-    if let Some(proxy) = &config.zone.proxy {
-        info!(target: "kds.zone", %proxy, "the global control plane is reached through a proxy, as HTTPS_PROXY says");
+    let mut places = Vec::new();
+    for (address, proxy) in &config.global_addresses {
+        let target = Target { host: address.host.clone(), port: address.port };
+        if let Some(proxy) = proxy {
+            info!(target: "kds.zone", %proxy, global = %target, "the global control plane is reached through a proxy, as HTTPS_PROXY says");
+        }
+        places.push((target, proxy.clone()));
     }
-    let target = Target { host: address.host.clone(), port: address.port };
-    Ok((Dialer::new(target, trust, config.zone.proxy.clone(), clock.clone()), token))
+    Ok((Dialer::new(places, trust, clock.clone()), token))
 }
 
 /// Whom to believe to be global.

@@ -168,6 +168,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("multizone.global.kds.tlsMinVersion", Text, "KUMA_MULTIZONE_GLOBAL_KDS_TLS_MIN_VERSION", "TLSv1_2"),
     setting("multizone.global.kds.tlsMaxVersion", Text, "KUMA_MULTIZONE_GLOBAL_KDS_TLS_MAX_VERSION", ""),
     setting("multizone.global.kds.tlsCipherSuites", List, "KUMA_MULTIZONE_GLOBAL_KDS_TLS_CIPHER_SUITES", ""),
+    setting("multizone.global.kds.tlsNames", List, "KUMA_MULTIZONE_GLOBAL_KDS_TLS_NAMES", ""),
     setting("multizone.global.kds.maxMsgSize", Number, "KUMA_MULTIZONE_GLOBAL_KDS_MAX_MSG_SIZE", "10485760"),
     setting("multizone.global.kds.msgSendTimeout", Duration, "KUMA_MULTIZONE_GLOBAL_KDS_MSG_SEND_TIMEOUT", "60s"),
     setting("multizone.global.kds.zoneQuota.resources", Number, "KUMA_MULTIZONE_GLOBAL_KDS_ZONE_QUOTA_RESOURCES", "100000"),

@@ -146,7 +146,7 @@ impl Connector {
                 connector.heard(rpc, status);
             }
         };
-        let passing = Passing { origin: self.dialer.origin(), headers, ending: side.ending.clone(), inspect: None };
+        let passing = Passing { origin: side.origin.clone(), headers, ending: side.ending.clone(), inspect: None };
         let requests = side.far.requests();
         // The near connection keeps it; a call does not.
         drop(side);
@@ -211,7 +211,7 @@ impl Connector {
             }
             Err((ended, code)) => {
                 let status = Status::new(code.unwrap_or(Code::Unavailable), ended.to_string());
-                let pause = gate.backoff.pause(Duration::ZERO);
+                let pause = gate.backoff.pause();
                 // What is wrong with a token is found out without asking anybody.
                 if code.is_none() {
                     gate.shut = Some((Instant::now() + pause, status.clone()));
@@ -240,6 +240,7 @@ impl Connector {
 
     /// The connection was lost. That it was refused before is what counts.
     fn lost(&self, cause: String) {
+        self.dialer.set_aside();
         if matches!(*self.link.subscribe().borrow(), LinkState::Connected { .. }) {
             self.down(&Ended::Lost { cause, lasted: Duration::ZERO });
         }

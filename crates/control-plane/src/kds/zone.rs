@@ -148,17 +148,21 @@ impl Keeper {
         let mut refused = String::new();
         loop {
             self.link.set(LinkState::Connecting);
-            let ended = match self.held_token.read().await {
+            let (ended, was_up) = match self.held_token.read().await {
                 Ok(token) => {
                     let connection = self.start(token, Beside::Nothing);
                     self.hold(connection).await
                 }
-                Err(error) => Ended::NoToken(error.to_string()),
+                Err(error) => (Ended::NoToken(error.to_string()), false),
             };
             if matches!(ended, Ended::Rpc { .. }) && ended.is_refusal() {
                 self.held_token.refused();
             }
-            let pause = self.backoff.pause(ended.lasted());
+            if !matches!(ended, Ended::NoToken(_) | Ended::Refused(_)) {
+                // Another global may do what this one does not.
+                self.options.dialer.set_aside();
+            }
+            let pause = if was_up { self.backoff.pause_after(ended.lasted()) } else { self.backoff.pause() };
             self.link.set(ended.state());
             if let Ended::Refused(refusal) = &ended
                 && refusal.to_string() != refused
@@ -186,7 +190,6 @@ impl Keeper {
         let (reopen, reopened) = mpsc::channel(1);
         let line = Line {
             zone: self.options.zone.clone(),
-            origin: self.options.dialer.origin(),
             bearer: Bearer::new(token),
             held_token: Arc::clone(&self.held_token),
             version: self.options.us.version.version.clone(),
@@ -223,15 +226,15 @@ impl Keeper {
     }
 
     /// Holds a connection until it ends, moving to newer tokens as they come. One that was refused is not tried again until
-    /// the file changes.
-    async fn hold(&self, mut current: RunningSession) -> Ended {
+    /// the file changes. Returns why the last one ended, and whether global had accepted it.
+    async fn hold(&self, mut current: RunningSession) -> (Ended, bool) {
         loop {
             tokio::select! {
                 // Biased: what the connection says of itself counts before what its silence would say.
                 biased;
-                ended = current.running.as_mut() => return ended,
+                ended = current.running.as_mut() => return (ended, current.up),
                 () = current.accepted.notified(), if !current.up => self.up(&mut current),
-                () = tokio::time::sleep_until(current.accept_by), if !current.up => return Ended::Silent,
+                () = tokio::time::sleep_until(current.accept_by), if !current.up => return (Ended::Silent, false),
                 Some(token) = current.reopen.recv() => {
                     let candidate = self.start(Some(token), Beside::OldConnection);
                     info!("not all streams stand on the renewed token, opening a connection with it");

@@ -10,13 +10,24 @@ use std::{
 use crate::files;
 
 /// Returns every name that a client on this network may dial: host name, `localhost`, all addresses.
-pub(super) fn names() -> Vec<String> {
+fn names() -> Vec<String> {
     let mut names = Vec::new();
     names.extend(host_names().find(|name| is_dns_name(name)));
     names.push("localhost".to_owned());
     names.extend(addresses().iter().map(IpAddr::to_string));
     let mut seen = BTreeSet::new();
     names.retain(|name| seen.insert(name.clone()));
+    names
+}
+
+/// Returns these names and others beside them, each once.
+pub(super) fn names_and(also: &[String]) -> Vec<String> {
+    let mut names = names();
+    for name in also {
+        if !name.is_empty() && !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
     names
 }
 

@@ -47,7 +47,7 @@ impl Played {
         std::fs::write(folder.path().join("token"), token(1)).unwrap();
         let options = Options {
             zone: ZoneName::parse("west").unwrap(),
-            dialer: Dialer::new(target, Trust::Plain, None, clock.clone()),
+            dialer: Dialer::new(vec![(target, None)], Trust::Plain, clock.clone()),
             token: TokenSource::File(folder.path().join("token")),
             renew_token: true,
             version: "2.14.3".to_owned(),

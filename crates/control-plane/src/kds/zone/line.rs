@@ -47,8 +47,6 @@ const SETTLED: Duration = Duration::from_secs(5);
 /// What the calls of one connection have in common.
 pub(crate) struct Line {
     pub(crate) zone: ZoneName,
-    /// Scheme and authority of every request.
-    pub(crate) origin: http::Uri,
     pub(crate) bearer: Bearer,
     pub(crate) held_token: Arc<HeldToken>,
     /// What this end says of its version.
@@ -135,7 +133,7 @@ impl Line {
         M: prost::Message + Send + Sync + 'static,
         A: prost::Message + Default + Send + Sync + 'static,
     {
-        let mut grpc = Grpc::with_origin(channel, self.origin.clone());
+        let mut grpc = channel.grpc();
         ready(&mut grpc).await?;
         let codec = tonic_prost::ProstCodec::<M, A>::default();
         let call = grpc.unary(request, PathAndQuery::from_static(rpc.path()), codec);
@@ -216,7 +214,23 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 
 /// The requesting half of the HTTP/2 connection as tonic wants it.
 #[derive(Clone)]
-pub(crate) struct Channel(pub(crate) SendRequest<Body>);
+pub(crate) struct Channel {
+    requests: SendRequest<Body>,
+    /// Scheme and authority of every request.
+    origin: http::Uri,
+}
+
+impl Channel {
+    pub(crate) fn new(requests: SendRequest<Body>, origin: http::Uri) -> Self {
+        Self { requests, origin }
+    }
+
+    /// A client of calls on it.
+    pub(super) fn grpc(self) -> Grpc<Self> {
+        let origin = self.origin.clone();
+        Grpc::with_origin(self, origin)
+    }
+}
 
 impl tower::Service<http::Request<Body>> for Channel {
     type Response = http::Response<Body>;
@@ -224,11 +238,11 @@ impl tower::Service<http::Request<Body>> for Channel {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
-        self.0.poll_ready(context)
+        self.requests.poll_ready(context)
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let response = self.0.send_request(request);
+        let response = self.requests.send_request(request);
         Box::pin(async move { Ok(response.await?.map(Body::new)) })
     }
 }

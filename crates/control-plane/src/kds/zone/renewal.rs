@@ -162,7 +162,7 @@ impl<'a> Renewing<'a> {
                     // Again and again: the connection that is opened for it may come to nothing.
                     self.reopen(self.token.clone());
                 }
-                self.backoff.pause(Duration::ZERO)
+                self.backoff.pause()
             }
             Err(Failure::Refused(reason)) => {
                 self.say(&reason);
@@ -170,7 +170,7 @@ impl<'a> Renewing<'a> {
             }
             Err(Failure::Failed(reason)) => {
                 self.say(&reason);
-                self.backoff.pause(Duration::ZERO)
+                self.backoff.pause()
             }
         };
         self.not_before = Instant::now() + pause;

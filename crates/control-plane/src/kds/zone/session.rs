@@ -6,7 +6,7 @@ use bytes::Bytes;
 use store::ResourceStore;
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming, client::Grpc, codegen::http::uri::PathAndQuery};
+use tonic::{Status, Streaming, codegen::http::uri::PathAndQuery};
 use tracing::info;
 
 use super::{
@@ -60,7 +60,8 @@ impl Session {
         outbound: mpsc::Receiver<Bytes>,
     ) -> Result<(Streaming<T>, Counted), Status> {
         let counted = self.streams.opening();
-        let mut grpc = Grpc::with_origin(channel, self.origin.clone())
+        let mut grpc = channel
+            .grpc()
             .max_decoding_message_size(self.max_message_size)
             .max_encoding_message_size(usize::MAX)
             .accept_compressed(tonic::codec::CompressionEncoding::Gzip);

@@ -73,7 +73,7 @@ impl Played {
         let target = Target { host: "127.0.0.1".to_owned(), port: played.server.address().port() };
         let options = Options {
             zone: ZoneName::parse("west").unwrap(),
-            dialer: Dialer::new(target, Trust::Plain, None, clock.clone()),
+            dialer: Dialer::new(vec![(target, None)], Trust::Plain, clock.clone()),
             token: TokenSource::File(played.file()),
             renew_token,
             us: Instance::default(),
