@@ -29,7 +29,7 @@ pub enum Renew {
 pub fn reseal(path: &Path, sealing: &Arc<Sealing>, sealer: Arc<dyn Sealer>, renew: Renew) -> Result<(), OpenError> {
     place::prepare(path, Missing::Refuse)?;
     let _held = lock::hold(path)?;
-    let (mut file, index) = JournalFile::open(path, Missing::Refuse, sealing)?;
+    let (mut file, index) = JournalFile::open(path, Missing::Refuse, sealing, None)?;
     let refused = |cause: SealerError| OpenError::Sealed { path: path.to_owned(), cause };
     let (next, mut keys) = sealing.handed_to(sealer).map_err(refused)?;
     let mut secrets = Vec::new();
