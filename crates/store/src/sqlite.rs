@@ -32,7 +32,7 @@ pub use identity::Opener;
 pub use mark::{Before, before, cluster_before};
 pub use reading::read;
 pub use replacing::{Beside, Present, ReplaceError, replace};
-pub use resealing::{Renew, reseal};
+pub use resealing::reseal;
 pub use space::Space;
 
 use std::{fmt, path::Path, sync::Arc};

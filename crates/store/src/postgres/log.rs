@@ -17,6 +17,7 @@ use tokio_postgres::{Client, types::ToSql};
 
 use super::{
     connections::{Held, within},
+    data_keys::{self, NEWEST},
     error::Trouble,
     identity::{self, Found},
     rows::{self, COLUMNS, Changes, Unknown},
@@ -48,7 +49,7 @@ const LOCK: &str = "SELECT revision FROM store_revision FOR UPDATE";
 fn read_since() -> String {
     let columns: Vec<String> = COLUMNS.split(", ").map(|column| format!("change.{column}")).collect();
     format!(
-        "SELECT latest.revision, latest.write_id, known.revision IS NOT NULL, change.revision, {}
+        "SELECT latest.revision, latest.write_id, known.revision IS NOT NULL, change.revision, ({NEWEST}), {}
          FROM store_revision latest
          LEFT JOIN commits known ON known.revision = $1 AND known.write_id = $2
          LEFT JOIN changes change ON known.revision IS NOT NULL AND change.revision > $1
@@ -58,7 +59,9 @@ fn read_since() -> String {
 }
 
 /// The columns of a change begin here.
-const FIRST: usize = 4;
+const FIRST: usize = 5;
+/// The data key to seal with.
+const NEWEST_KEY: usize = 4;
 
 fn append() -> String {
     let puts: Vec<String> = COLUMNS.split(", ").skip(3).map(|column| format!("{column} = excluded.{column}")).collect();
@@ -100,7 +103,7 @@ pub(super) async fn lock(held: &Held, known: Point, sealing: &Sealing) -> Result
     let (begun, locked, read) = future::join3(begun, locked, read).await;
     begun?;
     locked?;
-    since(&read?, known, sealing)
+    since(held, &read?, known, sealing).await
 }
 
 /// Returns what was written after a commit, however much that is. Gives up when nothing comes for `silence`.
@@ -115,12 +118,13 @@ pub(super) async fn follow(held: &Held, known: Point, silence: Duration, sealing
     while let Some(row) = within(silence, async { found.next().await.transpose() }).await? {
         rows.push(row);
     }
-    since(&rows, known, sealing)
+    since(held, &rows, known, sealing).await
 }
 
-fn since(rows: &[tokio_postgres::Row], known: Point, sealing: &Sealing) -> Result<Since, Trouble> {
+async fn since(held: &Held, rows: &[tokio_postgres::Row], known: Point, sealing: &Sealing) -> Result<Since, Trouble> {
     let no_revision = || Trouble::Corrupt("table `store_revision` is empty".to_owned());
     let first = rows.first().ok_or_else(no_revision)?;
+    data_keys::learn(held, sealing, first.try_get(NEWEST_KEY)?).await?;
     let latest = Point { version: rows::version(first, 0)?, write_id: first.try_get(1)? };
     let continues: bool = first.try_get(2)?;
     if !continues {
@@ -195,6 +199,8 @@ pub(super) async fn read_all(
         let found = found.map_or_else(|| "nobody".to_owned(), |found| found.to_string());
         return Err(Trouble::OfAnother { found, ours: of.clone() });
     }
+    // As of the same moment: a row is under none that came later.
+    data_keys::take_in_all(held, sealing).await?;
     let row = held.query_opt("SELECT revision, write_id FROM store_revision", &[]).await?;
     let row = row.ok_or_else(|| Trouble::Corrupt("table `store_revision` is empty".to_owned()))?;
     let point = Point { version: rows::version(&row, 0)?, write_id: row.try_get(1)? };

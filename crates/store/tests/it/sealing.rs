@@ -10,8 +10,8 @@ use ::model::{Key, Kind};
 use rusqlite::Connection;
 use store::{
     Options, Precondition, Query, ResourceStore, Stored,
-    sealing::{Sealer, Sealing, SealingKey},
-    sqlite::{self, OpenError, Renew, SqliteStore},
+    sealing::{Renew, Sealer, Sealing, SealingKey},
+    sqlite::{self, OpenError, SqliteStore},
 };
 use tempfile::TempDir;
 

@@ -2,7 +2,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use jiff::Timestamp;
 use model::{Key, Kind, Labels};
-use store::{Batch, Precondition, Query, Write, sqlite::Renew};
+use store::{Batch, Precondition, Query, Write, sealing::Renew};
 use tempfile::TempDir;
 
 use super::*;
