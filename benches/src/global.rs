@@ -155,6 +155,18 @@ impl Global {
         self.program.address("kds");
     }
 
+    /// Ends it as a crash does.
+    pub(crate) fn kill(&mut self) {
+        self.program.keep_ports();
+        self.program.kill();
+    }
+
+    /// Starts it again after [`Global::kill`], on the ports it had.
+    pub(crate) fn again(&mut self) {
+        self.program.again();
+        self.program.address("kds");
+    }
+
     fn put_policy(&self, name: &str, timeout: &str) -> anyhow::Result<()> {
         let policy = json!({
             "type": "MeshTimeout", "mesh": "default", "name": name,

@@ -4,10 +4,11 @@
 //! the zones, lets them idle, changes one policy a few times, restarts the global with all zones returning at once, deletes
 //! the key of all their tokens, and prints what each of that cost the global. What a zone is and says here is in `zone.rs` and `messages.rs`.
 //!
-//! With `--renew` the zones are our own and renew tokens that live for a short time: `soak.rs`.
+//! With `--globals` there are three of them on one PostgreSQL: `failover.rs`. With `--renew` the zones are our own and renew tokens that live for a short time: `soak.rs`.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "a load tool waits for all it starts")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that measures and prints")]
 
+mod failover;
 mod global;
 mod messages;
 mod soak;
@@ -49,6 +50,9 @@ struct Options {
     /// Measures a gateway, with a global behind it.
     #[arg(long, conflicts_with = "renew")]
     gateway: bool,
+    /// In place of all that: three globals on one PostgreSQL, one of which is killed.
+    #[arg(long, conflicts_with_all = ["renew", "gateway"])]
+    globals: bool,
     /// In place of all that: how long zones of our own renew their tokens, in seconds.
     #[arg(long)]
     renew: Option<u64>,
@@ -89,6 +93,9 @@ async fn measure(options: &Options) -> anyhow::Result<()> {
     if let Some(seconds) = options.renew {
         let (lasts, life) = (Duration::from_secs(seconds), Duration::from_secs(options.token_life));
         return soak::run(&exe, &Soak { zones: options.zones, lasts, life }).await;
+    }
+    if options.globals {
+        return failover::run(&exe, options.zones, options.policies, options.changes).await;
     }
     let started = if options.gateway { Global::start_gateway(&exe)? } else { Global::start(&exe, &[])? };
     let mut global = Arc::new(started);

@@ -154,6 +154,12 @@ impl Synced {
         Ok((self, Instant::now()))
     }
 
+    /// Waits until the connection is lost.
+    pub(crate) async fn lost(mut self) -> Zone {
+        while self.down.message().await.is_some() {}
+        self.zone
+    }
+
     /// Hangs up.
     pub(crate) fn disconnect(self) -> Zone {
         self.zone

@@ -3,6 +3,7 @@
 
 mod connector;
 mod control_plane;
+mod drain;
 mod gateway;
 mod global;
 mod lives;

@@ -359,6 +359,8 @@ pub struct Config {
     pub mode: Mode,
     /// Its work directory.
     pub work_dir: PathBuf,
+    /// The longest that zones are told to go before the program stops.
+    pub drain_time: Duration,
     /// Whether an empty store may stand where one was: told on the command line, never in the settings, so that it does
     /// not stay.
     pub fresh: bool,

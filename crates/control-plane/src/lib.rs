@@ -7,6 +7,7 @@ mod backup;
 pub mod bootstrap;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod doctor;
 mod files;

@@ -46,7 +46,7 @@ pub use options::{Missing, Options};
 pub use picture::{Change, Picture};
 pub use query::{Page, Query};
 pub use watch::{Event, Kinds, Watch};
-pub use write::{Applied, Batch, Importance, Outcome, Precondition, Stored, Version, Write};
+pub use write::{Applied, Batch, Epoch, Importance, Outcome, Precondition, Stored, Version, Write};
 
 use async_trait::async_trait;
 use model::{Key, Resource};

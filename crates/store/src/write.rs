@@ -8,6 +8,15 @@ use model::{Key, Resource};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub u64);
 
+/// The term of a leader among the instances that work with one store: each new leader has a higher one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// That of the only one that works with its store.
+    pub const ALONE: Self = Self(0);
+}
+
 /// A resource as the store returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {

@@ -8,6 +8,12 @@ pub fn seed(usual: u64) -> u64 {
     seed
 }
 
+/// Returns how much of something a test does: what a variable of the environment says, or the usual amount.
+pub fn amount(variable: &str, usual: usize) -> usize {
+    let given = std::env::var_os(variable).and_then(|value| value.to_str()?.parse().ok());
+    given.unwrap_or(usual)
+}
+
 /// A generator of numbers (SplitMix64): the same seed gives the same numbers. No good for secrets.
 #[derive(Clone, Debug)]
 pub struct Chance(u64);

@@ -17,6 +17,7 @@ use crate::{
     about,
     access::Authenticator,
     clock::Clock,
+    cluster::Cluster,
     config::{Config, Listen},
     kds::{
         connector::{Connector, Options, listener},
@@ -33,6 +34,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     let starting = tasks.stop_on_drop();
     let instance = instance_of(&hostname());
     let metrics = Metrics::new(config.zone_name.as_str(), &instance, log.lines());
+    metrics.register(|metrics| Cluster::alone(&instance).register(metrics));
     let (readiness, limits) = (Readiness::default(), metrics.register(Limits::start));
     let mut addresses = Addresses::default();
     readiness.expect("connector");
@@ -80,7 +82,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     readiness.ready("connector");
     info!(mode = "connector", zone = %config.zone_name, version = about::VERSION, instance = %instance, "started");
     let _serves = starting.disarm();
-    Ok(Running { tasks, addresses, registry: None })
+    Ok(Running { tasks, addresses, drain: None })
 }
 
 /// The certificate of the port, where one is configured.

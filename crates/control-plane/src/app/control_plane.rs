@@ -22,6 +22,7 @@ use crate::{
     access::Authenticator,
     bootstrap::Wanted,
     clock::Clock,
+    cluster::Cluster,
     config::{self, AuthMode, AuthType, Config, SealedBy, StoreType},
     doctor::{self, Doctor},
     issuing::{Issuer, Issuers},
@@ -61,8 +62,8 @@ pub(super) struct ControlPlane {
     pub(super) readiness: Readiness,
     /// What the ports share.
     pub(super) limits: Limits,
-    /// `<hostname>-<4 hex>`, new at each start.
-    pub(super) instance: String,
+    /// The instances that work with the store.
+    pub(super) cluster: Cluster,
     hostname: String,
 }
 
@@ -99,7 +100,9 @@ impl ControlPlane {
         identity.watch(&tasks);
         let certificates = Certificates::default();
         certificates.add(&identity);
+        let cluster = Cluster::alone(&instance);
         let metrics = Metrics::new(metrics_zone, &instance, log.lines());
+        metrics.register(|metrics| cluster.register(metrics));
         let readiness = Readiness::default();
         let auth = &config.global.auth;
         let zones_are_refused =
@@ -120,7 +123,7 @@ impl ControlPlane {
             limits: metrics.register(Limits::start),
             metrics,
             readiness,
-            instance,
+            cluster,
             hostname,
         })
     }
@@ -171,7 +174,7 @@ impl ControlPlane {
             flush_interval: self.config.global.zone_insight_flush_interval,
             subscription_limit: self.config.zone_subscription_limit,
             compact_finished: self.config.compact_finished_subscriptions,
-            instance: self.instance.clone(),
+            instance: self.cluster.me().to_owned(),
             others,
         };
         let started = Insights::start(&self.store, &self.clock, options, &self.tasks).await;
@@ -181,7 +184,7 @@ impl ControlPlane {
     /// What this end says of itself on KDS. The version is the one that peers compare.
     pub(super) fn us(&self, config: String) -> Instance {
         Instance {
-            id: self.instance.clone(),
+            id: self.cluster.me().to_owned(),
             version: KumaCpVersion {
                 version: about::BASED_ON_KUMA.to_owned(),
                 git_tag: format!("v{}", about::BASED_ON_KUMA),
@@ -236,7 +239,7 @@ impl ControlPlane {
             config_json: self.config.display_json().into(),
             elsewhere: elsewhere.map(Into::into),
             hostname: self.hostname.clone(),
-            instance_id: self.instance.clone(),
+            instance_id: self.cluster.me().to_owned(),
         };
         let doctor = Doctor::new(doctor::Sources {
             store: Arc::clone(&self.store),

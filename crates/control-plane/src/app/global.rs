@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::{
     control_plane::{self, BehindRest, ControlPlane},
+    drain::Drain,
     lives::Lives,
     open_store::open_store,
     running::{Addresses, Running},
@@ -91,7 +92,7 @@ pub(super) async fn start(
     let control_plane = ControlPlane::start(config, clock, log, tasks, front.metrics_zone, store).await?;
     let ControlPlane { config, clock, tasks, store, identity, .. } = &control_plane;
     let starting = tasks.stop_on_drop();
-    lives.begin(&control_plane.instance).context("note in the work folder what this instance is called")?;
+    lives.begin(control_plane.cluster.me()).context("note in the work folder what this instance is called")?;
     let wanted = control_plane.wanted();
     let wanted = bootstrap::Wanted {
         default_mesh: wanted.default_mesh && front.has_meshes,
@@ -184,7 +185,7 @@ pub(super) async fn start(
             insights: context.insights.clone(),
             confirmed,
             ledger: ledger.clone(),
-            instance: control_plane.instance.clone(),
+            instance: control_plane.cluster.me().to_owned(),
             times: rotation::times(&config.global.auth),
             metrics: control_plane.metrics.register(RotationMetrics::register),
         },
@@ -219,9 +220,20 @@ pub(super) async fn start(
         crate::kds::global::listener::serve(listener, tls, Arc::new(router), places, tasks.clone()),
     );
     control_plane.readiness.ready("kds");
-    info!(mode = config.mode.as_str(), version = crate::about::VERSION, instance = %control_plane.instance, "started");
+    info!(
+        mode = config.mode.as_str(),
+        version = crate::about::VERSION,
+        instance = control_plane.cluster.me(),
+        "started"
+    );
     let _serves = starting.disarm();
-    Ok(Running { tasks: tasks.clone(), addresses, registry: Some(registry) })
+    let drain = Drain {
+        registry,
+        readiness: control_plane.readiness.clone(),
+        members: control_plane.cluster.members(),
+        time: config.drain_time,
+    };
+    Ok(Running { tasks: tasks.clone(), addresses, drain: Some(drain) })
 }
 
 fn warn_of_open_doors(config: &Config) {

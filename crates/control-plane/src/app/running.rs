@@ -2,12 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use tracing::info;
-
-use crate::{
-    tasks::Tasks,
-    zones::registry::{CloseReason, Registry},
-};
+use super::drain::Drain;
+use crate::{tasks::Tasks, zones::registry::Registry};
 
 /// The addresses a control plane listens on; ports that were 0 in the configuration are real here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -28,8 +24,8 @@ pub struct Addresses {
 pub struct Running {
     pub(super) tasks: Tasks,
     pub(super) addresses: Addresses,
-    /// The connected zones, on global only.
-    pub(super) registry: Option<Registry>,
+    /// How the connected zones are told, where zones connect.
+    pub(super) drain: Option<Drain>,
 }
 
 impl Running {
@@ -45,26 +41,15 @@ impl Running {
 
     /// Its connected zones, on global.
     pub fn registry(&self) -> Option<&Registry> {
-        self.registry.as_ref()
+        self.drain.as_ref().map(Drain::registry)
     }
 
-    /// Drains and stops: new zones are refused, connected ones are told one after the other, then everything ends.
-    /// Returns whether all tasks ended in time, and why the program stops if it does so by itself.
+    /// Drains and stops: new zones are refused, connected ones are told one after the other, then everything ends within
+    /// the grace time. Returns whether all tasks ended in time, and why the program stops if it does so by itself.
     pub async fn stop(&self, grace: Duration) -> (bool, Option<String>) {
         let failure = self.tasks.failure();
-        if let Some(registry) = &self.registry {
-            let zones = registry.drain();
-            if !zones.is_empty() {
-                info!(zones = zones.len(), "telling the connected zones that this control plane stops");
-            }
-            // In a hundred portions over a fifth of the grace time, so that they do not all come back in one instant.
-            let portion = zones.len().div_ceil(100).max(1);
-            for zones in zones.chunks(portion) {
-                for zone in zones {
-                    registry.close_zone(zone, &CloseReason::Draining, None);
-                }
-                tokio::time::sleep(grace / 500).await;
-            }
+        if let Some(drain) = &self.drain {
+            drain.run().await;
         }
         self.tasks.stop();
         (self.tasks.finished(grace).await, failure)

@@ -36,7 +36,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     let ControlPlane { config, clock, tasks, store, .. } = &control_plane;
     let starting = tasks.stop_on_drop();
     let others = lives.others();
-    lives.begin(&control_plane.instance).context("note in the work folder what this instance is called")?;
+    lives.begin(control_plane.cluster.me()).context("note in the work folder what this instance is called")?;
     let side = match config.federated_zone() {
         Some(zone) => Side::FederatedZone(zone.as_str().to_owned()),
         None => Side::LoneZone(name.as_str().to_owned()),
@@ -60,9 +60,9 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
         let running = zone::run(options, Arc::clone(store), clock.clone(), link, tasks.clone());
         tasks.spawn("kds-zone", OnError::StopProgram, running);
     }
-    info!(mode = "zone", zone = %name, version = crate::about::VERSION, instance = %control_plane.instance, "started");
+    info!(mode = "zone", zone = %name, version = crate::about::VERSION, instance = control_plane.cluster.me(), "started");
     let _serves = starting.disarm();
-    Ok(Running { tasks: tasks.clone(), addresses, registry: None })
+    Ok(Running { tasks: tasks.clone(), addresses, drain: None })
 }
 
 /// What the connection to global needs, if there is a global.

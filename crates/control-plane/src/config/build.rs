@@ -148,6 +148,7 @@ impl Builder<'_> {
             work_dir: PathBuf::from(self.values.text("general.workDir")),
             fresh: false,
             general_tls,
+            drain_time: self.values.duration("general.drainTime"),
             base_backoff: self.values.duration("general.resilientComponentBaseBackoff"),
             max_backoff: self.values.duration("general.resilientComponentMaxBackoff"),
             store,

@@ -80,6 +80,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("general.tlsMaxVersion", Text, "KUMA_GENERAL_TLS_MAX_VERSION", ""),
     setting("general.tlsCipherSuites", List, "KUMA_GENERAL_TLS_CIPHER_SUITES", ""),
     setting("general.workDir", Text, "KUMA_GENERAL_WORK_DIR", ""),
+    setting("general.drainTime", Duration, "KUMA_GENERAL_DRAIN_TIME", "30s"),
     setting("general.resilientComponentBaseBackoff", Duration, "KUMA_GENERAL_RESILIENT_COMPONENT_BASE_BACKOFF", "5s"),
     setting("general.resilientComponentMaxBackoff", Duration, "KUMA_GENERAL_RESILIENT_COMPONENT_MAX_BACKOFF", "1m"),
     foreign("general.certGenerationBaseBackoff", Duration, "KUMA_GENERAL_CERT_GENERATION_BASE_BACKOFF", "5s"),

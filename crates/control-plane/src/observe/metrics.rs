@@ -13,7 +13,7 @@ use prometheus_client::{
         DescriptorEncoder, EncodeMetric as _,
         text::{encode_eof, encode_registry},
     },
-    metrics::{counter::ConstCounter, gauge::Gauge, info::Info},
+    metrics::{counter::ConstCounter, info::Info},
     registry::Registry,
 };
 
@@ -35,9 +35,6 @@ impl Metrics {
     pub fn new(zone: &str, instance: &str, lines: &LogLines) -> Self {
         let label = (Cow::Borrowed("zone"), Cow::Owned(zone.to_owned()));
         let mut ours = Registry::with_labels(std::iter::once(label));
-        let leader = Gauge::<i64>::default();
-        leader.set(1);
-        ours.register("leader", "Whether this instance leads", leader);
         let cp = Info::new(vec![
             ("product", about::PRODUCT.to_owned()),
             ("version", about::VERSION.to_owned()),

@@ -91,7 +91,7 @@ struct State {
     next: u64,
     /// The newest ring that was swept with.
     ring: Arc<KeyRing>,
-    draining: bool,
+    draining: watch::Sender<bool>,
     streams: BTreeMap<StreamId, Live>,
     sessions: Sessions,
     connections: Connections,
@@ -136,7 +136,7 @@ impl Registry {
         let state = State {
             next: 0,
             ring,
-            draining: false,
+            draining: watch::Sender::new(false),
             streams: BTreeMap::new(),
             sessions: Sessions::default(),
             connections: Connections::default(),
@@ -153,7 +153,9 @@ impl Registry {
     /// Admits a stream, or says why its verdict no longer holds.
     pub fn admit(&self, arrival: Arrival, now: Timestamp) -> Result<StreamGuard, CloseReason> {
         let mut state = self.lock();
-        if state.draining {
+        // Who is connected still pings.
+        let goes_on = arrival.unary && state.by_zone.contains_key(arrival.caller.zone());
+        if *state.draining.borrow() && !goes_on {
             return Err(CloseReason::Draining);
         }
         let would_be_refused = self.may_enter(&state, &arrival, now)?;
@@ -278,12 +280,19 @@ impl Registry {
 
     /// Refuses new streams and returns the zones that are connected, so that they can be told one after the other.
     pub fn drain(&self) -> Vec<ZoneName> {
-        let mut state = self.lock();
-        state.draining = true;
+        let state = self.lock();
+        state.draining.send_replace(true);
         let mut zones: Vec<_> = state.streams.values().map(|live| live.caller.zone().clone()).collect();
         zones.sort();
         zones.dedup();
         zones
+    }
+
+    /// Resolves when new streams are refused. Cancel safe.
+    pub async fn draining(&self) {
+        let mut draining = self.lock().draining.subscribe();
+        // The state outlives whoever waits here.
+        let _drains = draining.wait_for(|draining| *draining).await;
     }
 
     /// When the first token expires that a stream stands on, leeway included; tells when that becomes earlier or later.

@@ -26,6 +26,8 @@ mod doctor;
 #[cfg(test)]
 mod export_and_apply;
 #[cfg(test)]
+mod fault_run;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod file_lengths;

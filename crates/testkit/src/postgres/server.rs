@@ -99,6 +99,27 @@ impl Server {
         child.wait().expect("its end");
     }
 
+    /// Stops it in the middle of what it does, with all its processes, until [`Server::resume`].
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on after [`Server::pause`].
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.as_ref().expect("it runs").id();
+        // The first one first: it makes no others then.
+        let own = Command::new("kill").args([signal, &id.to_string()]).status().expect("run kill");
+        assert!(own.success(), "kill failed");
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        // One may have ended meanwhile.
+        let _one_is_gone =
+            Command::new("kill").arg(signal).args(children.split_whitespace()).stderr(Stdio::null()).status();
+    }
+
     /// Starts it again in the same place, after [`Server::kill`].
     pub fn run(&mut self) {
         for _attempt in 0..20 {

@@ -34,7 +34,8 @@ const STREAMS_PER_CONNECTION: u32 = 20_000;
 /// tables that grow and never shrink; the first requests of a zone would fill them.
 const STREAM_WINDOW: u32 = 65_535;
 
-/// Serves the port until the program stops.
+/// Serves the port until the program stops. From when zones are told to go the port is closed, so that whoever dials is
+/// refused at once and tries elsewhere.
 pub(crate) async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
@@ -42,9 +43,12 @@ pub(crate) async fn serve(
     places: Arc<limits::Port>,
     tasks: Tasks,
 ) -> anyhow::Result<()> {
-    let owner = tasks.clone();
+    let (owner, registry) = (tasks.clone(), router.context().registry.clone());
     let connection = move |accepted| connection(accepted, tls.clone(), Arc::clone(&router), owner.clone());
-    accept(listener, places, tasks, "kds-connection", connection).await
+    tokio::select! {
+        ended = accept(listener, places, tasks, "kds-connection", connection) => ended,
+        () = registry.draining() => Ok(()),
+    }
 }
 
 async fn connection(accepted: Accepted, tls: Option<TlsAcceptor>, router: Arc<Router>, tasks: Tasks) {

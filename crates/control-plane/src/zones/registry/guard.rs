@@ -122,7 +122,7 @@ impl StreamGuard {
 
     /// Why it has to end, if it was told so.
     #[cfg(test)]
-    pub(super) fn close_reason(&self) -> Option<CloseReason> {
+    pub(crate) fn close_reason(&self) -> Option<CloseReason> {
         self.told.borrow().close.as_ref().map(|closing| closing.reason.clone())
     }
 }

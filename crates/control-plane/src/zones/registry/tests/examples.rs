@@ -103,14 +103,21 @@ fn a_session_opens_once_however_many_streams_it_has() {
     assert!(registry.admit(unverified("west", 3), now).unwrap().opens_session());
 }
 
-#[test]
-fn a_draining_registry_admits_nobody() {
+#[tokio::test]
+async fn a_draining_registry_admits_nobody_and_hears_who_is_there() {
     let registry = empty();
     let now = Timestamp::UNIX_EPOCH;
     let stays = registry.admit(unverified("west", 1), now).unwrap();
     assert_eq!(registry.drain(), [zone("west")]);
-    assert_eq!(registry.admit(unverified("east", 2), now).err(), Some(CloseReason::Draining));
+    registry.draining().await;
+    let ping = |name| Arrival { unary: true, ..unverified(name, 1) };
+    for refused in [unverified("east", 2), unverified("west", 1), ping("east")] {
+        assert_eq!(registry.admit(refused, now).err(), Some(CloseReason::Draining));
+    }
+    assert!(registry.admit(ping("west"), now).is_ok());
     assert!(stays.close_reason().is_none());
+    drop(stays);
+    assert_eq!(registry.admit(ping("west"), now).err(), Some(CloseReason::Draining));
 }
 
 #[test]

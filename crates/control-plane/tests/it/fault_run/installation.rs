@@ -1,0 +1,299 @@
+//! What runs: globals and some zones are programs, which can be killed and paused, the other zones are in the test; a relay
+//! is between everybody and the database, and between zones and each global.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, process::Command, thread, time::Duration};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use testkit::{
+    client,
+    network::Relay,
+    postgres::Server,
+    program::{ControlPlane, Kumactl, LIMIT, eventually},
+    seed::Chance,
+};
+
+use super::{Fault, writing::Written};
+use crate::stage::{
+    inside,
+    world::{KUMA_CP, text},
+};
+
+const GLOBALS: usize = 3;
+const ZONES: usize = 30;
+/// So many of the zones are programs.
+const PROGRAMS: usize = 6;
+/// How long keys are good enough to let somebody in when the database is away.
+pub(super) const STALENESS: Duration = Duration::from_secs(10);
+
+struct Global {
+    program: ControlPlane,
+    to_database: Relay,
+    /// What zones dial.
+    front: Relay,
+}
+
+/// All that runs, in the order in which it ends.
+pub(super) struct Installation {
+    zones: Vec<ControlPlane>,
+    globals: Vec<Global>,
+    server: Server,
+    folder: TempDir,
+}
+
+impl Installation {
+    /// Starts it; nothing where there is no PostgreSQL, which is said.
+    pub(super) fn start(seed: u64) -> Option<Self> {
+        let server = Server::start()?;
+        let folder = tempfile::tempdir().unwrap();
+        let (cert, key) = certificate(&folder);
+        let mut globals = Vec::new();
+        for number in 0..GLOBALS {
+            let place = server.place();
+            let to_database = Relay::to((place.host.parse::<std::net::IpAddr>().unwrap(), place.port).into(), seed);
+            let work = text(&folder.path().join(format!("global-{number}")));
+            let port = to_database.address().port().to_string();
+            let staleness = format!("{}s", STALENESS.as_secs());
+            let settings = [
+                ("KUMA_MODE", "global"),
+                ("KUMA_GENERAL_WORK_DIR", &work),
+                ("KUMA_GENERAL_DRAIN_TIME", "5s"),
+                ("KUMA_STORE_TYPE", "postgres"),
+                ("KUMA_STORE_SEALING_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+                ("KUMA_STORE_POSTGRES_HOST", &place.host),
+                ("KUMA_STORE_POSTGRES_PORT", &port),
+                ("KUMA_STORE_POSTGRES_USER", &place.user),
+                ("KUMA_STORE_POSTGRES_PASSWORD", &place.password),
+                ("KUMA_STORE_POSTGRES_DB_NAME", &place.database),
+                ("KUMA_INTER_CP_SERVER_PORT", "0"),
+                ("KUMA_INTER_CP_CATALOG_HEARTBEAT_INTERVAL", "1s"),
+                ("KUMA_GENERAL_TLS_CERT_FILE", &cert),
+                ("KUMA_GENERAL_TLS_KEY_FILE", &key),
+                ("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_MAX_STALENESS", &staleness),
+            ];
+            let mut program = ControlPlane::start(KUMA_CP, &settings, &[]);
+            program.line(&["started"]);
+            program.keep_ports();
+            let front = Relay::to(loopback(program.address("kds")), seed);
+            globals.push(Global { program, to_database, front });
+        }
+        let mut installation = Self { zones: Vec::new(), globals, server, folder };
+        installation.zones = (0..ZONES).map(|number| installation.zone(number)).collect();
+        installation.all_are_online();
+        Some(installation)
+    }
+
+    fn zone(&self, number: usize) -> ControlPlane {
+        let folder = self.folder.path();
+        let name = name(number);
+        let rest = self.addresses()[0].rest;
+        let wanted = serde_json::json!({"zone": name, "validFor": "1h"});
+        let (status, token) = client::ask(rest, "POST", "/tokens/control-plane", Some(&wanted));
+        assert_eq!(status, 200, "{token}");
+        let file = folder.join(format!("{name}.token"));
+        std::fs::write(&file, token).unwrap();
+        let (file, work, ca) = (text(&file), text(&folder.join(&name)), text(&self.ca()));
+        // A zone waits for its own global.
+        let front = self.globals[number % GLOBALS].front.address();
+        let address = format!("grpcs://localhost:{}", front.port());
+        let settings = [
+            ("KUMA_MODE", "zone"),
+            ("KUMA_GENERAL_WORK_DIR", work.as_str()),
+            ("KUMA_MULTIZONE_ZONE_NAME", &name),
+            ("KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS", &address),
+            ("KUMA_MULTIZONE_ZONE_KDS_ROOT_CA_FILE", &ca),
+            ("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH", &file),
+            ("KUMA_GENERAL_RESILIENT_COMPONENT_BASE_BACKOFF", "100ms"),
+            ("KUMA_GENERAL_RESILIENT_COMPONENT_MAX_BACKOFF", "1s"),
+        ];
+        if number < PROGRAMS {
+            let mut program = ControlPlane::start(KUMA_CP, &settings, &[]);
+            program.line(&["listening", "\"http\""]);
+            program.keep_ports();
+            program
+        } else {
+            ControlPlane::inside(inside::begin, &settings)
+        }
+    }
+
+    /// The certificate of all globals.
+    pub(super) fn ca(&self) -> PathBuf {
+        self.folder.path().join("global.crt")
+    }
+
+    /// Where the globals are.
+    pub(super) fn addresses(&self) -> Vec<Addresses> {
+        let of = |global: &Global| Addresses {
+            rest: loopback(global.program.address("http")),
+            kds: loopback(global.program.address("kds")),
+        };
+        self.globals.iter().map(of).collect()
+    }
+
+    /// Something happens to somebody, and is over after a while.
+    pub(super) fn suffer(&mut self, fault: Fault, lasts: Duration, chance: &mut Chance) {
+        let mut one_of = |count: usize| usize::try_from(chance.below(count as u64)).unwrap();
+        let (global, zone) = (one_of(GLOBALS), one_of(PROGRAMS));
+        let global = &mut self.globals[global];
+        match fault {
+            Fault::GlobalKilled => {
+                global.program.kill();
+                thread::sleep(lasts);
+                global.program.again();
+                global.program.line(&["started"]);
+            }
+            Fault::GlobalRestarted => {
+                let status = global.program.terminate();
+                assert!(status.success(), "{status}: {}", global.program.text());
+                global.program.again();
+                global.program.line(&["started"]);
+            }
+            Fault::GlobalPaused => paused(&global.program, lasts),
+            Fault::GlobalCutOff => {
+                global.to_database.partition();
+                thread::sleep(lasts);
+                global.to_database.heal();
+            }
+            Fault::DatabaseKilled => {
+                self.server.kill();
+                thread::sleep(lasts);
+                self.server.run();
+            }
+            Fault::DatabasePaused => {
+                self.server.pause();
+                thread::sleep(lasts);
+                self.server.resume();
+            }
+            Fault::ZoneKilled => {
+                self.zones[zone].kill();
+                thread::sleep(lasts);
+                self.zones[zone].again();
+            }
+            Fault::ZonePaused => paused(&self.zones[zone], lasts),
+            Fault::ConnectionsCut => global.front.cut(),
+        }
+    }
+
+    /// Waits until everybody is there again.
+    pub(super) fn heals(&self) {
+        self.all_are_online();
+        for global in &self.globals {
+            let address = loopback(global.program.address("diagnostics"));
+            eventually(
+                "the global is ready",
+                || client::ask(address, "GET", "/ready", None),
+                |(status, text)| *status == 200 && text.is_empty(),
+            );
+        }
+    }
+
+    fn all_are_online(&self) {
+        for addresses in self.addresses() {
+            let offline = || {
+                let all = items(addresses.rest, "/zones/_overview?size=1000");
+                let online = |zone: &Value| {
+                    let subscriptions = zone["zoneInsight"]["subscriptions"].as_array().cloned().unwrap_or_default();
+                    subscriptions
+                        .iter()
+                        .any(|one| one.get("connectTime").is_some() && one.get("disconnectTime").is_none())
+                };
+                let is_online = |name: &str| all.iter().any(|zone| zone["name"] == name && online(zone));
+                (0..ZONES).map(name).filter(|name| !is_online(name)).collect::<Vec<_>>()
+            };
+            eventually("all zones are Online", offline, Vec::is_empty);
+        }
+    }
+
+    /// Waits until every global has what was acknowledged, and every zone what the globals have.
+    pub(super) fn has_all(&self, written: &Written) {
+        let rest: Vec<_> = self.addresses().iter().map(|addresses| addresses.rest).collect();
+        eventually("each global has what was acknowledged", || written.missing_in(&policies(rest[0])), Vec::is_empty);
+        let truth = policies(rest[0]);
+        let zones = self.zones.iter().map(|zone| loopback(zone.address("http")));
+        for address in rest.iter().copied().skip(1).chain(zones) {
+            let differs = || differences(&truth, &policies(address));
+            eventually(&format!("{address} has what the first global has"), differs, Vec::is_empty);
+        }
+        assert_eq!(written.missing_in(&policies(rest[0])), Vec::<String>::new());
+    }
+
+    /// All globals say the same of the rotation, and nothing is wrong with it.
+    pub(super) fn agrees_on_rotations(&self) {
+        let stands = |global: &Global| {
+            let rest = loopback(global.program.address("http"));
+            let found = client::get(rest, "/rotations/control-plane-signing-key");
+            ["phase", "from", "to", "problem"].map(|member| found[member].clone())
+        };
+        let all = || self.globals.iter().map(stands).collect::<Vec<_>>();
+        eventually("the globals agree on the rotation", all, |all| {
+            all.iter().all(|one| one == &all[0] && one[3].as_str().unwrap_or_default().is_empty())
+        });
+    }
+}
+
+/// Makes a certificate for `localhost`: its file and the one of its key.
+fn certificate(folder: &TempDir) -> (String, String) {
+    let [cert, key] = ["global.crt", "global.key"].map(|name| text(&folder.path().join(name)));
+    let kumactl = Kumactl::beside(KUMA_CP, folder.path());
+    let files = ["--cert-file", &cert, "--key-file", &key];
+    kumactl.ok(&[&["generate", "tls-certificate", "--type=server", "--hostname=localhost"], &files[..]].concat(), "");
+    (cert, key)
+}
+
+/// Where a global is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Addresses {
+    pub(super) rest: SocketAddr,
+    pub(super) kds: SocketAddr,
+}
+
+fn name(number: usize) -> String {
+    format!("zone-{number}")
+}
+
+fn loopback(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip([127, 0, 0, 1].into());
+    }
+    address
+}
+
+fn paused(program: &ControlPlane, lasts: Duration) {
+    signal("-STOP", program.id());
+    thread::sleep(lasts);
+    signal("-CONT", program.id());
+}
+
+fn signal(signal: &str, process: u32) {
+    let sent = Command::new("kill").args([signal, &process.to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+fn items(address: SocketAddr, path: &str) -> Vec<Value> {
+    // A global that has just come back may still be reading.
+    let (status, body) = eventually(path, || client::ask(address, "GET", path, None), |(status, _)| *status == 200);
+    assert_eq!(status, 200);
+    serde_json::from_str::<Value>(&body).unwrap()["items"].as_array().cloned().unwrap_or_default()
+}
+
+/// The policies of the default mesh: what each is called on global, and what it says.
+fn policies(address: SocketAddr) -> BTreeMap<String, Value> {
+    let name = |policy: &Value| {
+        let display = policy.pointer("/labels/kuma.io~1display-name").unwrap_or_else(|| &policy["name"]);
+        display.as_str().unwrap_or_default().to_owned()
+    };
+    let all = items(address, "/meshes/default/meshtimeouts?size=1000");
+    all.iter().map(|policy| (name(policy), policy["spec"].clone())).collect()
+}
+
+fn differences(truth: &BTreeMap<String, Value>, found: &BTreeMap<String, Value>) -> Vec<String> {
+    let names = truth.keys().chain(found.keys());
+    let differs = |name: &&String| truth.get(*name) != found.get(*name);
+    names
+        .filter(differs)
+        .map(|name| format!("{name}: {:?} in place of {:?}", found.get(name), truth.get(name)))
+        .collect()
+}
+
+/// Whatever waits for a global that is paused waits no longer.
+pub(super) const PATIENCE: Duration = LIMIT;
