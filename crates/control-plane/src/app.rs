@@ -18,6 +18,7 @@ mod store_files;
 mod store_freshness;
 mod unreadable;
 mod waiting;
+mod whose;
 mod zone;
 
 use std::{sync::Arc, time::Duration};

@@ -11,6 +11,8 @@ mod error;
 mod feed;
 mod freshness;
 mod hub;
+#[cfg(feature = "journaled")]
+mod identity;
 mod index;
 mod instances;
 #[cfg(feature = "journaled")]
@@ -24,6 +26,8 @@ mod picture;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod query;
+#[cfg(feature = "journaled")]
+mod schema;
 pub mod sealing;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
@@ -36,6 +40,8 @@ mod writer;
 
 pub use error::StoreError;
 pub use freshness::Freshness;
+#[cfg(feature = "journaled")]
+pub use identity::{Found, Identity};
 pub use instances::{Instances, Present, Renewed, Said, Seen};
 pub use mirror::{Mirror, WatchEnded};
 pub use options::{Missing, Options};

@@ -17,6 +17,7 @@ use tokio_postgres::{Client, types::ToSql};
 
 use super::{
     connections::{Held, within},
+    data_keys::{self, NEWEST},
     error::Trouble,
     identity::{self, Found},
     rows::{self, COLUMNS, Changes, Unknown},
@@ -55,7 +56,7 @@ const LOCK: &str = "SELECT revision FROM store_revision FOR UPDATE";
 fn read_since() -> String {
     let columns: Vec<String> = COLUMNS.split(", ").map(|column| format!("change.{column}")).collect();
     format!(
-        "SELECT latest.epoch, latest.revision, latest.write_id, known.revision IS NOT NULL, change.revision, {}
+        "SELECT latest.epoch, latest.revision, latest.write_id, known.revision IS NOT NULL, change.revision, ({NEWEST}), {}
          FROM store_revision latest
          LEFT JOIN commits known ON known.revision = $1 AND known.write_id = $2
          LEFT JOIN changes change ON known.revision IS NOT NULL AND change.revision > $1
@@ -65,7 +66,9 @@ fn read_since() -> String {
 }
 
 /// The columns of a change begin here.
-const FIRST: usize = 5;
+const FIRST: usize = 6;
+/// The data key to seal with.
+const NEWEST_KEY: usize = 5;
 
 fn append() -> String {
     let puts: Vec<String> = COLUMNS.split(", ").skip(3).map(|column| format!("{column} = excluded.{column}")).collect();
@@ -108,7 +111,7 @@ pub(super) async fn lock(held: &Held, known: Point, sealing: &Sealing) -> Result
     begun?;
     locked?;
     let read = read?;
-    Ok(Locked { since: since(&read, known, sealing)?, epoch: rows::epoch(first_of(&read)?, 0)? })
+    Ok(Locked { since: since(held, &read, known, sealing).await?, epoch: rows::epoch(first_of(&read)?, 0)? })
 }
 
 /// Returns what was written after a commit, however much that is. Gives up when nothing comes for `silence`.
@@ -123,15 +126,16 @@ pub(super) async fn follow(held: &Held, known: Point, silence: Duration, sealing
     while let Some(row) = within(silence, async { found.next().await.transpose() }).await? {
         rows.push(row);
     }
-    since(&rows, known, sealing)
+    since(held, &rows, known, sealing).await
 }
 
 fn first_of(rows: &[tokio_postgres::Row]) -> Result<&tokio_postgres::Row, Trouble> {
     rows.first().ok_or_else(|| Trouble::Corrupt("table `store_revision` is empty".to_owned()))
 }
 
-fn since(rows: &[tokio_postgres::Row], known: Point, sealing: &Sealing) -> Result<Since, Trouble> {
+async fn since(held: &Held, rows: &[tokio_postgres::Row], known: Point, sealing: &Sealing) -> Result<Since, Trouble> {
     let first = first_of(rows)?;
+    data_keys::learn(held, sealing, first.try_get(NEWEST_KEY)?).await?;
     let latest = Point { version: rows::version(first, 1)?, write_id: first.try_get(2)? };
     let continues: bool = first.try_get(3)?;
     if !continues {
@@ -206,6 +210,8 @@ pub(super) async fn read_all(
         let found = found.map_or_else(|| "nobody".to_owned(), |found| found.to_string());
         return Err(Trouble::OfAnother { found, ours: of.clone() });
     }
+    // As of the same moment: a row is under none that came later.
+    data_keys::take_in_all(held, sealing).await?;
     let row = held.query_opt("SELECT revision, write_id FROM store_revision", &[]).await?;
     let row = row.ok_or_else(|| Trouble::Corrupt("table `store_revision` is empty".to_owned()))?;
     let point = Point { version: rows::version(&row, 0)?, write_id: row.try_get(1)? };
