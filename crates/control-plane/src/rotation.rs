@@ -55,7 +55,9 @@ pub(crate) struct Sources {
     pub(crate) keys: Keys,
     pub(crate) registry: Registry,
     pub(crate) insights: Insights,
-    pub(crate) confirmed: Confirmed,
+    /// What zones confirmed of the keys that they are sent from here; none where they are sent none, and verify nothing
+    /// with them.
+    pub(crate) confirmed: Option<Confirmed>,
     pub(crate) ledger: Ledger,
     /// The name of this instance.
     pub(crate) instance: String,

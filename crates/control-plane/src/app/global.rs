@@ -114,6 +114,8 @@ pub(super) async fn start(
     let insights = control_plane.insights(others).await?;
     let settings = Arc::clone(&config.global);
     let confirmed = Confirmed::default();
+    // Keys stay at a gateway: what zones verify with comes from the global control plane behind it.
+    let sends_keys = front.upstream.is_none();
     let behind = match front.upstream {
         Some((upstream, link)) => {
             let following = zone::follow(link, control_plane.readiness.clone(), tasks.clone());
@@ -183,7 +185,7 @@ pub(super) async fn start(
             keys: keys.clone(),
             registry: registry.clone(),
             insights: context.insights.clone(),
-            confirmed,
+            confirmed: sends_keys.then_some(confirmed),
             ledger: ledger.clone(),
             instance: control_plane.cluster.me().to_owned(),
             times: rotation::times(&config.global.auth),

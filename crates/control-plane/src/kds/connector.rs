@@ -42,6 +42,7 @@ use crate::{
     limits::Place,
     observe::{grpc_metrics::GrpcMetrics, readiness::Readiness},
     tasks::Tasks,
+    zones::caller::Renews,
 };
 
 /// After a failure global is left alone for so long at most: the zone has a back-off of its own, and both must not add up.
@@ -129,13 +130,14 @@ impl Connector {
             Ok(side) => side,
             Err(status) => return status.into_http(),
         };
+        let rpc = Rpc::of(request.uri().path());
+        // What a pong carries is over soon; streams are what a newer token has to be shown for. Counted first: who learns what
+        // global can sees this stream, or this stream says what that is.
+        let counted = rpc.is_none_or(|rpc| !rpc.is_unary()).then(|| side.line.streams.opening().stands());
         let Some(headers) = self.with_token(request.headers(), &side) else {
             return Status::unavailable("the token of the connector cannot stand in a header").into_http();
         };
-        let rpc = Rpc::of(request.uri().path());
         let call = rpc.map(|rpc| self.calls.start(rpc.labels()));
-        // What a pong carries is over soon; streams are what a newer token has to be shown for.
-        let counted = rpc.is_none_or(|rpc| !rpc.is_unary()).then(|| side.line.streams.opening().stands());
         let told = {
             let connector = Arc::clone(&self);
             move |status: Status| {
@@ -181,13 +183,16 @@ impl Connector {
         }
     }
 
-    /// The headers of a call with the token in use.
+    /// The headers of a call with the token in use, and what becomes of that where global wants to know.
     fn with_token(&self, headers: &HeaderMap, side: &Side) -> Option<HeaderMap> {
         let mut headers = headers.clone();
         if let Some(token) = side.line.bearer.current() {
             let mut value = HeaderValue::from_str(token.reveal()).ok()?;
             value.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, value);
+            if side.line.hears_of_renewal() {
+                headers.insert(Renews::HEADER, HeaderValue::from_static(self.held_token.renews().as_str()));
+            }
         }
         Some(headers)
     }

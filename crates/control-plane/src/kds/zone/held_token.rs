@@ -112,7 +112,7 @@ impl HeldToken {
     }
 
     /// What this zone says of that.
-    pub(super) fn renews(&self) -> Renews {
+    pub(crate) fn renews(&self) -> Renews {
         match &self.source {
             _ if !self.is_renewed() => Renews::No,
             TokenSource::File(_) if self.lock().is_kept() => Renews::Yes,

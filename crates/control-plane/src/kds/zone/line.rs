@@ -106,12 +106,16 @@ impl Line {
             let mut token = value(token.reveal())?;
             token.set_sensitive(true);
             metadata.insert("authorization", token);
-            // A real one hears nothing that it does not know.
-            if self.learned.borrow().is_some_and(|global| global.contains(Features::TOKEN_RENEWAL)) {
+            if self.hears_of_renewal() {
                 metadata.insert(Renews::HEADER, MetadataValue::from_static(self.held_token.renews().as_str()));
             }
         }
         Ok(request)
+    }
+
+    /// Whether this end says of its renewal. A real global hears nothing that it does not know.
+    pub(crate) fn hears_of_renewal(&self) -> bool {
+        self.learned.borrow().is_some_and(|global| global.contains(Features::TOKEN_RENEWAL))
     }
 
     /// What global can beside what every global can.
@@ -169,7 +173,8 @@ impl Line {
                 }
                 Err(status) => return status,
             };
-            if self.learned.borrow().is_none() {
+            let is_first = self.learned.borrow().is_none();
+            if is_first {
                 let names = response.metadata().get_all("features");
                 let features = Features::from_names(names.iter().filter_map(|name| name.to_str().ok()));
                 is_ours = features.contains(Features::PARTS);
@@ -181,7 +186,11 @@ impl Line {
             }
             let interval = convert::ping_interval(&response.into_inner()).unwrap_or(PING);
             let next = Instant::now() + interval;
-            let hears = self.learned.borrow().is_some_and(|global| global.contains(Features::TOKEN_RENEWAL));
+            let hears = self.hears_of_renewal();
+            // Streams that a connector passed on before said nothing of it.
+            if is_first && hears && self.streams.open() > 0 {
+                continue;
+            }
             let wait = async {
                 if next >= settled {
                     tokio::time::sleep_until(settled).await;
