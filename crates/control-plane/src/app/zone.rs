@@ -18,7 +18,7 @@ use crate::{
     kds::{
         dial::{Dialer, Target, Trust},
         link::Link,
-        zone::{self, LegacyPolicies, Options, OwnMeshes, Reports, Token, TokenSource},
+        zone::{self, Lead, LegacyPolicies, Options, OwnMeshes, Reports, Shared, Token, TokenSource},
     },
     observe::{kds_metrics::KdsMetrics, log::Log, readiness::Readiness},
     rest::NoZones,
@@ -67,8 +67,14 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
 
 /// What the connection to global needs, if there is a global.
 async fn connection(control_plane: &ControlPlane, others: Others) -> anyhow::Result<Option<Options>> {
-    let ControlPlane { config, clock, tasks, .. } = control_plane;
+    let ControlPlane { config, clock, tasks, store, cluster, .. } = control_plane;
+    // A store of one program has one instance, and what is of the zone is in its folder.
+    let is_shared = config.store == StoreType::Postgres;
+    let shared = is_shared.then(|| Shared::new(Arc::clone(store), clock.clone()));
     if config.global_addresses.is_empty() {
+        if let Some(shared) = shared {
+            shared.left().await.context("note in the store that this zone has no global")?;
+        }
         OwnMeshes::left(&config.work_dir, config.zone_name.as_str())
             .context("note in the work folder that this zone has no global")?;
         return Ok(None);
@@ -85,12 +91,17 @@ async fn connection(control_plane: &ControlPlane, others: Others) -> anyhow::Res
         max_backoff: config.max_backoff,
         skip_prefixes: config.zone.skip_prefixes.clone(),
         default_admin_port: config.zone.default_admin_port,
-        own_meshes: Arc::new(OwnMeshes::new(
-            &config.work_dir,
-            config.zone_name.as_str(),
-            config.zone.delete_own_meshes,
-            config.store != StoreType::Memory,
-        )),
+        own_meshes: Arc::new(
+            OwnMeshes::new(
+                &config.work_dir,
+                config.zone_name.as_str(),
+                config.zone.delete_own_meshes,
+                config.store != StoreType::Memory,
+            )
+            .shared(shared.clone()),
+        ),
+        lead: Lead::of(cluster),
+        shared,
         msg_send_timeout: config.zone.msg_send_timeout,
         reports: Reports {
             insights: control_plane.insights(others).await?,

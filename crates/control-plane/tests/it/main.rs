@@ -40,6 +40,8 @@ mod gateways;
 #[cfg(test)]
 mod global_takes_in;
 #[cfg(test)]
+mod instances;
+#[cfg(test)]
 mod kds_replay_global;
 #[cfg(test)]
 mod kds_replay_zone;

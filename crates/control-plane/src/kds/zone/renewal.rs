@@ -46,9 +46,10 @@ impl Line {
     /// Renews the token for as long as the connection stands.
     pub(crate) async fn renew(&self, channel: Channel) -> Infallible {
         let Some(token) = self.bearer.current() else { return std::future::pending().await };
-        let mut renewing = Renewing::new(self, channel, token);
+        let mut renewing = Renewing::new(self, channel, token.clone());
         // What is due before the first answer to a ping is due after it, too: a global that never answers one is none of ours.
         let global = self.global_can().await;
+        self.held_token.share(&token).await;
         renewing.is_asked = self.held_token.is_renewed() && global.contains(Features::TOKEN_RENEWAL);
         if renewing.is_asked {
             self.held_token.look().await;
@@ -296,4 +297,4 @@ fn words(status: &Status) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -16,6 +16,7 @@ use super::{
     stream_count::Counted,
 };
 use crate::{
+    cluster::Epoch,
     kds::{dial::Dialer, frames::codec::FrameCodec, rpc::Rpc, snapshots::Snapshots},
     zones::insight::Instance,
 };
@@ -28,6 +29,8 @@ pub(super) struct Session {
     pub(super) us: Instance,
     pub(super) max_message_size: usize,
     pub(super) store: Arc<dyn ResourceStore>,
+    /// In which this instance leads its zone.
+    pub(super) epoch: Epoch,
     pub(super) snapshots: Snapshots,
     /// How long global may take to answer a response, and how long a stream of a real one may be silent.
     pub(super) msg_send_timeout: Duration,

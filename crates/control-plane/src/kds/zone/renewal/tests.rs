@@ -23,10 +23,11 @@ use wire::{
 use super::*;
 use crate::{
     clock::Clock,
+    cluster::Cluster,
     kds::{
         dial::{Dialer, Target, Trust},
-        link::Link,
-        zone::{LegacyPolicies, Options, OwnMeshes, Reports, TokenSource, run},
+        link::{Link, LinkState},
+        zone::{Lead, LegacyPolicies, Options, OwnMeshes, Reports, Shared, TokenSource, run},
     },
     observe::{kds_metrics::KdsMetrics, readiness::Readiness},
     tasks::{OnError, Tasks},
@@ -50,16 +51,35 @@ fn now() -> Timestamp {
 }
 
 /// The zone, its token file, and where it dials.
-struct Played {
+pub(in crate::kds::zone) struct Played {
     server: Server,
     folder: TempDir,
     tasks: Tasks,
+    link: Link,
 }
 
 impl Played {
     async fn start(token: &str, renew_token: bool) -> Self {
+        Self::start_as(token, renew_token, Lead::of(&Cluster::alone("west-1")), None).await
+    }
+
+    /// One of several instances.
+    pub(in crate::kds::zone) async fn led(token: &str, lead: Lead, shared: Option<Arc<Shared>>) -> Self {
+        Self::start_as(token, false, lead, shared).await
+    }
+
+    /// A token that was issued so many seconds ago, and lives for longer than any test.
+    pub(in crate::kds::zone) fn token(age: i64) -> String {
+        token(Some(Duration::from_secs(1_000_000)), age)
+    }
+
+    pub(in crate::kds::zone) fn clock() -> Clock {
+        Clock::starting_at(now())
+    }
+
+    async fn start_as(token: &str, renew_token: bool, lead: Lead, shared: Option<Arc<Shared>>) -> Self {
         let (server, folder, tasks) = (Server::start().await, tempfile::tempdir().unwrap(), Tasks::new());
-        let played = Self { server, folder, tasks };
+        let played = Self { server, folder, tasks, link: Link::default() };
         std::fs::write(played.file(), token).unwrap();
         let clock = Clock::starting_at(now());
         let store: Arc<dyn ResourceStore> = Arc::new(MemoryStore::new());
@@ -84,6 +104,8 @@ impl Played {
             msg_send_timeout: MINUTE,
             default_admin_port: 9901,
             own_meshes: Arc::new(OwnMeshes::new(played.folder.path(), "west", false, false)),
+            lead,
+            shared,
             reports: Reports {
                 insights: Insights::start(&store, &clock, kept, &played.tasks).await.unwrap(),
                 policies: Arc::new(LegacyPolicies::new(Readiness::default())),
@@ -91,7 +113,7 @@ impl Played {
                 rejections: Arc::default(),
             },
         };
-        let running = run(options, store, clock, Link::default(), played.tasks.clone());
+        let running = run(options, store, clock, played.link.clone(), played.tasks.clone());
         played.tasks.spawn("zone", OnError::Log, running);
         played
     }
@@ -104,7 +126,13 @@ impl Played {
         std::fs::read_to_string(self.file()).unwrap()
     }
 
-    async fn accept(&self, answers: &'static [(&'static str, &'static str)]) -> PlayedLink {
+    /// Waits until it says that it stands by.
+    pub(in crate::kds::zone) async fn stands_by(&self) {
+        let mut state = self.link.subscribe();
+        state.wait_for(|state| matches!(state, LinkState::StandsBy { .. })).await.unwrap();
+    }
+
+    pub(in crate::kds::zone) async fn accept(&self, answers: &'static [(&'static str, &'static str)]) -> PlayedLink {
         let (connection, interval) = (self.server.connection().await, Duration::from_millis(200));
         PlayedLink { connection, interval, answers, open: Vec::new(), pings: Vec::new() }
     }
@@ -117,7 +145,7 @@ impl Drop for Played {
 }
 
 /// One connection of the zone: its pings are answered, its streams held open.
-struct PlayedLink {
+pub(in crate::kds::zone) struct PlayedLink {
     connection: Connection,
     /// When the next ping is wanted.
     interval: Duration,
@@ -154,7 +182,17 @@ impl PlayedLink {
         }
     }
 
-    async fn expect(&mut self, path: &str) -> Call {
+    /// Waits until the zone has closed it.
+    pub(in crate::kds::zone) async fn is_lost(&mut self) {
+        self.connection.gone().await;
+    }
+
+    /// Whether this token came with the last ping.
+    pub(in crate::kds::zone) fn pinged_with(&self, token: &str) -> bool {
+        self.pings.last().is_some_and(|shown| shown == token)
+    }
+
+    pub(in crate::kds::zone) async fn expect(&mut self, path: &str) -> Call {
         self.next(&[path]).await
     }
 
