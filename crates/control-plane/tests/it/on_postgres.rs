@@ -11,13 +11,16 @@ use testkit::{
 
 use crate::stage::{inside, world::KUMA_CP};
 
+/// What seals the secrets of these control planes.
+pub(crate) const SEALING_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
 /// The settings of a global on a database.
-fn settings(place: &testkit::postgres::Place, work: &std::path::Path) -> Vec<(&'static str, String)> {
+pub(crate) fn settings(place: &testkit::postgres::Place, work: &std::path::Path) -> Vec<(&'static str, String)> {
     vec![
         ("KUMA_MODE", "global".to_owned()),
         ("KUMA_GENERAL_WORK_DIR", work.to_str().unwrap().to_owned()),
         ("KUMA_STORE_TYPE", "postgres".to_owned()),
-        ("KUMA_STORE_SEALING_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
+        ("KUMA_STORE_SEALING_KEY", SEALING_KEY.to_owned()),
         ("KUMA_STORE_POSTGRES_HOST", place.host.clone()),
         ("KUMA_STORE_POSTGRES_PORT", place.port.to_string()),
         ("KUMA_STORE_POSTGRES_USER", place.user.clone()),
@@ -30,12 +33,12 @@ fn settings(place: &testkit::postgres::Place, work: &std::path::Path) -> Vec<(&'
     ]
 }
 
-fn borrowed<'a>(settings: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn borrowed<'a>(settings: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
     settings.iter().map(|(key, value)| (*key, value.as_str())).collect()
 }
 
 /// What a program says that ends by itself.
-fn said(arguments: &[&str], settings: &[(&'static str, String)]) -> (bool, String) {
+pub(crate) fn said(arguments: &[&str], settings: &[(&'static str, String)]) -> (bool, String) {
     let output = Command::new(KUMA_CP).args(arguments).envs(borrowed(settings)).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8(text).unwrap())

@@ -100,6 +100,45 @@ async fn a_database_is_opened_with_its_own_key_and_its_key_is_changed_while_othe
     assert_eq!(contents(&open(&database, sealing(&new)).unwrap()).await, [SECRET, SECRET]);
 }
 
+/// Whether the file of a table holds these bytes, also where no row is any more. Only an administrator of the server may look.
+fn is_in_pages(database: &Database, table: &str, hex: &str) -> bool {
+    database.execute("CHECKPOINT");
+    let pages = format!("pg_read_binary_file(pg_relation_filepath('{table}'))");
+    database.ask(&format!("SELECT position('\\x{hex}'::bytea IN {pages}) > 0")) == "t"
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn the_pages_of_the_tables_hold_nothing_of_before() {
+    let Some(database) = database() else { return };
+    if database.ask("SELECT rolsuper FROM pg_roles WHERE rolname = current_user") != "t" {
+        return;
+    }
+    let store = wait(PostgresStore::open(settings(database.place()))).unwrap();
+    store.put(saying(&secret("a"), SECRET), Precondition::Absent).await.unwrap();
+    drop(store);
+    let plain = hex(SECRET.as_bytes());
+    for table in ["resources", "changes"] {
+        assert!(is_in_pages(&database, table, &plain), "{table}");
+    }
+    let (old, new) = (new_key(), new_key());
+    drop(open(&database, sealing(&old)).unwrap());
+    for table in ["resources", "changes"] {
+        assert!(!is_in_pages(&database, table, &plain), "{table}");
+    }
+    let under_old: Vec<String> = ["SELECT spec FROM resources", "SELECT sealed FROM data_keys"]
+        .map(|sql| database.ask(&format!("SELECT encode(({sql}), 'hex')")))
+        .into();
+    reseal(&database, &old, &new, Renew::KeyAlone).unwrap();
+    assert!(!is_in_pages(&database, "data_keys", &under_old[1]), "what the old key opens");
+    assert!(is_in_pages(&database, "resources", &under_old[0]), "the key alone touches no row");
+    reseal(&database, &new, &new, Renew::DataKeys).unwrap();
+    assert!(!is_in_pages(&database, "resources", &under_old[0]));
+}
+
 fn reseal(database: &Database, old: &str, new: &str, renew: Renew) -> Result<(), OpenError> {
     wait(store::postgres::reseal(settings(database.place()), sealing(old), sealer(new), renew))
 }
