@@ -4,12 +4,15 @@
 //! the zones, lets them idle, changes one policy a few times, restarts the global with all zones returning at once, deletes
 //! the key of all their tokens, and prints what each of that cost the global. What a zone is and says here is in `zone.rs` and `messages.rs`.
 //!
+//! With `--relays` it measures what a connector and a gateway cost beside a plain TCP relay: `relays.rs`.
+//!
 //! With `--renew` the zones are our own and renew tokens that live for a short time: `soak.rs`.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "a load tool waits for all it starts")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that measures and prints")]
 
 mod global;
 mod messages;
+mod relays;
 mod soak;
 mod zone;
 
@@ -49,6 +52,9 @@ struct Options {
     /// Measures a gateway, with a global behind it.
     #[arg(long, conflicts_with = "renew")]
     gateway: bool,
+    /// In place of all that: what relays cost beside a plain one, the memory of a gateway with so many zones among it.
+    #[arg(long, conflicts_with_all = ["gateway", "renew"])]
+    relays: bool,
     /// In place of all that: how long zones of our own renew their tokens, in seconds.
     #[arg(long)]
     renew: Option<u64>,
@@ -58,6 +64,8 @@ struct Options {
     /// The program to measure; the one built beside this one if absent.
     #[arg(long)]
     kuma_cp: Option<PathBuf>,
+    #[command(flatten)]
+    plain_relay: relays::PlainRelay,
     /// Only given by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
@@ -73,7 +81,8 @@ fn main() -> anyhow::Result<()> {
 fn raise_file_limit(zones: usize) -> anyhow::Result<()> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).context("raise the limit of open files")?;
-    let needed = zones as u64 + 100;
+    // A relay has two for each zone; where relays are measured, this process has both ends.
+    let needed = 2 * zones as u64 + 100;
     anyhow::ensure!(
         maximum.is_none_or(|files| files >= needed),
         "{zones} zones need {needed} open files, and this user may have {maximum:?}: raise the hard limit (ulimit -Hn)"
@@ -82,6 +91,9 @@ fn raise_file_limit(zones: usize) -> anyhow::Result<()> {
 }
 
 async fn measure(options: &Options) -> anyhow::Result<()> {
+    if let Some(to) = options.plain_relay.relay_to {
+        return relays::run_plain(to, &options.plain_relay).await;
+    }
     let exe = match &options.kuma_cp {
         Some(exe) => exe.clone(),
         None => std::env::current_exe()?.with_file_name("kuma-cp"),
@@ -89,6 +101,9 @@ async fn measure(options: &Options) -> anyhow::Result<()> {
     if let Some(seconds) = options.renew {
         let (lasts, life) = (Duration::from_secs(seconds), Duration::from_secs(options.token_life));
         return soak::run(&exe, &Soak { zones: options.zones, lasts, life }).await;
+    }
+    if options.relays {
+        return relays::run(&exe, options.zones).await;
     }
     let started = if options.gateway { Global::start_gateway(&exe)? } else { Global::start(&exe, &[])? };
     let mut global = Arc::new(started);
