@@ -91,6 +91,8 @@ mod revocations;
 #[cfg(test)]
 mod rotations;
 #[cfg(test)]
+mod seen_signing_keys;
+#[cfg(test)]
 mod shadow;
 #[cfg(test)]
 mod shutdown;
