@@ -33,6 +33,7 @@ mod revocation;
 mod ring;
 pub mod rotation;
 mod secrecy;
+mod signer;
 mod static_keys;
 mod strict_json;
 mod token_id;
@@ -58,6 +59,7 @@ pub use revocation::{
     rule::{RevocationRule, Revoked, TokenFacts},
 };
 pub use ring::{KeyRing, RingProblem, RingSources, SecretEntry};
+pub use signer::{OutsideKey, PemSigner, Signer, SigningProblem};
 pub use static_keys::{StaticKeyProblem, StaticKeys};
 pub use verdicts::Verdicts;
 pub use verified::{IssuedAs, VerifiedUser, VerifiedZone};
