@@ -29,6 +29,11 @@ pub const TLS_AUTHORITY: &str = "control-plane-tls-ca";
 /// The name of the token of the administrator that a control plane makes for itself.
 pub const ADMIN_TOKEN: &str = "admin-user-token";
 
+/// The name of the authority that control planes know each other by, certificate and key.
+pub const INTER_CP_CA: &str = "inter-cp-ca";
+/// The name of the authority that control planes are known to proxies by, certificate and key.
+pub const ENVOY_ADMIN_CA: &str = "envoy-admin-ca";
+
 /// A family of names.
 enum Names {
     /// One name.
@@ -49,8 +54,8 @@ const RESERVED: [Names; 11] = [
     Names::Is(USER_REVOCATIONS),
     Names::Is(ZONE_REVOCATIONS),
     Names::Starts("dataplane-token-revocations"),
-    Names::Is("inter-cp-ca"),
-    Names::Is("envoy-admin-ca"),
+    Names::Is(INTER_CP_CA),
+    Names::Is(ENVOY_ADMIN_CA),
     Names::Is(TLS_AUTHORITY),
     Names::Ends("-ca"),
 ];

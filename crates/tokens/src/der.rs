@@ -79,6 +79,21 @@ pub(crate) fn pkcs8_algorithm(pkcs8: &[u8]) -> Option<&[u8]> {
     expect(SEQUENCE, version.rest).map(|algorithm| algorithm.content)
 }
 
+/// Returns both numbers of a signature of P-256 in DER (RFC 3279, 2.2.3), 32 bytes each, as they stand in a token.
+pub(crate) fn p256_signature(signature: &[u8]) -> Option<Vec<u8>> {
+    let whole = expect(SEQUENCE, signature).filter(|whole| whole.rest.is_empty())?;
+    let r = expect(INTEGER, whole.content)?;
+    let s = expect(INTEGER, r.rest).filter(|s| s.rest.is_empty())?;
+    let mut numbers = Vec::with_capacity(64);
+    for number in [r.content, s.content] {
+        let zeros = number.iter().take_while(|byte| **byte == 0).count();
+        let digits = number.get(zeros..)?;
+        numbers.resize(numbers.len() + 32_usize.checked_sub(digits.len())?, 0);
+        numbers.extend_from_slice(digits);
+    }
+    Some(numbers)
+}
+
 fn bits(number: &[u8]) -> usize {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     match number.get(zeros) {

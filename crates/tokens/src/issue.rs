@@ -1,4 +1,4 @@
-//! Issues tokens: with the newest key of a ring, or offline with the key in a file.
+//! Issues tokens: with the newest key of a ring, with what signs outside of the store, or offline with the key in a file.
 
 use std::{fmt, time::Duration};
 
@@ -18,6 +18,7 @@ use crate::{
     rejection::no_signing_key,
     revocation::rule::TokenFacts,
     ring::NoKey,
+    signer::SigningProblem,
     token_id::TokenId,
 };
 
@@ -160,6 +161,15 @@ pub enum IssueError {
     /// What the token says is more than what is accepted.
     #[error("token would be longer than {} bytes, which is refused everywhere", jws::LONGEST)]
     TooLong,
+    /// What signs outside of the store did not.
+    #[error("the key {kid:?} of the settings signed nothing")]
+    Outside {
+        /// The name of the key.
+        kid: String,
+        /// Why.
+        #[source]
+        problem: SigningProblem,
+    },
     /// The cryptography failed.
     #[error("signing failed")]
     Failed,
@@ -214,7 +224,8 @@ pub fn issue_user(
     issue(ring, &Claims::User { name, groups }, valid_for, now, jti)
 }
 
-/// Issues a token with these claims, with the newest key of its family and as that one signs.
+/// Issues a token with these claims, with what signs outside of the store for its family, or else with the newest key of it, and
+/// as that one signs. What signs outside may block ([`KeyRing::signs_outside`]).
 pub fn issue(
     ring: &KeyRing,
     claims: &Claims<'_>,
@@ -227,11 +238,18 @@ pub fn issue(
         Claims::User { .. } => Family::User,
         Claims::Dataplane { mesh, .. } => Family::Dataplane { mesh: (*mesh).to_owned() },
     };
+    let zone = claims.zone();
+    if let Some((id, outside)) = ring.outside(&family) {
+        let dates = Dates::of(valid_for, now, good_from(ring, id, zone))?;
+        let text = token_with_kid((outside.kid(), outside.algorithm()), claims, &dates, jti, |message| {
+            outside.sign(message).map_err(|problem| IssueError::Outside { kid: outside.kid().to_owned(), problem })
+        })?;
+        return Token::new(text, Some(jti), id, outside.algorithm(), Some(dates)).unless_revoked(ring, zone);
+    }
     let (id, key) = newest(ring, &family)?;
     let Key::Private { private, .. } = key else { return Err(no_key(&family)) };
-    let zone = claims.zone();
     let dates = Dates::of(valid_for, now, good_from(ring, id, zone))?;
-    let text = token_with_kid(private, &id.serial.to_string(), claims, &dates, jti)?;
+    let text = signed_here(private, &id.serial.to_string(), claims, &dates, jti)?;
     Token::new(text, Some(jti), id, private.algorithm(), Some(dates)).unless_revoked(ring, zone)
 }
 
@@ -245,7 +263,7 @@ pub fn sign_offline(
     jti: Uuid,
 ) -> Result<Zeroizing<String>, IssueError> {
     let private = PrivateKey::from_pem(pem).map_err(|problem| IssueError::BadKeyFile { problem })?;
-    token_with_kid(&private, kid, claims, &Dates::of(valid_for, now, None)?, jti)
+    signed_here(&private, kid, claims, &Dates::of(valid_for, now, None)?, jti)
 }
 
 fn newest<'a>(ring: &'a KeyRing, family: &Family) -> Result<(&'a KeyId, &'a Key), IssueError> {
@@ -277,21 +295,32 @@ fn control_plane_token(
     checked(jws::with_signature(signed, &signature))
 }
 
-fn token_with_kid(
+fn signed_here(
     key: &PrivateKey,
     kid: &str,
     claims: &Claims<'_>,
     dates: &Dates,
     jti: Uuid,
 ) -> Result<Zeroizing<String>, IssueError> {
+    let sign = |message: &[u8]| key.sign(message).ok_or(IssueError::Failed);
+    token_with_kid((kid, key.algorithm()), claims, dates, jti, sign)
+}
+
+fn token_with_kid(
+    (kid, algorithm): (&str, Algorithm),
+    claims: &Claims<'_>,
+    dates: &Dates,
+    jti: Uuid,
+    sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, IssueError>,
+) -> Result<Zeroizing<String>, IssueError> {
     if matches!(claims, Claims::User { name: "", .. }) {
         return Err(IssueError::NoName);
     }
     let mut members = claims.members();
     dates.add_to(&mut members, jti);
-    let header = json!({"alg": key.algorithm().as_str(), "kid": kid, "typ": "JWT"}).to_string();
+    let header = json!({"alg": algorithm.as_str(), "kid": kid, "typ": "JWT"}).to_string();
     let signed = jws::to_sign(&header, &Value::Object(members).to_string());
-    let signature = key.sign(signed.as_bytes()).ok_or(IssueError::Failed)?;
+    let signature = sign(signed.as_bytes())?;
     checked(jws::with_signature(signed, &signature))
 }
 

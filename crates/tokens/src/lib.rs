@@ -27,11 +27,13 @@ mod name;
 mod outline;
 mod pem;
 mod phase;
+mod private_half;
 mod rejection;
 mod revocation;
 mod ring;
 pub mod rotation;
 mod secrecy;
+mod signer;
 mod static_keys;
 mod strict_json;
 mod token_id;
@@ -50,12 +52,14 @@ pub use key::{KeyProblem, check_key, only_ours_read};
 pub use name::{Family, Half, KeyId, KeyName, NoFamily, SecretName, looks_like_revocation_list, signing_key_name};
 pub use outline::Outline;
 pub use phase::{Phase, Phases};
+pub use private_half::{holds_private_half, names_private_half};
 pub use rejection::Rejection;
 pub use revocation::{
     list::no_token_id,
     rule::{RevocationRule, Revoked, TokenFacts},
 };
 pub use ring::{KeyRing, RingProblem, RingSources, SecretEntry};
+pub use signer::{OutsideKey, PemSigner, Signer, SigningProblem};
 pub use static_keys::{StaticKeyProblem, StaticKeys};
 pub use verdicts::Verdicts;
 pub use verified::{IssuedAs, VerifiedUser, VerifiedZone};

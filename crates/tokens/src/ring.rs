@@ -26,6 +26,7 @@ use crate::{
         Revocations,
         rule::{RevocationRule, TokenFacts},
     },
+    signer::OutsideKey,
     static_keys::StaticKeys,
 };
 
@@ -228,13 +229,17 @@ impl KeyRing {
     }
 
     /// The keys of a family, whether they can be used or not, and how far each has come: those of secrets by their serial,
-    /// then those of the settings, which sign nothing here.
+    /// then those of the settings, of which one may sign.
     pub fn keys_of(&self, family: &Family) -> impl Iterator<Item = (KeyId, Phase)> {
         let id = |serial| KeyId { family: family.clone(), serial };
         let of_secrets = self.slots.range(id(0)..=id(u64::MAX)).map(|(id, slot)| (id.clone(), slot.phase));
         let settings: Vec<KeyId> = self.settings.all().map(|(id, _, _)| id.clone()).collect();
         let of_settings = settings.into_iter().filter(|id| id.family == *family);
-        of_secrets.chain(of_settings.map(|id| (id, Phase::Retiring)))
+        let signs = self.settings.outside(family).map(|(id, _)| id.clone());
+        of_secrets.chain(of_settings.map(move |id| {
+            let phase = if signs.as_ref() == Some(&id) { Phase::Signing } else { Phase::Retiring };
+            (id, phase)
+        }))
     }
 
     /// Returns the key that verifies under this id, or why there is none.
@@ -277,7 +282,17 @@ impl KeyRing {
         })
     }
 
-    /// Returns the key that signs for a family.
+    /// What signs for a family outside of the store; then no key in it does.
+    pub(crate) fn outside(&self, family: &Family) -> Option<(&KeyId, &OutsideKey)> {
+        self.settings.outside(family)
+    }
+
+    /// The name of the key that signs for a family outside of the store, if the settings say so.
+    pub fn signs_outside(&self, family: &Family) -> Option<&str> {
+        self.outside(family).map(|(_, key)| key.kid())
+    }
+
+    /// Returns the key of the store that signs for a family.
     pub(crate) fn signing_key(&self, family: &Family) -> Result<(&KeyId, &Key), NoKey> {
         let (id, slot) = self.signing(family).ok_or(NoKey::Absent)?;
         match slot.usable()? {

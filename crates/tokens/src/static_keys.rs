@@ -1,30 +1,45 @@
 //! Keys that the settings name: public halves of keys that are kept elsewhere, for tokens that are signed offline.
 //!
-//! They never change while the program runs, and are searched before the secrets. Their `kid` is any name, not a serial: inside
+//! They are searched before the secrets, and what a key does that signs outside of the store is said here too ([`OutsideKey`]):
+//! of a family with one, nothing else signs. Their `kid` is any name, not a serial: inside
 //! the program each has a number from the top of the range instead, which no secret has.
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
+use aws_lc_rs::digest;
 use thiserror::Error;
 
 use crate::{
     jws,
     key::{Key, KeyProblem, PublicKey},
     name::{FIRST_OF_SETTINGS, Family, KeyId},
+    signer::OutsideKey,
 };
 
+/// From here on stand the numbers of keys that sign outside, which come from their names: a file that is replaced changes none
+/// of the others.
+const FIRST_OUTSIDE: u64 = FIRST_OF_SETTINGS + 0x8000;
+const OUTSIDE: u64 = 0x8000;
+
 /// The keys of the settings, and which families are verified with them alone.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct StaticKeys {
     keys: Vec<StaticKey>,
+    /// What signs for a family outside of the store.
+    outside: BTreeMap<Family, (KeyId, OutsideKey)>,
     /// By the word for their keys: a setting means all meshes.
     without_secrets: BTreeSet<&'static str>,
 }
 
+#[derive(Clone)]
 struct StaticKey {
     id: KeyId,
     kid: String,
-    key: Key,
+    key: Arc<Key>,
 }
 
 /// Why a key of the settings cannot be used.
@@ -42,6 +57,14 @@ pub enum StaticKeyProblem {
     SharedKid {
         /// The name.
         kid: String,
+    },
+    /// Two keys are to sign for a family.
+    #[error(
+        "a signer stands twice for {family}s; one of them signs, and the public keys of the others may stand in publicKeys"
+    )]
+    SharedFamily {
+        /// The word for its tokens.
+        family: &'static str,
     },
     /// It is no public key.
     #[error("key with kid {kid:?} cannot be used: {problem}")]
@@ -66,10 +89,51 @@ impl StaticKeys {
         }
         let serial = FIRST_OF_SETTINGS.saturating_add(u64::try_from(self.keys.len()).unwrap_or(u64::MAX));
         match PublicKey::parse(data) {
-            Ok(public) => self.keys.push(StaticKey { id: KeyId { family, serial }, kid, key: Key::Public(public) }),
+            Ok(public) => {
+                self.keys.push(StaticKey { id: KeyId { family, serial }, kid, key: Arc::new(Key::Public(public)) })
+            }
             Err(problem) => return Err(StaticKeyProblem::Key { kid, problem }),
         }
         Ok(())
+    }
+
+    /// Has a key sign the tokens of this family that is not in the store. Its public half may stand among the others under the same
+    /// name.
+    pub fn sign_with(&mut self, family: Family, outside: OutsideKey) -> Result<(), StaticKeyProblem> {
+        if self.outside.contains_key(&family) {
+            return Err(StaticKeyProblem::SharedFamily { family: family.token_word() });
+        }
+        let kid = outside.kid().to_owned();
+        let id = match self.by_kid(&family, &kid) {
+            Some((id, key)) => {
+                let prints = key.fingerprint().zip(outside.key().fingerprint());
+                if !prints.is_some_and(|(left, right)| left.is(right)) {
+                    return Err(StaticKeyProblem::SharedKid { kid });
+                }
+                id.clone()
+            }
+            None => {
+                let id = KeyId { family: family.clone(), serial: self.number_of(&kid) };
+                self.keys.push(StaticKey { id: id.clone(), kid, key: Arc::clone(outside.key()) });
+                id
+            }
+        };
+        self.outside.insert(family, (id, outside));
+        Ok(())
+    }
+
+    /// A number that no other key has; as a rule the same one for the same name.
+    fn number_of(&self, kid: &str) -> u64 {
+        let print = digest::digest(&digest::SHA256, kid.as_bytes());
+        let start = print.as_ref().iter().take(2).fold(0, |number, byte| number << 8 | u64::from(*byte)) % OUTSIDE;
+        let taken: BTreeSet<u64> = self.keys.iter().map(|key| key.id.serial).collect();
+        let mut numbers = (0..OUTSIDE).map(|step| FIRST_OUTSIDE + (start + step) % OUTSIDE);
+        numbers.find(|number| !taken.contains(number)).unwrap_or(u64::MAX)
+    }
+
+    /// What signs for a family outside of the store.
+    pub(crate) fn outside(&self, family: &Family) -> Option<(&KeyId, &OutsideKey)> {
+        self.outside.get(family).map(|(id, key)| (id, key))
     }
 
     /// Has the tokens of this family verified with keys of the settings alone; one mesh stands for all.
@@ -85,7 +149,7 @@ impl StaticKeys {
     /// The key that a token asks for.
     pub(crate) fn by_kid(&self, family: &Family, kid: &str) -> Option<(&KeyId, &Key)> {
         let mut of_family = self.keys.iter().filter(|one| one.id.family == *family);
-        of_family.find(|one| one.kid == kid).map(|one| (&one.id, &one.key))
+        of_family.find(|one| one.kid == kid).map(|one| (&one.id, &*one.key))
     }
 
     /// The key of this number.
@@ -95,7 +159,7 @@ impl StaticKeys {
 
     /// All of them: number, name and key.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&KeyId, &str, &Key)> {
-        self.keys.iter().map(|one| (&one.id, one.kid.as_str(), &one.key))
+        self.keys.iter().map(|one| (&one.id, one.kid.as_str(), &*one.key))
     }
 }
 
@@ -147,6 +211,32 @@ mod tests {
         let mut keys = StaticKeys::default();
         keys.add(Family::Zone, "offline", public().as_bytes()).unwrap();
         assert_eq!(format!("{keys:?}"), r#"StaticKeys { kids: ["zone-token offline"], without_secrets: {} }"#);
+    }
+
+    fn outside(kid: &str, key: &crate::SigningKey) -> OutsideKey {
+        let signer = crate::PemSigner::read(key.reveal()).unwrap();
+        let public = signer.public().unwrap();
+        OutsideKey::new(Some(kid), public.as_bytes(), Arc::new(signer)).unwrap()
+    }
+
+    #[test]
+    fn a_key_that_signs_outside_verifies_as_the_others_do_and_one_signs_for_a_family() {
+        let (key, other) = (generate_key(Algorithm::EdDsa), generate_key(Algorithm::Es256));
+        let mut keys = StaticKeys::default();
+        keys.add(Family::Zone, "a", public_half(key.reveal()).unwrap().as_bytes()).unwrap();
+        let listed = keys.by_kid(&Family::Zone, "a").unwrap().0.clone();
+        let mut same = keys.clone();
+        assert_eq!(same.sign_with(Family::Zone, outside("a", &key)), Ok(()));
+        assert_eq!((same.outside(&Family::Zone).unwrap().0, same.all().count()), (&listed, 1), "once, by its number");
+        let shared = StaticKeyProblem::SharedKid { kid: "a".to_owned() };
+        assert_eq!(keys.sign_with(Family::Zone, outside("a", &other)), Err(shared));
+        assert!(keys.outside(&Family::Zone).is_none());
+        assert_eq!(keys.sign_with(Family::Zone, outside("b", &other)), Ok(()));
+        let again = StaticKeyProblem::SharedFamily { family: "zone-token" };
+        assert_eq!(keys.sign_with(Family::Zone, outside("c", &key)), Err(again));
+        assert_eq!(keys.sign_with(Family::User, outside("b", &other)), Ok(()), "each family has its own");
+        let numbers: BTreeSet<u64> = keys.all().map(|(id, _, _)| id.serial).collect();
+        assert!(numbers.len() == 3 && keys.all().all(|(id, _, _)| id.is_of_settings()), "{numbers:?}");
     }
 
     #[test]

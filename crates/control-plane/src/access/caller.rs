@@ -18,6 +18,8 @@ pub struct Caller {
     groups: Vec<String>,
     /// What they proved it with, if not with the connection alone.
     token: Option<Arc<VerifiedUser>>,
+    /// They are the administrator because they are on this machine.
+    is_local: bool,
 }
 
 /// Who somebody is does not depend on the token that says so.
@@ -32,17 +34,24 @@ impl Eq for Caller {}
 impl Caller {
     /// Returns somebody who is nobody.
     pub(crate) fn anonymous() -> Self {
-        Self { name: "mesh-system:anonymous".to_owned(), groups: vec![UNAUTHENTICATED.to_owned()], token: None }
+        Self {
+            name: "mesh-system:anonymous".to_owned(),
+            groups: vec![UNAUTHENTICATED.to_owned()],
+            token: None,
+            is_local: false,
+        }
     }
 
     /// Somebody who proved this name, for tests.
     #[cfg(test)]
     pub(crate) fn proved(name: &str) -> Self {
-        Self { name: name.to_owned(), groups: vec![AUTHENTICATED.to_owned()], token: None }
+        Self { name: name.to_owned(), groups: vec![AUTHENTICATED.to_owned()], token: None, is_local: false }
     }
 
+    /// Returns the administrator of this machine.
     pub(super) fn admin() -> Self {
-        Self { name: ADMIN.to_owned(), groups: vec![ADMIN.to_owned(), AUTHENTICATED.to_owned()], token: None }
+        let groups = vec![ADMIN.to_owned(), AUTHENTICATED.to_owned()];
+        Self { name: ADMIN.to_owned(), groups, token: None, is_local: true }
     }
 
     pub(super) fn user(user: VerifiedUser) -> Self {
@@ -50,12 +59,17 @@ impl Caller {
         // What only the control plane may say of a caller is not taken from a token.
         groups.retain(|group| group != AUTHENTICATED && group != UNAUTHENTICATED);
         groups.push(AUTHENTICATED.to_owned());
-        Self { name: user.name().to_owned(), groups, token: Some(Arc::new(user)) }
+        Self { name: user.name().to_owned(), groups, token: Some(Arc::new(user)), is_local: false }
     }
 
     /// What they proved it with, if not with the connection alone.
     pub(crate) fn token(&self) -> Option<Arc<VerifiedUser>> {
         self.token.clone()
+    }
+
+    /// Whether they are the administrator because they are on this machine.
+    pub(super) fn is_local(&self) -> bool {
+        self.is_local
     }
 
     /// Their name.

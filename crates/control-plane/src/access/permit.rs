@@ -117,6 +117,11 @@ impl Permit {
         self.access.view(&self.caller, view)
     }
 
+    /// Returns whether the caller sees the private halves of keys, where they may read secrets.
+    pub(crate) fn sees_signing_keys(&self) -> bool {
+        self.access.signing_keys(&self.caller)
+    }
+
     /// Returns whether the caller may see the configuration of control planes.
     pub fn metadata(&self) -> Result<(), Denied> {
         self.access.metadata(&self.caller)

@@ -55,6 +55,8 @@ pub struct Access {
     pub view_clusters: Allowed,
     /// Sees the configuration of the control plane.
     pub control_plane_metadata: Allowed,
+    /// Of those who read secrets: who sees the private halves of keys among them.
+    pub view_signing_keys: Allowed,
 }
 
 impl Default for Access {
@@ -70,6 +72,7 @@ impl Default for Access {
             view_stats: Allowed::everyone(),
             view_clusters: Allowed::everyone(),
             control_plane_metadata: Allowed::everyone(),
+            view_signing_keys: Allowed::default(),
         }
     }
 }
@@ -137,6 +140,16 @@ pub enum Denied {
     LogLevels {
         /// Who asked.
         caller: String,
+    },
+    /// Seeing a private half.
+    #[error(
+        "user \"{caller}\" cannot view signing keys, and {name:?} holds one: access.static.viewSigningKeys names who may"
+    )]
+    SigningKey {
+        /// Who asked.
+        caller: String,
+        /// For which secret.
+        name: String,
     },
     /// Seeing the configuration.
     #[error("user \"{caller}\" cannot access control-plane metadata")]
@@ -216,6 +229,11 @@ impl Access {
             ProxyView::Clusters => &self.view_clusters,
         };
         check(allowed.has(caller), || Denied::Proxy { caller: caller.to_string() })
+    }
+
+    /// Returns whether the caller sees the private halves of keys: the administrator of this machine, and who is named.
+    pub(super) fn signing_keys(&self, caller: &Caller) -> bool {
+        caller.is_local() || (caller.is_authenticated() && self.view_signing_keys.has(caller))
     }
 
     /// Returns whether the caller may see the configuration.

@@ -539,6 +539,7 @@ impl Builder<'_> {
             view_stats: allowed("viewStats"),
             view_clusters: allowed("viewClusters"),
             control_plane_metadata: allowed("controlPlaneMetadata"),
+            view_signing_keys: allowed("viewSigningKeys"),
         }
     }
 }

@@ -241,6 +241,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("access.static.viewClusters.groups", List, "KUMA_ACCESS_STATIC_VIEW_CLUSTERS_GROUPS", "mesh-system:unauthenticated,mesh-system:authenticated"),
     setting("access.static.controlPlaneMetadata.users", List, "KUMA_ACCESS_STATIC_CONTROL_PLANE_METADATA_USERS", ""),
     setting("access.static.controlPlaneMetadata.groups", List, "KUMA_ACCESS_STATIC_CONTROL_PLANE_METADATA_GROUPS", "mesh-system:unauthenticated,mesh-system:authenticated"),
+    setting("access.static.viewSigningKeys.users", List, "KUMA_ACCESS_STATIC_VIEW_SIGNING_KEYS_USERS", ""),
+    setting("access.static.viewSigningKeys.groups", List, "KUMA_ACCESS_STATIC_VIEW_SIGNING_KEYS_GROUPS", ""),
     setting("access.static.generateCpToken.users", List, "KUMA_ACCESS_STATIC_GENERATE_CP_TOKEN_USERS", "mesh-system:admin"),
     setting("access.static.generateCpToken.groups", List, "KUMA_ACCESS_STATIC_GENERATE_CP_TOKEN_GROUPS", "mesh-system:admin"),
     // diagnostics

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{Key, Kind, Resource};
+use model::{Key, Kind, Resource, secret};
 use store::{Page, Query, ResourceStore, Stored};
 use tokens::{Family, Inspected, TokenFacts, ZoneTerms};
 
 use super::{AdminAnswer, AdminRequest, EnvoyAdmin, Settings, error::ApiError, query::Parameters};
 use crate::{
-    access::{Permit, Remote},
+    access::{Denied, Permit, Remote},
     clock::Clock,
     doctor::Doctor,
     issuing::Issuer,
@@ -77,16 +77,38 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Reads a resource, if the caller may read its kind; `title` is for what the store says.
+    /// Reads a resource, if the caller may read its kind and it is no signing key that the caller may not see; `title` is
+    /// for what the store says.
     pub(crate) async fn get(&self, key: &Key, title: &'static str) -> Result<Option<Stored>, ApiError> {
         self.permit.read(key.kind)?;
-        self.handles.guarded.store.get(key).await.map_err(|source| ApiError::Store { title, source })
+        let stored = self.handles.guarded.store.get(key).await.map_err(|source| ApiError::Store { title, source })?;
+        match &stored {
+            Some(found) if self.hides(&found.resource) => {
+                let (caller, name) = (self.permit.caller().to_string(), key.name.clone());
+                Err(Denied::SigningKey { caller, name }.into())
+            }
+            _ => Ok(stored),
+        }
     }
 
-    /// Lists resources, if the caller may read their kind; `title` is for what the store says.
+    /// Lists resources, if the caller may read their kind; of signing keys that the caller may not see nothing is there
+    /// but their names. `title` is for what the store says.
     pub(crate) async fn list(&self, query: &Query, title: &'static str) -> Result<Page, ApiError> {
         self.permit.read(query.kind)?;
-        self.handles.guarded.store.list(query).await.map_err(|source| ApiError::Store { title, source })
+        let listed = self.handles.guarded.store.list(query).await;
+        let mut page = listed.map_err(|source| ApiError::Store { title, source })?;
+        for stored in page.items.iter_mut().filter(|stored| self.hides(&stored.resource)) {
+            stored.resource = Arc::new(Resource { spec: Bytes::new(), ..(*stored.resource).clone() });
+        }
+        Ok(page)
+    }
+
+    /// Whether a secret holds a private half, and the caller may not see it.
+    fn hides(&self, resource: &Resource) -> bool {
+        let Key { kind, mesh, name } = &resource.key;
+        (*kind == Kind::SECRET || *kind == Kind::GLOBAL_SECRET)
+            && !self.permit.sees_signing_keys()
+            && tokens::holds_private_half(mesh, name, secret::decode(&resource.spec).as_deref().map(Vec::as_slice))
     }
 
     /// The tokens that were issued, if the caller may read the secrets that sign them.

@@ -15,6 +15,7 @@ mod lists;
 mod overviews;
 mod revocations;
 mod rotations;
+mod signing_keys;
 mod tokens;
 
 use axum::response::Response;

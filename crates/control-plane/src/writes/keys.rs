@@ -18,6 +18,11 @@ const LONGEST_NAME: usize = 253;
 const NO_DATA: &str = "must not be empty: base64 of what the secret holds; to empty a list or to take a key away, \
                        delete the secret";
 
+/// What is shown to somebody without data must not take the key away when it is written back.
+const KEY_NOT_SHOWN: &str = "is missing, and the key that is there stays as it is: signing keys are shown without data to who is not in \
+                             access.static.viewSigningKeys, and what is shown so cannot be written; leave the secret out, \
+                             or export it as somebody who may see it";
+
 const NO_LIST: &str = "no list of revoked tokens is read under this name here: they are called \
                        control-plane-token-revocations, zone-token-revocations, user-token-revocations and \
                        dataplane-token-revocations-<mesh>, and are GlobalSecrets (the last one may be a Secret of its mesh)";
@@ -31,7 +36,9 @@ impl Writes {
         }
         // A secret under another member (`value`, `date`) has none: taken in silence, it would take all revocations back.
         let Some(data) = secret::decode(spec).filter(|data| !data.is_empty()) else {
-            return Err(WriteError::one(Operation::Check, "data", NO_DATA.to_owned()));
+            let is_hidden = secret::decode(spec).is_none() && tokens::names_private_half(&key.mesh, &key.name);
+            let reason = if is_hidden { KEY_NOT_SHOWN } else { NO_DATA };
+            return Err(WriteError::one(Operation::Check, "data", reason.to_owned()));
         };
         let is_list = is_list(key);
         if !is_list && tokens::looks_like_revocation_list(&key.name) {

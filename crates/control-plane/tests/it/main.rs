@@ -95,6 +95,9 @@ mod revocations;
 mod rotations;
 #[cfg(test)]
 mod secrets_nowhere;
+#[cfg(test)]
+mod seen_signing_keys;
+#[cfg(test)]
 mod shadow;
 #[cfg(test)]
 mod shutdown;

@@ -17,6 +17,9 @@ const NEVER_EXPORTED: [&str; 3] = ["envoy-admin-ca", "inter-cp-ca", reserved::TL
 /// Applied last: with it, tokens of the old control plane lose their meaning, the caller's own among them.
 const LAST: &str = "user-token-signing-key";
 
+/// Says why a secret is shown without its data.
+const HIDDEN: &str = "dataHidden";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Profile {
     Federation,
@@ -58,6 +61,7 @@ pub(super) fn run(session: &Session<'_>, flags: &Export) -> Result<(), Failure> 
     let mut last = Vec::new();
     let mut meshes = Vec::new();
     let mut zones = ZoneResources::default();
+    let mut hidden = 0;
     for kind in types {
         for route in kind.routes(&meshes) {
             let page = pages::all(session, &route, |route| Ask::resource(Method::Get, route))
@@ -74,6 +78,7 @@ pub(super) fn run(session: &Session<'_>, flags: &Export) -> Result<(), Failure> 
                 if zones.are_left_out(session, &item)? {
                     continue;
                 }
+                hidden += usize::from(item.get(HIDDEN).is_some());
                 let document = document(item, profile);
                 if is_secret && name.starts_with(LAST) {
                     last.push(document);
@@ -88,6 +93,13 @@ pub(super) fn run(session: &Session<'_>, flags: &Export) -> Result<(), Failure> 
         session.printer().note(&format!(
             "{} resources that zones made are left out: each zone brings its own to the global it connects to",
             zones.left_out
+        ));
+    }
+    if hidden > 0 {
+        session.printer().note(&format!(
+            "{hidden} secrets are exported without data, because the control plane does not show you signing keys, and \
+             `kumactl apply` refuses them: export on the machine of the control plane, or be named in \
+             access.static.viewSigningKeys; `kuma-cp store backup` keeps keys too"
         ));
     }
     Ok(())

@@ -45,7 +45,11 @@ async fn find(call: &Call<'_>, wanted: &Kri, zone: Option<&str>) -> Result<Optio
         .map(|(key, value)| (key.to_owned(), value.clone()))
         .collect();
     let all = call.list(&query, items::TITLE).await?;
-    Ok(all.items.into_iter().find(|stored| has(&stored.resource, wanted)))
+    match all.items.into_iter().find(|stored| has(&stored.resource, wanted)) {
+        // A list leaves out what one asked for by name is refused.
+        Some(found) => call.get(&found.resource.key, items::TITLE).await,
+        None => Ok(None),
+    }
 }
 
 /// Returns whether an identifier is that of a resource; the section names a part of it.

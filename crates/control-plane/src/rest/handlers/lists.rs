@@ -5,7 +5,7 @@ use model::{Kind, Resource, Scope, document, document::Violation, proto};
 use serde_json::{Map, Value};
 use store::{Page, Query, Stored};
 
-use super::{Call, audience, config_of_zones};
+use super::{Call, audience, config_of_zones, signing_keys};
 use crate::rest::{
     answer,
     error::ApiError,
@@ -18,7 +18,9 @@ pub(super) async fn list(call: &Call<'_>, matched: &Matched<'_>, kind: Kind) -> 
     let (page, next) = page(call, matched, kind).await?;
     let zone = call.handles.writes.rules().side.zone();
     let audience = audience(call);
-    let shown = |stored: &Stored| document::to_rest(&stored.resource, zone, audience);
+    let shown = |stored: &Stored| {
+        signing_keys::said(call, &stored.resource, document::to_rest(&stored.resource, zone, audience))
+    };
     let items = page.items.iter().map(|stored| config_of_zones::hide_in(call, kind, shown(stored)));
     let items: Vec<Value> = items.collect();
     Ok(answer::list(page.total, &items, next))

@@ -82,6 +82,9 @@ impl World {
             let zones = vec!["west".parse().expect("pattern"), "edge-*".parse().expect("pattern")];
             access.zones = ZoneGrants([("john".to_owned(), zones)].into());
         }
+        if has("boss sees signing keys") {
+            access.view_signing_keys = Allowed { users: vec!["boss".to_owned()], groups: vec![] };
+        }
         let access = Arc::new(access);
         let rules = Rules {
             side: side.clone(),
