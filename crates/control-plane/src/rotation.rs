@@ -19,7 +19,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
 use model::{Key, Kind};
-use store::{Batch, Importance, Precondition, Query, ResourceStore, StoreError, Version};
+use store::{Batch, Precondition, Query, ResourceStore, StoreError, Version};
 use thiserror::Error;
 use tokens::{
     Family,
@@ -239,7 +239,7 @@ impl Rotations {
         let state = State { highest, ..State::default() };
         let record = records::rotation::Rotations { family: family.clone(), state };
         let write = records::write(&record, Precondition::Version(version), self.0.clock.now());
-        let batch = Batch { writes: vec![write.map_err(NotMade::Unwritable)?], importance: Importance::Safety };
+        let batch = Batch::for_safety(vec![write.map_err(NotMade::Unwritable)?]);
         match self.0.store.apply(batch).await {
             Ok(_) => {}
             Err(StoreError::Conflict { .. } | StoreError::NotFound { .. }) => return Err(NotMade::Busy),

@@ -12,6 +12,7 @@ mod feed;
 mod freshness;
 mod hub;
 mod index;
+mod instances;
 #[cfg(feature = "journaled")]
 mod journal;
 #[cfg(feature = "journaled")]
@@ -35,6 +36,7 @@ mod writer;
 
 pub use error::StoreError;
 pub use freshness::Freshness;
+pub use instances::{Instances, Present, Renewed, Said, Seen};
 pub use mirror::{Mirror, WatchEnded};
 pub use options::{Missing, Options};
 pub use picture::{Change, Picture};

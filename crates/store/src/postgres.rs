@@ -17,6 +17,7 @@ mod data_keys;
 mod error;
 mod following;
 mod identity;
+mod instances;
 mod journal;
 mod log;
 mod migrations;
@@ -24,7 +25,7 @@ mod rows;
 mod settings;
 mod tls;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use model::Key;
@@ -35,6 +36,7 @@ use tokio::{
 
 use self::{
     connections::Connections,
+    instances::Sessions,
     journal::Remote,
     migrations::{Older, STEPS},
 };
@@ -44,7 +46,7 @@ pub use self::{
     settings::{Password, Pool, Settings, Times, Tls, TlsMode},
 };
 use crate::{
-    Applied, Batch, Freshness, Kinds, Missing, Page, Query, ResourceStore, StoreError, Stored, Watch,
+    Applied, Batch, Freshness, Instances, Kinds, Missing, Page, Query, ResourceStore, StoreError, Stored, Watch,
     journaled::Journaled,
     sealing::{Sealer, Sealing},
 };
@@ -52,9 +54,10 @@ use crate::{
 /// A store in a database. Dropping it waits for the batches that are already asked for.
 pub struct PostgresStore {
     found: Found,
+    connections: Arc<Connections>,
     /// Dropped before what its connections live in.
     journaled: Journaled,
-    _executor: Executor,
+    executor: Executor,
 }
 
 impl PostgresStore {
@@ -95,8 +98,14 @@ impl PostgresStore {
             Remote::new(executor.handle(), Arc::clone(&connections), times, prepared.found.clone(), sealing, known);
         let journaled = Journaled::start(remote, index, options).map_err(OpenError::Thread)?;
         let hub = Arc::downgrade(journaled.hub());
-        executor.handle().spawn(following::run(connections, journaled.waker(), hub, settings));
-        Ok(Self { found: prepared.found, journaled, _executor: executor })
+        executor.handle().spawn(following::run(Arc::clone(&connections), journaled.waker(), hub, settings));
+        Ok(Self { found: prepared.found, connections, journaled, executor })
+    }
+
+    /// Returns this instance among those that work with the database. What it asks is answered within this time, or not.
+    pub fn instances(&self, answer: Duration) -> Arc<dyn Instances> {
+        let (runtime, found) = (self.executor.handle(), self.found.clone());
+        Arc::new(Sessions::new(runtime, Arc::clone(&self.connections), found, answer))
     }
 
     /// Whose the database is.

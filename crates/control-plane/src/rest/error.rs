@@ -300,7 +300,10 @@ impl ApiError {
             StoreError::Unavailable { .. } => Some(format!("the store is unavailable: {problem}")),
             StoreError::Unknown { .. } => Some(format!("the answer of the store got lost: {problem}")),
             StoreError::Corrupt { .. } => Some(format!("the store is corrupt: {problem}")),
-            StoreError::NotFound { .. } | StoreError::AlreadyExists { .. } | StoreError::Conflict { .. } => None,
+            StoreError::NotFound { .. }
+            | StoreError::AlreadyExists { .. }
+            | StoreError::Conflict { .. }
+            | StoreError::Deposed { .. } => None,
         };
         match self {
             Self::Issue(IssueError::NoKey { .. }) => None,
@@ -451,7 +454,7 @@ fn of_store(title: &str, problem: &StoreError) -> Problem {
     use StatusCode as S;
     match problem {
         StoreError::NotFound { .. } => Problem::new(S::NOT_FOUND, title, "Not found"),
-        StoreError::AlreadyExists { .. } | StoreError::Conflict { .. } => {
+        StoreError::AlreadyExists { .. } | StoreError::Conflict { .. } | StoreError::Deposed { .. } => {
             Problem::new(S::CONFLICT, "Conflict", problem.to_string())
         }
         StoreError::Unavailable { .. } => {
