@@ -5,6 +5,7 @@
 //! section of ours, a bad value: the program does not start, and says which source, which name, what is allowed.
 
 mod build;
+mod inter_cp;
 mod layers;
 mod postgres;
 mod proxy;
@@ -22,7 +23,7 @@ use thiserror::Error;
 use tokens::{Accept, ZoneTerms};
 use zeroize::Zeroizing;
 
-pub use self::{postgres::Postgres, proxy::Proxy, sealing::SealedBy, values::Source};
+pub use self::{inter_cp::InterCp, postgres::Postgres, proxy::Proxy, sealing::SealedBy, values::Source};
 use crate::{access::Access, files};
 
 /// What a control plane is.
@@ -392,6 +393,8 @@ pub struct Config {
     pub connector: Connector,
     /// Of a gateway.
     pub gateway: Gateway,
+    /// How instances on one database reach each other.
+    pub inter_cp: InterCp,
     /// Whether zones accept resources without origin label over REST.
     pub disable_origin_label_validation: bool,
     /// Who may do what.

@@ -142,6 +142,7 @@ impl Builder<'_> {
             kds.insert("proxy".to_owned(), Value::from(proxy.to_string()));
         }
         let gateway = self.gateway(mode);
+        let inter_cp = self.inter_cp();
         let general_tls = self.tls("general");
         let global = Arc::new(self.global_kds());
         let api_server = self.api_server();
@@ -166,6 +167,7 @@ impl Builder<'_> {
             zone,
             connector: connector?,
             gateway,
+            inter_cp,
             disable_origin_label_validation: self.values.flag("multizone.zone.disableOriginLabelValidation"),
             access,
             static_keys: Arc::new(static_keys),
@@ -207,7 +209,7 @@ impl Builder<'_> {
         value
     }
 
-    fn port(&mut self, path: &'static str) -> u16 {
+    pub(super) fn port(&mut self, path: &'static str) -> u16 {
         u16::try_from(self.values.number(path)).unwrap_or_else(|_too_large| {
             self.bad(path, "a port is a number from 0 to 65535; 0 lets the system choose");
             0
@@ -369,19 +371,25 @@ impl Builder<'_> {
     }
 
     fn tls(&mut self, section: &str) -> Tls {
-        let path = |name: &str| format!("{section}.{name}");
-        let (cert, key) = (self.file(&path("tlsCertFile")), self.file(&path("tlsKeyFile")));
-        if cert.is_some() != key.is_some() {
+        let (cert_file, key_file) =
+            (self.file(&format!("{section}.tlsCertFile")), self.file(&format!("{section}.tlsKeyFile")));
+        if cert_file.is_some() != key_file.is_some() {
             self.problems.push(format!("{section}: tlsCertFile and tlsKeyFile must be set together"));
         }
+        Tls { cert_file, key_file, ..self.tls_versions(section) }
+    }
+
+    /// What is spoken on a port whose certificate is not a matter of settings.
+    pub(super) fn tls_versions(&mut self, section: &str) -> Tls {
+        let path = |name: &str| format!("{section}.{name}");
         for name in ["tlsMinVersion", "tlsMaxVersion"] {
             if !["", "TLSv1_2", "TLSv1_3"].contains(&self.values.text(&path(name))) {
                 self.bad(&path(name), "allowed are `TLSv1_2` and `TLSv1_3`");
             }
         }
         Tls {
-            cert_file: cert,
-            key_file: key,
+            cert_file: None,
+            key_file: None,
             min_version: self.values.text(&path("tlsMinVersion")).to_owned(),
             max_version: self.values.text(&path("tlsMaxVersion")).to_owned(),
             cipher_suites: self.values.list(&path("tlsCipherSuites")),
