@@ -108,6 +108,7 @@ mod stolen_token;
 #[cfg(test)]
 mod store_behind;
 #[cfg(test)]
+mod through_relays;
 mod troubles;
 #[cfg(test)]
 mod two_globals;
