@@ -11,6 +11,7 @@ mod auth;
 mod configs;
 #[cfg(test)]
 mod fuzz;
+mod holders;
 mod instances;
 mod merge;
 mod notes;

@@ -27,6 +27,7 @@ fn settings(place: &testkit::postgres::Place, work: &std::path::Path) -> Vec<(&'
         ("KUMA_API_SERVER_HTTPS_ENABLED", "false".to_owned()),
         ("KUMA_DIAGNOSTICS_SERVER_PORT", "0".to_owned()),
         ("KUMA_MULTIZONE_GLOBAL_KDS_GRPC_PORT", "0".to_owned()),
+        ("KUMA_INTER_CP_SERVER_PORT", "0".to_owned()),
     ]
 }
 
