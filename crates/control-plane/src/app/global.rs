@@ -48,7 +48,7 @@ use crate::{
     zones::{
         ageing,
         confirmed::Confirmed,
-        health,
+        elsewhere, health,
         in_use::{KeysInUse, TokensInUse},
         insight::Others,
         registry::Registry,
@@ -160,10 +160,17 @@ pub(super) async fn start(
     control_plane.metrics.register(|metrics| metrics.register_collector(Box::new(keys_in_use)));
     let tokens_in_use = TokensInUse::new(registry.clone(), clock.clone());
     control_plane.metrics.register_of_zones(|metrics| metrics.register_collector(Box::new(tokens_in_use)));
+    let elsewhere = elsewhere::run(registry.clone(), insights.clone(), metrics.clone(), tasks.clone());
+    tasks.spawn("zones-elsewhere", OnError::StopProgram, elsewhere);
     tasks.spawn("gauges", OnError::Log, sweeper::gauges(registry.clone(), metrics.clone(), tasks.clone()));
     if !config.global.health_timeout.is_zero() {
         let (interval, timeout) = (config.global.health_poll_interval, config.global.health_timeout);
-        let checks = health::HealthChecks { interval, timeout };
+        let elsewhere = health::Elsewhere {
+            members: control_plane.cluster.members(),
+            freshness: store.freshness(),
+            flush_interval: config.global.zone_insight_flush_interval,
+        };
+        let checks = health::HealthChecks { interval, timeout, elsewhere };
         let took = Histogram::new(SECONDS);
         let watched = took.clone();
         control_plane.metrics.register(|registry| {
