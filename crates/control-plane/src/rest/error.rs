@@ -336,6 +336,9 @@ impl ApiError {
                 Problem::invalid("Could not retrieve resources", "Invalid page size", violations)
             }
             Self::Offset { text } => Problem::new(S::BAD_REQUEST, "Could not retrieve resources", text),
+            Self::Admin(error @ AdminError::Elsewhere { .. }) => {
+                Problem::new(S::SERVICE_UNAVAILABLE, "Could not execute admin operation", error.to_string())
+            }
             Self::Admin(error) => Problem::new(S::BAD_REQUEST, "Could not execute admin operation", error.to_string()),
             Self::IssuerOff => {
                 Problem::new(S::BAD_REQUEST, NO_TOKEN, "issuing tokens using the control plane is disabled.")

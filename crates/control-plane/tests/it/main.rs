@@ -5,6 +5,7 @@ mod a_zone_connects;
 mod b_a_token_is_issued;
 #[cfg(test)]
 mod backups;
+#[cfg(test)]
 mod backups_on_postgres;
 #[cfg(test)]
 mod bad_network;
@@ -54,6 +55,7 @@ mod kumactl_replay;
 mod ledger;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
 mod log_floods;
 #[cfg(test)]
 mod named_tests;
@@ -109,6 +111,7 @@ mod stolen_token;
 mod store_behind;
 #[cfg(test)]
 mod through_relays;
+#[cfg(test)]
 mod troubles;
 #[cfg(test)]
 mod two_globals;

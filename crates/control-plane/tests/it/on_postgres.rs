@@ -30,6 +30,7 @@ pub(crate) fn settings(place: &testkit::postgres::Place, work: &std::path::Path)
         ("KUMA_API_SERVER_HTTPS_ENABLED", "false".to_owned()),
         ("KUMA_DIAGNOSTICS_SERVER_PORT", "0".to_owned()),
         ("KUMA_MULTIZONE_GLOBAL_KDS_GRPC_PORT", "0".to_owned()),
+        ("KUMA_INTER_CP_SERVER_PORT", "0".to_owned()),
     ]
 }
 

@@ -200,6 +200,7 @@ impl Insights {
         live.created = Some(stored.resource.created);
         live.dirty |= denied;
         live.urgent |= denied;
+        self.look_for_another(zone, live);
         drop(zones);
         if denied {
             self.shared.urgent.notify_one();
