@@ -118,6 +118,9 @@ async fn the_pages_of_the_tables_hold_nothing_of_before() {
         return;
     }
     let store = wait(PostgresStore::open(settings(database.place()))).unwrap();
+    // Large enough that nothing which comes after it covers all of it.
+    store.put(saying(&secret("gone"), SECRET.repeat(60)), Precondition::Absent).await.unwrap();
+    store.delete(&secret("gone"), Precondition::Present).await.unwrap();
     store.put(saying(&secret("a"), SECRET), Precondition::Absent).await.unwrap();
     drop(store);
     let plain = hex(SECRET.as_bytes());
@@ -231,4 +234,47 @@ async fn a_store_that_cannot_open_the_newest_data_key_writes_nothing() {
     database.execute("DELETE FROM data_keys WHERE id = 2");
     store.put(saying(&secret("b"), SECRET), Precondition::Absent).await.unwrap();
     assert_eq!(rows_under(&database, 1), "4");
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_leaves_a_database_that_opens_and_is_run_again() {
+    let Some(database) = database() else { return };
+    let key = new_key();
+    let store = open(&database, sealing(&key)).unwrap();
+    for number in 0..150 {
+        store.put(saying(&secret(&format!("s{number}")), SECRET), Precondition::Absent).await.unwrap();
+    }
+    drop(store);
+    // A row that does not open stops it after others are sealed anew; written last, it comes last.
+    database.execute("CREATE TABLE kept AS SELECT spec FROM resources WHERE name = 's7'");
+    database.execute("UPDATE resources SET spec = substring(spec FOR 40) WHERE name = 's7'");
+    let stopped = reseal(&database, &key, &key, Renew::DataKeys).unwrap_err().to_string();
+    assert!(stopped.contains("s7") && stopped.contains("cannot be sealed anew"), "{stopped}");
+    database.execute("UPDATE resources SET spec = kept.spec FROM kept WHERE name = 's7'; DROP TABLE kept");
+    let count = "SELECT string_agg(id::text, ' ' ORDER BY id) FROM data_keys";
+    assert_eq!(database.ask(count), "1 2", "both are needed");
+    assert_ne!(rows_under(&database, 2), "0", "some were sealed anew");
+    assert_eq!(contents(&open(&database, sealing(&key)).unwrap()).await, [SECRET; 150]);
+    reseal(&database, &key, &key, Renew::DataKeys).unwrap();
+    assert_eq!(database.ask(count), "3");
+    assert_eq!(contents(&open(&database, sealing(&key)).unwrap()).await, [SECRET; 150]);
+}
+
+#[tokio::test]
+async fn a_second_run_beside_the_first_is_refused() {
+    let Some(database) = database() else { return };
+    let key = new_key();
+    drop(open(&database, sealing(&key)).unwrap());
+    let place = database.place();
+    let mut config = tokio_postgres::Config::new();
+    config.host(&place.host).port(place.port).user(&place.user).password(&place.password).dbname(&place.database);
+    let (first, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+    let running = tokio::spawn(connection);
+    first.batch_execute("SELECT pg_advisory_lock(7743104571913687810)").await.unwrap();
+    let refused = reseal(&database, &key, &key, Renew::DataKeys).unwrap_err();
+    assert!(matches!(refused, OpenError::BeingResealed { .. }), "{refused}");
+    drop(first);
+    running.await.unwrap().unwrap();
+    let again = || reseal(&database, &key, &key, Renew::DataKeys).is_ok();
+    eventually("the first is over", again, |done| *done);
 }
