@@ -10,6 +10,7 @@ use store::{ResourceStore, memory::MemoryStore};
 use tempfile::TempDir;
 use testkit::{
     kds_server::{Call, Connection, Server},
+    program::LIMIT,
     rpcs::{DOWN, PING, PRESENT, RENEW},
 };
 use tokens::{KeyRing, SecretEntry};
@@ -129,7 +130,8 @@ impl Played {
     /// Waits until it says that it stands by.
     pub(in crate::kds::zone) async fn stands_by(&self) {
         let mut state = self.link.subscribe();
-        state.wait_for(|state| matches!(state, LinkState::StandsBy { .. })).await.unwrap();
+        let stands_by = state.wait_for(|state| matches!(state, LinkState::StandsBy { .. }));
+        timeout(LIMIT, stands_by).await.expect("within the limit").unwrap();
     }
 
     pub(in crate::kds::zone) async fn accept(&self, answers: &'static [(&'static str, &'static str)]) -> PlayedLink {
@@ -184,7 +186,7 @@ impl PlayedLink {
 
     /// Waits until the zone has closed it.
     pub(in crate::kds::zone) async fn is_lost(&mut self) {
-        self.connection.gone().await;
+        timeout(LIMIT, self.connection.gone()).await.expect("within the limit");
     }
 
     /// Whether this token came with the last ping.
