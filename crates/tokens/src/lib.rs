@@ -34,6 +34,7 @@ mod ring;
 pub mod rotation;
 mod secrecy;
 mod signer;
+mod static_key_problem;
 mod static_keys;
 mod strict_json;
 mod token_id;
@@ -60,7 +61,8 @@ pub use revocation::{
 };
 pub use ring::{KeyRing, RingProblem, RingSources, SecretEntry};
 pub use signer::{OutsideKey, PemSigner, Signer, SigningProblem};
-pub use static_keys::{StaticKeyProblem, StaticKeys};
+pub use static_key_problem::StaticKeyProblem;
+pub use static_keys::StaticKeys;
 pub use verdicts::Verdicts;
 pub use verified::{IssuedAs, VerifiedUser, VerifiedZone};
 pub use verify::{Accept, SignedUser, SignedZone, Want, verify, verify_user};

@@ -11,8 +11,9 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::{
-    Algorithm, StaticKeyProblem, der, jws,
+    Algorithm, der, jws,
     key::{Key, KeyProblem, PrivateKey, PublicKey},
+    static_key_problem::StaticKeyProblem,
 };
 
 /// What a signer is asked to sign to show that it has the key.
@@ -92,6 +93,12 @@ impl OutsideKey {
         let is_good = self.key.public().is_some_and(|public| public.verifies(message, &signature));
         let algorithm = self.algorithm.as_str();
         if is_good { Ok(signature) } else { Err(SigningProblem::WrongSignature { algorithm }) }
+    }
+
+    /// Whether it is the same key under the same name.
+    pub fn is(&self, other: &Self) -> bool {
+        let prints = self.key.fingerprint().zip(other.key.fingerprint());
+        self.kid == other.kid && prints.is_some_and(|(left, right)| left.is(right))
     }
 
     pub(crate) fn key(&self) -> &Arc<Key> {

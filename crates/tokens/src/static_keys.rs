@@ -11,13 +11,13 @@ use std::{
 };
 
 use aws_lc_rs::digest;
-use thiserror::Error;
 
 use crate::{
     jws,
-    key::{Key, KeyProblem, PublicKey},
+    key::{Key, PublicKey},
     name::{FIRST_OF_SETTINGS, Family, KeyId},
     signer::OutsideKey,
+    static_key_problem::StaticKeyProblem,
 };
 
 /// From here on stand the numbers of keys that sign outside, which come from their names: a file that is replaced changes none
@@ -40,40 +40,6 @@ struct StaticKey {
     id: KeyId,
     kid: String,
     key: Arc<Key>,
-}
-
-/// Why a key of the settings cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum StaticKeyProblem {
-    /// The name cannot stand in a token that is accepted.
-    #[error("kid {kid:?} must be 1 to 64 letters, digits, dots, dashes and underscores")]
-    Kid {
-        /// The name.
-        kid: String,
-    },
-    /// Two keys of a family have one name.
-    #[error("kid {kid:?} stands twice; each key needs one of its own")]
-    SharedKid {
-        /// The name.
-        kid: String,
-    },
-    /// Two keys are to sign for a family.
-    #[error(
-        "a signer stands twice for {family}s; one of them signs, and the public keys of the others may stand in publicKeys"
-    )]
-    SharedFamily {
-        /// The word for its tokens.
-        family: &'static str,
-    },
-    /// It is no public key.
-    #[error("key with kid {kid:?} cannot be used: {problem}")]
-    Key {
-        /// The name.
-        kid: String,
-        /// What is wrong with it.
-        problem: KeyProblem,
-    },
 }
 
 impl StaticKeys {
@@ -173,7 +139,7 @@ impl fmt::Debug for StaticKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Algorithm, generate_key, public_half};
+    use crate::{Algorithm, KeyProblem, generate_key, public_half};
 
     fn public() -> String {
         public_half(generate_key(Algorithm::EdDsa).reveal()).unwrap()
