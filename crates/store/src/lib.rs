@@ -7,6 +7,7 @@
 #[cfg(feature = "conformance")]
 #[cfg_attr(test, macro_use)]
 pub mod conformance;
+mod epoch;
 mod error;
 mod feed;
 mod freshness;
@@ -38,6 +39,7 @@ mod write;
 #[cfg(feature = "journaled")]
 mod writer;
 
+pub use epoch::Epoch;
 pub use error::StoreError;
 pub use freshness::Freshness;
 #[cfg(feature = "journaled")]
@@ -48,7 +50,7 @@ pub use options::{Missing, Options};
 pub use picture::{Change, Picture};
 pub use query::{Page, Query};
 pub use watch::{Event, Kinds, Watch};
-pub use write::{Applied, Batch, Epoch, Importance, Outcome, Precondition, Stored, Version, Write};
+pub use write::{Applied, Batch, Importance, Outcome, Precondition, Stored, Version, Write};
 
 use async_trait::async_trait;
 use model::{Key, Resource};

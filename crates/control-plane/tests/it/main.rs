@@ -58,6 +58,8 @@ mod limits;
 #[cfg(test)]
 mod log_floods;
 #[cfg(test)]
+mod lost_globals;
+#[cfg(test)]
 mod named_tests;
 #[cfg(test)]
 mod old_globals;

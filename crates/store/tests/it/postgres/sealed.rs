@@ -1,4 +1,5 @@
 //! What lies in the tables of a sealed database, and who can open it.
+#![expect(clippy::disallowed_methods, reason = "the connection of a test, which is waited for")]
 
 use std::{sync::Arc, thread};
 
