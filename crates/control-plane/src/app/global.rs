@@ -183,7 +183,7 @@ pub(super) async fn start(
 
     let proxies = Proxies::new(context.asker.clone(), insights, control_plane.cluster.me());
     let others = match is_shared {
-        true => Some(inter_cp::start(&control_plane, &proxies, &mut addresses).await?),
+        true => inter_cp::start(&control_plane, &proxies, &keys, &confirmed, &mut addresses).await?,
         false => None,
     };
     let admin = Arc::new(ThroughZones::new(proxies, others));

@@ -49,6 +49,21 @@ on_each_database! {
     of_writers_of_one_name_nobody_hears_an_error,
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_good_authority_all_but_the_other_instances_are_served() {
+    let database = Database::new();
+    let good = Global::start_on(&database).await;
+    assert!(good.running.addresses().inter_cp.is_some());
+    let key = Key::global(Kind::GLOBAL_SECRET, "inter-cp-ca");
+    let mut secret = (*good.other.get(&key).await.unwrap().unwrap().resource).clone();
+    secret.spec = model::secret::encode(b"no authority");
+    good.other.put(secret, Precondition::Present).await.unwrap();
+    let other = Global::start_on(&database).await;
+    assert_eq!(other.running.addresses().inter_cp, None);
+    let admin = other.admin_token().await;
+    assert_eq!(other.rest("GET", "/zones", &admin, "").0, 200);
+}
+
 /// Two globals, the administrator's token and one of the zone west.
 async fn two<D: Shared>(database: &D) -> ([Global<D::Store>; 2], String, String) {
     let globals = [Global::start_on(database).await, Global::start_on(database).await];
