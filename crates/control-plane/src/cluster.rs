@@ -144,7 +144,7 @@ impl Cluster {
     /// One of some instances, each with where the others reach it.
     #[cfg(test)]
     pub(crate) fn among(me: &str, others: &[(&str, Option<&str>)]) -> Self {
-        let cluster = Self::alone(me);
+        let cluster = Self::of(me, false, None);
         let member = |(name, inter_cp): &(&str, Option<&str>)| {
             let inter_cp = inter_cp.map(str::to_owned);
             ((*name).to_owned(), Member { instance: (*name).to_owned(), inter_cp })

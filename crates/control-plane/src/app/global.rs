@@ -180,8 +180,9 @@ pub(super) async fn start(
     }
 
     let proxies = Proxies::new(context.asker.clone(), insights, control_plane.cluster.me());
-    let others = match is_shared {
-        true => Some(inter_cp::start(&control_plane, &proxies, &mut addresses).await?),
+    // Nobody else is there on a store that one process has for itself, and a gateway's zones are those of others.
+    let others = match front.has_meshes && !control_plane.cluster.is_alone() {
+        true => inter_cp::start(&control_plane, &proxies, &keys, &confirmed, &mut addresses).await?,
         false => None,
     };
     let admin = Arc::new(ThroughZones::new(proxies, others));

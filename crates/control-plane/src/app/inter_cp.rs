@@ -1,5 +1,7 @@
 //! Opens the port for the other instances of a global, and says where they reach it.
 
+mod confirmed;
+
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -9,7 +11,7 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::StatusCode;
-use tracing::info;
+use tracing::{error, info};
 
 use super::{
     control_plane::{self, ControlPlane},
@@ -19,34 +21,48 @@ use super::{
 use crate::{
     config::{Config, StoreType},
     inter_cp::{Answers, Credentials, Others, Reply, serve},
+    keys::Keys,
     limits::{self, PortName},
     tasks::OnError,
     tls::address_to_reach,
+    zones::confirmed::Confirmed,
 };
 
-/// Serves the others, and returns how to ask them.
+/// Serves the others, and returns how to ask them; none of both without an authority that can be used, which is no reason to
+/// serve nobody else.
 pub(super) async fn start(
     control_plane: &ControlPlane,
     proxies: &Proxies,
+    keys: &Keys,
+    confirmed: &Confirmed,
     addresses: &mut Addresses,
-) -> anyhow::Result<Others> {
+) -> anyhow::Result<Option<Others>> {
     let ControlPlane { config, clock, tasks, store, cluster, .. } = control_plane;
     let settings = &config.inter_cp;
     let protocols = control_plane.protocols(&settings.tls)?;
-    let (credentials, secrets) = Credentials::start(&**store, protocols, clock.clone()).await?;
+    let (credentials, secrets) = match Credentials::start(&**store, protocols, clock.clone()).await {
+        Ok(started) => started,
+        Err(reason) => {
+            error!(%reason, "instances of this control plane cannot ask each other, and proxies can be inspected only at the one that their zone is connected to");
+            return Ok(None);
+        }
+    };
     let follow = credentials.clone().follow(secrets, tasks.clone());
     tasks.spawn("inter-cp-authority", OnError::StopProgram, follow);
     let listener = limits::bind(control_plane::any(settings.port), "the other instances (interCp.server.port)")?;
     let port = control_plane::listening("inter-cp", &listener)?;
     addresses.inter_cp = Some(port);
-    let answers = Arc::new(Here { proxies: proxies.clone() });
+    let answers = Arc::new(Here { proxies: proxies.clone(), confirmed: confirmed.clone() });
     let places = control_plane.limits.port(PortName::InterCp);
     let serving = serve(listener, credentials.clone(), cluster.me().to_owned(), answers, places, tasks.clone());
     tasks.spawn("inter-cp", OnError::StopProgram, serving);
     let address = address(config, port.port()).await;
     info!(address, "other instances reach this one there");
     cluster.announce(&address);
-    Ok(Others::new(cluster.clone(), credentials))
+    let others = Others::new(cluster.clone(), credentials);
+    let asking = confirmed::follow(others.clone(), keys.subscribe(), confirmed.clone(), tasks.clone());
+    tasks.spawn("confirmed-elsewhere", OnError::Log, asking);
+    Ok(Some(others))
 }
 
 /// Where the others reach this instance, as host and port.
@@ -74,6 +90,7 @@ async fn database(config: &Config) -> Option<SocketAddr> {
 /// What others ask this instance.
 struct Here {
     proxies: Proxies,
+    confirmed: Confirmed,
 }
 
 #[async_trait]
@@ -81,6 +98,7 @@ impl Answers for Here {
     async fn answer(&self, path: &str, question: Bytes) -> Reply {
         match path {
             Proxies::PATH => self.proxies.answer(&question).await,
+            confirmed::PATH => confirmed::answer(&self.confirmed),
             _ => Reply::new(StatusCode::NOT_FOUND, "this instance knows no such question"),
         }
     }

@@ -34,7 +34,8 @@ use crate::{
 /// Opens the store of this configuration for a control plane, beside whoever else works with it.
 pub(super) async fn open_to_run(config: &Config, clock: &Clock) -> anyhow::Result<Opened> {
     if config.store == StoreType::Postgres {
-        let (store, times) = (Box::pin(open_postgres::open(config, clock)).await?, Times::default());
+        let store = Box::pin(open_postgres::open(config, clock)).await?;
+        let times = Times::of_heartbeat(config.inter_cp.heartbeat);
         let instances = store.instances(times.heartbeat);
         return Ok(Opened { store, others: Some((instances, times)) });
     }

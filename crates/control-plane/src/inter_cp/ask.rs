@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::join_all;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::rt::TokioIo;
@@ -50,6 +51,25 @@ pub(crate) struct Others {
 impl Others {
     pub(crate) fn new(cluster: Cluster, credentials: Credentials) -> Self {
         Self { cluster, credentials }
+    }
+
+    /// The other ones that are there and can be asked.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let members = self.cluster.members().borrow().clone();
+        members.keys().filter(|name| *name != self.cluster.me()).cloned().collect()
+    }
+
+    /// Asks all others at once; each has its own answer, or reason for none.
+    pub(crate) async fn ask_all(
+        &self,
+        path: &'static str,
+        within: Duration,
+    ) -> Vec<(String, Result<Reply, NotAnswered>)> {
+        let asked = self.names().into_iter().map(|name| async move {
+            let answer = self.ask(&name, path, Bytes::new(), within).await;
+            (name, answer)
+        });
+        join_all(asked).await
     }
 
     /// Asks an instance.

@@ -106,10 +106,14 @@ async fn an_instance_answers_another_one() {
     let authority = authority(clock.now());
     let there = There::start(&authority, &clock);
     let others = there.others(&authority);
+    assert_eq!(others.names(), ["silent", "there"]);
     let answer = others.ask("there", "/proxy", Bytes::from_static(b"west"), LIMIT).await;
     assert_eq!(answer, Ok(Reply::new(StatusCode::OK, "/proxy west")));
     let unknown = others.ask("there", "/unknown", Bytes::new(), LIMIT).await;
     assert_eq!(unknown.unwrap().status, StatusCode::NOT_FOUND);
+    let all = others.ask_all("/all", LIMIT).await;
+    let gone = NotAnswered::Gone { instance: "silent".to_owned() };
+    assert_eq!(all, [("silent".to_owned(), Err(gone)), ("there".to_owned(), Ok(Reply::new(StatusCode::OK, "/all ")))]);
     there.stop().await;
 }
 

@@ -1,18 +1,28 @@
 //! Two global control planes on one database: what is written on one is in force on the other, and what one knows of its
 //! zones stays true when the other writes, stops or starts again.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use model::{Key, Kind, Resource, labels};
 use prost::Message as _;
 use store::{Precondition, Query, ResourceStore, testing::Database};
-use testkit::{kds::Call, program::LIMIT, rpcs::DOWN};
+use testkit::{
+    client,
+    kds::Call,
+    program::LIMIT,
+    rpcs::{ADMIN, DOWN},
+};
 use wire::{
     envoy::{
         config::core::v3::Node,
         service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse},
     },
-    kuma::system::v1alpha1::ZoneInsight,
+    kuma::{
+        mesh::v1alpha1::{XdsConfigRequest, XdsConfigResponse, xds_config_response},
+        system::v1alpha1::ZoneInsight,
+    },
 };
 
 use crate::stage::database_global::{Global, Shared, open, soon, subscribe};
@@ -48,7 +58,23 @@ on_each_database! {
     a_zone_stays_online_while_the_other_control_plane_stops_and_starts_again,
     a_zone_that_is_disabled_on_one_takes_its_resources_from_the_zones_of_the_other,
     of_writers_of_one_name_nobody_hears_an_error,
+    a_proxy_is_inspected_through_whatever_control_plane,
     a_rotation_goes_on_when_all_instances_have_its_key,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_good_authority_all_but_the_other_instances_are_served() {
+    let database = Database::new();
+    let good = Global::start_on(&database).await;
+    assert!(good.running.addresses().inter_cp.is_some());
+    let key = Key::global(Kind::GLOBAL_SECRET, "inter-cp-ca");
+    let mut secret = (*good.other.get(&key).await.unwrap().unwrap().resource).clone();
+    secret.spec = model::secret::encode(b"no authority");
+    good.other.put(secret, Precondition::Present).await.unwrap();
+    let other = Global::start_on(&database).await;
+    assert_eq!(other.running.addresses().inter_cp, None);
+    let admin = other.admin_token().await;
+    assert_eq!(other.rest("GET", "/zones", &admin, "").0, 200);
 }
 
 /// Two globals, the administrator's token and one of the zone west.
@@ -227,6 +253,49 @@ fn rotate<S: ResourceStore>(global: &Global<S>, step: &str, admin: &str) -> (u16
     let expect = serde_json::json!({"phase": status["phase"], "from": status["from"], "to": status["to"]});
     let body = serde_json::json!({ "expect": expect }).to_string();
     global.rest("POST", &format!("{FAMILY}/{step}"), admin, if step == "start" { "" } else { &body })
+}
+
+async fn a_proxy_is_inspected_through_whatever_control_plane<D: Shared>(database: D) {
+    let ([first, second], _admin, token) = two(&database).await;
+    let _west = connect(&second, &token, "Mesh").await;
+    let mut configs = open(&second.peer().await, ADMIN[0], &token);
+    let origin = [(labels::ORIGIN, "zone"), (labels::ZONE, "west")];
+    let proxy = Resource {
+        key: Key::in_mesh(Kind::DATAPLANE, "default", "backend"),
+        labels: origin.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        spec: Bytes::new(),
+        status: None,
+        owner: None,
+        created: Timestamp::UNIX_EPOCH,
+        modified: Timestamp::UNIX_EPOCH,
+    };
+    first.other.put(proxy, Precondition::Absent).await.unwrap();
+    for asked in [&first, &second] {
+        asked.store.settled().await.unwrap();
+        let address = asked.http();
+        let answer = loop {
+            let path = "/meshes/default/dataplanes/backend/xds";
+            let asking = std::thread::spawn(move || client::ask(address, "GET", path, None));
+            let ended = async {
+                while !asking.is_finished() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            let question = tokio::select! {
+                question = configs.next() => Some(XdsConfigRequest::decode(question.unwrap()).unwrap()),
+                () = ended => None,
+            };
+            if let Some(XdsConfigRequest { request_id, .. }) = question {
+                let result = Some(xds_config_response::Result::Config(b"{}".to_vec().into()));
+                configs.send(&XdsConfigResponse { request_id, result }.encode_to_vec());
+                break asking.join().unwrap();
+            }
+            // It has not heard yet where the zone is, or the other instance.
+            let (status, said) = asking.join().unwrap();
+            assert!([400, 404].contains(&status), "{status} {said}");
+        };
+        assert_eq!(answer, (200, "{}".to_owned()));
+    }
 }
 
 async fn of_writers_of_one_name_nobody_hears_an_error<D: Shared>(database: D) {

@@ -15,7 +15,7 @@ use crate::{
     tasks::{OnError, Tasks},
     tls::Protocols,
     writes::authority_certificate,
-    zones::insight::{Options, Others as OtherInsights, StreamName},
+    zones::insight::{Options, StreamName},
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -60,8 +60,7 @@ impl Instance {
             flush_interval: Duration::from_secs(10),
             subscription_limit: 10,
             compact_finished: false,
-            instance: name.to_owned(),
-            others: OtherInsights::Alive { former: Default::default() },
+            cluster: Cluster::among(name, &[]),
         };
         let store: Arc<dyn ResourceStore> = Arc::new(database.instance());
         let insights = Insights::start(&store, &clock, options, &tasks).await.unwrap();

@@ -14,11 +14,11 @@ use tokens::KeyRing;
 
 use super::*;
 use crate::{
-    cluster::Member,
+    cluster::{Cluster, Member},
     tasks::OnError,
     zones::{
         caller::ZoneCaller,
-        insight::{Options, Others},
+        insight::Options,
         registry::{Arrival, CloseReason, StreamGuard},
     },
 };
@@ -48,8 +48,7 @@ impl Global {
             flush_interval: FLUSH,
             subscription_limit: 10,
             compact_finished: false,
-            instance: name.to_owned(),
-            others: Others::Alive { former: Default::default() },
+            cluster: Cluster::among(name, &[]),
         };
         let shared: Arc<dyn ResourceStore> = Arc::new(store.clone());
         let insights = Insights::start(&shared, clock, options, &tasks).await.unwrap();

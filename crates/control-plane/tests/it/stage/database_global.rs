@@ -145,6 +145,11 @@ impl<S: ResourceStore> Global<S> {
         (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
     }
 
+    /// Where its REST API is.
+    pub(crate) fn http(&self) -> SocketAddr {
+        loopback(self.running.addresses().http)
+    }
+
     pub(crate) fn ready(&self) -> (u16, String) {
         client::ask(loopback(self.running.addresses().diagnostics), "GET", "/ready", None)
     }
