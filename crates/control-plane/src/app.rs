@@ -5,10 +5,10 @@ mod connector;
 mod control_plane;
 mod gateway;
 mod global;
-mod lives;
 mod offline;
 mod open_postgres;
 mod open_store;
+mod opened;
 mod own_certificate;
 mod running;
 mod sealing;
@@ -22,11 +22,11 @@ mod zone;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use store::ResourceStore;
+use store::{Instances, ResourceStore};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
-use self::global::Front;
+use self::{global::Front, opened::Opened};
 pub use self::{
     offline::{Restore, backup, copy, generate_key, reseal, restore},
     open_postgres::migrate,
@@ -34,6 +34,7 @@ pub use self::{
 };
 use crate::{
     clock::Clock,
+    cluster::Times,
     config::{Config, Mode},
     observe::log::Log,
     tasks::Tasks,
@@ -86,15 +87,17 @@ pub async fn start(config: Config, clock: Clock, log: Log) -> anyhow::Result<Run
     finish(started, &tasks).await
 }
 
-/// Starts a global control plane on a store of the caller, in place of the one that the configuration names.
+/// Starts a global control plane on a store of the caller, in place of the one that the configuration names. If others work
+/// with it, too, this one joins them.
 pub async fn start_global_on(
     store: Arc<dyn ResourceStore>,
+    others: Option<(Arc<dyn Instances>, Times)>,
     config: Config,
     clock: Clock,
     log: Log,
 ) -> anyhow::Result<Running> {
-    let tasks = Tasks::new();
-    let started = Box::pin(global::start(config, clock, log, tasks.clone(), Some(store), Front::GLOBAL)).await;
+    let (tasks, opened) = (Tasks::new(), Opened { store, others });
+    let started = Box::pin(global::start(config, clock, log, tasks.clone(), Some(opened), Front::GLOBAL)).await;
     finish(started, &tasks).await
 }
 

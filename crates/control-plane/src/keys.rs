@@ -20,7 +20,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use anyhow::anyhow;
 use model::{Key, Kind};
-use store::{Change, Freshness, Kinds, Mirror, ResourceStore, WatchEnded};
+use store::{Change, Freshness, Kinds, Mirror, ResourceStore, Version, WatchEnded};
 use thiserror::Error;
 use tokens::{KeyRing, StaticKeys};
 use tokio::{
@@ -59,6 +59,7 @@ struct Known {
     /// The names of the records of revocations that are in it.
     revocations: watch::Receiver<Arc<BTreeSet<String>>>,
     unreadable: watch::Receiver<Arc<[Unreadable]>>,
+    version: watch::Receiver<Version>,
 }
 
 /// The other ends of [`Known`] and of the ring.
@@ -68,6 +69,7 @@ struct Told {
     heard: Heard,
     revocations: watch::Sender<Arc<BTreeSet<String>>>,
     unreadable: watch::Sender<Arc<[Unreadable]>>,
+    version: watch::Sender<Version>,
 }
 
 /// Nobody knows whether the keys that are known here are still good.
@@ -90,16 +92,24 @@ impl Keys {
         tasks: &Tasks,
     ) -> Result<Self, WatchEnded> {
         let mut stored = Mirror::of(&**store, Kinds::Only(vec![Kind::SECRET, Kind::GLOBAL_SECRET, Kind::RECORD]));
-        stored.changes().await?;
+        let first = stored.changes().await?;
         let mut sources = Sources::beside(settings);
         let (rings, ring) = watch::channel(Arc::new(sources.ring(1, stored.picture())));
         let (said, freshness) = watch::channel(stored.freshness());
         let (revoked, revocations) = watch::channel(Arc::new(names(&sources)));
         let (damaged, unreadable) = watch::channel(sources.unreadable().into());
         let heard = Heard::default();
-        let told = Told { rings, freshness: said, heard: heard.clone(), revocations: revoked, unreadable: damaged };
+        let (taken, version) = watch::channel(newest(&first).unwrap_or(Version(0)));
+        let told = Told {
+            rings,
+            freshness: said,
+            heard: heard.clone(),
+            revocations: revoked,
+            unreadable: damaged,
+            version: taken,
+        };
         tasks.spawn("keys", OnError::StopProgram, follow(stored, sources, told, tasks.clone()));
-        Ok(Self { ring, known: Some(Known { freshness, heard, revocations, unreadable }) })
+        Ok(Self { ring, known: Some(Known { freshness, heard, revocations, unreadable, version }) })
     }
 
     /// Keys of which somebody else says what they are.
@@ -135,6 +145,14 @@ impl Keys {
     /// Tells when the ring changes.
     pub fn subscribe(&self) -> watch::Receiver<Arc<KeyRing>> {
         self.ring.clone()
+    }
+
+    /// Tells of which version the last change is that is in the ring, or in a newer one.
+    pub(crate) fn version(&self) -> watch::Receiver<Version> {
+        match &self.known {
+            Some(known) => known.version.clone(),
+            None => watch::Sender::new(Version(0)).subscribe(),
+        }
     }
 
     /// What decides which tokens are good and cannot be read, as far as that is known here; tells when that changes.
@@ -185,6 +203,9 @@ async fn follow(mut stored: Mirror, mut sources: Sources, told: Told, tasks: Tas
             told.unreadable.send_replace(sources.unreadable().into());
             info!(generation, "key ring rebuilt");
         }
+        if let Some(version) = newest(&changes) {
+            told.version.send_if_modified(|known| version > std::mem::replace(known, version.max(*known)));
+        }
         age.is(stored.freshness());
         told.freshness.send_replace(stored.freshness());
     }
@@ -226,6 +247,16 @@ impl Age {
             "the store is behind for too long: no user is let in with a token and nothing is signed until it is fresh"
         );
     }
+}
+
+/// The version of the last of these changes of what the ring is made of, also of one that makes the same ring. A deletion has
+/// none: whoever has what was written since has it, too.
+fn newest(changes: &[Change]) -> Option<Version> {
+    let version = |change: &Change| match change {
+        Change::Set { now, .. } => Some(now.version),
+        Change::Gone { .. } => None,
+    };
+    changes.iter().filter(|change| decides(change.key())).filter_map(version).max()
 }
 
 /// Whether a change can change a verdict.

@@ -80,7 +80,6 @@ impl Ledger {
         tasks.spawn("ledger", OnError::StopProgram, follow(ledger.clone(), mirror, tasks.clone()));
         let writing = seeing::run(ledger.clone(), to_write, clock.clone(), tasks.clone());
         tasks.spawn("ledger-seen", OnError::Log, writing);
-        tasks.spawn("ledger-pruning", OnError::Log, pruning::run(ledger.clone(), clock.clone(), tasks.clone()));
         Ok(ledger)
     }
 

@@ -6,9 +6,9 @@
 //! record (with its version) ────────────────────┴► tokens::rotation::step ─► record + key, compare-and-set ─► ring
 //! ```
 //!
-//! The rules are in [`tokens::rotation`]. Nobody leads: two instances, or two operators, may try at once, and the store
-//! lets one of them through; the other one looks again and finds what was done. A crash leaves what was before the batch,
-//! or after it. Evidence is gathered after the record was read: whoever writes a step meanwhile makes it worthless.
+//! The rules are in [`tokens::rotation`]. What goes by itself the instance does that leads. Two operators may try at once
+//! wherever they are, and the store lets one of them through; the other one looks again and finds what was done. A crash leaves
+//! what was before the batch, or after it. Evidence is gathered after the record was read: whoever writes a step meanwhile makes it worthless.
 
 mod automatic;
 mod evidence;
@@ -33,6 +33,7 @@ use self::{evidence::Seen, writing::NotWritten};
 use crate::{
     access::{Denied, Permit},
     clock::Clock,
+    cluster::{Cluster, Epoch},
     config::GlobalAuth,
     issuing::KeyNotMade,
     keys::Keys,
@@ -45,7 +46,7 @@ use crate::{
 
 /// How often a step is tried again because somebody else wrote meanwhile.
 const ATTEMPTS: usize = 5;
-/// For how long whoever made a step waits until it is in force here.
+/// For how long whoever made a step waits until it is in force.
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(5);
 
 /// What evidence is gathered from.
@@ -57,8 +58,8 @@ pub(crate) struct Sources {
     pub(crate) insights: Insights,
     pub(crate) confirmed: Confirmed,
     pub(crate) ledger: Ledger,
-    /// The name of this instance.
-    pub(crate) instance: String,
+    /// All instances: each signs and verifies.
+    pub(crate) cluster: Cluster,
     pub(crate) times: Times,
     pub(crate) metrics: RotationMetrics,
 }
@@ -178,12 +179,13 @@ impl Rotations {
         found.map(drop).ok_or_else(|| NotMade::NoMesh { mesh: mesh.to_owned() })
     }
 
-    /// Makes a step, or says what it would do. Returns when it is in force here.
+    /// Makes a step, or says what it would do. Returns when it is in force.
     pub(crate) async fn make(&self, permit: &Permit, family: &Family, wish: Wish) -> Result<Made, NotMade> {
         permit.write(Kind::GLOBAL_SECRET)?;
         self.check_mesh(family).await?;
         let Wish { command, id, expect, force, dry_run } = wish;
         let order = Order { command, by: permit.caller().name().to_owned(), id, expect, force };
+        self.see_all().await;
         for _attempt in 0..ATTEMPTS {
             let seen = match self.look(family).await {
                 Err(NotMade::Damaged { version, highest, .. })
@@ -199,7 +201,7 @@ impl Rotations {
             if dry_run {
                 return Ok(Made { status: Status::of(&seen.state, &seen.evidence), cut_off: step.cut_off });
             }
-            if !self.write(family, &seen, &step).await? {
+            if !self.write(family, &seen, &step, None).await? {
                 continue;
             }
             if step.state != seen.state {
@@ -211,24 +213,30 @@ impl Rotations {
         Err(NotMade::Busy)
     }
 
-    /// Writes a step, and waits until it is in force here. Returns whether it was written: not if somebody else wrote.
-    async fn write(&self, family: &Family, seen: &Seen, step: &Step) -> Result<bool, NotMade> {
+    /// Writes a step, in this epoch if that is whose it is, and waits a while until it is in force on all instances: the next
+    /// step needs that. Returns whether it was written: not if somebody else wrote, or leads.
+    async fn write(&self, family: &Family, seen: &Seen, step: &Step, epoch: Option<Epoch>) -> Result<bool, NotMade> {
         if step.state == seen.state {
             return Ok(true);
         }
         let sources = &self.0;
-        match writing::write(&*sources.store, family, seen, step, sources.clock.now()).await {
-            Ok(()) => {}
+        let written = writing::write(&*sources.store, family, seen, step, epoch, sources.clock.now()).await;
+        let version = match written {
+            Ok(version) => version,
             Err(NotWritten::Overtaken) => return Ok(false),
             Err(NotWritten::Store(problem)) => return Err(NotMade::Store(problem)),
             Err(NotWritten::Key(problem)) => return Err(NotMade::Key(problem)),
             Err(NotWritten::Record(problem)) => return Err(NotMade::Unwritable(problem)),
-        }
+        };
         let wanted = step.state.clone();
         let mut ring = sources.keys.subscribe();
-        let in_force = ring.wait_for(|ring| writing::is_in_force(&wanted, family, ring));
-        if !matches!(timeout(IN_FORCE_WITHIN, in_force).await, Ok(Ok(_))) {
-            warn!(family = family.key_word(), "a step of a rotation is written, and not in force here yet");
+        let in_force = async {
+            let here = ring.wait_for(|ring| writing::is_in_force(&wanted, family, ring)).await.is_ok();
+            sources.cluster.others_have_keys(version).await;
+            here
+        };
+        if !matches!(timeout(IN_FORCE_WITHIN, in_force).await, Ok(true)) {
+            warn!(family = family.key_word(), "a step of a rotation is written, and not in force on all instances yet");
         }
         Ok(true)
     }
@@ -248,6 +256,12 @@ impl Rotations {
         let mesh = family.mesh().unwrap_or_default();
         warn!(caller = %shown::name(by), family = family.key_word(), mesh, "a record of rotations that could not be read is dropped");
         Ok(())
+    }
+
+    /// Has those seen that came a moment ago, and what the others have taken over by now. Who is cut off knows what it knows, and
+    /// writes no step.
+    async fn see_all(&self) {
+        let _cut_off = timeout(IN_FORCE_WITHIN, self.0.cluster.look_again()).await;
     }
 
     /// Looks at the record of a family and then at the evidence.

@@ -7,6 +7,7 @@
 #[cfg(feature = "conformance")]
 #[cfg_attr(test, macro_use)]
 pub mod conformance;
+mod epoch;
 mod error;
 mod feed;
 mod freshness;
@@ -34,6 +35,7 @@ mod write;
 #[cfg(feature = "journaled")]
 mod writer;
 
+pub use epoch::Epoch;
 pub use error::StoreError;
 pub use freshness::Freshness;
 pub use instances::{Instances, Present, Renewed, Said, Seen};
@@ -42,7 +44,7 @@ pub use options::{Missing, Options};
 pub use picture::{Change, Picture};
 pub use query::{Page, Query};
 pub use watch::{Event, Kinds, Watch};
-pub use write::{Applied, Batch, Epoch, Importance, Outcome, Precondition, Stored, Version, Write};
+pub use write::{Applied, Batch, Importance, Outcome, Precondition, Stored, Version, Write};
 
 use async_trait::async_trait;
 use model::{Key, Resource};

@@ -4,20 +4,11 @@ use std::sync::Arc;
 
 use model::{Key, Resource};
 
-use crate::StoreError;
+use crate::{Epoch, StoreError};
 
 /// The version of one stored resource: grows with each write in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub u64);
-
-/// The term of a leader among the instances that work with one store: each new leader has a higher one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Epoch(pub u64);
-
-impl Epoch {
-    /// That of the only one that works with its store.
-    pub const ALONE: Self = Self(0);
-}
 
 /// A resource as the store returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]

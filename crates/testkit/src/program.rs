@@ -181,6 +181,21 @@ impl ControlPlane {
         let _status = child.wait().expect("wait for the program");
     }
 
+    /// Stops the process where it stands, with SIGSTOP: its connections stay open, and nobody reads from them.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Has it go on.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.id().to_string()]).status().expect("run kill");
+        assert!(sent.success(), "kill failed");
+    }
+
     /// Waits until the process ended by itself; returns its status and its whole log.
     pub fn ended(mut self) -> (ExitStatus, String) {
         let Run::Process { child, reader } = &mut self.run else { panic!("{NO_PROCESS}") };

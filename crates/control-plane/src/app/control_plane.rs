@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::info;
 use wire::kuma::system::v1alpha1::KumaCpVersion;
 
-use super::{own_certificate, running::Addresses, serve, store_freshness, unreadable};
+use super::{opened::Opened, own_certificate, running::Addresses, serve, store_freshness, unreadable};
 use crate::{
     about,
     access::Authenticator,
@@ -38,7 +38,7 @@ use crate::{
     tasks::{OnError, Tasks},
     tls::{Alpn, Certificates, ClientCerts, PairFiles, Protocols, ServerIdentity, host_names},
     writes::{MeshDefaults, Rules, Side, Writes},
-    zones::insight::{self, Insights, Instance, Others},
+    zones::insight::{self, Insights, Instance},
 };
 
 /// A control plane before it is a global or a zone.
@@ -81,10 +81,14 @@ impl ControlPlane {
         log: Log,
         tasks: Tasks,
         metrics_zone: &str,
-        store: Arc<dyn ResourceStore>,
+        opened: Opened,
     ) -> anyhow::Result<Self> {
         let hostname = hostname();
-        let instance = instance_of(&hostname);
+        let Opened { store, others } = opened;
+        let cluster = match others {
+            Some((others, times)) => Cluster::join(others, || instance_of(&hostname), times, &tasks).await,
+            None => Cluster::alone(&instance_of(&hostname)),
+        };
         let general = &config.general_tls;
         let identity = match (&general.cert_file, &general.key_file) {
             (Some(cert), Some(key)) => ServerIdentity::load(&PairFiles { cert: cert.clone(), key: key.clone() })?,
@@ -93,8 +97,7 @@ impl ControlPlane {
         identity.watch(&tasks);
         let certificates = Certificates::default();
         certificates.add(&identity);
-        let cluster = Cluster::alone(&instance);
-        let metrics = Metrics::new(metrics_zone, &instance, log.lines());
+        let metrics = Metrics::new(metrics_zone, cluster.me(), log.lines());
         metrics.register(|metrics| cluster.register(metrics));
         let readiness = Readiness::default();
         let auth = &config.global.auth;
@@ -139,14 +142,24 @@ impl ControlPlane {
             self.tasks.spawn("unreadable", OnError::Log, told);
         }
         let (leeway, clock) = (self.config.global.auth.leeway, self.clock.clone());
-        let pruning = revoking::pruning::run(Arc::clone(&self.store), keys.clone(), leeway, clock, self.tasks.clone());
+        let cluster = self.cluster.clone();
+        self.tasks.spawn(
+            "keys-of-cluster",
+            OnError::Log,
+            cluster.clone().tell_keys(keys.version(), self.tasks.clone()),
+        );
+        let (store, tasks) = (Arc::clone(&self.store), self.tasks.clone());
+        let pruning = revoking::pruning::run(store, keys.clone(), leeway, cluster, clock, tasks);
         self.tasks.spawn("revocation-pruning", OnError::Log, pruning);
         Ok(keys)
     }
 
     pub(super) async fn ledger(&self) -> anyhow::Result<Ledger> {
         let started = Ledger::start(&self.store, &self.clock, &self.tasks).await;
-        started.context("read the ledger of issued tokens")
+        let ledger = started.context("read the ledger of issued tokens")?;
+        let pruning = ledger.clone().prune(self.cluster.clone(), self.clock.clone(), self.tasks.clone());
+        self.tasks.spawn("ledger-pruning", OnError::Log, pruning);
+        Ok(ledger)
     }
 
     /// What issues tokens, for whoever asks.
@@ -162,13 +175,12 @@ impl ControlPlane {
     }
 
     /// The insights of the zones that this end knows: on a zone, of itself.
-    pub(super) async fn insights(&self, others: Others) -> anyhow::Result<Insights> {
+    pub(super) async fn insights(&self) -> anyhow::Result<Insights> {
         let options = insight::Options {
             flush_interval: self.config.global.zone_insight_flush_interval,
             subscription_limit: self.config.zone_subscription_limit,
             compact_finished: self.config.compact_finished_subscriptions,
-            instance: self.cluster.me().to_owned(),
-            others,
+            cluster: self.cluster.clone(),
         };
         let started = Insights::start(&self.store, &self.clock, options, &self.tasks).await;
         started.context("read the insights of zones")

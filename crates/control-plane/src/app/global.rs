@@ -1,20 +1,20 @@
 //! The global control plane: store, keys, registry, KDS port, REST, diagnostics.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
 use bytes::Bytes;
 use model::{Kind, ProxyView, Resource, ZoneName, labels};
 use prometheus_client::metrics::histogram::Histogram;
-use store::{Kinds, Mirror, ResourceStore};
+use store::{Kinds, Mirror};
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use super::{
     control_plane::{self, BehindRest, ControlPlane},
-    lives::Lives,
-    open_store::open_store,
+    open_store::open_to_run,
+    opened::Opened,
     running::{Addresses, Running},
     zone,
 };
@@ -51,7 +51,7 @@ use crate::{
         confirmed::Confirmed,
         health,
         in_use::{KeysInUse, TokensInUse},
-        insight::{Insights, Others},
+        insight::Insights,
         registry::Registry,
         sweeper::{self, Enforcer},
     },
@@ -79,19 +79,16 @@ pub(super) async fn start(
     clock: Clock,
     log: Log,
     tasks: Tasks,
-    store: Option<Arc<dyn ResourceStore>>,
+    opened: Option<Opened>,
     front: Front,
 ) -> anyhow::Result<Running> {
-    let lives = Lives::of(&config);
-    let (store, others) = match store {
-        // A store that is handed in may be anybody's.
-        Some(store) => (store, Others::Alive { former: BTreeSet::new() }),
-        None => (open_store(&config, &clock).await?, lives.others()),
+    let opened = match opened {
+        Some(opened) => opened,
+        None => open_to_run(&config, &clock).await?,
     };
-    let control_plane = ControlPlane::start(config, clock, log, tasks, front.metrics_zone, store).await?;
+    let control_plane = ControlPlane::start(config, clock, log, tasks, front.metrics_zone, opened).await?;
     let ControlPlane { config, clock, tasks, store, identity, .. } = &control_plane;
     let starting = tasks.stop_on_drop();
-    lives.begin(control_plane.cluster.me()).context("note in the work folder what this instance is called")?;
     let wanted = control_plane.wanted();
     let wanted = bootstrap::Wanted {
         default_mesh: wanted.default_mesh && front.has_meshes,
@@ -110,7 +107,7 @@ pub(super) async fn start(
     control_plane.serve_diagnostics(&keys, &mut addresses).await?;
     let registry = Registry::new(keys.ring(), config.global.auth.leeway);
     let metrics = control_plane.metrics.register(KdsMetrics::register);
-    let insights = control_plane.insights(others).await?;
+    let insights = control_plane.insights().await?;
     let settings = Arc::clone(&config.global);
     let confirmed = Confirmed::default();
     let behind = match front.upstream {
@@ -184,7 +181,7 @@ pub(super) async fn start(
             insights: context.insights.clone(),
             confirmed,
             ledger: ledger.clone(),
-            instance: control_plane.cluster.me().to_owned(),
+            cluster: control_plane.cluster.clone(),
             times: rotation::times(&config.global.auth),
             metrics: control_plane.metrics.register(RotationMetrics::register),
         },

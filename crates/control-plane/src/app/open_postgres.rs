@@ -66,7 +66,7 @@ pub(super) fn settings(config: &Config, cluster: Option<String>) -> Settings {
 }
 
 /// Opens the database.
-pub(super) async fn open(config: &Config, clock: &Clock) -> anyhow::Result<Arc<dyn ResourceStore>> {
+pub(super) async fn open(config: &Config, clock: &Clock) -> anyhow::Result<Arc<PostgresStore>> {
     let marker = Marker::of(config);
     // Who insists takes whatever there is.
     let cluster = if config.fresh { None } else { marker.cluster()? };

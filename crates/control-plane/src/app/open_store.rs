@@ -19,23 +19,35 @@ use tracing::warn;
 
 use super::{
     open_postgres,
+    opened::Opened,
     sealing::{self, KEY_FILE},
     store_files::{MARKER, is_store, is_zone, names_in, store_file},
 };
 use crate::{
     clock::Clock,
+    cluster::Times,
     config::{Config, StoreType},
     tls::SELF_SIGNED_FILES,
 };
 
-/// Opens the store of this configuration.
+/// Opens the store of this configuration for a control plane, beside whoever else works with it.
+pub(super) async fn open_to_run(config: &Config, clock: &Clock) -> anyhow::Result<Opened> {
+    if config.store == StoreType::Postgres {
+        let (store, times) = (Box::pin(open_postgres::open(config, clock)).await?, Times::default());
+        let instances = store.instances(times.heartbeat);
+        return Ok(Opened { store, others: Some((instances, times)) });
+    }
+    Ok(Opened { store: open_store(config, clock).await?, others: None })
+}
+
+/// Opens the store of this configuration for whoever is not there for long.
 pub(super) async fn open_store(config: &Config, clock: &Clock) -> anyhow::Result<Arc<dyn ResourceStore>> {
     match config.store {
         StoreType::Memory => {
             warn!("store.type is `memory`: keys, tokens and everything else are gone after a restart");
             Ok(Arc::new(MemoryStore::new()))
         }
-        StoreType::Postgres => Box::pin(open_postgres::open(config, clock)).await,
+        StoreType::Postgres => Ok(Box::pin(open_postgres::open(config, clock)).await?),
         StoreType::Sqlite => {
             let (folder, file, fresh) = (config.work_dir.clone(), store_file(config), config.fresh);
             let sealing = sealing::sealing(config);

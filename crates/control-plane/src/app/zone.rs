@@ -7,8 +7,7 @@ use tracing::info;
 
 use super::{
     control_plane::{BehindRest, ControlPlane},
-    lives::Lives,
-    open_store::open_store,
+    open_store::open_to_run,
     running::{Addresses, Running},
 };
 use crate::{
@@ -25,18 +24,14 @@ use crate::{
     tasks::{OnError, Tasks},
     tls::{ClientTrust, InsecureTrust},
     writes::Side,
-    zones::insight::Others,
 };
 
 pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) -> anyhow::Result<Running> {
     let name = config.zone_name.clone();
-    let lives = Lives::of(&config);
-    let store = open_store(&config, &clock).await?;
-    let control_plane = ControlPlane::start(config, clock, log, tasks, name.as_str(), store).await?;
+    let opened = open_to_run(&config, &clock).await?;
+    let control_plane = ControlPlane::start(config, clock, log, tasks, name.as_str(), opened).await?;
     let ControlPlane { config, clock, tasks, store, .. } = &control_plane;
     let starting = tasks.stop_on_drop();
-    let others = lives.others();
-    lives.begin(control_plane.cluster.me()).context("note in the work folder what this instance is called")?;
     let side = match config.federated_zone() {
         Some(zone) => Side::FederatedZone(zone.as_str().to_owned()),
         None => Side::LoneZone(name.as_str().to_owned()),
@@ -54,7 +49,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     let behind = BehindRest { side, keys, ledger, issuer, admin: Arc::new(NoZones), global: None, elsewhere: None };
     control_plane.serve_rest(behind, &mut addresses).await?;
     control_plane.readiness.ready("rest");
-    if let Some(options) = connection(&control_plane, others).await? {
+    if let Some(options) = connection(&control_plane).await? {
         let link = Link::default();
         tasks.spawn("link", OnError::Log, follow(link.clone(), control_plane.readiness.clone(), tasks.clone()));
         let running = zone::run(options, Arc::clone(store), clock.clone(), link, tasks.clone());
@@ -66,7 +61,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
 }
 
 /// What the connection to global needs, if there is a global.
-async fn connection(control_plane: &ControlPlane, others: Others) -> anyhow::Result<Option<Options>> {
+async fn connection(control_plane: &ControlPlane) -> anyhow::Result<Option<Options>> {
     let ControlPlane { config, clock, tasks, store, cluster, .. } = control_plane;
     // A store of one program has one instance, and what is of the zone is in its folder.
     let is_shared = config.store == StoreType::Postgres;
@@ -104,7 +99,7 @@ async fn connection(control_plane: &ControlPlane, others: Others) -> anyhow::Res
         shared,
         msg_send_timeout: config.zone.msg_send_timeout,
         reports: Reports {
-            insights: control_plane.insights(others).await?,
+            insights: control_plane.insights().await?,
             metrics: control_plane.metrics.register(KdsMetrics::register),
             policies: Arc::new(LegacyPolicies::new(control_plane.readiness.clone())),
             rejections: Arc::default(),

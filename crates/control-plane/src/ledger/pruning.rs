@@ -4,12 +4,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use store::{Batch, Precondition, StoreError, Write};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::{Entry, Ledger};
 use crate::{
     clock::Clock,
+    cluster::{Cluster, Epoch},
     records::{self, Record as _},
     tasks::Tasks,
 };
@@ -23,33 +24,41 @@ const LOOK: Duration = Duration::from_secs(3600);
 /// How many entries one batch deletes.
 const AT_ONCE: usize = 500;
 
-/// Looks at the start and every hour, until the program stops.
-pub(super) async fn run(ledger: Ledger, clock: Clock, tasks: Tasks) -> anyhow::Result<()> {
-    let mut looks = interval(LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = tasks.stopping() => return Ok(()),
-            _ = looks.tick() => {}
-        }
-        match prune(&ledger, clock.now()).await {
-            Ok(0) => {}
-            Ok(entries) => info!(entries, "entries of tokens that ended were taken out of the ledger"),
-            Err(problem) => warn!(%problem, "entries of tokens that ended stay in the ledger until the next look"),
+impl Ledger {
+    /// Looks whenever this instance begins to lead and every hour then, until the program stops: all instances have the same
+    /// entries, and one is enough to delete them.
+    pub(crate) async fn prune(self, cluster: Cluster, clock: Clock, tasks: Tasks) -> anyhow::Result<()> {
+        let mut leading = cluster.leading();
+        loop {
+            let epoch = *leading.borrow_and_update();
+            if let Some(epoch) = epoch {
+                match prune(&self, epoch, clock.now()).await {
+                    Ok(0) | Err(StoreError::Deposed { .. }) => {}
+                    Ok(entries) => info!(entries, "entries of tokens that ended were taken out of the ledger"),
+                    Err(problem) => {
+                        warn!(%problem, "entries of tokens that ended stay in the ledger until the next look");
+                    }
+                }
+            }
+            tokio::select! {
+                () = tasks.stopping() => return Ok(()),
+                changed = leading.changed() => changed?,
+                () = sleep(LOOK) => {}
+            }
         }
     }
 }
 
-async fn prune(ledger: &Ledger, now: Timestamp) -> Result<usize, StoreError> {
+async fn prune(ledger: &Ledger, epoch: Epoch, now: Timestamp) -> Result<usize, StoreError> {
     let entries: Vec<Arc<Entry>> = ledger.all().into_iter().map(|known| known.entry).collect();
     let overdue = overdue(&entries, now);
     for some in overdue.chunks(AT_ONCE) {
-        // Another control plane may be at it too: what it deleted is fine.
+        // Somebody may have struck it meanwhile.
         let delete = |entry: &&Arc<Entry>| Write::Delete {
             key: records::key::<Entry>(&entry.rest()),
             expect: Precondition::Any,
         };
-        ledger.0.store.apply(Batch::of(some.iter().map(delete).collect())).await?;
+        ledger.0.store.apply(Batch::of(some.iter().map(delete).collect()).fenced(epoch)).await?;
     }
     Ok(overdue.len())
 }

@@ -9,6 +9,7 @@ use store::testing::{Database, Instance};
 use tokens::Algorithm;
 
 use super::*;
+use crate::cluster::Cluster;
 
 const START: &str = "2026-11-01T00:00:00Z";
 
@@ -26,7 +27,9 @@ async fn desk(database: &Database) -> Desk {
     let store = database.instance();
     let shared: Arc<dyn ResourceStore> = Arc::new(store.clone());
     let tasks = Tasks::new();
-    let ledger = Ledger::start(&shared, &Clock::starting_at(start()), &tasks).await.unwrap();
+    let clock = Clock::starting_at(start());
+    let ledger = Ledger::start(&shared, &clock, &tasks).await.unwrap();
+    tasks.spawn("pruning", OnError::StopProgram, ledger.clone().prune(Cluster::alone("cp"), clock, tasks.clone()));
     Desk { ledger, store, _tasks: tasks.stop_on_drop() }
 }
 

@@ -14,6 +14,7 @@ use tracing::info;
 
 use crate::{
     clock::Clock,
+    cluster::{Cluster, Epoch},
     keys::Keys,
     records::{self, revocation::Revocation},
     tasks::Tasks,
@@ -37,11 +38,13 @@ enum Next {
     Delete,
 }
 
-/// Looks until the program stops. `leeway` is for how long after its end a token is taken here.
+/// Looks while this instance leads, until the program stops: what one instance writes counts for all. `leeway` is for how long
+/// after its end a token is taken here.
 pub(crate) async fn run(
     store: Arc<dyn ResourceStore>,
     keys: Keys,
     leeway: Duration,
+    cluster: Cluster,
     clock: Clock,
     tasks: Tasks,
 ) -> anyhow::Result<()> {
@@ -51,14 +54,21 @@ pub(crate) async fn run(
             () = tasks.stopping() => return Ok(()),
             () = sleep(LOOK) => {}
         }
-        if let Err(problem) = prune(&*store, &keys, leeway, clock.now()).await {
+        let Some(epoch) = cluster.leads() else { continue };
+        if let Err(problem) = prune(&*store, &keys, leeway, epoch, clock.now()).await {
             info!(problem = %problem, "revocations that have ended were not pruned, which is tried again");
         }
     }
 }
 
 /// Looks at all revocations that can be read: one that cannot be is in nobody's way.
-async fn prune(store: &dyn ResourceStore, keys: &Keys, leeway: SignedDuration, now: Timestamp) -> anyhow::Result<()> {
+async fn prune(
+    store: &dyn ResourceStore,
+    keys: &Keys,
+    leeway: SignedDuration,
+    epoch: Epoch,
+    now: Timestamp,
+) -> anyhow::Result<()> {
     // Nobody knows here which keys are gone.
     let Ok(ring) = keys.to_admit() else { return Ok(()) };
     for stored in records::stored::<Revocation>(store).await? {
@@ -74,7 +84,7 @@ async fn prune(store: &dyn ResourceStore, keys: &Keys, leeway: SignedDuration, n
             Next::Delete => Write::Delete { key: stored.resource.key.clone(), expect },
         };
         let deletes = matches!(write, Write::Delete { .. });
-        match store.apply(Batch::of(vec![write])).await {
+        match store.apply(Batch::of(vec![write]).fenced(epoch)).await {
             Ok(_) if deletes => info!(
                 revocation = %revocation.id, what = %revocation, "revocation pruned: all that it names has ended"
             ),
@@ -199,7 +209,8 @@ mod tests {
         let keys = Keys::start(&store, &tasks).await.unwrap();
         assert!(keys.in_force(&names[0]).await);
         let leeway = Duration::from_secs(1);
-        let pruning = run(Arc::clone(&store), keys.clone(), leeway, clock, tasks.clone());
+        let cluster = Cluster::alone("cp");
+        let pruning = run(Arc::clone(&store), keys.clone(), leeway, cluster, clock, tasks.clone());
         tasks.spawn("pruning", crate::tasks::OnError::StopProgram, pruning);
         // Two minutes, and the least leeway.
         sleep(Duration::from_secs(2 * 60 + 29)).await;

@@ -1,4 +1,5 @@
-//! What goes on by itself: steps of automatic rotations, and what is noted of keys that were made or deleted by hand.
+//! What goes on by itself, on the instance that leads: steps of automatic rotations, and what is noted of keys that were made
+//! or deleted by hand.
 
 use std::time::Duration;
 
@@ -22,11 +23,13 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(super) async fn run(rotations: Rotations, tasks: Tasks) -> anyhow::Result<()> {
     let mut ring = rotations.0.keys.subscribe();
     let mut streams = rotations.0.registry.changes();
+    let mut leading = rotations.0.cluster.leading();
     // Patience that is shorter is an operator's who tries it out.
     let wait = Duration::try_from(rotations.0.times.patience).unwrap_or_default().clamp(PAUSE, LOOK);
     loop {
         ring.borrow_and_update();
         streams.borrow_and_update();
+        leading.borrow_and_update();
         if let Err(problem) = look_at_all(&rotations).await {
             warn!(error = %problem, "rotations cannot be looked at, they are looked at again in a while");
         }
@@ -35,6 +38,7 @@ pub(super) async fn run(rotations: Rotations, tasks: Tasks) -> anyhow::Result<()
             // Their owners end first when the program stops.
             changed = ring.changed() => if changed.is_err() { return Ok(()) },
             changed = streams.changed() => if changed.is_err() { return Ok(()) },
+            changed = leading.changed() => if changed.is_err() { return Ok(()) },
             () = sleep(wait) => {}
         }
         tokio::select! {
@@ -59,12 +63,15 @@ async fn look_at(rotations: &Rotations, family: &Family) -> Result<(), NotMade> 
     let mut seen = evidence::look_at_keys(&rotations.0, family).await?;
     if seen.state.rotation.is_some() {
         // Nobody is in the way of no rotation, and zones that connect wake this all the time.
-        seen = seen.with_users(&rotations.0);
+        rotations.see_all().await;
+        seen = evidence::look(&rotations.0, family).await?;
     }
     let mut now = seen.state.rotation.clone();
-    if let Some(step) = tick(&seen.state, &seen.evidence)
+    // All look, so that each tells who is in the way; one writes.
+    if let Some(epoch) = rotations.0.cluster.leads()
+        && let Some(step) = tick(&seen.state, &seen.evidence)
         // Whoever wrote meanwhile woke this task again.
-        && rotations.write(family, &seen, &step).await?
+        && rotations.write(family, &seen, &step, Some(epoch)).await?
     {
         let moved = |rotation: &Option<Rotation>| rotation.as_ref().map(Rotation::position);
         if moved(&step.state.rotation) != moved(&seen.state.rotation) {

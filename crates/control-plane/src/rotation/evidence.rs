@@ -63,7 +63,8 @@ pub(super) async fn look_at_keys(sources: &Sources, family: &Family) -> Result<S
         Some((Err(problem), kept)) => return Err(damaged(sources, family, &secrets, &kept, &problem)),
         None => (State::default(), None),
     };
-    let instances = vec![this_instance(sources, family)];
+    let newest = secrets.iter().map(|secret| secret.version).chain(version).max();
+    let instances = instances(sources, family, newest.unwrap_or(Version(0)));
     let private = secrets.iter().filter(|secret| secret.half == Half::Private);
     let evidence = Evidence {
         family: family.clone(),
@@ -112,11 +113,27 @@ async fn secrets(sources: &Sources, family: &Family) -> Result<Vec<KeySecret>, N
     Ok(keys.collect())
 }
 
+/// All instances whose leases run. Each makes the same of the same keys, so what is asked of the others is whether they have
+/// what there is of this family; one that is gone signs nothing more, for it cannot write down what it signs.
+fn instances(sources: &Sources, family: &Family, newest: Version) -> Vec<Instance> {
+    let here = this_instance(sources, family);
+    let others = sources.cluster.keys_of_others().into_iter();
+    let mut all: Vec<Instance> = others.map(|(name, keys)| another_instance(&here, name, keys >= newest)).collect();
+    all.insert(0, here);
+    all
+}
+
+/// An instance like this one, if it has all that there is. Of one that has not, nobody knows what it does.
+fn another_instance(here: &Instance, name: String, has_all: bool) -> Instance {
+    let (verifies, signs) = if has_all { (here.verifies.clone(), here.signs) } else { (BTreeSet::new(), None) };
+    Instance { name, last_seen: here.last_seen, verifies, signs }
+}
+
 /// This instance: nothing signs or verifies here with keys of which nobody knows whether they are still good.
 fn this_instance(sources: &Sources, family: &Family) -> Instance {
     let ring = sources.keys.to_admit().ok();
     Instance {
-        name: sources.instance.clone(),
+        name: sources.cluster.me().to_owned(),
         last_seen: Some(sources.clock.now()),
         verifies: ring.as_ref().map(|ring| ring.serials(family)).unwrap_or_default(),
         signs: ring.and_then(|ring| ring.signs(family)),

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use model::{Key, Kind, Labels, Resource, secret};
-use store::{Batch, Precondition, ResourceStore, StoreError, Write};
+use store::{Batch, Epoch, Precondition, ResourceStore, StoreError, Version, Write};
 use thiserror::Error;
 use tokens::{
     Algorithm, Family, Half, KeyName, KeyRing,
@@ -21,7 +21,7 @@ const LONGEST_NAME: usize = 253;
 /// Why nothing was written.
 #[derive(Debug, Error)]
 pub(super) enum NotWritten {
-    /// Somebody else wrote the record or a key since they were read.
+    /// Somebody else wrote the record or a key since they were read, or leads.
     #[error("somebody else wrote meanwhile")]
     Overtaken,
     /// The store could not.
@@ -49,14 +49,15 @@ impl From<StoreError> for NotWritten {
     }
 }
 
-/// Writes a step over what was seen, all of it or nothing.
+/// Writes a step over what was seen, all of it or nothing. Returns the version of it.
 pub(super) async fn write(
     store: &dyn ResourceStore,
     family: &Family,
     seen: &Seen,
     step: &Step,
+    epoch: Option<Epoch>,
     now: Timestamp,
-) -> Result<(), NotWritten> {
+) -> Result<Version, NotWritten> {
     let record = Rotations { family: family.clone(), state: step.state.clone() };
     let expect = seen.version.map_or(Precondition::Absent, Precondition::Version);
     let mut writes = vec![records::write(&record, expect, now)?];
@@ -68,8 +69,7 @@ pub(super) async fn write(
             Action::DeleteKey { serial } => writes.extend(delete(seen, *serial)),
         }
     }
-    store.apply(Batch::for_safety(writes)).await?;
-    Ok(())
+    Ok(store.apply(Batch { fence: epoch, ..Batch::for_safety(writes) }).await?.version)
 }
 
 /// Makes a key. No other spelling of its serial may be there, of neither half.
@@ -147,7 +147,7 @@ mod tests {
     }
 
     async fn written(store: &MemoryStore, seen: &Seen, step: &Step) -> Result<(), NotWritten> {
-        write(store, &Family::ControlPlane, seen, step, NOW).await
+        write(store, &Family::ControlPlane, seen, step, None, NOW).await.map(drop)
     }
 
     #[tokio::test]

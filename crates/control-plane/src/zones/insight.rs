@@ -3,14 +3,15 @@
 //! Coming and going is written at once, so that a zone is Online the moment it is, and what follows in the same moment
 //! together; counters are written once an interval, however many messages there were.
 //!
-//! Several control planes may keep insights in one store. Each says what happens to its own subscriptions and ends no others,
-//! but those of which it knows that nobody lives who would ([`Others`]). It writes over what it has seen only; what
+//! Several control planes may keep insights in one store. Each says what happens to its own subscriptions and ends no others;
+//! those of one that is gone are ended by the one that leads ([`gone`]). Each writes over what it has seen only; what
 //! another one wrote is merged with what is known here, so that the picture in memory is that of all ([`merge`]).
 
 mod auth;
 mod configs;
 #[cfg(test)]
 mod fuzz;
+mod gone;
 mod instances;
 mod merge;
 mod notes;
@@ -22,7 +23,7 @@ mod uses;
 mod writing;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -43,6 +44,7 @@ use wire::kuma::system::v1alpha1::{KdsSubscription, ZoneInsight};
 use self::{configs::Configs, shadowed::Shadowed, strangers::Strangers};
 use crate::{
     clock::Clock,
+    cluster::{Cluster, Epoch},
     tasks::{OnError, Tasks},
     zones::rsa_alone,
 };
@@ -67,36 +69,19 @@ pub struct Options {
     pub subscription_limit: usize,
     /// Whether finished subscriptions lose their configuration and counters by kind.
     pub compact_finished: bool,
-    /// This instance of the global control plane: another name in each life.
-    pub instance: String,
-    /// Who else keeps insights in the store.
-    pub others: Others,
-}
-
-/// Who else keeps insights in the store.
-#[derive(Clone, Debug)]
-pub enum Others {
-    /// Nobody: what is open and not of this life was left behind by one before.
-    Nobody,
-    /// Other instances, which end what is theirs. Only what these former lives of this instance left open is ended.
-    Alive {
-        /// Their names.
-        former: BTreeSet<String>,
-    },
+    /// The instances that keep insights in the store.
+    pub cluster: Cluster,
 }
 
 impl Options {
-    /// Whether a subscription is over if we say so.
+    /// Whether a subscription is over if we say so: where nobody else is, what is not of this life was left by one before.
     fn may_end(&self, subscription: &KdsSubscription) -> bool {
-        match &self.others {
-            Others::Nobody => true,
-            Others::Alive { former } => self.is_ours(subscription) || former.contains(&subscription.global_instance_id),
-        }
+        self.cluster.is_alone() || self.is_ours(subscription)
     }
 
     /// Whether this life opened it: on global the end that was called, on a zone the one that called.
     fn is_ours(&self, subscription: &KdsSubscription) -> bool {
-        [&subscription.global_instance_id, &subscription.zone_instance_id].contains(&&self.instance)
+        [&subscription.global_instance_id, &subscription.zone_instance_id].iter().any(|name| *name == self.cluster.me())
     }
 }
 
@@ -136,6 +121,8 @@ struct Live {
     dirty: bool,
     /// Must not wait for the interval.
     urgent: bool,
+    /// Something in it may be written by the one that leads in this epoch, and by nobody else.
+    fence: Option<Epoch>,
     /// The subscriptions whose streams are open, oldest first.
     open: Vec<String>,
 }
@@ -197,6 +184,10 @@ impl Insights {
         let insights = Self { shared: Arc::new(shared) };
         insights.shared.urgent.notify_one();
         tasks.spawn("zone-insights", OnError::StopProgram, insights.clone().run(tasks.clone()));
+        if !insights.shared.options.cluster.is_alone() {
+            let ending = insights.clone().end_what_is_left(tasks.clone());
+            tasks.spawn("zone-insights-of-gone", OnError::StopProgram, ending);
+        }
         tasks.spawn("zone-insights-of-others", OnError::StopProgram, insights.clone().follow(watch, tasks.clone()));
         Ok(insights)
     }

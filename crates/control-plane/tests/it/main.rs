@@ -53,6 +53,8 @@ mod ledger;
 mod limits;
 mod log_floods;
 #[cfg(test)]
+mod lost_globals;
+#[cfg(test)]
 mod named_tests;
 #[cfg(test)]
 mod old_globals;

@@ -12,7 +12,7 @@ use testkit::{
 use crate::stage::{inside, world::KUMA_CP};
 
 /// The settings of a global on a database.
-fn settings(place: &testkit::postgres::Place, work: &std::path::Path) -> Vec<(&'static str, String)> {
+pub(crate) fn settings(place: &testkit::postgres::Place, work: &std::path::Path) -> Vec<(&'static str, String)> {
     vec![
         ("KUMA_MODE", "global".to_owned()),
         ("KUMA_GENERAL_WORK_DIR", work.to_str().unwrap().to_owned()),

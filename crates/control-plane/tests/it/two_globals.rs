@@ -47,6 +47,7 @@ on_each_database! {
     a_zone_stays_online_while_the_other_control_plane_stops_and_starts_again,
     a_zone_that_is_disabled_on_one_takes_its_resources_from_the_zones_of_the_other,
     of_writers_of_one_name_nobody_hears_an_error,
+    a_rotation_goes_on_when_all_instances_have_its_key,
 }
 
 /// Two globals, the administrator's token and one of the zone west.
@@ -164,6 +165,41 @@ async fn a_zone_that_is_disabled_on_one_takes_its_resources_from_the_zones_of_th
     assert_eq!(status, 200, "{said}");
     let news = received(&mut west).await;
     assert_eq!(news.removed_resources, [held.resources[0].name.as_str()]);
+}
+
+async fn a_rotation_goes_on_when_all_instances_have_its_key<D: Shared>(database: D) {
+    let ([first, second], admin, _token) = two(&database).await;
+    for (step, global) in [("start", &first), ("advance", &second), ("advance", &first)] {
+        let (status, said) = rotate(global, step, &admin);
+        assert_eq!(status, 200, "{step}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_waits_for_an_instance_that_is_behind_and_for_none_that_is_gone() {
+    let ([first, second], admin, _token) = two(&Database::new()).await;
+    second.store.fall_behind();
+    let (status, said) = rotate(&first, "start", &admin);
+    assert_eq!(status, 200, "{said}");
+    let (status, said) = rotate(&first, "advance", &admin);
+    assert!(status == 409 && said.contains("instance"), "{status} {said}");
+    let (finished, failure) = second.running.stop(LIMIT).await;
+    assert_eq!((finished, failure), (true, None));
+    soon(async || {
+        tokio::task::yield_now().await;
+        (rotate(&first, "advance", &admin).0 == 200).then_some(())
+    })
+    .await;
+}
+
+/// Makes the next step of the rotation of the keys of control planes.
+fn rotate<S: ResourceStore>(global: &Global<S>, step: &str, admin: &str) -> (u16, String) {
+    const FAMILY: &str = "/rotations/control-plane-signing-key";
+    let (_, status) = global.rest("GET", FAMILY, admin, "");
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    let expect = serde_json::json!({"phase": status["phase"], "from": status["from"], "to": status["to"]});
+    let body = serde_json::json!({ "expect": expect }).to_string();
+    global.rest("POST", &format!("{FAMILY}/{step}"), admin, if step == "start" { "" } else { &body })
 }
 
 async fn of_writers_of_one_name_nobody_hears_an_error<D: Shared>(database: D) {

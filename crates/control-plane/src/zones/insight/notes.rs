@@ -13,7 +13,7 @@ impl Insights {
     /// Notes that a stream of a zone is open.
     pub fn stream_opened(&self, zone: &ZoneName, stream: StreamName) {
         let now = self.shared.clock.now();
-        let instance = self.shared.options.instance.clone();
+        let instance = self.shared.options.cluster.me().to_owned();
         self.change(zone, Written::Now, |insight| record::stream_opened(insight, stream, &instance, now));
     }
 
@@ -23,7 +23,7 @@ impl Insights {
         let (now, options) = (self.shared.clock.now(), &self.shared.options);
         self.change_live(zone, Written::Now, |live| {
             record::end_open_subscriptions(&mut live.insight, now, |one| options.may_end(one));
-            record::subscribe(&mut live.insight, &id, &options.instance, token_provided, now);
+            record::subscribe(&mut live.insight, &id, options.cluster.me(), token_provided, now);
             live.keep_last(options);
             trouble::start_anew(&mut live.insight);
             live.troubled = true;

@@ -2,42 +2,50 @@
 
 use model::{Key, Labels, ProxyView, Resource};
 use store::{
-    Precondition,
-    testing::{Database, Instance},
+    Instances as _, Precondition,
+    testing::{Database, Instance, Member},
 };
+use tokio::time::Instant;
 
 use super::*;
-use crate::zones::caller::{Origin, Renews, ZoneCaller};
+use crate::{
+    cluster::Times,
+    zones::caller::{Origin, Renews, ZoneCaller},
+};
 
 /// The insights of one control plane.
 struct Global {
     insights: Insights,
     store: Instance,
+    member: Member,
+    cluster: Cluster,
     tasks: Tasks,
 }
 
 impl Global {
-    async fn start(database: &Database, name: &str, former: &[&str]) -> Self {
-        Self::start_at(database, name, former, &Clock::system()).await
+    async fn start(database: &Database, name: &str) -> Self {
+        Self::start_at(database, name, &Clock::system()).await
     }
 
-    async fn start_at(database: &Database, name: &str, former: &[&str], clock: &Clock) -> Self {
-        let (store, tasks) = (database.instance(), Tasks::new());
+    async fn start_at(database: &Database, name: &str, clock: &Clock) -> Self {
+        let (store, member, tasks) = (database.instance(), database.member(), Tasks::new());
+        let joining = Cluster::join(Arc::new(member.clone()), || name.to_owned(), Times::default(), &tasks);
+        let cluster = joining.await;
         let options = Options {
             flush_interval: Duration::from_secs(10),
             subscription_limit: 10,
             compact_finished: false,
-            instance: name.to_owned(),
-            others: Others::Alive { former: former.iter().map(|name| (*name).to_owned()).collect() },
+            cluster: cluster.clone(),
         };
         let shared: Arc<dyn ResourceStore> = Arc::new(store.clone());
         let insights = Insights::start(&shared, clock, options, &tasks).await.unwrap();
-        Self { insights, store, tasks }
+        Self { insights, store, member, cluster, tasks }
     }
 
     /// It says nothing any more.
     fn die(self) {
         self.store.refuse_writes("it is dead");
+        self.member.kill();
         self.tasks.stop();
     }
 
@@ -96,25 +104,103 @@ fn subscriptions(insight: &ZoneInsight) -> Vec<(&str, bool)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_starts_ends_what_its_own_former_life_left_and_nothing_of_others() {
+async fn what_one_left_open_that_is_gone_is_ended_after_its_lease_and_nothing_of_others() {
     let database = database().await;
-    let first = Global::start(&database, "a-1", &[]).await;
+    let first = Global::start(&database, "a-1").await;
     first.insights.subscribe(&west(), true);
     first.stored(record::online).await;
-    let second = Global::start(&database, "b-1", &[]).await;
+    let second = Global::start(&database, "b-1").await;
     assert!(second.insights.online(&west()), "it is connected, if elsewhere");
     second.insights.subscribe(&west(), true);
     second.stored(|insight| subscriptions(insight) == [("a-1", true), ("b-1", true)]).await;
+    let died = Instant::now();
     first.die();
-    let again = Global::start(&database, "a-2", &["a-1"]).await;
-    again.stored(|insight| subscriptions(insight) == [("a-1", false), ("b-1", true)]).await;
+    // Whoever starts in its place has another name, and leaves it to its lease.
+    let again = Global::start(&database, "a-2").await;
+    again.insights.subscribe(&west(), true);
+    again.stored(|insight| subscriptions(insight) == [("a-1", true), ("b-1", true), ("a-2", true)]).await;
+    again.stored(|insight| subscriptions(insight) == [("a-1", false), ("b-1", true), ("a-2", true)]).await;
+    let took = died.elapsed();
+    assert!(Duration::from_secs(10) < took && took < Duration::from_secs(20), "{took:?}");
     second.knows(|insights| insights.online(&west())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_zone_of_an_instance_that_is_gone_is_offline_on_the_others() {
+    let database = database().await;
+    let (first, second) = (Global::start(&database, "a").await, Global::start(&database, "b").await);
+    second.insights.subscribe(&west(), true);
+    first.stored(record::online).await;
+    second.die();
+    first.stored(|insight| !record::online(insight)).await;
+    first.knows(|insights| !insights.online(&west())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nobody_else_is_what_was_left_open_is_ended_at_the_start() {
+    let database = database().await;
+    let first = Global::start(&database, "a").await;
+    first.insights.subscribe(&west(), true);
+    first.stored(record::online).await;
+    first.die();
+    let (store, tasks): (Arc<dyn ResourceStore>, _) = (Arc::new(database.instance()), Tasks::new());
+    let options = Options {
+        flush_interval: Duration::from_secs(10),
+        subscription_limit: 10,
+        compact_finished: false,
+        cluster: Cluster::alone("b"),
+    };
+    let insights = Insights::start(&store, &Clock::system(), options, &tasks).await.unwrap();
+    assert!(!insights.online(&west()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_just_come_is_taken_for_gone_by_nobody() {
+    let database = database().await;
+    let first = Global::start(&database, "a").await;
+    let mut watch = first.store.watch(Kinds::Only(vec![Kind::ZONE_INSIGHT]));
+    for name in ["b", "c", "d"] {
+        let other = Global::start(&database, name).await;
+        other.insights.subscribe(&west(), true);
+        first.knows(|insights| insights.online(&west())).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        other.tasks.stop();
+        first.store.delete(&Key::global(Kind::ZONE_INSIGHT, "west"), Precondition::Present).await.unwrap();
+        first.insights.forget(&west());
+    }
+    while let Some(Some(event)) = futures::FutureExt::now_or_never(futures::StreamExt::next(&mut watch)) {
+        if let store::Event::Apply(stored) = event {
+            let insight = ZoneInsight::decode(stored.resource.spec.clone()).unwrap();
+            assert!(record::online(&insight), "{:?}", subscriptions(&insight));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_led_before_ends_nothing_of_others() {
+    let database = database().await;
+    let (first, second) = (Global::start(&database, "a").await, Global::start(&database, "b").await);
+    second.insights.subscribe(&west(), true);
+    first.knows(|insights| insights.online(&west())).await;
+    let epoch = first.cluster.leads().unwrap();
+    // It was stopped for long, and goes on in the middle of what only a leader does.
+    let leader = database.member();
+    leader.renew(&store::Said { name: "c".to_owned(), inter_cp: None, keys: Version(0) }).await.unwrap();
+    assert!(leader.lead(&["a".to_owned()].into()).await.unwrap() > Some(epoch));
+    let all = first.insights.left_open(&Arc::default());
+    first.insights.end(&all, &Arc::default(), epoch);
+    assert!(!first.insights.online(&west()));
+    // What it has to say itself is written all the same.
+    first.insights.subscribe(&west(), true);
+    first.stored(|insight| subscriptions(insight) == [("b", true), ("a", true)]).await;
+    first.knows(|insights| insights.lock()[&west()].insight.subscriptions.len() == 2).await;
+    assert_eq!(subscriptions(&first.insights.lock()[&west()].insight), [("b", true), ("a", true)]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_zone_is_online_on_all_until_the_last_of_its_subscriptions_ends() {
     let database = database().await;
-    let (first, second) = (Global::start(&database, "a", &[]).await, Global::start(&database, "b", &[]).await);
+    let (first, second) = (Global::start(&database, "a").await, Global::start(&database, "b").await);
     let here = first.insights.subscribe(&west(), true);
     let there = second.insights.subscribe(&west(), true);
     // Both write what they have not seen of each other.
@@ -130,7 +216,7 @@ async fn a_zone_is_online_on_all_until_the_last_of_its_subscriptions_ends() {
 #[tokio::test(start_paused = true)]
 async fn pings_counters_and_configurations_of_one_survive_what_the_other_writes() {
     let database = database().await;
-    let (first, second) = (Global::start(&database, "a", &[]).await, Global::start(&database, "b", &[]).await);
+    let (first, second) = (Global::start(&database, "a").await, Global::start(&database, "b").await);
     let here = first.insights.subscribe(&west(), true);
     let said = super::Instance { config: "{\"of\":\"west\"}".to_owned(), ..super::Instance::default() };
     first.insights.described(&west(), &here, &said);
@@ -151,20 +237,32 @@ async fn pings_counters_and_configurations_of_one_survive_what_the_other_writes(
 #[tokio::test(start_paused = true)]
 async fn who_is_said_to_be_gone_and_is_not_says_so() {
     let database = database().await;
-    let first = Global::start(&database, "a", &[]).await;
+    let first = Global::start(&database, "a").await;
     first.insights.subscribe(&west(), true);
     first.stored(record::online).await;
-    // Somebody takes it for a former life of its own.
-    let second = Global::start(&database, "b", &["a"]).await;
-    second.stored(|insight| !record::online(insight)).await;
-    second.stored(record::online).await;
+    let second = Global::start(&database, "b").await;
     second.knows(|insights| insights.online(&west())).await;
+    // Its store is behind, and nobody hears of it.
+    first.member.cut();
+    first.store.fall_behind();
+    first.store.refuse_writes("cut off");
+    second.stored(|insight| !record::online(insight)).await;
+    assert!(first.insights.online(&west()), "its stream is open");
+    first.member.mend();
+    first.store.take_writes();
+    first.store.catch_up();
+    let back = Instant::now();
+    second.stored(record::online).await;
+    assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
+    second.knows(|insights| insights.online(&west())).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(second.insights.online(&west()), "it stays so");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_insight_that_goes_with_its_zone_is_forgotten_and_a_new_zone_starts_a_new_one() {
     let database = database().await;
-    let global = Global::start(&database, "a", &[]).await;
+    let global = Global::start(&database, "a").await;
     let subscription = global.insights.subscribe(&west(), true);
     global.stored(record::online).await;
     let zone = global.store.get(&Key::global(Kind::ZONE, "west")).await.unwrap().unwrap();
@@ -180,7 +278,7 @@ async fn an_insight_that_goes_with_its_zone_is_forgotten_and_a_new_zone_starts_a
 #[tokio::test(start_paused = true)]
 async fn who_has_not_heard_what_another_wrote_does_not_write_over_it() {
     let database = database().await;
-    let (first, second) = (Global::start(&database, "a", &[]).await, Global::start(&database, "b", &[]).await);
+    let (first, second) = (Global::start(&database, "a").await, Global::start(&database, "b").await);
     second.store.fall_behind();
     let here = first.insights.subscribe(&west(), true);
     first.stored(record::online).await;
@@ -211,8 +309,8 @@ async fn a_token_that_nobody_renews_is_told_of_at_four_fifths_of_its_life_and_by
     let database = database().await;
     let start = Timestamp::from_second(1_800_000_000).unwrap();
     let clock = Clock::starting_at(start);
-    let first = Global::start_at(&database, "a", &[], &clock).await;
-    let second = Global::start_at(&database, "b", &[], &clock).await;
+    let first = Global::start_at(&database, "a", &clock).await;
+    let second = Global::start_at(&database, "b", &clock).await;
     for global in [&first, &second] {
         let looking = crate::zones::ageing::run(global.insights.clone(), global.tasks.clone());
         global.tasks.spawn("ageing-tokens", OnError::StopProgram, looking);
@@ -244,7 +342,7 @@ async fn a_token_that_nobody_renews_is_told_of_at_four_fifths_of_its_life_and_by
 async fn an_instance_that_left_is_remembered_beside_the_one_that_came_last() {
     let database = database().await;
     let start = Timestamp::from_second(1_800_000_000).unwrap();
-    let global = Global::start_at(&database, "g", &[], &Clock::starting_at(start)).await;
+    let global = Global::start_at(&database, "g", &Clock::starting_at(start)).await;
     let origin = Origin { address: ([10, 0, 0, 1], 5).into(), renews: Renews::No };
     let come = |instance: &str| {
         let subscription = global.insights.subscribe(&west(), true);
@@ -274,7 +372,7 @@ async fn an_instance_that_left_is_remembered_beside_the_one_that_came_last() {
     // Nothing of that is lost in the store.
     global.stored(|insight| insight.subscriptions.len() == 3).await;
     global.die();
-    let again = Global::start(&database, "h", &["g"]).await;
+    let again = Global::start(&database, "h").await;
     let names = again.insights.uses().pop().unwrap().1.into_iter().filter_map(|one| one.left);
     assert_eq!(names.collect::<Vec<_>>(), ["host-0001"]);
 }

@@ -3,10 +3,11 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::anyhow;
+use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use model::{Key, Kind, Labels, Resource, ZoneName};
 use prost::Message as _;
-use store::{Event, Precondition, StoreError, Stored, Version, Watch};
+use store::{Batch, Event, Precondition, StoreError, Stored, Version, Watch, Write};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 use wire::kuma::system::v1alpha1::ZoneInsight;
@@ -16,7 +17,7 @@ use super::{
     configs::Configs,
     merge::{Known, merge},
 };
-use crate::tasks::Tasks;
+use crate::{cluster::Epoch, tasks::Tasks};
 
 /// How long after something was written at once the next waits: a zone that connects opens five streams one after the
 /// other, and a thousand zones may come back together.
@@ -70,11 +71,12 @@ impl Insights {
 
     async fn flush_zone(&self, zone: ZoneName) {
         for _attempt in 0..ATTEMPTS {
-            let Some(Taken { resource, expect, urgent, troubled }) = self.take(&zone) else { return };
+            let Some(Taken { resource, expect, urgent, troubled, fence }) = self.take(&zone) else { return };
             let key = resource.key.clone();
-            let error = match self.shared.store.put(resource, expect).await {
-                Ok(version) => {
-                    self.written(&zone, |live| live.version = live.version.max(Some(version)));
+            let batch = Batch { fence, ..Batch::of(vec![Write::Put { resource, expect }]) };
+            let error = match self.shared.store.apply(batch).await {
+                Ok(applied) => {
+                    self.written(&zone, |live| live.version = live.version.max(Some(applied.version)));
                     return;
                 }
                 Err(error) => error,
@@ -84,10 +86,16 @@ impl Insights {
                 // What became urgent meanwhile stays so.
                 live.urgent |= urgent;
                 live.troubled |= troubled;
+                live.fence = live.fence.max(fence);
             };
             match error {
                 // Somebody else wrote, or it is gone: what is stored now is merged, and written over.
-                StoreError::Conflict { .. } | StoreError::AlreadyExists { .. } | StoreError::Deposed { .. } => self.written(&zone, unwritten),
+                StoreError::Conflict { .. } | StoreError::AlreadyExists { .. } => self.written(&zone, unwritten),
+                // Another one leads: what this one ended of others is as it is stored, and all else is written.
+                StoreError::Deposed { .. } => self.written(&zone, |live| {
+                    unwritten(live);
+                    (live.fence, live.version, live.written) = (None, None, Bytes::new());
+                }),
                 StoreError::NotFound { key: missing } if missing == key => self.written(&zone, unwritten),
                 // The zone is not there: deleted a moment ago, or about to be made. It is written with its next change.
                 StoreError::NotFound { .. } => {
@@ -140,6 +148,7 @@ impl Insights {
             expect: live.version.map_or(Precondition::Absent, Precondition::Version),
             urgent: std::mem::take(&mut live.urgent),
             troubled: std::mem::take(&mut live.troubled),
+            fence: live.fence.take(),
         })
     }
 
@@ -223,4 +232,5 @@ struct Taken {
     expect: Precondition,
     urgent: bool,
     troubled: bool,
+    fence: Option<Epoch>,
 }

@@ -8,6 +8,7 @@ use tokio::task::yield_now;
 
 use super::*;
 use crate::{
+    cluster::Cluster,
     tasks::OnError,
     zones::{
         caller::ZoneCaller,
@@ -32,8 +33,7 @@ impl Port {
             flush_interval: Duration::from_secs(1),
             subscription_limit: 10,
             compact_finished: false,
-            instance: "i".to_owned(),
-            others: insight::Others::Nobody,
+            cluster: Cluster::alone("i"),
         };
         let insights = Insights::start(store, &clock, options, &tasks).await.unwrap();
         let registry = Registry::new(Arc::new(KeyRing::empty()), Duration::ZERO);

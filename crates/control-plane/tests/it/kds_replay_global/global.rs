@@ -182,7 +182,7 @@ async fn run(store: &Arc<dyn ResourceStore>, folder: &TempDir, way: Way, fresh: 
     ];
     let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let (config, _remarks) = Config::from_sources(None, &settings, "/nowhere").unwrap();
-    app::start_global_on(Arc::clone(store), config, Clock::system(), Log::quiet()).await.unwrap()
+    app::start_global_on(Arc::clone(store), None, config, Clock::system(), Log::quiet()).await.unwrap()
 }
 
 /// A gateway that believes every zone, so that what was recorded goes through.

@@ -1,17 +1,18 @@
 //! A global on a database that it may share with others, inside the test: a test reaches its store past it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use control_plane::{
     app::{self, Running},
     clock::Clock,
+    cluster,
     config::Config,
     observe::log::Log,
 };
 use model::{Key, Kind};
 use prost::Message as _;
 use store::{
-    ResourceStore,
+    Instances, ResourceStore,
     postgres::{Identity, Password, Pool, PostgresStore, Settings, Times, Tls},
     testing::{Database, Instance},
 };
@@ -24,6 +25,13 @@ use testkit::{
 use tokio::net::TcpStream;
 use wire::envoy::{config::core::v3::Node, service::discovery::v3::DeltaDiscoveryRequest};
 
+/// Nobody waits long for a lease to end, and none ends because the machine is busy.
+const TIMES: cluster::Times = cluster::Times {
+    heartbeat: Duration::from_millis(500),
+    lease: Duration::from_secs(10),
+    look: Duration::from_millis(100),
+};
+
 /// What any number of stores can be opened on.
 pub(crate) trait Shared {
     /// One of them.
@@ -31,6 +39,9 @@ pub(crate) trait Shared {
 
     /// Opens another one.
     async fn another(&self) -> Arc<Self::Store>;
+
+    /// The instance whose store it is.
+    fn instance_of(&self, store: &Self::Store) -> Arc<dyn Instances>;
 }
 
 impl Shared for Database {
@@ -38,6 +49,10 @@ impl Shared for Database {
 
     async fn another(&self) -> Arc<Instance> {
         Arc::new(self.instance())
+    }
+
+    fn instance_of(&self, _store: &Instance) -> Arc<dyn Instances> {
+        Arc::new(self.member())
     }
 }
 
@@ -67,6 +82,10 @@ impl Shared for testkit::postgres::Database {
             options: store::Options::default(),
         };
         Arc::new(PostgresStore::open(settings).await.unwrap())
+    }
+
+    fn instance_of(&self, store: &PostgresStore) -> Arc<dyn Instances> {
+        store.instances(LIMIT)
     }
 }
 
@@ -103,7 +122,8 @@ impl<S: ResourceStore> Global<S> {
         ];
         let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let (config, _remarks) = Config::from_sources(None, &settings, "/nowhere").unwrap();
-        let running = app::start_global_on(Arc::<S>::clone(&store), config, Clock::system(), Log::quiet());
+        let others = Some((database.instance_of(&store), TIMES));
+        let running = app::start_global_on(Arc::<S>::clone(&store), others, config, Clock::system(), Log::quiet());
         Self { running: running.await.unwrap(), store, other, _folder: folder }
     }
 

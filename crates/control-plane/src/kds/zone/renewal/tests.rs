@@ -32,7 +32,7 @@ use crate::{
     },
     observe::{kds_metrics::KdsMetrics, readiness::Readiness},
     tasks::{OnError, Tasks},
-    zones::insight::{self, Insights, Instance, Others},
+    zones::insight::{self, Insights, Instance},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -88,8 +88,7 @@ impl Played {
             flush_interval: MINUTE,
             subscription_limit: 10,
             compact_finished: true,
-            instance: "west-1".to_owned(),
-            others: Others::Nobody,
+            cluster: Cluster::alone("west-1"),
         };
         let target = Target { host: "127.0.0.1".to_owned(), port: played.server.address().port() };
         let options = Options {
