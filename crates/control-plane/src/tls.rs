@@ -6,7 +6,8 @@
 //! nothing here depends on a provider installed for the process.
 //!
 //! ```text
-//! self_signed ──► cert + key files ──► ServerIdentity ──► server_config(Alpn::H2)    KDS
+//! OwnAuthority ──► Leaf, in memory ──┐
+//! self_signed ──► cert + key files ──┴► ServerIdentity ──► server_config(Alpn::H2)    KDS
 //!                      ▲                                └► server_config(Alpn::None)  REST
 //!                  Reloaded ◄── FileChanges
 //!                      ▼

@@ -36,7 +36,7 @@ pub(super) async fn identity(
     let authority = match stored(store).await? {
         None if !is_shared => {
             let identity = ServerIdentity::load(&own_pair(folder, names, store, clock.now()).await?)?;
-            if !identity.has_names(names) {
+            if !names.is_empty() && !identity.has_names(names) {
                 warn!(
                     names = %names.join(", "),
                     "the certificate of this control plane was made before multizone.global.kds.tlsNames was set, and does not have \

@@ -2,7 +2,6 @@
 
 use std::{fs, path::Path};
 
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::{
@@ -116,11 +115,6 @@ fn zone_instance(world: &World, database: &Database, name: &str, token: &str) ->
     ControlPlane::start(KUMA_CP, &borrowed(&settings), &[])
 }
 
-fn signal(to: &ControlPlane, signal: Signal) {
-    let pid = Pid::from_raw(i32::try_from(to.id()).unwrap()).unwrap();
-    kill_process(pid, signal).unwrap();
-}
-
 /// What an instance is called.
 fn name_of(instance: &ControlPlane) -> String {
     client::get(instance.address("http"), "/")["instanceId"].as_str().unwrap().to_owned()
@@ -188,13 +182,13 @@ fn of_two_instances_of_a_zone_one_is_connected_and_the_other_takes_over() {
     stands_by(&first, &second);
     // A leader that is stopped for longer than its lease is followed by the other.
     let mark = second.mark();
-    signal(&second, Signal::STOP);
+    second.pause();
     first.line(&["connected to the global control plane"]);
     is_the_only_one(&world, &first);
     let stands = first.mark();
     world.apply("type: Mesh\nname: meanwhile\n");
     wait_for(first.address("http"), "/meshes/meanwhile");
-    signal(&second, Signal::CONT);
+    second.resume();
     stands_by(&second, &first);
     // It neither came back nor ended the connection of the other.
     reports(&world, &second, "after-the-pause");
