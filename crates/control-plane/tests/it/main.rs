@@ -5,6 +5,7 @@ mod a_zone_connects;
 mod b_a_token_is_issued;
 #[cfg(test)]
 mod backups;
+#[cfg(test)]
 mod backups_on_postgres;
 #[cfg(test)]
 mod bad_network;
@@ -93,6 +94,7 @@ mod revocations;
 mod rotations;
 #[cfg(test)]
 mod secrets_nowhere;
+#[cfg(test)]
 mod shadow;
 #[cfg(test)]
 mod shutdown;
