@@ -84,7 +84,6 @@ pub(super) async fn start(
         Some(opened) => opened,
         None => open_to_run(&config, &clock).await?,
     };
-    let is_shared = front.has_meshes && opened.others.is_some();
     let control_plane = ControlPlane::start(config, clock, log, tasks, front.metrics_zone, opened).await?;
     let ControlPlane { config, clock, tasks, store, identity, .. } = &control_plane;
     let starting = tasks.stop_on_drop();

@@ -269,13 +269,14 @@ async fn a_second_run_beside_the_first_is_refused() {
     let place = database.place();
     let mut config = tokio_postgres::Config::new();
     config.host(&place.host).port(place.port).user(&place.user).password(&place.password).dbname(&place.database);
-    let (first, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
-    let running = tokio::spawn(connection);
-    first.batch_execute("SELECT pg_advisory_lock(7743104571913687810)").await.unwrap();
+    let (first, mut connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+    tokio::select! {
+        locked = first.batch_execute("SELECT pg_advisory_lock(7743104571913687810)") => locked.unwrap(),
+        ended = &mut connection => panic!("{ended:?}"),
+    }
     let refused = reseal(&database, &key, &key, Renew::DataKeys).unwrap_err();
     assert!(matches!(refused, OpenError::BeingResealed { .. }), "{refused}");
-    drop(first);
-    running.await.unwrap().unwrap();
+    drop((first, connection));
     let again = || reseal(&database, &key, &key, Renew::DataKeys).is_ok();
     eventually("the first is over", again, |done| *done);
 }
