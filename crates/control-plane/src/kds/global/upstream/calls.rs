@@ -136,7 +136,7 @@ struct Followed {
 
 /// Keeps what is known of a stream, until it ended.
 async fn follow(mut followed: Box<Followed>, said: Box<Instance>) {
-    let subscription = followed.opened(*said);
+    let subscription = followed.opened(&said);
     let ended = loop {
         // Biased: a stream that lost its right to live must not send one more message.
         tokio::select! {
@@ -156,7 +156,7 @@ async fn follow(mut followed: Box<Followed>, said: Box<Instance>) {
 
 impl Followed {
     /// Notes that it was opened; returns the subscription that stands for it, if one does.
-    fn opened(&self, said: Instance) -> Option<String> {
+    fn opened(&self, said: &Instance) -> Option<String> {
         let (insights, guard) = (&self.context.insights, &self.guard);
         let zone = guard.caller().zone();
         match self.rpc {
@@ -167,7 +167,7 @@ impl Followed {
                 if guard.would_be_refused().is_some() {
                     insights.show_would_be_refused(zone);
                 }
-                insights.described(zone, &subscription, &said);
+                insights.described(zone, &subscription, said);
                 Some(subscription)
             }
             Rpc::ZoneToGlobalSync => {
