@@ -67,8 +67,6 @@ impl Ways {
         let certificate = gateway.certificate();
         let settings = [
             ("KUMA_MODE", "connector"),
-            // It keeps nothing there.
-            ("KUMA_GENERAL_WORK_DIR", "/nowhere"),
             ("KUMA_MULTIZONE_CONNECTOR_LISTEN", "127.0.0.1:0"),
             ("KUMA_MULTIZONE_ZONE_NAME", "both"),
             ("KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS", &address),

@@ -107,18 +107,20 @@ impl Builder<'_> {
         }
         if self.values.text("general.workDir").is_empty() {
             // Not the current folder: two of them would be two control planes.
-            if home.is_empty() {
-                self.bad(
+            match home {
+                // It keeps nothing there.
+                _ if mode == Mode::Connector => {}
+                "" => self.bad(
                     "general.workDir",
                     "the environment names no HOME, so the folder for database and keys must be given",
-                );
-            } else if !home.starts_with('/') {
-                self.bad(
+                ),
+                _ if home.starts_with('/') => {}
+                _ => self.bad(
                     "general.workDir",
                     &format!(
                         "HOME is `{home}`, which depends on the current folder: give the folder for database and keys"
                     ),
-                );
+                ),
             }
             self.values.replace("general.workDir", &format!("{home}/.kuma"));
         } else if self.values.text("general.workDir").starts_with('~') {

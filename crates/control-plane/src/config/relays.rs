@@ -102,7 +102,7 @@ impl Builder<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::{
-        Listen, Mode,
+        Config, Listen, Mode,
         tests::{bad, good},
     };
 
@@ -137,6 +137,17 @@ mod tests {
         }
         for nowhere in ["localhost:5686", "5686", "unix:relative", "unix://relative", ""] {
             refused(nowhere, "");
+        }
+    }
+
+    #[test]
+    fn a_connector_needs_no_folder() {
+        let own = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        for home in ["", "rel"] {
+            assert!(Config::from_sources(None, &own(CONNECTOR), home).is_ok());
+            assert!(Config::from_sources(None, &own(&[("KUMA_MODE", "global")]), home).is_err());
         }
     }
 

@@ -96,7 +96,7 @@ fn more_streams_than_a_token_may_have_are_answered_one_by_one() {
     run(async {
         let peer = peer(&connector).await;
         let mut standing = Vec::new();
-        let mut calls: Vec<_> = (0..3000).map(|_| open(&peer, UP, "west")).collect();
+        let mut calls: Vec<_> = (0..10_000).map(|_| open(&peer, UP, "west")).collect();
         let mut refused = 0;
         for mut call in calls.drain(..) {
             // A stream that stands says something: global asks for what the zone has.
@@ -107,8 +107,10 @@ fn more_streams_than_a_token_may_have_are_answered_one_by_one() {
                 refused += 1;
             }
         }
-        assert!(!standing.is_empty() && refused > 2900, "{refused} refused");
+        // As many as a token may have, and no ping between them that costs them their life.
+        assert!(!standing.is_empty() && refused >= 10_000 - 64, "{refused} refused");
     });
+    // With room again it is pinged, if it was not before.
     connector.line(&["connected to the global control plane"]);
 }
 

@@ -85,6 +85,8 @@ fn nobody_comes_in_without_a_token_or_under_another_name() {
         let peer = peer(gate).await;
         assert_eq!(peer.open(DOWN, &[("client-id", "west")]).ended().await.code, 16);
         assert_eq!(open(&peer, DOWN, "east", &token).ended().await.code, 7);
+        let twice = [("client-id", "west"), ("authorization", token.as_str()), ("authorization", token.as_str())];
+        assert_eq!(peer.open(DOWN, &twice).ended().await.code, 16, "one too many is none");
     });
     assert_eq!(client::ask(guarded.behind.http(), "GET", "/zones/west", None).0, 404, "nothing came through");
 }
@@ -127,6 +129,55 @@ fn a_payload_that_names_another_zone_ends_its_stream_before_it_is_through() {
         assert!(down.next().await.is_some());
     });
     assert_eq!(client::ask(guarded.behind.http(), "GET", "/zones/east", None).0, 404);
+}
+
+#[test]
+fn who_speaks_something_else_than_the_port_is_not_served_and_nothing_else_is_lost() {
+    use std::{
+        io::{Read as _, Write as _},
+        net::TcpStream,
+    };
+    let answer = |gate: &World, bytes: &[u8]| {
+        let mut peer = TcpStream::connect(("127.0.0.1", gate.global.address("kds").port())).unwrap();
+        peer.write_all(bytes).unwrap();
+        let mut said = Vec::new();
+        let _reset_or_end = peer.read_to_end(&mut said);
+        said
+    };
+    let (http1, http2) = (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    let tls = b"\x16\x03\x01\x00\x05hello";
+    let guarded = Guarded::new(&[]);
+    let zone = guarded.gate.connected_zone("west");
+    for bytes in [&http1[..], http2] {
+        // An alert of TLS, or a close: nothing of HTTP.
+        assert!(matches!(answer(&guarded.gate, bytes).first(), None | Some(21)));
+    }
+    let plain = Guarded::before(&guarded.behind, "grpcs://localhost:1", &[PLAIN]);
+    for bytes in [&http1[..], tls] {
+        let said = answer(&plain, bytes);
+        assert!(!said.starts_with(b"HTTP/1.1 2"), "{said:?}");
+    }
+    assert!(guarded.gate.online("west") && !zone.text().contains("not connected"), "{}", zone.text());
+}
+
+#[test]
+fn more_streams_than_a_token_may_have_are_answered_one_by_one() {
+    let guarded = Guarded::new(&[PLAIN]);
+    let (gate, token) = (&guarded.gate, guarded.gate.token("west"));
+    run(async {
+        let peer = peer(gate).await;
+        let (mut standing, mut refused) = (Vec::new(), 0);
+        let calls: Vec<_> = (0..10_000).map(|_| open(&peer, UP, "west", &token)).collect();
+        for mut call in calls {
+            if call.next().await.is_some() {
+                standing.push(call);
+            } else {
+                assert_eq!(call.ended().await.code, 8);
+                refused += 1;
+            }
+        }
+        assert!(!standing.is_empty() && refused > 9_900, "{refused} refused");
+    });
 }
 
 #[test]

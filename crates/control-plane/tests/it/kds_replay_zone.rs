@@ -140,6 +140,36 @@ fn second_of_two_zones_3_0() {
     play("two-zones-3.0-preview", "zone-2", PLAIN);
 }
 
+/// The recordings again with a gateway between our zone and the recorded global, but for the hand-driven ones, whose global says
+/// of its connection what a gateway says for itself.
+macro_rules! through_a_gateway {
+    ($($name:ident $folder:literal $zone:literal $scenario:ident)*) => {
+        mod through_a_gateway {
+            use super::*;
+            $(#[test] fn $name() { play::play_through_a_gateway($folder, $zone, $scenario); })*
+        }
+    };
+}
+
+through_a_gateway! {
+    zone_2_14_3_of_global_2_14_3 "global-2.14.3+zone-2.14.3" "zone-1" LONG
+    zone_3_0_of_global_2_14_3 "global-2.14.3+zone-3.0-preview" "zone-1" LONG
+    zone_2_14_3_of_global_3_0 "global-3.0-preview+zone-2.14.3" "zone-1" LONG
+    zone_3_0_of_global_3_0 "global-3.0-preview+zone-3.0-preview" "zone-1" LONG
+    empty_2_14_3 "empty-2.14.3" "zone-1" BARE
+    empty_3_0 "empty-3.0-preview" "zone-1" BARE
+    reverse_requests_2_14_3 "reverse-requests-2.14.3" "zone-1" BARE
+    reverse_requests_3_0 "reverse-requests-3.0-preview" "zone-1" BARE
+    refused_by_zone_3_0 "refused-by-zone-3.0-preview" "zone-1" REFUSALS
+    refused_by_global_3_0 "refused-by-global-3.0-preview" "zone-1" REFUSALS
+    too_large_2_14_3 "too-large-2.14.3" "zone-1" PLAIN
+    too_large_3_0 "too-large-3.0-preview" "zone-1" PLAIN
+    first_of_two_zones_2_14_3 "two-zones-2.14.3" "zone-1" FIRST_OF_TWO
+    second_of_two_zones_2_14_3 "two-zones-2.14.3" "zone-2" PLAIN
+    first_of_two_zones_3_0 "two-zones-3.0-preview" "zone-1" FIRST_OF_TWO
+    second_of_two_zones_3_0 "two-zones-3.0-preview" "zone-2" PLAIN
+}
+
 #[test]
 fn probes_of_zone_2_14_3() {
     probes::play("hand-driven-global+zone-2.14.3");

@@ -80,6 +80,7 @@ mod proxies;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod relays_in_trouble;
 mod renewals;
 #[cfg(test)]
 mod rest_access;

@@ -6,7 +6,7 @@ use model::text;
 use sync::Features;
 use tokens::Outline;
 use tokio::sync::{Notify, mpsc, watch};
-use tonic::Status;
+use tonic::{Code, Status};
 use tracing::{info, warn};
 
 use super::Connector;
@@ -22,6 +22,9 @@ use crate::{
 
 /// A global that has not answered the first ping of a connection by then is not waited for.
 const ACCEPTED_WITHIN: Duration = Duration::from_secs(30);
+
+/// After so long there may be room for a ping again.
+const NO_ROOM: Duration = Duration::from_secs(2);
 
 /// A far connection with what belongs to it. The near connection keeps it.
 pub(super) struct Side {
@@ -203,14 +206,26 @@ impl Keeper {
 
 /// Pings a global of ours, which says what it can and when the token has to be renewed. A real one is pinged once, to hear
 /// that it takes the token: whether the zone lives is for the zone to say.
+///
+/// A zone with as many calls open as it may have leaves no room for a ping. That says nothing against the token, and the
+/// streams that stand are none the worse for it.
 async fn ping(line: &Line, channel: Channel) -> Status {
     let is_real = async {
         if line.global_can().await.contains(Features::TOKEN_RENEWAL) {
             std::future::pending::<()>().await;
         }
     };
+    let answered = async {
+        loop {
+            let status = line.ping(channel.clone()).await;
+            if status.code() != Code::ResourceExhausted {
+                return status;
+            }
+            tokio::time::sleep(NO_ROOM).await;
+        }
+    };
     tokio::select! {
-        status = line.ping(channel) => return status,
+        status = answered => return status,
         () = is_real => {}
     }
     std::future::pending().await

@@ -1,6 +1,6 @@
 //! A connector between a zone and a global that a test plays, byte for byte.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod unread;
 
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
@@ -82,6 +82,17 @@ impl Played {
         let mut far = self.global.connection().await;
         let there = next(&mut far, DOWN).await;
         Passed { zone, down, far, there }
+    }
+
+    /// A zone that has opened its stream, and the first ping of the connector beside it, which nobody answered yet.
+    async fn stream_and_ping(&self) -> (Passed, There) {
+        let zone = self.zone().await;
+        let down = open(&zone, DOWN);
+        let mut far = self.global.connection().await;
+        let (one, other) = (far.call().await.unwrap(), far.call().await.unwrap());
+        let (there, ping) = if one.path == DOWN { (one, other) } else { (other, one) };
+        assert_eq!((there.path.as_str(), ping.path.as_str()), (DOWN, PING));
+        (Passed { zone, down, far, there }, ping)
     }
 
     /// Answers the connector's own ping, so that it takes the connection for one that stands.
@@ -238,76 +249,6 @@ async fn a_large_message_goes_through_a_window_at_a_time() {
     assert!(down.next().await.unwrap() == large);
 }
 
-/// Says much, and counts how much was taken of it.
-struct Endless {
-    taken: Arc<AtomicUsize>,
-}
-
-const MUCH: usize = 64 << 20;
-
-impl http_body::Body for Endless {
-    type Data = bytes::Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        self: std::pin::Pin<&mut Self>,
-        _context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, Self::Error>>> {
-        let data = bytes::Bytes::from_static(&[7; 16 * 1024]);
-        let taken = self.taken.fetch_add(data.len(), Ordering::Relaxed);
-        std::task::Poll::Ready((taken < MUCH).then(|| Ok(http_body::Frame::data(data))))
-    }
-}
-
-/// A global that has much to say on every stream, and answers pings.
-#[expect(clippy::disallowed_types, reason = "the tasks of a connection end with the test")]
-async fn speak_much(listener: TcpListener, taken: Arc<AtomicUsize>) {
-    let (stream, _) = listener.accept().await.unwrap();
-    let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
-        let taken = Arc::clone(&taken);
-        async move {
-            if request.uri().path() != PING {
-                return Ok::<_, std::convert::Infallible>(http::Response::new(Body::new(Endless { taken })));
-            }
-            let mut trailers = HeaderMap::new();
-            trailers.insert("grpc-status", 0.into());
-            let pong = [http_body::Frame::data(vec![0; 5].into()), http_body::Frame::trailers(trailers)];
-            let pong = futures::stream::iter(pong.map(Ok::<http_body::Frame<bytes::Bytes>, Status>));
-            Ok(http::Response::new(Body::new(http_body_util::StreamBody::new(pong))))
-        }
-    });
-    let io = hyper_util::rt::TokioIo::new(stream);
-    let server = hyper::server::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
-    let _cut = server.serve_connection(io, service).await;
-}
-
-#[tokio::test]
-async fn a_zone_that_reads_nothing_has_windows_kept_and_no_more() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (address, taken) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
-    let played = Played::before(address, Server::start().await).await;
-    let counted = Arc::clone(&taken);
-    played.tasks.spawn("global", OnError::Log, async move {
-        speak_much(listener, counted).await;
-        Ok(())
-    });
-    let zone = played.zone().await;
-    let _unread = open(&zone, DOWN);
-    // Other calls go on beside it; when nothing was taken during many of them, nothing will be.
-    loop {
-        let before = taken.load(Ordering::Relaxed);
-        for _ in 0..200 {
-            assert_eq!(open(&zone, PING).ended().await.code, 0);
-        }
-        if taken.load(Ordering::Relaxed) == before && before > 0 {
-            break;
-        }
-    }
-    // Windows of the zone's end (2 MiB), of ours and of sockets.
-    let taken = taken.load(Ordering::Relaxed);
-    assert!(taken < MUCH / 4, "{taken} bytes were taken for a zone that reads nothing");
-}
-
 #[tokio::test]
 async fn a_global_that_is_lost_ends_the_streams_as_unavailable_and_the_next_call_dials_again() {
     let played = Played::start().await;
@@ -364,10 +305,8 @@ async fn a_new_token_that_is_refused_leaves_the_streams_alone() {
 async fn what_becomes_of_the_token_is_said_as_soon_as_global_can_hear_it_and_to_no_real_one() {
     let renews = |call: &There| call.headers.get(Renews::HEADER).is_some_and(|said| said == "yes");
     let played = Played::start().await;
-    let Passed { zone, down: _down, mut far, there } = played.stream().await;
-    assert!(!renews(&there), "nobody knows yet what global can");
-    let mut ping = far.call().await.unwrap();
-    assert!(!renews(&ping));
+    let (Passed { zone, down: _down, mut far, there }, mut ping) = played.stream_and_ping().await;
+    assert!(!renews(&there) && !renews(&ping), "nobody knows yet what global can");
     ping.open_with(&[("features", "token-renewal")]);
     pong(&mut ping);
     // At once: the interval that was named is the usual one of five minutes.
@@ -382,6 +321,17 @@ async fn what_becomes_of_the_token_is_said_as_soon_as_global_can_hear_it_and_to_
     played.accepted(&mut far).await;
     let _up = open(&zone, UP);
     assert!(!renews(&next(&mut far, UP).await));
+}
+
+#[tokio::test]
+async fn a_ping_that_finds_no_room_ends_nothing_and_is_tried_again() {
+    let played = Played::start().await;
+    let (Passed { zone: _zone, mut down, mut far, mut there }, mut ping) = played.stream_and_ping().await;
+    ping.end(8, "this token has 64 streams open already");
+    pong(&mut far.call().await.unwrap());
+    played.accepted(&mut far).await;
+    there.send(b"still");
+    assert_eq!(down.next().await.unwrap(), "still");
 }
 
 #[tokio::test]

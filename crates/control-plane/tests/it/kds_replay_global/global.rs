@@ -1,6 +1,6 @@
 //! Our global, assembled in this process as `kuma-cp run` assembles it, on a store that the test writes to.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use control_plane::{
     app::{self, Running},
@@ -16,6 +16,8 @@ use tempfile::TempDir;
 use testkit::{client, kds::Peer, program::LIMIT};
 use tokio::net::TcpStream;
 
+use crate::stage::relays;
+
 /// How the recorded zone reaches our global.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -25,6 +27,15 @@ pub(crate) enum Way {
     Authenticated,
     /// Through a gateway.
     Relayed,
+    /// Through a connector, which has the token.
+    Connected,
+}
+
+impl Way {
+    /// Whether our global wants a token.
+    fn is_authenticated(self) -> bool {
+        matches!(self, Self::Authenticated | Self::Connected)
+    }
 }
 
 /// What our global makes by itself.
@@ -42,6 +53,10 @@ pub(crate) struct Global {
     running: Running,
     /// Before it.
     gateway: Option<Running>,
+    /// Beside the zones.
+    connectors: BTreeMap<String, Running>,
+    /// Beside the zones before the global started again.
+    former: Vec<Running>,
     folder: TempDir,
     way: Way,
     fresh: Fresh,
@@ -51,30 +66,51 @@ impl Global {
     pub(crate) async fn start(way: Way, fresh: Fresh) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store: Arc<dyn ResourceStore> = Arc::new(MemoryStore::new());
-        let running = run(&store, &folder, way, fresh).await;
+        let running = run(&store, &folder, way, fresh, 0).await;
         let gateway = match way {
-            Way::Relayed => Some(run_gateway(&folder, loopback(running.addresses().kds)).await),
-            Way::Recorded | Way::Authenticated => None,
+            Way::Relayed => Some(relays::believing(folder.path(), loopback(running.addresses().kds)).await),
+            Way::Recorded | Way::Authenticated | Way::Connected => None,
         };
-        Self { store, running, gateway, folder, way, fresh }
+        Self { store, running, gateway, connectors: BTreeMap::new(), former: Vec::new(), folder, way, fresh }
     }
 
     /// Stops, and starts again with an empty store.
     pub(crate) async fn restart_empty(&mut self) {
-        assert!(self.gateway.is_none(), "the gateway would look for it on another port");
-        self.stop().await;
+        ended_well(&self.running).await;
+        // Their tokens are of keys that are gone with the store. They run on, so that zones hear all that the global said.
+        self.former.extend(std::mem::take(&mut self.connectors).into_values());
         self.store = Arc::new(MemoryStore::new());
-        self.running = run(&self.store, &self.folder, self.way, self.fresh).await;
+        // Where a gateway before it looks.
+        let port = loopback(self.running.addresses().kds).port();
+        self.running = run(&self.store, &self.folder, self.way, self.fresh, port).await;
     }
 
     /// Stops; nothing may have gone wrong before.
     pub(crate) async fn stop(&self) {
-        if let Some(gateway) = &self.gateway {
-            let (finished, failure) = gateway.stop(Duration::from_secs(10)).await;
-            assert_eq!((finished, failure), (true, None), "the gateway ended well");
+        for one in self.gateway.iter().chain(self.connectors.values()).chain(&self.former).chain([&self.running]) {
+            ended_well(one).await;
         }
-        let (finished, failure) = self.running.stop(Duration::from_secs(10)).await;
-        assert_eq!((finished, failure), (true, None), "the global ended well");
+    }
+
+    /// A connection of a zone that was recorded.
+    pub(crate) async fn connect_as(&mut self, zone: &str) -> Peer {
+        if self.way != Way::Connected {
+            return self.connect().await;
+        }
+        let token = self.proof(zone).map(|(_, token)| token).unwrap_or_default();
+        if !self.connectors.contains_key(zone) {
+            let ca = self.folder.path().join("kuma-cp.crt");
+            let connector = relays::connector_here(zone, &token, self.kds(), &ca).await;
+            self.connectors.insert(zone.to_owned(), connector);
+        }
+        let tcp = TcpStream::connect(loopback(self.connectors[zone].addresses().connector)).await.unwrap();
+        tcp.set_nodelay(true).unwrap();
+        Peer::over(tcp).await
+    }
+
+    /// The headers by which a recorded zone proves who it is, if it has to by itself.
+    pub(crate) fn proof_of_the_zone(&self, zone: &str) -> Option<(String, String)> {
+        self.proof(zone).filter(|_| self.way == Way::Authenticated)
     }
 
     /// A connection to the KDS port.
@@ -84,7 +120,7 @@ impl Global {
         tcp.set_nodelay(true).unwrap();
         match self.way {
             Way::Recorded | Way::Relayed => Peer::over(tcp).await,
-            Way::Authenticated => {
+            Way::Authenticated | Way::Connected => {
                 let trust = ClientTrust::from_file(self.folder.path().join("kuma-cp.crt"), Clock::system()).unwrap();
                 let config = trust.client_config(Alpn::H2).unwrap();
                 let name = "localhost".try_into().unwrap();
@@ -95,7 +131,7 @@ impl Global {
 
     /// The headers that prove a zone, if it has to prove anything.
     pub(crate) fn proof(&self, zone: &str) -> Option<(String, String)> {
-        (self.way == Way::Authenticated).then(|| {
+        self.way.is_authenticated().then(|| {
             let wanted = json!({"zone": zone, "validFor": "1h"});
             let (status, token) = self.rest("POST", "/tokens/control-plane", Some(&wanted));
             assert_eq!(status, 200, "{token}");
@@ -157,12 +193,17 @@ impl Global {
     }
 }
 
+async fn ended_well(control_plane: &Running) {
+    let (finished, failure) = control_plane.stop(Duration::from_secs(10)).await;
+    assert_eq!((finished, failure), (true, None), "it ended well");
+}
+
 fn loopback(address: Option<SocketAddr>) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], address.expect("a port that is served").port()))
 }
 
-async fn run(store: &Arc<dyn ResourceStore>, folder: &TempDir, way: Way, fresh: Fresh) -> Running {
-    let (auth, tls) = if way == Way::Authenticated { ("cpToken", "true") } else { ("none", "false") };
+async fn run(store: &Arc<dyn ResourceStore>, folder: &TempDir, way: Way, fresh: Fresh, port: u16) -> Running {
+    let (auth, tls) = if way.is_authenticated() { ("cpToken", "true") } else { ("none", "false") };
     let bare = (fresh == Fresh::Bare).to_string();
     let settings = [
         ("KUMA_MODE", "global"),
@@ -173,7 +214,7 @@ async fn run(store: &Arc<dyn ResourceStore>, folder: &TempDir, way: Way, fresh: 
         ("KUMA_API_SERVER_HTTPS_ENABLED", "false"),
         ("KUMA_DIAGNOSTICS_SERVER_PORT", "0"),
         ("KUMA_INTER_CP_SERVER_PORT", "0"),
-        ("KUMA_MULTIZONE_GLOBAL_KDS_GRPC_PORT", "0"),
+        ("KUMA_MULTIZONE_GLOBAL_KDS_GRPC_PORT", &port.to_string()),
         ("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", auth),
         ("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", tls),
         // Counters are compared: show them soon.
@@ -184,25 +225,4 @@ async fn run(store: &Arc<dyn ResourceStore>, folder: &TempDir, way: Way, fresh: 
     let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let (config, _remarks) = Config::from_sources(None, &settings, "/nowhere").unwrap();
     app::start_global_on(Arc::clone(store), None, config, Clock::system(), Log::quiet()).await.unwrap()
-}
-
-/// A gateway that believes every zone, so that what was recorded goes through.
-async fn run_gateway(folder: &TempDir, global: SocketAddr) -> Running {
-    let (work, upstream) = (folder.path().join("gateway"), format!("grpc://{global}"));
-    std::fs::create_dir_all(&work).unwrap();
-    let settings = [
-        ("KUMA_MODE", "gateway"),
-        ("KUMA_GENERAL_WORK_DIR", work.to_str().unwrap()),
-        ("KUMA_STORE_TYPE", "memory"),
-        ("KUMA_API_SERVER_HTTP_ENABLED", "false"),
-        ("KUMA_API_SERVER_HTTPS_ENABLED", "false"),
-        ("KUMA_DIAGNOSTICS_SERVER_PORT", "0"),
-        ("KUMA_MULTIZONE_GLOBAL_KDS_GRPC_PORT", "0"),
-        ("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "none"),
-        ("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "false"),
-        ("KUMA_MULTIZONE_GATEWAY_UPSTREAM", &upstream),
-    ];
-    let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let (config, _remarks) = Config::from_sources(None, &settings, "/nowhere").unwrap();
-    app::start(config, Clock::system(), Log::quiet()).await.unwrap()
 }

@@ -114,7 +114,8 @@ impl Player {
             Event::Step(text) => self.next_step(text).await,
             Event::Connect if self.reached(connection) => {
                 self.seed(connection).await;
-                self.peers.insert(connection, self.global.connect().await);
+                let zone = self.zone_of(connection);
+                self.peers.insert(connection, self.global.connect_as(&zone).await);
             }
             Event::Connect => {}
             Event::Open(rpc, headers) if self.peers.contains_key(&connection) => {
@@ -154,10 +155,20 @@ impl Player {
         })
     }
 
+    /// Which zone a connection is of, as its calls say.
+    fn zone_of(&self, connection: u64) -> String {
+        let opened = self.recording.lines.iter().filter(|line| line.connection == connection);
+        let named = opened.filter_map(|line| match &line.event {
+            Event::Open(_, headers) => headers.iter().find(|(name, _)| name == "client-id"),
+            _ => None,
+        });
+        named.map(|(_, zone)| zone.clone()).next().unwrap_or_default()
+    }
+
     async fn open(&mut self, at: At, headers: Vec<(String, String)>) {
         let zone = headers.iter().find(|(name, _)| name == "client-id").map(|(_, zone)| zone.clone());
         let zone = zone.unwrap_or_default();
-        let headers: Vec<_> = headers.into_iter().chain(self.global.proof(&zone)).collect();
+        let headers: Vec<_> = headers.into_iter().chain(self.global.proof_of_the_zone(&zone)).collect();
         let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let before = self.opened(&zone, at.1);
         let call = self.peers[&at.0].open(&at.1.path(), &headers);

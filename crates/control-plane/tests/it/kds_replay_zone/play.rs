@@ -10,8 +10,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use control_plane::app::Running;
 use model::Kind;
 use prost::Message as _;
+use tempfile::TempDir;
 use testkit::kds_server::Server;
 use wire::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 
@@ -25,16 +27,30 @@ use super::{
     reverse,
     zone::Zone,
 };
+use crate::stage::{relays, way::Way};
 
 /// Kinds that a zone's own machinery makes; ours has none of it, and REST does not take them.
 const MADE_BY_THE_ZONE: [&str; 2] = ["DataplaneInsight", "MeshTrust"];
 
 /// Plays one zone of a recording, and checks what differs against the list.
 pub(crate) fn play(folder: &str, zone: &str, scenario: Scenario) {
+    play_on(Way::Direct, folder, zone, scenario);
+}
+
+/// Plays one zone of a recording with a gateway between it and the recorded global.
+pub(crate) fn play_through_a_gateway(folder: &str, zone: &str, scenario: Scenario) {
+    play_on(Way::Gateway, folder, zone, scenario);
+}
+
+fn play_on(way: Way, folder: &str, zone: &str, scenario: Scenario) {
     let Some(recording) = Recording::read(folder, zone) else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let found = runtime.block_on(async {
         let mut player = Player::new(&recording, scenario).await;
+        if way == Way::Gateway {
+            let folder = tempfile::tempdir().unwrap();
+            player.gateway = Some((relays::believing(folder.path(), player.server.address()).await, folder));
+        }
         player.run().await;
         player.found
     });
@@ -57,6 +73,8 @@ struct Player<'a> {
     recording: &'a Recording,
     scenario: Scenario,
     server: Server,
+    /// Between the zone and the server.
+    gateway: Option<(Running, TempDir)>,
     envoy: Envoy,
     zone: Option<Zone>,
     link: Option<Link>,
@@ -91,6 +109,7 @@ impl<'a> Player<'a> {
             recording,
             scenario,
             server: Server::start().await,
+            gateway: None,
             envoy: Envoy::start().await,
             zone: None,
             link: None,
@@ -152,7 +171,10 @@ impl<'a> Player<'a> {
 
     async fn connect(&mut self, index: usize) {
         if self.zone.is_none() {
-            let address = self.server.address();
+            let address = match &self.gateway {
+                Some((gateway, _)) => ([127, 0, 0, 1], gateway.addresses().kds.expect("a port").port()).into(),
+                None => self.server.address(),
+            };
             self.zone = Some(Zone::start(&self.recording.zone, address, self.scenario.settings));
         }
         self.link = Some(Link::accept(&self.server, self.pong(index)).await);

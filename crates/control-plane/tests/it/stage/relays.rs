@@ -1,5 +1,13 @@
 //! Connectors beside zones, and a gateway before a global.
 
+use std::{net::SocketAddr, path::Path};
+
+use control_plane::{
+    app::{self, Running},
+    clock::Clock,
+    config::Config,
+    observe::log::Log,
+};
 use testkit::program::ControlPlane;
 
 use super::{
@@ -69,15 +77,35 @@ pub(crate) struct Guarded {
 
 impl Guarded {
     pub(crate) fn new(settings: &[(&str, &str)]) -> Self {
-        let behind = World::new(&OPEN);
+        let behind = Self::open_global();
         Self { gate: Self::before(&behind, &upstream(&behind), settings), behind }
     }
 
     /// The same as programs.
     pub(crate) fn of_programs() -> Self {
         let behind = World::of_programs(&OPEN);
-        let (upstream, ca) = (upstream(&behind), text(&behind.ca()));
-        Self { gate: World::of_programs(&gateway(&upstream, &ca)), behind }
+        Self { gate: Self::program_before(&behind, &[]), behind }
+    }
+
+    /// Starts a gateway as a program before the global of this world.
+    pub(crate) fn program_before(behind: &World, settings: &[(&str, &str)]) -> World {
+        let (upstream, ca) = (upstream(behind), text(&behind.ca()));
+        World::of_programs(&[&gateway(&upstream, &ca), settings].concat())
+    }
+
+    /// A global that takes every zone for what it says it is.
+    pub(crate) fn open_global() -> World {
+        World::new(&OPEN)
+    }
+
+    /// Starts a gateway that keeps what it has in PostgreSQL; none where there is none.
+    pub(crate) fn on_postgres(behind: &World, upstream: &str) -> Option<World> {
+        World::on_postgres(&gateway(upstream, &text(&behind.ca())))
+    }
+
+    /// The settings of a gateway.
+    pub(crate) fn settings<'a>(upstream: &'a str, ca: &'a str) -> [(&'a str, &'a str); 4] {
+        gateway(upstream, ca)
     }
 
     /// Starts a gateway with the certificate of this world's global for the one behind it.
@@ -85,4 +113,45 @@ impl Guarded {
         let ca = text(&behind.ca());
         World::empty(&[&gateway(upstream, &ca), settings].concat())
     }
+}
+
+/// A connector on the runtime of the test.
+pub(crate) async fn connector_here(zone: &str, token: &str, global: SocketAddr, ca: &Path) -> Running {
+    let address = format!("grpcs://localhost:{}", global.port());
+    start(&[
+        ("KUMA_MODE", "connector"),
+        ("KUMA_GENERAL_WORK_DIR", "/nowhere"),
+        ("KUMA_DIAGNOSTICS_SERVER_PORT", "0"),
+        ("KUMA_MULTIZONE_CONNECTOR_LISTEN", "127.0.0.1:0"),
+        ("KUMA_MULTIZONE_ZONE_NAME", zone),
+        ("KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS", &address),
+        ("KUMA_MULTIZONE_ZONE_KDS_ROOT_CA_FILE", &text(ca)),
+        ("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_INLINE", token),
+    ])
+    .await
+}
+
+async fn start(settings: &[(&str, &str)]) -> Running {
+    let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let (config, _remarks) = Config::from_sources(None, &settings, "/nowhere").unwrap();
+    app::start(config, Clock::system(), Log::quiet()).await.unwrap()
+}
+
+/// A gateway on the runtime of the test, before this address, that believes every zone: what was recorded goes through.
+pub(crate) async fn believing(folder: &Path, global: SocketAddr) -> Running {
+    let (work, upstream) = (folder.join("gateway"), format!("grpc://{global}"));
+    std::fs::create_dir_all(&work).unwrap();
+    start(&[
+        ("KUMA_MODE", "gateway"),
+        ("KUMA_GENERAL_WORK_DIR", work.to_str().unwrap()),
+        ("KUMA_STORE_TYPE", "memory"),
+        ("KUMA_API_SERVER_HTTP_ENABLED", "false"),
+        ("KUMA_API_SERVER_HTTPS_ENABLED", "false"),
+        ("KUMA_DIAGNOSTICS_SERVER_PORT", "0"),
+        ("KUMA_MULTIZONE_GLOBAL_KDS_GRPC_PORT", "0"),
+        ("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "none"),
+        ("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "false"),
+        ("KUMA_MULTIZONE_GATEWAY_UPSTREAM", &upstream),
+    ])
+    .await
 }

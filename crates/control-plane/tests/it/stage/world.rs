@@ -161,6 +161,11 @@ impl World {
         self.file(&format!("{zone}.token"), &self.token(zone))
     }
 
+    /// The settings of another control plane on the same database; none where there is none.
+    pub(crate) fn settings_of_the_database(&self) -> Vec<(&'static str, String)> {
+        store_of(self.databases.as_ref(), "global")
+    }
+
     /// Starts a zone without a token; `settings` may add one.
     pub(crate) fn zone(&self, name: &str, settings: &[(&str, &str)]) -> ControlPlane {
         let work = text(&self.path(name));
