@@ -80,25 +80,25 @@ pub struct KeysBehind {
 impl Keys {
     /// Reads secrets and records and keeps the ring up to date from then on. Returns when the first ring is complete.
     pub async fn start(store: &Arc<dyn ResourceStore>, tasks: &Tasks) -> Result<Self, WatchEnded> {
-        Self::start_beside(Arc::default(), store, tasks).await
+        Self::start_beside(watch::channel(Arc::default()).1, store, tasks).await
     }
 
-    /// The same, with the keys of the settings in every ring.
+    /// The same, with the keys of the settings of the time in every ring.
     pub async fn start_beside(
-        settings: Arc<StaticKeys>,
+        mut settings: watch::Receiver<Arc<StaticKeys>>,
         store: &Arc<dyn ResourceStore>,
         tasks: &Tasks,
     ) -> Result<Self, WatchEnded> {
         let mut stored = Mirror::of(&**store, Kinds::Only(vec![Kind::SECRET, Kind::GLOBAL_SECRET, Kind::RECORD]));
         stored.changes().await?;
-        let mut sources = Sources::beside(settings);
+        let mut sources = Sources::beside(Arc::clone(&settings.borrow_and_update()));
         let (rings, ring) = watch::channel(Arc::new(sources.ring(1, stored.picture())));
         let (said, freshness) = watch::channel(stored.freshness());
         let (revoked, revocations) = watch::channel(Arc::new(names(&sources)));
         let (damaged, unreadable) = watch::channel(sources.unreadable().into());
         let heard = Heard::default();
         let told = Told { rings, freshness: said, heard: heard.clone(), revocations: revoked, unreadable: damaged };
-        tasks.spawn("keys", OnError::StopProgram, follow(stored, sources, told, tasks.clone()));
+        tasks.spawn("keys", OnError::StopProgram, follow(stored, settings, sources, told, tasks.clone()));
         Ok(Self { ring, known: Some(Known { freshness, heard, revocations, unreadable }) })
     }
 
@@ -166,18 +166,31 @@ fn names(sources: &Sources) -> BTreeSet<String> {
     sources.revocations().map(str::to_owned).collect()
 }
 
-async fn follow(mut stored: Mirror, mut sources: Sources, told: Told, tasks: Tasks) -> anyhow::Result<()> {
+async fn follow(
+    mut stored: Mirror,
+    mut settings: watch::Receiver<Arc<StaticKeys>>,
+    mut sources: Sources,
+    told: Told,
+    tasks: Tasks,
+) -> anyhow::Result<()> {
     let mut generation = 1;
     let mut age = Age::default();
     age.is(stored.freshness());
     loop {
-        let changes = tokio::select! {
+        let is_another = tokio::select! {
             () = tasks.stopping() => return Ok(()),
-            changes = stored.changes() => changes.map_err(|_ended| anyhow!("the store's watch of secrets ended"))?,
+            changes = stored.changes() => {
+                let changes = changes.map_err(|_ended| anyhow!("the store's watch of secrets ended"))?;
+                // What is ready together makes one ring: each one parses every key.
+                changes.iter().any(matters)
+            }
+            () = changed(&mut settings) => {
+                sources.now_beside(Arc::clone(&settings.borrow_and_update()));
+                true
+            }
             () = age.too_old() => continue,
         };
-        // What is ready together makes one ring: each one parses every key.
-        if changes.iter().any(matters) {
+        if is_another {
             generation += 1;
             told.heard.note(generation, Instant::now());
             told.rings.send_replace(Arc::new(sources.ring(generation, stored.picture())));
@@ -187,6 +200,13 @@ async fn follow(mut stored: Mirror, mut sources: Sources, told: Told, tasks: Tas
         }
         age.is(stored.freshness());
         told.freshness.send_replace(stored.freshness());
+    }
+}
+
+/// Resolves when the keys of the settings are others; never where they do not change. Cancel safe.
+async fn changed(settings: &mut watch::Receiver<Arc<StaticKeys>>) {
+    if settings.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 

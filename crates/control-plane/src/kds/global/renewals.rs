@@ -158,11 +158,12 @@ impl Plan {
             return Err(NotRenewed::Off);
         }
         // Whoever has that key may be forgotten with it: nothing of ours takes its place.
-        if proof.key().is_of_settings() {
+        let family = &proof.key().family;
+        let signs_outside = ring.signs_outside(family).is_some();
+        if proof.key().is_of_settings() && !signs_outside {
             return Err(NotRenewed::MadeElsewhere);
         }
-        let family = &proof.key().family;
-        if ring.signs(family).is_some_and(|signs| !ring.serials(family).contains(&signs)) {
+        if !signs_outside && ring.signs(family).is_some_and(|signs| !ring.serials(family).contains(&signs)) {
             return Err(NotRenewed::RefusedHere);
         }
         let drains = ring.drains(proof.key());

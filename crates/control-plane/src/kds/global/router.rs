@@ -301,7 +301,9 @@ impl Router {
 
     /// Whether the zone gets its next token by itself: it asks for it, and tokens are renewed here.
     fn renews(&self, caller: &ZoneCaller, headers: &http::HeaderMap) -> Renews {
-        let made_elsewhere = matches!(caller, ZoneCaller::Verified(proof) if proof.key().is_of_settings());
+        let ring = self.keys.ring();
+        let made_elsewhere = matches!(caller, ZoneCaller::Verified(proof)
+            if proof.key().is_of_settings() && ring.signs_outside(&proof.key().family).is_none());
         if made_elsewhere || !self.context.settings.auth.renewal.enabled {
             return Renews::No;
         }
