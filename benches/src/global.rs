@@ -198,18 +198,33 @@ impl Global {
         }
     }
 
-    /// Resident memory.
-    pub(crate) fn memory_kib(&self) -> anyhow::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.program.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS")).context("VmRSS")?;
-        Ok(line.split_whitespace().nth(1).context("a number")?.parse()?)
+    /// The id of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.program.id()
     }
 
-    /// CPU time so far. A tick of the kernel is 10 ms.
-    pub(crate) fn cpu_ms(&self) -> anyhow::Result<u64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.program.id()))?;
-        let fields: Vec<&str> = stat.rsplit_once(')').context("stat")?.1.split_whitespace().collect();
-        let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok()).context("a counter");
-        Ok((ticks(11)? + ticks(12)?) * 10)
+    /// Resident memory.
+    pub(crate) fn memory_kib(&self) -> anyhow::Result<u64> {
+        memory_kib(self.process())
     }
+
+    /// CPU time so far.
+    pub(crate) fn cpu_ms(&self) -> anyhow::Result<u64> {
+        cpu_ms(self.process())
+    }
+}
+
+/// Resident memory of a process.
+pub(crate) fn memory_kib(process: u32) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).context("VmRSS")?;
+    Ok(line.split_whitespace().nth(1).context("a number")?.parse()?)
+}
+
+/// CPU time of a process so far. A tick of the kernel is 10 ms.
+pub(crate) fn cpu_ms(process: u32) -> anyhow::Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let fields: Vec<&str> = stat.rsplit_once(')').context("stat")?.1.split_whitespace().collect();
+    let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok()).context("a counter");
+    Ok((ticks(11)? + ticks(12)?) * 10)
 }

@@ -4,13 +4,17 @@
 //! the zones, lets them idle, changes one policy a few times, restarts the global with all zones returning at once, deletes
 //! the key of all their tokens, and prints what each of that cost the global. What a zone is and says here is in `zone.rs` and `messages.rs`.
 //!
-//! With `--globals` there are three of them on one PostgreSQL: `failover.rs`. With `--renew` the zones are our own and renew tokens that live for a short time: `soak.rs`.
+//! With `--globals` there are three of them on one PostgreSQL: `failover.rs`. With `--relays` it measures what a connector
+//! and a gateway cost beside a plain TCP relay: `relays.rs`.
+//!
+//! With `--renew` the zones are our own and renew tokens that live for a short time: `soak.rs`.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "a load tool waits for all it starts")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that measures and prints")]
 
 mod failover;
 mod global;
 mod messages;
+mod relays;
 mod soak;
 mod zone;
 
@@ -53,6 +57,9 @@ struct Options {
     /// In place of all that: three globals on one PostgreSQL, one of which is killed.
     #[arg(long, conflicts_with_all = ["renew", "gateway"])]
     globals: bool,
+    /// In place of all that: what relays cost beside a plain one, the memory of a gateway with so many zones among it.
+    #[arg(long, conflicts_with_all = ["gateway", "globals", "renew"])]
+    relays: bool,
     /// In place of all that: how long zones of our own renew their tokens, in seconds.
     #[arg(long)]
     renew: Option<u64>,
@@ -62,6 +69,8 @@ struct Options {
     /// The program to measure; the one built beside this one if absent.
     #[arg(long)]
     kuma_cp: Option<PathBuf>,
+    #[command(flatten)]
+    plain_relay: relays::PlainRelay,
     /// Only given by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
@@ -77,7 +86,8 @@ fn main() -> anyhow::Result<()> {
 fn raise_file_limit(zones: usize) -> anyhow::Result<()> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).context("raise the limit of open files")?;
-    let needed = zones as u64 + 100;
+    // A relay has two for each zone; where relays are measured, this process has both ends.
+    let needed = 2 * zones as u64 + 100;
     anyhow::ensure!(
         maximum.is_none_or(|files| files >= needed),
         "{zones} zones need {needed} open files, and this user may have {maximum:?}: raise the hard limit (ulimit -Hn)"
@@ -86,6 +96,9 @@ fn raise_file_limit(zones: usize) -> anyhow::Result<()> {
 }
 
 async fn measure(options: &Options) -> anyhow::Result<()> {
+    if let Some(to) = options.plain_relay.relay_to {
+        return relays::run_plain(to, &options.plain_relay).await;
+    }
     let exe = match &options.kuma_cp {
         Some(exe) => exe.clone(),
         None => std::env::current_exe()?.with_file_name("kuma-cp"),
@@ -96,6 +109,9 @@ async fn measure(options: &Options) -> anyhow::Result<()> {
     }
     if options.globals {
         return failover::run(&exe, options.zones, options.policies, options.changes).await;
+    }
+    if options.relays {
+        return relays::run(&exe, options.zones).await;
     }
     let started = if options.gateway { Global::start_gateway(&exe)? } else { Global::start(&exe, &[])? };
     let mut global = Arc::new(started);

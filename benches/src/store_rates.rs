@@ -4,6 +4,8 @@
 //! The PostgreSQL is one that is started for it on this machine, durable as an operator's.
 #![expect(clippy::print_stdout, reason = "a program that measures and prints")]
 
+mod holding;
+
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
@@ -30,6 +32,9 @@ struct Options {
     /// How many resources are read at a start.
     #[arg(long, default_value_t = 100_000)]
     resources: usize,
+    /// Opens what standard input names, and says what that takes: asked of a process of its own.
+    #[arg(long, hide = true)]
+    opens: Option<holding::Opens>,
     /// Only given by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
@@ -37,6 +42,11 @@ struct Options {
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
+    if let Some(opens) = options.opens {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        println!("{}", runtime.block_on(holding::open(opens, options.resources, options.bytes))?);
+        return Ok(());
+    }
     // Starting a server waits.
     let server = Server::durable().context("PostgreSQL is needed")?;
     let database = Database::on(&server.place());
@@ -54,7 +64,20 @@ async fn measure(options: &Options, database: &Database) -> anyhow::Result<()> {
     let raw = raw(options, database).await?;
     println!("| the same transaction by the driver alone | {raw:.0} writes/s | |");
     notices(options, &stores).await?;
-    start(options, database, first).await
+    holding::fill(first, options.resources, options.bytes).await?;
+    holding::fill(&*sqlite, options.resources, options.bytes).await?;
+    drop((sqlite, stores));
+    println!("\n| {} resources of {} bytes | opens in | memory | at most |", options.resources, options.bytes);
+    println!("|---|---|---|---|");
+    let file = holding::file(&folder.path().join("store.db"));
+    for (name, opens, place) in [
+        ("memory (written, not opened)", "memory", serde_json::Value::Null),
+        ("SQLite", "sqlite", file),
+        ("PostgreSQL", "postgres", holding::database(database.place())),
+    ] {
+        println!("{}", holding::measured(name, opens, &place, options.resources, options.bytes)?);
+    }
+    Ok(())
 }
 
 async fn row(name: &str, options: &Options, store: &dyn ResourceStore) -> anyhow::Result<()> {
@@ -142,21 +165,6 @@ async fn notices(options: &Options, stores: &[PostgresStore]) -> anyhow::Result<
         at(50),
         at(99)
     );
-    Ok(())
-}
-
-async fn start(options: &Options, database: &Database, store: &PostgresStore) -> anyhow::Result<()> {
-    for first in (0..options.resources).step_by(1000) {
-        let writes = (first..(first + 1000).min(options.resources)).map(|number| store::Write::Put {
-            resource: resource(&format!("r{number}"), options.bytes),
-            expect: Precondition::Any,
-        });
-        store.apply(store::Batch::of(writes.collect())).await?;
-    }
-    let started = Instant::now();
-    let opened = PostgresStore::open(settings(database.place())).await?;
-    println!("A store of {} resources opens in {:.1?}.", options.resources, started.elapsed());
-    drop(opened);
     Ok(())
 }
 

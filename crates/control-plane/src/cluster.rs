@@ -48,6 +48,18 @@ impl Cluster {
         Self { shared: Arc::new(shared) }
     }
 
+    /// One of some instances, each with where the others reach it.
+    #[cfg(test)]
+    pub(crate) fn among(me: &str, others: &[(&str, Option<&str>)]) -> Self {
+        let cluster = Self::alone(me);
+        let member = |(name, inter_cp): &(&str, Option<&str>)| {
+            let inter_cp = inter_cp.map(str::to_owned);
+            ((*name).to_owned(), Member { instance: (*name).to_owned(), inter_cp })
+        };
+        cluster.shared.members.send_modify(|members| Arc::make_mut(members).extend(others.iter().map(member)));
+        cluster
+    }
+
     /// What this instance is called.
     pub fn me(&self) -> &str {
         &self.shared.me

@@ -5,6 +5,7 @@
 //! section of ours, a bad value: the program does not start, and says which source, which name, what is allowed.
 
 mod build;
+mod inter_cp;
 mod layers;
 mod postgres;
 mod proxy;
@@ -23,7 +24,7 @@ use thiserror::Error;
 use tokens::{Accept, ZoneTerms};
 use zeroize::Zeroizing;
 
-pub use self::{postgres::Postgres, proxy::Proxy, sealing::SealedBy, values::Source};
+pub use self::{inter_cp::InterCp, postgres::Postgres, proxy::Proxy, sealing::SealedBy, values::Source};
 use crate::{access::Access, files, signers::SignerSettings};
 
 /// What a control plane is.
@@ -211,6 +212,8 @@ pub struct GlobalKds {
     pub tls_enabled: bool,
     /// With what.
     pub tls: Tls,
+    /// What the certificate that a control plane makes for itself names beside this machine: a balancer's names and addresses.
+    pub tls_names: Vec<String>,
     /// The largest message, in bytes.
     pub max_msg_size: usize,
     /// How many resources one zone may keep here.
@@ -254,8 +257,6 @@ pub struct ZoneKds {
     pub token_path: Option<PathBuf>,
     /// Whether the zone asks for its next token and writes it into the file.
     pub renew_token: bool,
-    /// The proxy on the way to global, as the environment says.
-    pub proxy: Option<Proxy>,
 }
 
 /// Where global is.
@@ -385,14 +386,16 @@ pub struct Config {
     pub global: Arc<GlobalKds>,
     /// The zone's name.
     pub zone_name: model::ZoneName,
-    /// Where the zone's global is.
-    pub global_address: Option<GlobalAddress>,
+    /// Where the zone's global is, each with the proxy on the way there, as the environment says; one that answers is taken.
+    pub global_addresses: Vec<(GlobalAddress, Option<Proxy>)>,
     /// The zone's KDS.
     pub zone: ZoneKds,
     /// Of a connector.
     pub connector: Connector,
     /// Of a gateway.
     pub gateway: Gateway,
+    /// How instances on one database reach each other.
+    pub inter_cp: InterCp,
     /// Whether zones accept resources without origin label over REST.
     pub disable_origin_label_validation: bool,
     /// Who may do what.
@@ -459,7 +462,7 @@ impl Config {
 
     /// The zone's name if it follows a global.
     pub fn federated_zone(&self) -> Option<&model::ZoneName> {
-        (self.mode == Mode::Zone && self.global_address.is_some()).then_some(&self.zone_name)
+        (self.mode == Mode::Zone && !self.global_addresses.is_empty()).then_some(&self.zone_name)
     }
 
     /// The configuration as JSON, secrets masked: what `GET /config` answers and what a zone reports.

@@ -92,7 +92,7 @@ impl Ledger {
         // Who revoked something on a full disk needs a token next. What zones get by themselves has no part in the space
         // that is kept back for that.
         let importance = if entry.how == How::Command { Importance::Safety } else { Importance::Usual };
-        match self.0.store.apply(Batch { writes: vec![write], importance }).await {
+        match self.0.store.apply(Batch { importance, ..Batch::of(vec![write]) }).await {
             Ok(applied) => {
                 self.write().put(Arc::new(entry), applied.version);
                 Ok(Recorded::New)

@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod config;
 pub mod doctor;
 mod files;
+mod inter_cp;
 pub mod issuing;
 mod kds;
 pub mod keys;

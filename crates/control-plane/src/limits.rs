@@ -54,6 +54,8 @@ pub(crate) enum PortName {
     Https,
     /// Health, readiness, metrics.
     Diagnostics,
+    /// What instances ask each other.
+    InterCp,
 }
 
 impl PortName {
@@ -63,6 +65,7 @@ impl PortName {
             Self::Http => "http",
             Self::Https => "https",
             Self::Diagnostics => "diagnostics",
+            Self::InterCp => "inter-cp",
         }
     }
 }
@@ -91,7 +94,8 @@ impl Limits {
             PortName::Kds => self.shares.kds,
             PortName::Http => self.shares.http,
             PortName::Https => self.shares.https,
-            PortName::Diagnostics => self.shares.diagnostics,
+            // A handful of instances, with one connection for each question.
+            PortName::Diagnostics | PortName::InterCp => self.shares.diagnostics,
         };
         let capacity = match name {
             // Zones prove themselves within a moment, unless very many come at once.
@@ -111,6 +115,14 @@ impl Limits {
             PortName::Diagnostics => {
                 Capacity { all: share, unproven: share, users: None, grace: Grace::OF_DIAGNOSTICS, patience: None }
             }
+            // Who shows a certificate of ours has proved all there is to prove; others can take no place for long.
+            PortName::InterCp => Capacity {
+                all: share,
+                unproven: share / 2,
+                users: None,
+                grace: Grace::OF_REST,
+                patience: Some(Patience::OF_INSTANCES),
+            },
         };
         Port::new(name.as_str(), capacity, &self.metrics)
     }

@@ -18,7 +18,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::Timestamp;
 use model::{Key, Kind};
-use store::{Batch, Importance, Precondition, ResourceStore, StoreError};
+use store::{Batch, Precondition, ResourceStore, StoreError};
 use thiserror::Error;
 use tokens::{Family, Phase, RevocationRule, Revoked, TokenFacts, VerifiedUser};
 use tracing::info;
@@ -224,7 +224,7 @@ impl Revoker {
         }
         let revocation = Revocation { id, rule, reason, by, at: now, until, keys_gone: None };
         let write = records::write(&revocation, Precondition::Absent, now)?;
-        self.store.apply(Batch { writes: vec![write], importance: Importance::Safety }).await?;
+        self.store.apply(Batch::for_safety(vec![write])).await?;
         info!(
             caller = %shown::name(&permit.caller().to_string()), revocation = %id, what = %revocation,
             reason = &*shown::name(revocation.reason.as_deref().unwrap_or_default()), tokens = reach.affected,

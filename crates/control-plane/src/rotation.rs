@@ -19,7 +19,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
 use model::{Key, Kind};
-use store::{Batch, Importance, Precondition, Query, ResourceStore, StoreError, Version};
+use store::{Batch, Precondition, Query, ResourceStore, StoreError, Version};
 use thiserror::Error;
 use tokens::{
     Family,
@@ -55,7 +55,9 @@ pub(crate) struct Sources {
     pub(crate) keys: Keys,
     pub(crate) registry: Registry,
     pub(crate) insights: Insights,
-    pub(crate) confirmed: Confirmed,
+    /// What zones confirmed of the keys that they are sent from here; none where they are sent none, and verify nothing
+    /// with them.
+    pub(crate) confirmed: Option<Confirmed>,
     pub(crate) ledger: Ledger,
     /// The name of this instance.
     pub(crate) instance: String,
@@ -252,7 +254,7 @@ impl Rotations {
         let state = State { highest, ..State::default() };
         let record = records::rotation::Rotations { family: family.clone(), state };
         let write = records::write(&record, Precondition::Version(version), self.0.clock.now());
-        let batch = Batch { writes: vec![write.map_err(NotMade::Unwritable)?], importance: Importance::Safety };
+        let batch = Batch::for_safety(vec![write.map_err(NotMade::Unwritable)?]);
         match self.0.store.apply(batch).await {
             Ok(_) => {}
             Err(StoreError::Conflict { .. } | StoreError::NotFound { .. }) => return Err(NotMade::Busy),

@@ -3,6 +3,7 @@
 pub mod ageing;
 pub mod caller;
 pub mod confirmed;
+pub(crate) mod elsewhere;
 pub(crate) mod first_seen;
 pub mod health;
 pub mod in_use;

@@ -24,6 +24,8 @@ pub const ZONE_REVOCATIONS: &str = "zone-token-revocations";
 pub const USER_REVOCATIONS: &str = "user-token-revocations";
 /// The names of lists of revoked dataplane tokens, without the mesh.
 pub const DATAPLANE_REVOCATIONS: &str = "dataplane-token-revocations-";
+/// The name of the certificate authority that the instances on one store make their own certificates with.
+pub const TLS_AUTHORITY: &str = "control-plane-tls-ca";
 /// The name of the token of the administrator that a control plane makes for itself.
 pub const ADMIN_TOKEN: &str = "admin-user-token";
 
@@ -44,7 +46,7 @@ enum Names {
     Has(&'static str),
 }
 
-const RESERVED: [Names; 10] = [
+const RESERVED: [Names; 11] = [
     Names::Starts("control-plane-"),
     Names::Has("-signing-key"),
     Names::Has("-signing-public-key"),
@@ -54,6 +56,7 @@ const RESERVED: [Names; 10] = [
     Names::Starts("dataplane-token-revocations"),
     Names::Is(INTER_CP_CA),
     Names::Is(ENVOY_ADMIN_CA),
+    Names::Is(TLS_AUTHORITY),
     Names::Ends("-ca"),
 ];
 
@@ -85,6 +88,7 @@ mod tests {
             "dataplane-token-revocations-default",
             "inter-cp-ca",
             "envoy-admin-ca",
+            "control-plane-tls-ca",
             "some-other-ca",
         ] {
             assert!(is_reserved_global_secret(name), "{name}");

@@ -152,6 +152,7 @@ cases! { ($)
     versions_grow_with_each_batch needs Versions,
     versions_do_not_go_back_when_the_newest_is_deleted needs Versions,
     all_of_a_batch_carries_one_version needs Batches,
+    a_batch_of_another_epoch_is_refused,
     a_failed_batch_changes_nothing needs Batches and Owners,
     writes_of_a_batch_see_the_ones_before needs Batches,
     an_empty_batch_is_applied needs Versions,

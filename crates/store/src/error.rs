@@ -3,6 +3,8 @@
 use model::Key;
 use thiserror::Error;
 
+use crate::Epoch;
+
 /// Why the store did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum StoreError {
@@ -23,6 +25,12 @@ pub enum StoreError {
     Conflict {
         /// The resource.
         key: Key,
+    },
+    /// Whoever wrote led in an epoch that is over. Nothing was written.
+    #[error("another instance leads since this one did, in epoch {}", .epoch.0)]
+    Deposed {
+        /// The epoch in which it led.
+        epoch: Epoch,
     },
     /// What is stored cannot be read.
     #[error("the store is corrupt: {detail}")]
@@ -50,7 +58,11 @@ impl StoreError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Unavailable { .. } | Self::Unknown { .. } => true,
-            Self::NotFound { .. } | Self::AlreadyExists { .. } | Self::Conflict { .. } | Self::Corrupt { .. } => false,
+            Self::NotFound { .. }
+            | Self::AlreadyExists { .. }
+            | Self::Conflict { .. }
+            | Self::Deposed { .. }
+            | Self::Corrupt { .. } => false,
         }
     }
 }

@@ -57,11 +57,16 @@ impl Index {
             .collect()
     }
 
+    /// Returns everything.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn resources(&self) -> impl Iterator<Item = &Stored> {
+        self.kinds.values().flat_map(OrdMap::values)
+    }
+
     /// Returns what is sealed where it is written.
     #[cfg(feature = "sqlite")]
     pub(crate) fn secrets(&self, sealing: &crate::sealing::Sealing) -> Vec<Stored> {
-        let all = self.kinds.values().flat_map(OrdMap::values);
-        all.filter(|stored| sealing.seals(&stored.resource.key)).cloned().collect()
+        self.resources().filter(|stored| sealing.seals(&stored.resource.key)).cloned().collect()
     }
 
     /// Applies a batch and returns what it did and what watchers hear. After an error the index is of no use.

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use crate::{Event, StoreError, Version, index::Index};
+use crate::{Epoch, Event, StoreError, Version, index::Index};
 
 /// A database that keeps what an index holds. Owned by the thread that writes.
 pub(crate) trait Journal: Send + 'static {
@@ -57,6 +57,11 @@ pub(crate) trait Journal: Send + 'static {
 
 /// A transaction of a [`Journal`].
 pub(crate) trait Writing {
+    /// The epoch of whoever leads among those that write to the database, which is no other before the transaction ends.
+    fn epoch(&self) -> Epoch {
+        Epoch::ALONE
+    }
+
     /// Adds the changes of one batch, all or none.
     fn write(&mut self, changes: &[Event]) -> Result<(), WriteError>;
 

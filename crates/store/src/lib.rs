@@ -11,7 +11,10 @@ mod error;
 mod feed;
 mod freshness;
 mod hub;
+#[cfg(feature = "journaled")]
+mod identity;
 mod index;
+mod instances;
 #[cfg(feature = "journaled")]
 mod journal;
 #[cfg(feature = "journaled")]
@@ -23,6 +26,8 @@ mod picture;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod query;
+#[cfg(feature = "journaled")]
+mod schema;
 pub mod sealing;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
@@ -35,6 +40,9 @@ mod writer;
 
 pub use error::StoreError;
 pub use freshness::Freshness;
+#[cfg(feature = "journaled")]
+pub use identity::{Found, Identity};
+pub use instances::{Instances, Present, Renewed, Said, Seen};
 pub use mirror::{Mirror, WatchEnded};
 pub use options::{Missing, Options};
 pub use picture::{Change, Picture};

@@ -7,7 +7,7 @@ use model::Key;
 use tokio::sync::watch;
 
 use crate::{
-    Applied, Batch, Freshness, Kinds, Options, Page, Query, ResourceStore, StoreError, Stored, Watch, hub::Hub,
+    Applied, Batch, Epoch, Freshness, Kinds, Options, Page, Query, ResourceStore, StoreError, Stored, Watch, hub::Hub,
     index::Index,
 };
 
@@ -51,6 +51,7 @@ impl ResourceStore for MemoryStore {
     }
 
     async fn apply(&self, batch: Batch) -> Result<Applied, StoreError> {
+        batch.check_fence(Epoch::ALONE)?;
         self.hub.update(|index| index.apply(&batch))
     }
 

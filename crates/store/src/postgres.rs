@@ -17,14 +17,16 @@ mod data_keys;
 mod error;
 mod following;
 mod identity;
+mod instances;
 mod journal;
 mod log;
 mod migrations;
+mod resealing;
 mod rows;
 mod settings;
 mod tls;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use model::Key;
@@ -35,6 +37,7 @@ use tokio::{
 
 use self::{
     connections::Connections,
+    instances::Sessions,
     journal::Remote,
     migrations::{Older, STEPS},
 };
@@ -44,17 +47,18 @@ pub use self::{
     settings::{Password, Pool, Settings, Times, Tls, TlsMode},
 };
 use crate::{
-    Applied, Batch, Freshness, Kinds, Missing, Page, Query, ResourceStore, StoreError, Stored, Watch,
+    Applied, Batch, Freshness, Instances, Kinds, Missing, Page, Query, ResourceStore, StoreError, Stored, Watch,
     journaled::Journaled,
-    sealing::{Sealer, Sealing},
+    sealing::{Renew, Sealer, Sealing},
 };
 
 /// A store in a database. Dropping it waits for the batches that are already asked for.
 pub struct PostgresStore {
     found: Found,
+    connections: Arc<Connections>,
     /// Dropped before what its connections live in.
     journaled: Journaled,
-    _executor: Executor,
+    executor: Executor,
 }
 
 impl PostgresStore {
@@ -91,12 +95,25 @@ impl PostgresStore {
         if options.missing == Missing::Refuse && index.is_empty() {
             return Err(OpenError::Empty { place });
         }
-        let remote =
-            Remote::new(executor.handle(), Arc::clone(&connections), times, prepared.found.clone(), sealing, known);
+        let remote = Remote::new(
+            executor.handle(),
+            Arc::clone(&connections),
+            times,
+            prepared.found.clone(),
+            Arc::clone(&sealing),
+            known,
+        );
         let journaled = Journaled::start(remote, index, options).map_err(OpenError::Thread)?;
         let hub = Arc::downgrade(journaled.hub());
-        executor.handle().spawn(following::run(connections, journaled.waker(), hub, settings));
-        Ok(Self { found: prepared.found, journaled, _executor: executor })
+        let following = following::run(Arc::clone(&connections), journaled.waker(), hub, sealing, settings);
+        executor.handle().spawn(following);
+        Ok(Self { found: prepared.found, connections, journaled, executor })
+    }
+
+    /// Returns this instance among those that work with the database. What it asks is answered within this time, or not.
+    pub fn instances(&self, answer: Duration) -> Arc<dyn Instances> {
+        let (runtime, found) = (self.executor.handle(), self.found.clone());
+        Arc::new(Sessions::new(runtime, Arc::clone(&self.connections), found, answer))
     }
 
     /// Whose the database is.
@@ -114,31 +131,18 @@ pub async fn migrate(settings: Settings) -> Result<(i32, i32), OpenError> {
     Ok((prepared.from, prepared.to))
 }
 
-/// Seals the data keys of a database for a new sealer in place of the present one. Whoever works with the database goes on,
-/// and needs the new one at its next start.
-pub async fn reseal(settings: Settings, sealing: Arc<Sealing>, sealer: Arc<dyn Sealer>) -> Result<(), OpenError> {
+/// Seals a database for a new sealer in place of the present one. Whoever works with the database goes on; for new data
+/// keys everybody must have the new key already.
+pub async fn reseal(
+    settings: Settings,
+    sealing: Arc<Sealing>,
+    sealer: Arc<dyn Sealer>,
+    renew: Renew,
+) -> Result<(), OpenError> {
     let executor = Executor::start()?;
     let connections = Connections::new(&settings)?;
-    let resealing = async move {
-        migrations::prepare(&connections, &settings, Older::Refuse, STEPS).await?;
-        let refused = |cause| OpenError::Sealed { place: settings.place(), cause };
-        let done = async {
-            let held = connections.get().await?;
-            if let Err(cause) = data_keys::prepare(&held, &sealing).await? {
-                return Ok(Err(refused(cause)));
-            }
-            let handed = tokio::task::block_in_place(|| sealing.handed_to(sealer));
-            let (_, keys) = match handed {
-                Ok(handed) => handed,
-                Err(cause) => return Ok(Err(refused(cause))),
-            };
-            data_keys::replace(&held, &keys).await?;
-            held.give_back();
-            Ok(Ok(()))
-        };
-        done.await.map_err(|trouble: error::Trouble| trouble.while_opening(settings.place()))?
-    };
-    executor.run(resealing).await
+    let work = async move { resealing::reseal(&connections, &settings, &sealing, sealer, renew).await };
+    executor.run(work).await
 }
 
 /// What the connections live in. Whatever is left in it ends when it is dropped, and nobody waits for it.

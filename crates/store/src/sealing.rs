@@ -32,6 +32,10 @@ pub use self::{
 
 /// What seals data keys: a key, or whoever has one.
 pub trait Sealer: Send + Sync + 'static {
+    /// What data keys that are sealed now name as what sealed them: the fingerprint of a key, or the word for a command.
+    /// None if there is no key now.
+    fn name(&self) -> Option<String>;
+
     /// Seals a new data key.
     fn seal(&self, id: DataKeyId, key: &DataKey) -> Result<SealedDataKey, SealerError>;
 
@@ -95,6 +99,15 @@ pub enum SealingError {
     Unable,
 }
 
+/// What is sealed anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renew {
+    /// The data keys, under the new key. No row changes.
+    KeyAlone,
+    /// Every row, too, under a new data key: what the old ones opened they open no longer.
+    DataKeys,
+}
+
 /// The columns of a row that are sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Column {
@@ -136,8 +149,16 @@ const ID: usize = size_of::<u32>();
 pub struct Sealing {
     is_secret: fn(&Key) -> bool,
     sealer: Option<Arc<dyn Sealer>>,
-    /// The last one is the one to seal with.
-    keys: RwLock<BTreeMap<DataKeyId, Arc<DataKey>>>,
+    keys: RwLock<DataKeys>,
+}
+
+/// Data keys, opened.
+#[derive(Clone, Default)]
+struct DataKeys {
+    known: BTreeMap<DataKeyId, Arc<DataKey>>,
+    /// The one to seal with: the newest of those that the database holds. A database that was put back may hold fewer
+    /// than are known.
+    newest: Option<DataKeyId>,
 }
 
 impl Sealing {
@@ -161,10 +182,21 @@ impl Sealing {
         self.sealer.is_some()
     }
 
-    /// Takes in the data keys that a database holds. Those that are known already are not opened again.
+    /// What seals data keys now, if anything does.
+    pub fn name(&self) -> Option<String> {
+        self.sealer.as_ref()?.name()
+    }
+
+    /// The data key that seals, if one was taken in.
+    pub fn newest(&self) -> Option<DataKeyId> {
+        self.read().newest
+    }
+
+    /// Takes in the data keys that a database holds; the newest of them seals from here on. Those that are known already
+    /// are not opened again.
     pub fn take_in(&self, sealed: &[SealedDataKey]) -> Result<(), SealerError> {
         for one in sealed {
-            if self.read().contains_key(&one.id) {
+            if self.read().known.contains_key(&one.id) {
                 continue;
             }
             let Some(sealer) = &self.sealer else {
@@ -177,7 +209,10 @@ impl Sealing {
                 });
             };
             let key = sealer.unseal(one)?;
-            self.write().insert(one.id, Arc::new(key));
+            self.write().known.insert(one.id, Arc::new(key));
+        }
+        if let Some(newest) = sealed.iter().map(|one| one.id).max() {
+            self.write().newest = Some(newest);
         }
         Ok(())
     }
@@ -188,7 +223,7 @@ impl Sealing {
         let Some(sealer) = &self.sealer else {
             return Err(SealerError::Unusable { detail: "sealing is switched off".to_owned() });
         };
-        let id = self.read().keys().next_back().map_or(Some(DataKeyId::FIRST), |last| last.next());
+        let id = self.read().known.keys().next_back().map_or(Some(DataKeyId::FIRST), |last| last.next());
         let id = id.ok_or_else(|| SealerError::Unusable { detail: "no id of a data key is left".to_owned() })?;
         let key = DataKey::generate().ok_or_else(no_random)?;
         let sealed = sealer.seal(id, &key)?;
@@ -204,7 +239,7 @@ impl Sealing {
     /// Returns the same with another sealer in place of ours, and the data keys as they lie in the database then.
     pub fn handed_to(&self, sealer: Arc<dyn Sealer>) -> Result<(Self, Vec<SealedDataKey>), SealerError> {
         let keys = self.read().clone();
-        let sealed = keys.iter().map(|(id, key)| sealer.seal(*id, key)).collect::<Result<_, _>>()?;
+        let sealed = keys.known.iter().map(|(id, key)| sealer.seal(*id, key)).collect::<Result<_, _>>()?;
         Ok((Self { is_secret: self.is_secret, sealer: Some(sealer), keys: RwLock::new(keys) }, sealed))
     }
 
@@ -213,8 +248,7 @@ impl Sealing {
         if !self.seals(key) {
             return Ok(as_it_is(content));
         }
-        let (id, data_key) =
-            self.read().last_key_value().map(|(id, key)| (*id, Arc::clone(key))).ok_or(SealingError::NoDataKey)?;
+        let (id, data_key) = self.read().sealing().ok_or(SealingError::NoDataKey)?;
         let mut form = vec![OURS, SEALED];
         form.extend_from_slice(&id.number().to_be_bytes());
         cipher::seal(data_key.reveal(), &bound_to(key, column), content, &mut form).ok_or(SealingError::Unable)?;
@@ -229,7 +263,7 @@ impl Sealing {
             [OURS, SEALED, rest @ ..] => {
                 let (id, sealed) = rest.split_first_chunk::<ID>().ok_or(SealingError::Damaged)?;
                 let id = DataKeyId::of(u32::from_be_bytes(*id));
-                let data_key = self.read().get(&id).cloned().ok_or(SealingError::UnknownDataKey { id })?;
+                let data_key = self.read().known.get(&id).cloned().ok_or(SealingError::UnknownDataKey { id })?;
                 let content = cipher::open(data_key.reveal(), &bound_to(key, column), sealed);
                 let content = Bytes::from(content.ok_or(SealingError::Damaged)?);
                 Ok(Opened { content, form: Form::Sealed(id) })
@@ -239,12 +273,19 @@ impl Sealing {
         }
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<DataKeyId, Arc<DataKey>>> {
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, DataKeys> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<DataKeyId, Arc<DataKey>>> {
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, DataKeys> {
         self.keys.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl DataKeys {
+    fn sealing(&self) -> Option<(DataKeyId, Arc<DataKey>)> {
+        let id = self.newest?;
+        Some((id, Arc::clone(self.known.get(&id)?)))
     }
 }
 

@@ -5,9 +5,11 @@
 //! Reads never touch the file, so they work on when the disk does not. What is durable is what SQLite said is on disk (WAL,
 //! `synchronous=FULL`).
 
+mod copying;
 mod data_keys;
 mod disk;
 mod error;
+mod identity;
 mod journal;
 mod lock;
 mod mark;
@@ -26,10 +28,11 @@ mod tests;
 mod wiping;
 
 pub use error::OpenError;
-pub use mark::{Before, before};
+pub use identity::Opener;
+pub use mark::{Before, before, cluster_before};
 pub use reading::read;
 pub use replacing::{Beside, Present, ReplaceError, replace};
-pub use resealing::{Renew, reseal};
+pub use resealing::reseal;
 pub use space::Space;
 
 use std::{fmt, path::Path, sync::Arc};
@@ -40,12 +43,15 @@ use tokio::sync::watch;
 
 use self::{disk::Disk, journal::JournalFile, mark::Mark, reserve::Reserve};
 use crate::{
-    Applied, Batch, Freshness, Kinds, Missing, Options, Page, Query, ResourceStore, StoreError, Stored, Watch,
+    Applied, Batch, Found, Freshness, Kinds, Missing, Options, Page, Query, ResourceStore, StoreError, Stored, Watch,
     journaled::Journaled, sealing::Sealing,
 };
 
 /// A store in a file. Dropping it waits for the batches that are already asked for, and frees the file.
-pub struct SqliteStore(Journaled);
+pub struct SqliteStore {
+    found: Option<Found>,
+    journaled: Journaled,
+}
 
 impl SqliteStore {
     /// Opens the file, or creates it and its folder. Blocks until everything is read.
@@ -60,13 +66,24 @@ impl SqliteStore {
 
     /// Opens the file with these settings; what is secret is sealed in it, also what was there before and was not.
     pub fn open_sealed(path: &Path, options: Options, sealing: &Arc<Sealing>) -> Result<Self, OpenError> {
+        Self::open_as(path, options, sealing, None)
+    }
+
+    /// The same; a file of another one than `opener` is refused, and a new one becomes this one's.
+    pub fn open_as(
+        path: &Path,
+        options: Options,
+        sealing: &Arc<Sealing>,
+        opener: Option<&Opener>,
+    ) -> Result<Self, OpenError> {
         place::prepare(path, options.missing)?;
         let lock = lock::hold(path)?;
         replacing::finish(path)?;
         let mut reserve = Reserve::beside(path);
-        let (journal, index) = match JournalFile::open(path, options.missing, sealing) {
+        let open = || JournalFile::open(path, options.missing, sealing, opener);
+        let (journal, index) = match open() {
             // Opening needs a little space for what SQLite keeps beside the file: a full disk must not stop a start.
-            Err(OpenError::Sqlite { .. }) if reserve.give_up() => JournalFile::open(path, options.missing, sealing)?,
+            Err(OpenError::Sqlite { .. }) if reserve.give_up() => open()?,
             opened => opened?,
         };
         // A control plane never deletes the last of what it has: somebody emptied the tables, or the log was lost, and with
@@ -75,9 +92,16 @@ impl SqliteStore {
             return Err(OpenError::Empty { path: path.to_owned() });
         }
         reserve.take();
-        let mark = Mark::of(path, index.is_empty());
+        let found = journal.found().cloned();
+        let mark = Mark::of(path, index.is_empty(), found.as_ref().map(|found| found.cluster.as_str()));
         let started = Journaled::start(Disk::new(journal, reserve, mark, lock), index, options);
-        started.map(Self).map_err(|cause| OpenError::Io { path: path.to_owned(), cause })
+        let journaled = started.map_err(|cause| OpenError::Io { path: path.to_owned(), cause })?;
+        Ok(Self { found, journaled })
+    }
+
+    /// Whose the file is, if whoever opened it said who he is.
+    pub fn identity(&self) -> Option<&Found> {
+        self.found.as_ref()
     }
 }
 
@@ -90,28 +114,28 @@ impl fmt::Debug for SqliteStore {
 #[async_trait]
 impl ResourceStore for SqliteStore {
     async fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
-        self.0.get(key).await
+        self.journaled.get(key).await
     }
 
     async fn list(&self, query: &Query) -> Result<Page, StoreError> {
-        self.0.list(query).await
+        self.journaled.list(query).await
     }
 
     async fn apply(&self, batch: Batch) -> Result<Applied, StoreError> {
-        self.0.apply(batch).await
+        self.journaled.apply(batch).await
     }
 
     fn watch(&self, kinds: Kinds) -> Watch {
-        self.0.watch(kinds)
+        self.journaled.watch(kinds)
     }
 
     /// Always fresh: all that is written is written here. A disk that fails refuses what is new and hides nothing that
     /// was acknowledged; another program that writes to the file breaks the rules, and is noticed with the next write.
     fn freshness(&self) -> watch::Receiver<Freshness> {
-        self.0.freshness()
+        self.journaled.freshness()
     }
 
     async fn settled(&self) -> Result<(), StoreError> {
-        self.0.settled().await
+        self.journaled.settled().await
     }
 }

@@ -10,6 +10,8 @@
 //!
 //! Nothing happens by itself or later: a write is in the watches of all instances that are not behind when it returns.
 
+mod instances;
+
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
@@ -20,9 +22,11 @@ use model::Key;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    Applied, Batch, Freshness, Kinds, Options, Page, Query, ResourceStore, StoreError, Stored, Watch, hub::Hub,
+    Applied, Batch, Epoch, Freshness, Kinds, Options, Page, Query, ResourceStore, StoreError, Stored, Watch, hub::Hub,
     index::Index,
 };
+
+pub use self::instances::Member;
 
 /// What all instances share. Cheap to clone.
 #[derive(Clone, Default)]
@@ -31,6 +35,7 @@ pub struct Database(Arc<Mutex<Shared>>);
 #[derive(Default)]
 struct Shared {
     index: Index,
+    instances: instances::Kept,
     shown: Vec<Weak<Shown>>,
 }
 
@@ -142,6 +147,7 @@ impl ResourceStore for Instance {
             return Err(StoreError::Unavailable { detail });
         }
         let mut shared = self.database.lock();
+        batch.check_fence(Epoch(shared.instances.epoch))?;
         let mut next = shared.index.clone();
         let (applied, events) = next.apply(&batch)?;
         shared.index = next;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use model::{Key, Resource};
 
+use crate::StoreError;
+
 /// The version of one stored resource: grows with each write in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub u64);
@@ -73,6 +75,8 @@ pub struct Batch {
     pub writes: Vec<Write>,
     /// What happens to it when there is no space.
     pub importance: Importance,
+    /// It is refused if another instance leads by now than did in this epoch; whoever does what only a leader does says so.
+    pub fence: Option<Epoch>,
 }
 
 /// How a batch is treated when a store has no space left.
@@ -88,7 +92,25 @@ pub enum Importance {
 impl Batch {
     /// Returns a batch of usual importance.
     pub fn of(writes: Vec<Write>) -> Self {
-        Self { writes, importance: Importance::Usual }
+        Self { writes, importance: Importance::Usual, fence: None }
+    }
+
+    /// Returns a batch for safety.
+    pub fn for_safety(writes: Vec<Write>) -> Self {
+        Self { importance: Importance::Safety, ..Self::of(writes) }
+    }
+
+    /// The same, of whoever leads in this epoch.
+    pub fn fenced(self, epoch: Epoch) -> Self {
+        Self { fence: Some(epoch), ..self }
+    }
+
+    /// Refuses it in another epoch than its own.
+    pub(crate) fn check_fence(&self, now: Epoch) -> Result<(), StoreError> {
+        match self.fence {
+            Some(epoch) if epoch != now => Err(StoreError::Deposed { epoch }),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Whether it gets the space that is kept back. What does nothing but delete does: it makes space.

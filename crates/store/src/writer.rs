@@ -172,7 +172,8 @@ impl<J: Journal> Writer<J> {
         let mut results = Vec::with_capacity(batches.len());
         for batch in batches {
             let mut next = index.clone();
-            let (applied, changes) = match next.apply(batch) {
+            let tried = batch.check_fence(writing.epoch()).and_then(|()| next.apply(batch));
+            let (applied, changes) = match tried {
                 Ok(applied) => applied,
                 Err(refused) => {
                     results.push(Err(refused));

@@ -115,6 +115,7 @@ mod tests {
             "admin-user-token",
             "envoy-admin-ca",
             "inter-cp-ca",
+            "control-plane-tls-ca",
             "user-token-signing-key-1",
             "user-token-revocations",
             "control-plane-signing-key-0001",

@@ -82,6 +82,7 @@ impl ControlPlane {
             ("KUMA_API_SERVER_HTTPS_INTERFACE", "127.0.0.1"),
             ("KUMA_DIAGNOSTICS_SERVER_PORT", "0"),
             ("KUMA_MULTIZONE_GLOBAL_KDS_GRPC_PORT", "0"),
+            ("KUMA_INTER_CP_SERVER_PORT", "0"),
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into();
@@ -150,6 +151,7 @@ impl ControlPlane {
             ("https", "KUMA_API_SERVER_HTTPS_PORT"),
             ("diagnostics", "KUMA_DIAGNOSTICS_SERVER_PORT"),
             ("kds", "KUMA_MULTIZONE_GLOBAL_KDS_GRPC_PORT"),
+            ("inter-cp", "KUMA_INTER_CP_SERVER_PORT"),
         ] {
             if let Some(address) = self.listening(what) {
                 self.settings.insert(key.to_owned(), address.port().to_string());

@@ -3,7 +3,7 @@
 //! Of a certificate authority and of a key that a user keeps for something else nobody here knows the names, so that the data
 //! counts as well.
 
-use model::reserved::{ENVOY_ADMIN_CA, INTER_CP_CA};
+use model::reserved::{ENVOY_ADMIN_CA, INTER_CP_CA, TLS_AUTHORITY};
 
 use crate::{
     der,
@@ -13,6 +13,8 @@ use crate::{
 
 /// What stands in the names of all keys that sign tokens.
 const SIGNING_KEY: &str = "-signing-key";
+/// The authorities of control planes: certificate and key.
+const AUTHORITIES: [&str; 3] = [INTER_CP_CA, ENVOY_ADMIN_CA, TLS_AUTHORITY];
 /// How the names of blocks of PEM end that are private keys: of RSA, PKCS#8, SEC 1, SSH, encrypted or not.
 const PRIVATE_KEY: &[u8] = b"PRIVATE KEY-----";
 
@@ -20,7 +22,7 @@ const PRIVATE_KEY: &[u8] = b"PRIVATE KEY-----";
 pub fn names_private_half(mesh: &str, name: &str) -> bool {
     let is_key = KeyName::parse(mesh, name).is_some_and(|key| key.half == Half::Private);
     // One that no key is read from (a serial that is none, the wrong mesh) holds a key all the same.
-    is_key || name.contains(SIGNING_KEY) || name == INTER_CP_CA || name == ENVOY_ADMIN_CA
+    is_key || name.contains(SIGNING_KEY) || AUTHORITIES.contains(&name)
 }
 
 /// Says whether a secret of this mesh, name and data holds the private half of a key.
@@ -51,6 +53,7 @@ mod tests {
             ("other", "dataplane-token-signing-key-default-1"),
             ("", "inter-cp-ca"),
             ("", "envoy-admin-ca"),
+            ("", "control-plane-tls-ca"),
         ] {
             assert!(names_private_half(mesh, name) && holds_private_half(mesh, name, None), "{mesh} {name}");
         }

@@ -49,8 +49,8 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
         clock: clock.clone(),
     };
     addresses.diagnostics = Some(serve_diagnostics(config.diagnostics_port, shown, &limits, &tasks)?);
-    let address = config.global_address.as_ref().context("multizone.zone.globalAddress is not set")?;
-    let (dialer, token) = zone::reach(&config, address, &clock, &tasks)?;
+    anyhow::ensure!(!config.global_addresses.is_empty(), "multizone.zone.globalAddress is not set");
+    let (dialer, token) = zone::reach(&config, &clock, &tasks)?;
     let link = Link::default();
     let options = Options {
         zone: config.zone_name.clone(),

@@ -2,22 +2,19 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::Path,
     sync::Arc,
 };
 
 use anyhow::Context as _;
-use jiff::Timestamp;
-use model::Kind;
-use store::{Query, ResourceStore};
+use store::ResourceStore;
 use sync::Features;
 use tokens::StaticKeys;
 use tokio::{net::TcpListener, sync::watch};
 use tokio_rustls::TlsAcceptor;
-use tracing::{info, warn};
+use tracing::info;
 use wire::kuma::system::v1alpha1::KumaCpVersion;
 
-use super::{running::Addresses, serve, store_freshness, unreadable};
+use super::{own_certificate, running::Addresses, serve, store_freshness, unreadable};
 use crate::{
     about,
     access::Authenticator,
@@ -41,10 +38,7 @@ use crate::{
     rotation::Rotations,
     signers::{Signers, SigningMetrics},
     tasks::{OnError, Tasks},
-    tls::{
-        Alpn, Certificates, ClientCerts, PairFiles, Protocols, SELF_SIGNED_FILES, ServerIdentity, host_names,
-        self_signed,
-    },
+    tls::{Alpn, Certificates, ClientCerts, PairFiles, Protocols, ServerIdentity, host_names},
     writes::{MeshDefaults, Rules, Side, Writes},
     zones::insight::{self, Insights, Instance, Others},
 };
@@ -97,11 +91,10 @@ impl ControlPlane {
         let hostname = hostname();
         let instance = instance_of(&hostname);
         let general = &config.general_tls;
-        let files = match (&general.cert_file, &general.key_file) {
-            (Some(cert), Some(key)) => PairFiles { cert: cert.clone(), key: key.clone() },
-            _ => own_certificate(&config.work_dir, &*store, clock.now()).await?,
+        let identity = match (&general.cert_file, &general.key_file) {
+            (Some(cert), Some(key)) => ServerIdentity::load(&PairFiles { cert: cert.clone(), key: key.clone() })?,
+            _ => own_certificate::identity(&config, &*store, &clock).await?,
         };
-        let identity = ServerIdentity::load(&files)?;
         identity.watch(&tasks);
         let certificates = Certificates::default();
         certificates.add(&identity);
@@ -348,21 +341,6 @@ pub(super) fn listening(what: &str, listener: &TcpListener) -> anyhow::Result<So
     let address = listener.local_addr().context("the address of a listener")?;
     info!(what, address = %address, "listening");
     Ok(address)
-}
-
-/// Returns the certificate that this control plane made for itself, and makes it where there is none.
-async fn own_certificate(folder: &Path, store: &dyn ResourceStore, now: Timestamp) -> anyhow::Result<PairFiles> {
-    let was_there = SELF_SIGNED_FILES.iter().all(|name| folder.join(name).exists());
-    let files = self_signed(folder, &[], now)?;
-    let keys = Query { limit: Some(0), ..Query::all(Kind::GLOBAL_SECRET) };
-    if !was_there && store.list(&keys).await?.total > 0 {
-        warn!(
-            cert = %files.cert.display(),
-            "the certificate of this control plane, or its key, was gone and both are new: zones and clients that trust the \
-             old one refuse this control plane until they have the new one"
-        );
-    }
-    Ok(files)
 }
 
 /// A name of this process: that of the machine and four hex digits, new at each start.

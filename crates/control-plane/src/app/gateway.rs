@@ -30,7 +30,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
         if !secure {
             warn!(target: "kds", global = %target, "the way to the global control plane behind this gateway is plain text");
         }
-        dialers.push(Dialer::new(target, trust, None, clock.clone()));
+        dialers.push(Dialer::new(vec![(target, None)], trust, clock.clone()));
     }
     if settings.tls_skip_verify {
         warn!(

@@ -3,9 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use anyhow::Context as _;
-use async_trait::async_trait;
-use bytes::Bytes;
-use model::{Kind, ProxyView, Resource, ZoneName, labels};
+use model::Kind;
 use prometheus_client::metrics::histogram::Histogram;
 use store::{Kinds, Mirror, ResourceStore};
 use tokio_rustls::TlsAcceptor;
@@ -14,18 +12,20 @@ use tracing::{info, warn};
 use super::{
     control_plane::{self, BehindRest, ControlPlane},
     drain::Drain,
+    inter_cp,
     lives::Lives,
     open_store::open_store,
+    proxies::{Proxies, ThroughZones},
     running::{Addresses, Running},
     zone,
 };
 use crate::{
     bootstrap,
     clock::Clock,
-    config::{AuthMode, AuthType, Config, Recheck},
+    config::{AuthMode, AuthType, Config, Recheck, StoreType},
     kds::{
         global::{
-            asker::{AskError, Asker, Question},
+            asker::Asker,
             context::Context,
             down,
             renewals::Renewals,
@@ -34,7 +34,6 @@ use crate::{
         },
         link::Link,
         quota::Quotas,
-        rpc,
     },
     limits::{self, PortName},
     observe::{
@@ -42,7 +41,6 @@ use crate::{
         kds_metrics::{KdsMetrics, SECONDS},
         log::Log,
     },
-    rest::{AdminError, AdminRequest, EnvoyAdmin},
     rotation::{self, RotationMetrics, Rotations},
     tasks::{OnError, Tasks},
     tls::Alpn,
@@ -50,9 +48,9 @@ use crate::{
     zones::{
         ageing,
         confirmed::Confirmed,
-        health,
+        elsewhere, health,
         in_use::{KeysInUse, TokensInUse},
-        insight::{Insights, Others},
+        insight::Others,
         registry::Registry,
         sweeper::{self, Enforcer},
     },
@@ -84,6 +82,7 @@ pub(super) async fn start(
     front: Front,
 ) -> anyhow::Result<Running> {
     let lives = Lives::of(&config);
+    let is_shared = front.has_meshes && (store.is_some() || config.store == StoreType::Postgres);
     let (store, others) = match store {
         // A store that is handed in may be anybody's.
         Some(store) => (store, Others::Alive { former: BTreeSet::new() }),
@@ -114,6 +113,8 @@ pub(super) async fn start(
     let insights = control_plane.insights(others).await?;
     let settings = Arc::clone(&config.global);
     let confirmed = Confirmed::default();
+    // Keys stay at a gateway: what zones verify with comes from the global control plane behind it.
+    let sends_keys = front.upstream.is_none();
     let behind = match front.upstream {
         Some((upstream, link)) => {
             let following = zone::follow(link, control_plane.readiness.clone(), tasks.clone());
@@ -161,10 +162,17 @@ pub(super) async fn start(
     control_plane.metrics.register(|metrics| metrics.register_collector(Box::new(keys_in_use)));
     let tokens_in_use = TokensInUse::new(registry.clone(), clock.clone());
     control_plane.metrics.register_of_zones(|metrics| metrics.register_collector(Box::new(tokens_in_use)));
+    let elsewhere = elsewhere::run(registry.clone(), insights.clone(), metrics.clone(), tasks.clone());
+    tasks.spawn("zones-elsewhere", OnError::StopProgram, elsewhere);
     tasks.spawn("gauges", OnError::Log, sweeper::gauges(registry.clone(), metrics.clone(), tasks.clone()));
     if !config.global.health_timeout.is_zero() {
         let (interval, timeout) = (config.global.health_poll_interval, config.global.health_timeout);
-        let checks = health::HealthChecks { interval, timeout };
+        let elsewhere = health::Elsewhere {
+            members: control_plane.cluster.members(),
+            freshness: store.freshness(),
+            flush_interval: config.global.zone_insight_flush_interval,
+        };
+        let checks = health::HealthChecks { interval, timeout, elsewhere };
         let took = Histogram::new(SECONDS);
         let watched = took.clone();
         control_plane.metrics.register(|registry| {
@@ -175,7 +183,12 @@ pub(super) async fn start(
         tasks.spawn("zone-health", OnError::StopProgram, watch);
     }
 
-    let admin = Arc::new(ThroughZones { asker: context.asker.clone(), insights });
+    let proxies = Proxies::new(context.asker.clone(), insights, control_plane.cluster.me());
+    let others = match is_shared {
+        true => Some(inter_cp::start(&control_plane, &proxies, &mut addresses).await?),
+        false => None,
+    };
+    let admin = Arc::new(ThroughZones::new(proxies, others));
     let rotations = Rotations::start(
         rotation::Sources {
             store: Arc::clone(store),
@@ -183,7 +196,7 @@ pub(super) async fn start(
             keys: keys.clone(),
             registry: registry.clone(),
             insights: context.insights.clone(),
-            confirmed,
+            confirmed: sends_keys.then_some(confirmed),
             ledger: ledger.clone(),
             instance: control_plane.cluster.me().to_owned(),
             times: rotation::times(&config.global.auth),
@@ -265,54 +278,5 @@ fn warn_of_open_doors(config: &Config) {
             "zones are judged when they connect only: a deleted key, a revoked or an expired token ends no session of a zone \
              that is connected; set multizone.global.kds.auth.recheck to `live` to have them closed at once"
         );
-    }
-}
-
-/// Asks proxies through the streams of their zones.
-struct ThroughZones {
-    asker: Asker,
-    insights: Insights,
-}
-
-#[async_trait]
-impl EnvoyAdmin for ThroughZones {
-    async fn ask(&self, zone: &str, proxy: &Resource, request: AdminRequest) -> Result<Bytes, AdminError> {
-        let view = request.view;
-        let offline = || AdminError::ZoneOffline { operation: rpc::title(view) };
-        let zone = ZoneName::parse(zone).map_err(|_no_zone| offline())?;
-        if !self.insights.online(&zone) {
-            return Err(offline());
-        }
-        let question = Question {
-            view,
-            kind: proxy.key.kind.name.to_owned(),
-            mesh: proxy.key.mesh.clone(),
-            name: self.name_in_zone(&zone, proxy),
-            json: request.json,
-            include_eds: request.with_endpoints,
-            used_only: view == ProxyView::Stats,
-        };
-        self.asker.ask(&zone, question).await.map_err(|error| match error {
-            AskError::NotConnected { .. } => offline(),
-            AskError::Zone { text } => AdminError::Zone { request: rpc::request_type(view), text },
-            AskError::Late => AdminError::TimedOut,
-        })
-    }
-}
-
-impl ThroughZones {
-    /// The display name, with the namespace on Kubernetes (contract: kds 8.5).
-    fn name_in_zone(&self, zone: &ZoneName, proxy: &Resource) -> String {
-        let label = |key: &str| proxy.labels.get(key).map(String::as_str);
-        let display = label(labels::DISPLAY_NAME).unwrap_or(&proxy.key.name).to_owned();
-        let config: serde_json::Value =
-            self.insights.last_config(zone).and_then(|config| serde_json::from_str(&config).ok()).unwrap_or_default();
-        let kubernetes = config.pointer("/store/type").and_then(serde_json::Value::as_str) == Some("kubernetes");
-        match label(labels::NAMESPACE) {
-            Some(namespace) if kubernetes && !proxy.key.name.starts_with(zone.as_str()) => {
-                format!("{display}.{namespace}")
-            }
-            _ => display,
-        }
     }
 }

@@ -12,8 +12,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use futures::StreamExt as _;
-use model::{Key, Kind, Resource, reserved::CLUSTER_ID};
-use prost::Message as _;
+use model::Resource;
 use store::{
     Batch, Event, Kinds, Missing, Precondition, ResourceStore, Write,
     postgres::PostgresStore,
@@ -28,6 +27,7 @@ use super::{
     open_store::open_store,
     sealing::{self, KeyFile},
     store_files::store_file,
+    whose::{self, cluster},
 };
 use crate::{
     backup::{self, About, Content, FileBeside, Unopened, Whose},
@@ -67,7 +67,8 @@ pub async fn backup(config: &Config, to: &Path, force: bool) -> anyhow::Result<S
         // The file is read beside the program that works with it.
         StoreType::Sqlite => {
             let path = config.work_dir.join(store_file(config));
-            let stored = sqlite::read(&path, &sealing::sealing(config)).context("read the store")?;
+            let opener = whose::opener(config);
+            let stored = sqlite::read(&path, &sealing::sealing(config), Some(&opener)).context("read the store")?;
             stored.into_iter().map(|stored| Resource::clone(&stored.resource)).collect()
         }
         StoreType::Postgres | StoreType::Memory => picture(&*opened(config).await?).await?,
@@ -110,7 +111,7 @@ pub async fn restore(config: &Config, restore: &Restore) -> anyhow::Result<Strin
     let backup = Unopened::read(&file).with_context(from)?;
     let about = &backup.about;
     if (about.mode.as_str(), &about.zone) != (config.mode.as_str(), &zone(config)) {
-        bail!("the backup is of {}, and the settings are those of {}", named(about), whose(config));
+        bail!("the backup is of {}, and the settings are those of {}", named(about), named_by(config));
     }
     let opened = open(config, restore, &backup);
     if restore.dry_run {
@@ -154,7 +155,8 @@ async fn put(config: &Config, content: Content, present: Present) -> anyhow::Res
             let path = config.work_dir.join(store_file(config));
             let beside: Vec<Beside<'_>> =
                 content.files.iter().map(|file| Beside { name: &file.name, content: &file.content }).collect();
-            Ok(sqlite::replace(&path, &sealing::sealing(config), content.resources, &beside, present)?)
+            let (sealing, opener) = (sealing::sealing(config), whose::opener(config));
+            Ok(sqlite::replace(&path, &sealing, &opener, content.resources, &beside, present)?)
         }
         StoreType::Postgres => put_into_database(config, content, present).await,
         StoreType::Memory => outlives(config),
@@ -285,12 +287,6 @@ fn told(about: &About, opened: &anyhow::Result<Content>) -> String {
     text
 }
 
-fn cluster(resources: &[Resource]) -> Option<String> {
-    let key = Key::global(Kind::CONFIG, CLUSTER_ID);
-    let found = resources.iter().find(|resource| resource.key == key)?;
-    Some(wire::kuma::system::v1alpha1::Config::decode(&*found.spec).ok()?.config)
-}
-
 /// The certificate that this control plane made for itself, if it did.
 fn files_beside(config: &Config) -> anyhow::Result<Vec<FileBeside>> {
     let mut found = Vec::new();
@@ -323,7 +319,7 @@ fn zone(config: &Config) -> Option<String> {
     (config.mode == Mode::Zone).then(|| config.zone_name.as_str().to_owned())
 }
 
-fn whose(config: &Config) -> String {
+fn named_by(config: &Config) -> String {
     zone(config).map_or_else(|| format!("a {} control plane", config.mode.as_str()), |zone| format!("zone `{zone}`"))
 }
 

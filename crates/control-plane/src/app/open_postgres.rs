@@ -17,20 +17,19 @@ use std::{
 };
 
 use anyhow::Context as _;
-use model::{Key, Kind, Labels, Resource, causes, reserved::CLUSTER_ID};
-use prost::Message as _;
+use model::{Kind, causes};
 use store::{
-    Missing, Options, Precondition, Query, ResourceStore, StoreError,
-    postgres::{Identity, OpenError, Password, PostgresStore, Settings, Times},
+    Missing, Options, Query, ResourceStore, StoreError,
+    postgres::{OpenError, Password, PostgresStore, Settings, Times},
 };
 use tokio::time::sleep;
 use tracing::{info, warn};
-use uuid::Uuid;
 
 use super::{
     sealing,
     store_files::{MARKER, store_file},
     waiting::Waiting,
+    whose,
 };
 use crate::{
     clock::Clock,
@@ -53,12 +52,7 @@ pub(super) fn settings(config: &Config, cluster: Option<String>) -> Settings {
         tls: postgres.tls.clone(),
         connect_timeout: postgres.connect_timeout,
         pool: postgres.pool,
-        identity: Identity {
-            mode: config.mode.as_str().to_owned(),
-            zone: (!config.mode.takes_zones()).then(|| config.zone_name.as_str().to_owned()),
-            cluster,
-            new_cluster: Uuid::new_v4().to_string(),
-        },
+        identity: whose::identity(config, cluster),
         tolerate_newer: postgres.tolerate_newer,
         times: Times::default(),
         options: Options::default(),
@@ -78,7 +72,7 @@ pub(super) async fn open(config: &Config, clock: &Clock) -> anyhow::Result<Arc<d
     let store = wait_for(settings, config).await.map_err(|error| explained(error, config))?;
     let cluster = store.identity().cluster.clone();
     if config.mode.takes_zones() {
-        say_cluster(&store, &cluster, clock).await.context("write the id of the cluster")?;
+        whose::say_cluster(&store, &cluster, clock).await.context("write the id of the cluster")?;
     }
     // Without anything in it the database may be one of a first start that is about to be killed.
     if !is_empty(&store).await? {
@@ -146,29 +140,6 @@ async fn wait_for(settings: Settings, config: &Config) -> Result<PostgresStore, 
             None => {}
         }
         sleep(PAUSE).await;
-    }
-}
-
-/// Makes the id that the API tells the one of the database.
-async fn say_cluster(store: &PostgresStore, cluster: &str, clock: &Clock) -> Result<(), StoreError> {
-    let key = Key::global(Kind::CONFIG, CLUSTER_ID);
-    if store.get(&key).await?.is_some() {
-        return Ok(());
-    }
-    let config = wire::kuma::system::v1alpha1::Config { config: cluster.to_owned() };
-    let now = clock.now();
-    let resource = Resource {
-        key,
-        labels: Labels::new(),
-        spec: config.encode_to_vec().into(),
-        status: None,
-        owner: None,
-        created: now,
-        modified: now,
-    };
-    match store.put(resource, Precondition::Absent).await {
-        Ok(_) | Err(StoreError::AlreadyExists { .. }) => Ok(()),
-        Err(problem) => Err(problem),
     }
 }
 

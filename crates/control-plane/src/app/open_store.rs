@@ -13,7 +13,7 @@ use store::{
     Missing, Options, ResourceStore,
     memory::MemoryStore,
     sealing::Sealing,
-    sqlite::{Before, OpenError, SqliteStore, before},
+    sqlite::{Before, OpenError, Opener, SqliteStore, before},
 };
 use tracing::warn;
 
@@ -21,6 +21,7 @@ use super::{
     open_postgres,
     sealing::{self, KEY_FILE},
     store_files::{MARKER, is_store, is_zone, names_in, store_file},
+    whose,
 };
 use crate::{
     clock::Clock,
@@ -37,30 +38,37 @@ pub(super) async fn open_store(config: &Config, clock: &Clock) -> anyhow::Result
         }
         StoreType::Postgres => Box::pin(open_postgres::open(config, clock)).await,
         StoreType::Sqlite => {
-            let (folder, file, fresh) = (config.work_dir.clone(), store_file(config), config.fresh);
-            let sealing = sealing::sealing(config);
+            let (folder, file) = (config.work_dir.clone(), store_file(config));
+            let (opener, sealing) = (whose::opener(config), sealing::sealing(config));
             // Opening reads the whole file; that is a matter of the start and not of the executor.
-            let opened = tokio::task::spawn_blocking(move || open(&folder, &file, fresh, &sealing))
+            let opened = tokio::task::spawn_blocking(move || open(&folder, &file, &opener, &sealing))
                 .await
                 .context("open the store")?;
-            Ok(Arc::new(opened?))
+            let store = opened?;
+            if config.mode.takes_zones()
+                && let Some(found) = store.identity()
+            {
+                whose::say_cluster(&store, &found.cluster, clock).await.context("write the id of the cluster")?;
+            }
+            Ok(Arc::new(store))
         }
     }
 }
 
-fn open(folder: &Path, file: &str, fresh: bool, sealing: &Arc<Sealing>) -> anyhow::Result<SqliteStore> {
-    let path = folder.join(file);
+fn open(folder: &Path, file: &str, opener: &Opener, sealing: &Arc<Sealing>) -> anyhow::Result<SqliteStore> {
+    let (path, fresh) = (folder.join(file), opener.takes_over);
     let traces = Traces::of(folder, file);
     if !fresh && !path.exists() && !traces.other_zones.is_empty() {
         bail!(
-            "there is no store `{}`, but there is {}: if this zone was renamed, rename the file too; if it is another zone, \
-             give it a folder of its own (general.workDir); `--fresh` starts with an empty store beside it",
+            "there is no store `{}`, but there is {}: if this zone was renamed, rename the file too and start once with \
+             `--fresh`, which makes it that of this zone; if it is another zone, give it a folder of its own \
+             (general.workDir); without a file `--fresh` starts with an empty store beside it",
             path.display(),
             traces.other_zones.join(", "),
         );
     }
     let missing = if traces.was_used && !fresh { Missing::Refuse } else { Missing::Create };
-    match SqliteStore::open_sealed(&path, Options { missing, ..Options::default() }, sealing) {
+    match SqliteStore::open_as(&path, Options { missing, ..Options::default() }, sealing, Some(opener)) {
         Err(error @ (OpenError::Missing { .. } | OpenError::Empty { .. })) => Err(error).with_context(|| {
             format!(
                 "a control plane worked in `{}` before, and an empty store would have other keys than its zones and users \
@@ -68,6 +76,9 @@ fn open(folder: &Path, file: &str, fresh: bool, sealing: &Arc<Sealing>) -> anyho
                 folder.display()
             )
         }),
+        Err(error @ OpenError::OfAnother { .. }) => {
+            Err(error).context("`--fresh` makes a file of another zone or cluster that of this control plane")
+        }
         opened => Ok(opened?),
     }
 }
@@ -120,13 +131,34 @@ mod tests {
 
     /// The whole reason why a store is not opened; nothing if it is.
     fn refusal(folder: &TempDir, file: &str, fresh: bool) -> Option<String> {
-        open(folder.path(), file, fresh, &sealing(folder)).err().map(|error| format!("{error:#}"))
+        let opener = opener(folder, file, fresh);
+        open(folder.path(), file, &opener, &sealing(folder)).err().map(|error| format!("{error:#}"))
+    }
+
+    /// Whoever has a store of this name.
+    fn opener(folder: &TempDir, file: &str, fresh: bool) -> Opener {
+        let zone = file.strip_prefix("zone-").and_then(|name| name.strip_suffix(".db"));
+        let mut environment = vec![("KUMA_GENERAL_WORK_DIR", folder.path().to_str().unwrap())];
+        match zone {
+            Some(zone) => environment.extend([("KUMA_MODE", "zone"), ("KUMA_MULTIZONE_ZONE_NAME", zone)]),
+            None => environment.push(("KUMA_MODE", "global")),
+        }
+        let environment: Vec<_> =
+            environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let (mut config, _) = Config::from_sources(None, &environment, "").unwrap();
+        config.fresh = fresh;
+        assert_eq!(store_file(&config), file);
+        whose::opener(&config)
     }
 
     /// Writes the first resource of a store that is there.
     async fn write(folder: &TempDir, file: &str) {
-        let store = open(folder.path(), file, false, &sealing(folder)).unwrap();
-        let resource = Resource {
+        let store = open(folder.path(), file, &opener(folder, file, false), &sealing(folder)).unwrap();
+        store.put(zone_resource(), Precondition::Absent).await.unwrap();
+    }
+
+    fn zone_resource() -> Resource {
+        Resource {
             key: Key::global(Kind::ZONE, "z"),
             labels: Labels::new(),
             spec: Vec::new().into(),
@@ -134,8 +166,7 @@ mod tests {
             owner: None,
             created: Timestamp::UNIX_EPOCH,
             modified: Timestamp::UNIX_EPOCH,
-        };
-        store.put(resource, Precondition::Absent).await.unwrap();
+        }
     }
 
     fn used(files: &[&str]) -> TempDir {
@@ -246,6 +277,60 @@ mod tests {
         assert!(renamed.contains("`zone-w.db`") && renamed.contains("general.workDir"), "{renamed}");
         assert!(!folder.path().join("zone-w2.db").exists(), "nothing is made");
         assert_eq!(refusal(&folder, "zone-w2.db", true), None);
+    }
+
+    #[tokio::test]
+    async fn the_file_of_another_zone_is_refused_by_name_and_taken_over_where_somebody_insists() {
+        let folder = TempDir::new().unwrap();
+        write(&folder, "zone-w.db").await;
+        fs::rename(folder.path().join("zone-w.db"), folder.path().join("zone-w2.db")).unwrap();
+        let refused = refusal(&folder, "zone-w2.db", false).unwrap();
+        for part in ["that of zone `w` of cluster", "this is zone `w2`", "--fresh"] {
+            assert!(refused.contains(part), "{part}: {refused}");
+        }
+        assert_eq!(refusal(&folder, "zone-w2.db", true), None);
+        assert_eq!(refusal(&folder, "zone-w2.db", false), None, "it is that zone's now");
+        fs::rename(folder.path().join("zone-w2.db"), folder.path().join("global.db")).unwrap();
+        for fresh in [false, true] {
+            let refused = refusal(&folder, "global.db", fresh).unwrap();
+            assert!(refused.contains("this is a global control plane of cluster"), "{refused}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_file_of_another_cluster_is_refused_by_name_in_a_folder_that_knows_its_own() {
+        let (one, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        for folder in [&one, &other] {
+            write(folder, "global.db").await;
+            // the mark names the cluster when there is something to lose
+            assert_eq!(refusal(folder, "global.db", false), None);
+        }
+        for file in ["global.db", "store.key"] {
+            fs::copy(other.path().join(file), one.path().join(file)).unwrap();
+        }
+        let refused = refusal(&one, "global.db", false).unwrap();
+        let of = |folder: &TempDir| store::sqlite::cluster_before(&folder.path().join("global.db")).unwrap();
+        for cluster in [of(&one), of(&other)] {
+            assert!(refused.contains(&cluster), "{cluster}: {refused}");
+        }
+        assert_eq!(refusal(&one, "global.db", true), None, "somebody insists");
+    }
+
+    #[tokio::test]
+    async fn a_file_without_an_identity_becomes_that_of_the_cluster_it_tells() {
+        let folder = TempDir::new().unwrap();
+        let config = |name: &str| wire::kuma::system::v1alpha1::Config { config: name.to_owned() };
+        let mut of_before = zone_resource();
+        of_before.key = Key::global(Kind::CONFIG, model::reserved::CLUSTER_ID);
+        of_before.spec = prost::Message::encode_to_vec(&config("cluster-of-before")).into();
+        let path = folder.path().join("global.db");
+        let store = SqliteStore::open_sealed(&path, Options::default(), &sealing(&folder)).unwrap();
+        store.put(of_before, Precondition::Absent).await.unwrap();
+        drop(store);
+        let store = open(folder.path(), "global.db", &opener(&folder, "global.db", false), &sealing(&folder)).unwrap();
+        let found = store.identity().unwrap();
+        assert_eq!((found.mode.as_str(), found.cluster.as_str()), ("global", "cluster-of-before"));
+        assert_eq!(store::sqlite::cluster_before(&path).as_deref(), Some("cluster-of-before"));
     }
 
     #[test]

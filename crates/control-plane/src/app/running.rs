@@ -18,6 +18,8 @@ pub struct Addresses {
     pub connector: Option<SocketAddr>,
     /// Health, readiness, metrics.
     pub diagnostics: Option<SocketAddr>,
+    /// What other instances ask, on a global that may have some.
+    pub inter_cp: Option<SocketAddr>,
 }
 
 /// A control plane that serves.

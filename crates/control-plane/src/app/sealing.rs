@@ -116,6 +116,10 @@ impl KeyFile {
 }
 
 impl Sealer for KeyFile {
+    fn name(&self) -> Option<String> {
+        Some(self.read().ok()??.fingerprint().to_string())
+    }
+
     fn seal(&self, id: DataKeyId, key: &DataKey) -> Result<SealedDataKey, SealerError> {
         let ours = match self.read()? {
             Some(ours) => ours,

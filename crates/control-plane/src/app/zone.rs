@@ -14,11 +14,11 @@ use super::{
 use crate::{
     bootstrap,
     clock::Clock,
-    config::{Config, GlobalAddress, StoreType},
+    config::{Config, StoreType},
     kds::{
         dial::{Dialer, Target, Trust},
         link::Link,
-        zone::{self, LegacyPolicies, Options, OwnMeshes, Reports, Token, TokenSource},
+        zone::{self, Lead, LegacyPolicies, Options, OwnMeshes, Reports, Shared, Token, TokenSource},
     },
     observe::{kds_metrics::KdsMetrics, log::Log, readiness::Readiness},
     rest::NoZones,
@@ -67,13 +67,19 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
 
 /// What the connection to global needs, if there is a global.
 async fn connection(control_plane: &ControlPlane, others: Others) -> anyhow::Result<Option<Options>> {
-    let ControlPlane { config, clock, tasks, .. } = control_plane;
-    let Some(address) = &config.global_address else {
+    let ControlPlane { config, clock, tasks, store, cluster, .. } = control_plane;
+    // A store of one program has one instance, and what is of the zone is in its folder.
+    let is_shared = config.store == StoreType::Postgres;
+    let shared = is_shared.then(|| Shared::new(Arc::clone(store), clock.clone()));
+    if config.global_addresses.is_empty() {
+        if let Some(shared) = shared {
+            shared.left().await.context("note in the store that this zone has no global")?;
+        }
         OwnMeshes::left(&config.work_dir, config.zone_name.as_str())
             .context("note in the work folder that this zone has no global")?;
         return Ok(None);
-    };
-    let (dialer, token) = reach(config, address, clock, tasks)?;
+    }
+    let (dialer, token) = reach(config, clock, tasks)?;
     Ok(Some(Options {
         zone: config.zone_name.clone(),
         dialer,
@@ -85,12 +91,17 @@ async fn connection(control_plane: &ControlPlane, others: Others) -> anyhow::Res
         max_backoff: config.max_backoff,
         skip_prefixes: config.zone.skip_prefixes.clone(),
         default_admin_port: config.zone.default_admin_port,
-        own_meshes: Arc::new(OwnMeshes::new(
-            &config.work_dir,
-            config.zone_name.as_str(),
-            config.zone.delete_own_meshes,
-            config.store != StoreType::Memory,
-        )),
+        own_meshes: Arc::new(
+            OwnMeshes::new(
+                &config.work_dir,
+                config.zone_name.as_str(),
+                config.zone.delete_own_meshes,
+                config.store != StoreType::Memory,
+            )
+            .shared(shared.clone()),
+        ),
+        lead: Lead::of(cluster),
+        shared,
         msg_send_timeout: config.zone.msg_send_timeout,
         reports: Reports {
             insights: control_plane.insights(others).await?,
@@ -102,14 +113,11 @@ async fn connection(control_plane: &ControlPlane, others: Others) -> anyhow::Res
 }
 
 /// How a zone reaches its global, and where its token is.
-pub(super) fn reach(
-    config: &Config,
-    address: &GlobalAddress,
-    clock: &Clock,
-    tasks: &Tasks,
-) -> anyhow::Result<(Dialer, TokenSource)> {
+pub(super) fn reach(config: &Config, clock: &Clock, tasks: &Tasks) -> anyhow::Result<(Dialer, TokenSource)> {
     let zone = &config.zone;
-    let trust = trust(address.secure, zone.tls_skip_verify, zone.root_ca_file.as_deref(), clock, tasks)?;
+    // All of them are, or none.
+    let is_secure = config.global_addresses.iter().all(|(address, _)| address.secure);
+    let trust = trust(is_secure, zone.tls_skip_verify, zone.root_ca_file.as_deref(), clock, tasks)?;
     let token = match (&config.zone.token_path, &config.zone.token_inline) {
         (Some(path), _) => TokenSource::File(path.clone()),
         (None, Some(inline)) => TokenSource::Inline(
@@ -117,11 +125,15 @@ pub(super) fn reach(
         ),
         (None, None) => TokenSource::None,
     };
-    if let Some(proxy) = &config.zone.proxy {
-        info!(target: "kds.zone", %proxy, "the global control plane is reached through a proxy, as HTTPS_PROXY says");
+    let mut places = Vec::new();
+    for (address, proxy) in &config.global_addresses {
+        let target = Target { host: address.host.clone(), port: address.port };
+        if let Some(proxy) = proxy {
+            info!(target: "kds.zone", %proxy, global = %target, "the global control plane is reached through a proxy, as HTTPS_PROXY says");
+        }
+        places.push((target, proxy.clone()));
     }
-    let target = Target { host: address.host.clone(), port: address.port };
-    Ok((Dialer::new(target, trust, config.zone.proxy.clone(), clock.clone()), token))
+    Ok((Dialer::new(places, trust, clock.clone()), token))
 }
 
 /// Whom to believe to be global.

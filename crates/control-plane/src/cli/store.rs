@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use store::sqlite::{Present, Renew};
+use store::{sealing::Renew, sqlite::Present};
 
 use crate::{
     app::{self, Restore},
@@ -14,7 +14,8 @@ use crate::{
 pub(super) enum StoreCommand {
     /// Prints a new key that seals the secrets of a store (store.sealing.keyFile).
     GenerateKey,
-    /// Seals the store with another key. The control plane is stopped; a run that was interrupted is run again.
+    /// Seals the store with another key. Whoever works with a file is stopped, with a database control planes go on; a run
+    /// that was interrupted is run again.
     Reseal {
         #[command(flatten)]
         settings: Settings,

@@ -4,6 +4,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use rustls_pki_types::ServerName;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -124,20 +125,24 @@ impl Builder<'_> {
             self.bad("general.workDir", "nobody puts a home folder in the place of `~`: give the whole path");
         }
         let zone_name = self.zone_name();
-        let global_address = self.global_address();
-        let followed = global_address.as_ref().filter(|_| matches!(mode, Mode::Zone | Mode::Connector));
-        let proxy = followed.map_or(Ok(None), |address| Proxy::of(self.environment, &address.host, address.port));
-        let proxy = proxy.unwrap_or_else(|wrong| {
-            self.problems.push(format!("environment variable {wrong}"));
-            None
-        });
+        let global_addresses = self.global_addresses();
+        let is_followed = matches!(mode, Mode::Zone | Mode::Connector);
+        let zone = self.zone_kds(&global_addresses);
+        let connector = self.connector(mode, !global_addresses.is_empty());
+        let global_addresses: Vec<_> = global_addresses
+            .into_iter()
+            .map(|address| {
+                let proxy = if is_followed { self.proxy(&address) } else { None };
+                (address, proxy)
+            })
+            .collect();
         let mut shown = self.values.shown();
-        if let (Some(proxy), Some(Value::Object(kds))) = (&proxy, shown.pointer_mut("/multizone/zone/kds")) {
+        let proxy = global_addresses.iter().find_map(|(_, proxy)| proxy.as_ref());
+        if let (Some(proxy), Some(Value::Object(kds))) = (proxy, shown.pointer_mut("/multizone/zone/kds")) {
             kds.insert("proxy".to_owned(), Value::from(proxy.to_string()));
         }
-        let zone = self.zone_kds(global_address.as_ref(), proxy);
-        let connector = self.connector(mode, global_address.is_some());
         let gateway = self.gateway(mode);
+        let inter_cp = self.inter_cp();
         let general_tls = self.tls("general");
         let global = Arc::new(self.global_kds());
         let api_server = self.api_server();
@@ -159,10 +164,11 @@ impl Builder<'_> {
             api_server,
             global,
             zone_name: zone_name?,
-            global_address,
+            global_addresses,
             zone,
             connector: connector?,
             gateway,
+            inter_cp,
             disable_origin_label_validation: self.values.flag("multizone.zone.disableOriginLabelValidation"),
             access,
             static_keys: Arc::new(static_keys),
@@ -177,7 +183,7 @@ impl Builder<'_> {
             enable_zone_issuer: self.values.flag("dpServer.authn.zoneProxy.zoneToken.enableIssuer"),
             shown: shown.to_string(),
         };
-        if config.mode == Mode::Zone && config.global_address.is_none() {
+        if config.mode == Mode::Zone && config.global_addresses.is_empty() {
             self.remarks.push(
                 "this is a zone without a global control plane; set KUMA_MODE=global to make it a global, or \
                  KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS to join one"
@@ -205,7 +211,7 @@ impl Builder<'_> {
         value
     }
 
-    fn port(&mut self, path: &'static str) -> u16 {
+    pub(super) fn port(&mut self, path: &'static str) -> u16 {
         u16::try_from(self.values.number(path)).unwrap_or_else(|_too_large| {
             self.bad(path, "a port is a number from 0 to 65535; 0 lets the system choose");
             0
@@ -222,13 +228,33 @@ impl Builder<'_> {
         name.map_err(|wrong| self.bad("multizone.zone.name", &wrong.to_string())).ok()
     }
 
-    fn global_address(&mut self) -> Option<GlobalAddress> {
+    /// Where global is; nothing if there is none, or if what is said is wrong.
+    fn global_addresses(&mut self) -> Vec<GlobalAddress> {
         const PATH: &str = "multizone.zone.globalAddress";
-        let text = self.values.text(PATH).to_owned();
-        if text.is_empty() {
-            return None;
-        }
-        address(&text).map_err(|allowed| self.bad(PATH, allowed)).ok()
+        let found: Result<Vec<_>, _> = self.values.list(PATH).iter().map(|text| address(text)).collect();
+        let wrong = match &found {
+            Err(allowed) => Some(*allowed),
+            Ok(found) if found.is_empty() && !self.values.text(PATH).is_empty() => {
+                Some("the list names nothing; leave it empty if that is meant")
+            }
+            Ok(found) if found.iter().any(|one| found.first().is_some_and(|first| first.secure != one.secure)) => {
+                Some("of several addresses all of them or none begin with `grpcs://`")
+            }
+            Ok(_) => None,
+        };
+        wrong.into_iter().for_each(|wrong| self.bad(PATH, wrong));
+        if wrong.is_some() { Vec::new() } else { found.unwrap_or_default() }
+    }
+
+    /// The proxy on the way to an address.
+    fn proxy(&mut self, address: &GlobalAddress) -> Option<Proxy> {
+        Proxy::of(self.environment, &address.host, address.port).unwrap_or_else(|wrong| {
+            let problem = format!("environment variable {wrong}");
+            if !self.problems.contains(&problem) {
+                self.problems.push(problem);
+            }
+            None
+        })
     }
 
     fn send_timeout(&mut self, key: &str) -> Duration {
@@ -239,7 +265,7 @@ impl Builder<'_> {
         timeout
     }
 
-    fn zone_kds(&mut self, address: Option<&GlobalAddress>, proxy: Option<Proxy>) -> ZoneKds {
+    fn zone_kds(&mut self, addresses: &[GlobalAddress]) -> ZoneKds {
         let inline = self.values.text("multizone.zone.kds.auth.tokenInline").to_owned();
         let token_path = self.file("multizone.zone.kds.auth.tokenPath");
         if !inline.is_empty() && token_path.is_some() {
@@ -247,7 +273,7 @@ impl Builder<'_> {
                 "both a token and a token file are set (multizone.zone.kds.auth.tokenInline and tokenPath): the file is used".to_owned(),
             );
         }
-        if address.is_some_and(|address| !address.secure) && (!inline.is_empty() || token_path.is_some()) {
+        if addresses.iter().any(|address| !address.secure) && (!inline.is_empty() || token_path.is_some()) {
             self.bad(
                 "multizone.zone.globalAddress",
                 "a token must not travel in plain text. Use grpcs scheme: `grpcs://<host>:5685`",
@@ -257,7 +283,7 @@ impl Builder<'_> {
             self.bad("multizone.zone.kds.auth.tokenPath", "`..` is not allowed in the path of the token file");
         }
         let root_ca_file = self.file("multizone.zone.kds.rootCaFile");
-        if address.is_some_and(|address| address.secure)
+        if addresses.iter().any(|address| address.secure)
             && let Some(path) = &root_ca_file
         {
             let readable = files::read(path, files::LARGEST)
@@ -277,7 +303,6 @@ impl Builder<'_> {
             token_inline: (!inline.is_empty() && token_path.is_none()).then(|| SecretText(Zeroizing::new(inline))),
             token_path,
             renew_token: self.values.flag("multizone.zone.kds.auth.renew"),
-            proxy,
         }
     }
 
@@ -326,6 +351,19 @@ impl Builder<'_> {
         moment
     }
 
+    /// Names that a certificate can have.
+    fn tls_names(&mut self) -> Vec<String> {
+        const PATH: &str = "multizone.global.kds.tlsNames";
+        let names = self.values.list(PATH);
+        if let Some(odd) = names.iter().find(|name| ServerName::try_from(name.as_str()).is_err()) {
+            self.bad(
+                PATH,
+                &format!("`{odd}` is no host name and no IP address, and only these can stand in a certificate"),
+            );
+        }
+        names
+    }
+
     fn quota(&mut self, path: &'static str) -> usize {
         let quota = usize::try_from(self.values.number(path)).unwrap_or(usize::MAX);
         if quota == 0 {
@@ -335,19 +373,25 @@ impl Builder<'_> {
     }
 
     fn tls(&mut self, section: &str) -> Tls {
-        let path = |name: &str| format!("{section}.{name}");
-        let (cert, key) = (self.file(&path("tlsCertFile")), self.file(&path("tlsKeyFile")));
-        if cert.is_some() != key.is_some() {
+        let (cert_file, key_file) =
+            (self.file(&format!("{section}.tlsCertFile")), self.file(&format!("{section}.tlsKeyFile")));
+        if cert_file.is_some() != key_file.is_some() {
             self.problems.push(format!("{section}: tlsCertFile and tlsKeyFile must be set together"));
         }
+        Tls { cert_file, key_file, ..self.tls_versions(section) }
+    }
+
+    /// What is spoken on a port whose certificate is not a matter of settings.
+    pub(super) fn tls_versions(&mut self, section: &str) -> Tls {
+        let path = |name: &str| format!("{section}.{name}");
         for name in ["tlsMinVersion", "tlsMaxVersion"] {
             if !["", "TLSv1_2", "TLSv1_3"].contains(&self.values.text(&path(name))) {
                 self.bad(&path(name), "allowed are `TLSv1_2` and `TLSv1_3`");
             }
         }
         Tls {
-            cert_file: cert,
-            key_file: key,
+            cert_file: None,
+            key_file: None,
             min_version: self.values.text(&path("tlsMinVersion")).to_owned(),
             max_version: self.values.text(&path("tlsMaxVersion")).to_owned(),
             cipher_suites: self.values.list(&path("tlsCipherSuites")),
@@ -384,6 +428,7 @@ impl Builder<'_> {
             grpc_port: self.port("multizone.global.kds.grpcPort"),
             tls_enabled: self.values.flag("multizone.global.kds.tlsEnabled"),
             tls: self.tls("multizone.global.kds"),
+            tls_names: self.tls_names(),
             max_msg_size: self.message_size("multizone.global.kds.maxMsgSize"),
             zone_quota_resources: self.quota("multizone.global.kds.zoneQuota.resources"),
             zone_quota_bytes: self.quota("multizone.global.kds.zoneQuota.bytes"),

@@ -37,7 +37,7 @@ fn any_sources_make_a_configuration_or_problems() {
                 assert!(remarks.iter().all(|remark| !remark.0.is_empty()));
                 if let Some(token) = config.zone.token_inline.as_ref().filter(|token| token.reveal().len() > 12) {
                     assert!(!shown.contains(token.reveal()), "the token is shown");
-                    assert!(config.global_address.is_none_or(|address| address.secure), "a token in plain text");
+                    assert!(config.global_addresses.iter().all(|(address, _)| address.secure), "a token in plain text");
                 }
                 assert!(config.global.max_msg_size >= 1024 && config.zone.max_msg_size >= 1024);
                 assert!(!config.global.zone_insight_flush_interval.is_zero());

@@ -169,6 +169,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("multizone.global.kds.tlsMinVersion", Text, "KUMA_MULTIZONE_GLOBAL_KDS_TLS_MIN_VERSION", "TLSv1_2"),
     setting("multizone.global.kds.tlsMaxVersion", Text, "KUMA_MULTIZONE_GLOBAL_KDS_TLS_MAX_VERSION", ""),
     setting("multizone.global.kds.tlsCipherSuites", List, "KUMA_MULTIZONE_GLOBAL_KDS_TLS_CIPHER_SUITES", ""),
+    setting("multizone.global.kds.tlsNames", List, "KUMA_MULTIZONE_GLOBAL_KDS_TLS_NAMES", ""),
     setting("multizone.global.kds.maxMsgSize", Number, "KUMA_MULTIZONE_GLOBAL_KDS_MAX_MSG_SIZE", "10485760"),
     setting("multizone.global.kds.msgSendTimeout", Duration, "KUMA_MULTIZONE_GLOBAL_KDS_MSG_SEND_TIMEOUT", "60s"),
     setting("multizone.global.kds.zoneQuota.resources", Number, "KUMA_MULTIZONE_GLOBAL_KDS_ZONE_QUOTA_RESOURCES", "100000"),
@@ -274,14 +275,14 @@ pub(super) const SETTINGS: &[Setting] = &[
     // reports
     foreign("reports.enabled", Flag, "KUMA_REPORTS_ENABLED", "false"),
     // interCp
-    foreign("interCp.catalog.instanceAddress", Text, "KUMA_INTER_CP_CATALOG_INSTANCE_ADDRESS", ""),
+    setting("interCp.catalog.instanceAddress", Text, "KUMA_INTER_CP_CATALOG_INSTANCE_ADDRESS", ""),
     foreign("interCp.catalog.instanceVersion", Text, "KUMA_INTER_CP_CATALOG_INSTANCE_VERSION", ""),
-    foreign("interCp.catalog.heartbeatInterval", Duration, "KUMA_INTER_CP_CATALOG_HEARTBEAT_INTERVAL", "5s"),
+    setting("interCp.catalog.heartbeatInterval", Duration, "KUMA_INTER_CP_CATALOG_HEARTBEAT_INTERVAL", "5s"),
     foreign("interCp.catalog.writerInterval", Duration, "KUMA_INTER_CP_CATALOG_WRITER_INTERVAL", "15s"),
-    foreign("interCp.server.port", Number, "KUMA_INTER_CP_SERVER_PORT", "5683"),
-    foreign("interCp.server.tlsMinVersion", Text, "KUMA_INTER_CP_SERVER_TLS_MIN_VERSION", "TLSv1_2"),
-    foreign("interCp.server.tlsMaxVersion", Text, "KUMA_INTER_CP_SERVER_TLS_MAX_VERSION", ""),
-    foreign("interCp.server.tlsCipherSuites", List, "KUMA_INTER_CP_SERVER_TLS_CIPHER_SUITES", ""),
+    setting("interCp.server.port", Number, "KUMA_INTER_CP_SERVER_PORT", "5683"),
+    setting("interCp.server.tlsMinVersion", Text, "KUMA_INTER_CP_SERVER_TLS_MIN_VERSION", "TLSv1_2"),
+    setting("interCp.server.tlsMaxVersion", Text, "KUMA_INTER_CP_SERVER_TLS_MAX_VERSION", ""),
+    setting("interCp.server.tlsCipherSuites", List, "KUMA_INTER_CP_SERVER_TLS_CIPHER_SUITES", ""),
     // tracing
     foreign("tracing.openTelemetry.enabled", Flag, "KUMA_TRACING_OPENTELEMETRY_ENABLED", "false"),
     foreign("tracing.openTelemetry.endpoint", Text, "KUMA_TRACING_OPENTELEMETRY_ENDPOINT", ""),

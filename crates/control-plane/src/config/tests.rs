@@ -1,5 +1,7 @@
 //! What a setting does under each of its names, and that a wrong one stops the program with the reason.
 
+mod multizone;
+
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -7,6 +9,8 @@ use super::{
     settings::{Effect, FORMER, Form, SETTINGS},
     *,
 };
+
+mod peers;
 
 fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -90,7 +94,7 @@ fn every_generation_of_the_names_works_and_is_told() {
     assert_eq!(config.federated_zone().map(ToString::to_string), Some("west".to_owned()));
     let (config, _) = good("multizone:\n  remote:\n    zone: east\n    globalAddress: grpcs://g\n", &[]);
     assert_eq!(config.zone_name.as_str(), "east");
-    assert_eq!(config.global_address, Some(GlobalAddress { secure: true, host: "g".to_owned(), port: 5685 }));
+    assert_eq!(config.global_addresses[0].0, GlobalAddress { secure: true, host: "g".to_owned(), port: 5685 });
     let (config, _) = good("", &[("KMESH_RBAC_STATIC_GENERATE_CP_TOKEN_USERS", "a, b")]);
     assert_eq!(config.access.generate_cp_token.users, ["a", "b"]);
 }
@@ -260,29 +264,6 @@ fn renewed_tokens_live_for_a_minute_at_least_or_as_long_as_those_before() {
 }
 
 #[test]
-fn a_token_and_plain_text_do_not_go_together() {
-    for name in ["KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_INLINE", "KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH"] {
-        bad("", &[(name, "/t"), ("KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS", "grpc://g:5685")], &["Use grpcs scheme"]);
-    }
-    good("", &[("KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS", "grpc://g:5685")]);
-}
-
-#[test]
-fn the_token_file_wins_over_the_token_with_one_line() {
-    let (config, remarks) = good(
-        "",
-        &[
-            ("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_INLINE", "inline"),
-            ("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH", "/path"),
-            ("KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS", "grpcs://g:1"),
-        ],
-    );
-    assert!(config.zone.token_inline.is_none());
-    assert_eq!(config.zone.token_path, Some(PathBuf::from("/path")));
-    assert_eq!(remarks.len(), 1);
-}
-
-#[test]
 fn secrets_are_never_shown() {
     let (config, _) = good(
         "",
@@ -295,20 +276,6 @@ fn secrets_are_never_shown() {
     assert!(!format!("{config:?}").contains("very-secret"));
     let shown: Value = serde_json::from_str(config.display_json()).unwrap();
     assert_eq!(shown["store"]["postgres"]["password"], "*****");
-}
-
-#[test]
-fn a_global_may_be_at_an_address_of_either_family() {
-    for (text, host, port) in [
-        ("grpcs://[::1]:5685", "::1", 5685),
-        ("grpcs://[::1]:443", "::1", 443),
-        ("grpcs://[2001:db8::7]", "2001:db8::7", 5685),
-        ("grpcs://127.0.0.1:80", "127.0.0.1", 80),
-    ] {
-        let (config, _) = good("", &[("KUMA_MODE", "zone"), ("KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS", text)]);
-        let found = config.global_address.unwrap();
-        assert_eq!((found.host.as_str(), found.port), (host, port), "{text}");
-    }
 }
 
 #[test]

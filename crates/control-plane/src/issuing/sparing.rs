@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use store::{Batch, Importance, Precondition, StoreError};
+use store::{Batch, Precondition, StoreError};
 use tokens::{Family, KeyId, KeyRing, TokenFacts};
 use tokio::time::timeout;
 
@@ -39,7 +39,7 @@ impl Issuer {
                 writes.push(write.map_err(|problem| NotRecorded::NoRecord { problem: problem.to_string() })?);
             }
         }
-        match self.ledger.store().apply(Batch { writes, importance: Importance::Safety }).await {
+        match self.ledger.store().apply(Batch::for_safety(writes)).await {
             // Of what somebody else wrote meanwhile the next try hears.
             Ok(_) | Err(StoreError::Conflict { .. } | StoreError::NotFound { .. }) => {}
             Err(refusal) => return Err(NotRecorded::Store(refusal).into()),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use model::{Key, Kind, labels, validate::Violation};
-use store::{Batch, Precondition, Query, ResourceStore, StoreError, Stored, Write};
+use store::{Batch, Epoch, Precondition, Query, ResourceStore, StoreError, Stored, Write};
 use sync::{Change, Outcome, Plan, Received, Receiver, Side, WireName};
 use tokio::time::Instant;
 use tracing::{debug, info};
@@ -43,6 +43,8 @@ pub(crate) struct Applier {
     origin: Origin,
     metrics: KdsMetrics,
     quotas: Option<Quotas>,
+    /// In which the peer was to be asked; of whoever does not lead since, nothing is written.
+    epoch: Option<Epoch>,
     rewrites: AtomicU64,
 }
 
@@ -59,12 +61,18 @@ const DATAPLANE_TAGS: &[&[u32]] = &[&[1, 3, 1], &[1, 1, 2]];
 
 impl Applier {
     pub(crate) fn new(store: Arc<dyn ResourceStore>, clock: Clock, origin: Origin, metrics: KdsMetrics) -> Self {
-        Self { store, clock, origin, metrics, quotas: None, rewrites: AtomicU64::new(0) }
+        Self { store, clock, origin, metrics, quotas: None, epoch: None, rewrites: AtomicU64::new(0) }
     }
 
     /// Takes no more of a zone than its quota.
     pub(crate) fn within(mut self, quotas: Quotas) -> Self {
         self.quotas = Some(quotas);
+        self
+    }
+
+    /// Writes as the leader of an epoch.
+    pub(crate) fn fenced(mut self, epoch: Epoch) -> Self {
+        self.epoch = Some(epoch);
         self
     }
 
@@ -93,7 +101,7 @@ impl Applier {
             let over_quota = self.admitted(&plan, &mut reconciled.changes, &local).await?;
             let writes: Vec<Write> = reconciled.changes.iter().map(|change| write(change, &local)).collect();
             if !writes.is_empty() {
-                match self.store.apply(Batch::of(writes)).await {
+                match self.store.apply(Batch { fence: self.epoch, ..Batch::of(writes) }).await {
                     Ok(_) => {}
                     // Somebody wrote between the look and the batch: look again.
                     Err(

@@ -42,6 +42,7 @@ use crate::{
     limits::Place,
     observe::{grpc_metrics::GrpcMetrics, readiness::Readiness},
     tasks::Tasks,
+    zones::caller::Renews,
 };
 
 /// After a failure global is left alone for so long at most: the zone has a back-off of its own, and both must not add up.
@@ -129,13 +130,14 @@ impl Connector {
             Ok(side) => side,
             Err(status) => return status.into_http(),
         };
+        let rpc = Rpc::of(request.uri().path());
+        // What a pong carries is over soon; streams are what a newer token has to be shown for. Counted first: who learns what
+        // global can sees this stream, or this stream says what that is.
+        let counted = rpc.is_none_or(|rpc| !rpc.is_unary()).then(|| side.line.streams.opening().stands());
         let Some(headers) = self.with_token(request.headers(), &side) else {
             return Status::unavailable("the token of the connector cannot stand in a header").into_http();
         };
-        let rpc = Rpc::of(request.uri().path());
         let call = rpc.map(|rpc| self.calls.start(rpc.labels()));
-        // What a pong carries is over soon; streams are what a newer token has to be shown for.
-        let counted = rpc.is_none_or(|rpc| !rpc.is_unary()).then(|| side.line.streams.opening().stands());
         let told = {
             let connector = Arc::clone(&self);
             move |status: Status| {
@@ -146,7 +148,7 @@ impl Connector {
                 connector.heard(rpc, status);
             }
         };
-        let passing = Passing { origin: self.dialer.origin(), headers, ending: side.ending.clone(), inspect: None };
+        let passing = Passing { origin: side.origin.clone(), headers, ending: side.ending.clone(), inspect: None };
         let requests = side.far.requests();
         // The near connection keeps it; a call does not.
         drop(side);
@@ -181,13 +183,16 @@ impl Connector {
         }
     }
 
-    /// The headers of a call with the token in use.
+    /// The headers of a call with the token in use, and what becomes of that where global wants to know.
     fn with_token(&self, headers: &HeaderMap, side: &Side) -> Option<HeaderMap> {
         let mut headers = headers.clone();
         if let Some(token) = side.line.bearer.current() {
             let mut value = HeaderValue::from_str(token.reveal()).ok()?;
             value.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, value);
+            if side.line.hears_of_renewal() {
+                headers.insert(Renews::HEADER, HeaderValue::from_static(self.held_token.renews().as_str()));
+            }
         }
         Some(headers)
     }
@@ -211,7 +216,7 @@ impl Connector {
             }
             Err((ended, code)) => {
                 let status = Status::new(code.unwrap_or(Code::Unavailable), ended.to_string());
-                let pause = gate.backoff.pause(Duration::ZERO);
+                let pause = gate.backoff.pause();
                 // What is wrong with a token is found out without asking anybody.
                 if code.is_none() {
                     gate.shut = Some((Instant::now() + pause, status.clone()));
@@ -240,6 +245,7 @@ impl Connector {
 
     /// The connection was lost. That it was refused before is what counts.
     fn lost(&self, cause: String) {
+        self.dialer.set_aside();
         if matches!(*self.link.subscribe().borrow(), LinkState::Connected { .. }) {
             self.down(&Ended::Lost { cause, lasted: Duration::ZERO });
         }

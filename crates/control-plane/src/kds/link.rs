@@ -9,6 +9,11 @@ pub(crate) enum LinkState {
     Connecting,
     /// Global accepted the zone.
     Connected { since: Timestamp },
+    /// Another instance of this zone has the connection.
+    StandsBy {
+        /// Which one, for people.
+        leader: String,
+    },
     /// There is no connection, and why.
     Down {
         /// What happened, for people.
@@ -24,6 +29,10 @@ impl LinkState {
         match self {
             Self::Connecting => Some("connecting to the global control plane".to_owned()),
             Self::Connected { .. } => None,
+            Self::StandsBy { leader } => Some(format!(
+                "{leader} leads this zone and talks to the global control plane; this one stands by and takes over when that one \
+                 is gone"
+            )),
             Self::Down { reason, advice: "" } => Some(reason.clone()),
             Self::Down { reason, advice } => Some(format!("{reason}; {advice}")),
         }

@@ -2,13 +2,15 @@
 //!
 //! Whatever happens to the connection, the zone goes on serving what it has. A new token in the file is tried on a
 //! connection of its own; the old connection is dropped only when the new one was accepted. A token that global renews
-//! needs no new connection, but where a balancer has spread the streams of one.
+//! needs no new connection, but where a balancer has spread the streams of one. Of several instances of a zone the one that
+//! leads is connected, and no other.
 
 mod admin;
 mod backoff;
 mod consume;
 mod ended;
 mod held_token;
+mod lead;
 mod legacy_policies;
 mod line;
 mod own_meshes;
@@ -18,13 +20,14 @@ mod reports;
 mod sanitise;
 mod schedule;
 mod session;
+mod shared;
 mod silence;
 mod stream_count;
 mod streams;
 mod token;
 mod token_file;
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
 use model::{ZoneName, text};
 use store::ResourceStore;
@@ -38,21 +41,25 @@ pub(crate) use self::{
     backoff::Backoff,
     ended::Ended,
     held_token::HeldToken,
+    lead::Lead,
     legacy_policies::LegacyPolicies,
     line::{Bearer, Channel, Line},
     own_meshes::OwnMeshes,
     reports::Reports,
+    shared::Shared,
     stream_count::Streams,
     token::{Token, TokenSource},
 };
 use crate::{
     clock::Clock,
+    cluster::Epoch,
     kds::{
         dial::Dialer,
         link::{Link, LinkState},
         snapshots::{Provider, Snapshots},
         zone::session::Session,
     },
+    records::RecordError,
     tasks::Tasks,
     zones::insight::Instance,
 };
@@ -82,6 +89,10 @@ pub(crate) struct Options {
     pub default_admin_port: u16,
     /// What the zone had before it joined.
     pub own_meshes: Arc<OwnMeshes>,
+    /// Whether this instance of the zone is the one that connects.
+    pub lead: Lead,
+    /// What the instances of the zone keep for each other, if there may be several.
+    pub shared: Option<Arc<Shared>>,
     /// Where the connection reports.
     pub reports: Reports,
 }
@@ -124,7 +135,8 @@ pub(crate) async fn run(
         Provider::Zone { name: options.zone.as_str().to_owned(), skip_prefixes: options.skip_prefixes.clone() };
     let snapshots = Snapshots::start(provider, &store, &options.reports.metrics, &tasks).await?;
     let backoff = Backoff::new(options.base_backoff, options.max_backoff);
-    let held_token = Arc::new(HeldToken::new(options.token.clone(), options.renew_token));
+    let held_token = HeldToken::new(options.token.clone(), options.renew_token).shared(options.shared.clone());
+    let held_token = Arc::new(held_token);
     let mut keeper = Keeper { options, held_token, store, clock, snapshots, link, backoff };
     tokio::select! {
         () = tasks.stopping() => Ok(()),
@@ -144,21 +156,64 @@ struct Keeper {
 
 impl Keeper {
     async fn keep(&mut self) {
+        let mut lead = self.options.lead.clone();
+        loop {
+            let epoch = lead.begins(&self.link).await;
+            tokio::select! {
+                // Biased: who does not lead any more must not dial again.
+                biased;
+                () = lead.ends(epoch) => {}
+                never = self.lead(epoch) => match never {},
+            }
+            self.options.reports.policies.forget();
+            info!(
+                epoch = epoch.0,
+                "this instance leads its zone no more, what it had of a connection to global is closed"
+            );
+        }
+    }
+
+    /// Keeps the connection as the leader of the zone.
+    async fn lead(&mut self, epoch: Epoch) -> Infallible {
+        while let Err(problem) = self.take_over(epoch).await {
+            let pause = self.backoff.pause();
+            let reason = format!("what this zone knew of its global cannot be read: {problem}");
+            warn!(%reason, retryIn = %format_args!("{:.1}s", pause.as_secs_f64()), "not connected to the global control plane");
+            self.link.set(LinkState::Down { reason, advice: "" });
+            tokio::time::sleep(pause).await;
+        }
+        self.connect(epoch).await
+    }
+
+    /// Learns what happened while another instance of the zone led.
+    async fn take_over(&self, epoch: Epoch) -> Result<(), RecordError> {
+        if let Some(shared) = &self.options.shared {
+            shared.leads(epoch);
+        }
+        self.options.own_meshes.take_over().await?;
+        self.held_token.take_over().await
+    }
+
+    async fn connect(&mut self, epoch: Epoch) -> Infallible {
         // A refusal to join is for a human: an error when it is new, a warning when it is repeated.
         let mut refused = String::new();
         loop {
             self.link.set(LinkState::Connecting);
-            let ended = match self.held_token.read().await {
+            let (ended, was_up) = match self.held_token.read().await {
                 Ok(token) => {
-                    let connection = self.start(token, Beside::Nothing);
-                    self.hold(connection).await
+                    let connection = self.start(token, epoch, Beside::Nothing);
+                    self.hold(connection, epoch).await
                 }
-                Err(error) => Ended::NoToken(error.to_string()),
+                Err(error) => (Ended::NoToken(error.to_string()), false),
             };
             if matches!(ended, Ended::Rpc { .. }) && ended.is_refusal() {
                 self.held_token.refused();
             }
-            let pause = self.backoff.pause(ended.lasted());
+            if !matches!(ended, Ended::NoToken(_) | Ended::Refused(_)) {
+                // Another global may do what this one does not.
+                self.options.dialer.set_aside();
+            }
+            let pause = if was_up { self.backoff.pause_after(ended.lasted()) } else { self.backoff.pause() };
             self.link.set(ended.state());
             if let Ended::Refused(refusal) = &ended
                 && refusal.to_string() != refused
@@ -181,12 +236,11 @@ impl Keeper {
         }
     }
 
-    fn start(&self, token: Option<Token>, beside: Beside) -> RunningSession {
+    fn start(&self, token: Option<Token>, epoch: Epoch, beside: Beside) -> RunningSession {
         let (accepted, predecessor_gone) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (reopen, reopened) = mpsc::channel(1);
         let line = Line {
             zone: self.options.zone.clone(),
-            origin: self.options.dialer.origin(),
             bearer: Bearer::new(token),
             held_token: Arc::clone(&self.held_token),
             version: self.options.us.version.version.clone(),
@@ -203,6 +257,7 @@ impl Keeper {
             us: self.options.us.clone(),
             max_message_size: self.options.max_message_size,
             store: Arc::clone(&self.store),
+            epoch,
             snapshots: self.snapshots.clone(),
             msg_send_timeout: self.options.msg_send_timeout,
             alone: beside == Beside::Nothing,
@@ -223,23 +278,23 @@ impl Keeper {
     }
 
     /// Holds a connection until it ends, moving to newer tokens as they come. One that was refused is not tried again until
-    /// the file changes.
-    async fn hold(&self, mut current: RunningSession) -> Ended {
+    /// the file changes. Returns why the last one ended, and whether global had accepted it.
+    async fn hold(&self, mut current: RunningSession, epoch: Epoch) -> (Ended, bool) {
         loop {
             tokio::select! {
                 // Biased: what the connection says of itself counts before what its silence would say.
                 biased;
-                ended = current.running.as_mut() => return ended,
+                ended = current.running.as_mut() => return (ended, current.up),
                 () = current.accepted.notified(), if !current.up => self.up(&mut current),
-                () = tokio::time::sleep_until(current.accept_by), if !current.up => return Ended::Silent,
+                () = tokio::time::sleep_until(current.accept_by), if !current.up => return (Ended::Silent, false),
                 Some(token) = current.reopen.recv() => {
-                    let candidate = self.start(Some(token), Beside::OldConnection);
+                    let candidate = self.start(Some(token), epoch, Beside::OldConnection);
                     info!("not all streams stand on the renewed token, opening a connection with it");
                     current = self.choose(current, candidate).await;
                 }
                 () = self.held_token.changed() => {
                     let Ok(newer) = self.held_token.read().await else { continue };
-                    let candidate = self.start(newer, Beside::OldConnection);
+                    let candidate = self.start(newer, epoch, Beside::OldConnection);
                     info!("the token changed, opening a connection with the new one");
                     current = self.choose(current, candidate).await;
                 }

@@ -58,6 +58,8 @@ pub(super) struct Patience {
 
 impl Patience {
     pub(super) const OF_ZONES: Self = Self { usual: Duration::from_secs(120), short: Duration::from_secs(10) };
+    /// A handshake, from one machine room to the next at most.
+    pub(super) const OF_INSTANCES: Self = Self { usual: Duration::from_secs(10), short: Duration::from_secs(3) };
 }
 
 /// Names a connection.

@@ -32,6 +32,7 @@ pub(super) struct Shares {
     pub(super) kds: usize,
     pub(super) http: usize,
     pub(super) https: usize,
+    /// The port between instances has as many.
     pub(super) diagnostics: usize,
 }
 
@@ -41,7 +42,7 @@ impl Shares {
         let all = files.saturating_sub(OTHERS.max(files / 16).min(1024));
         let diagnostics = (all / 16).clamp(4, 256);
         let rest = (all / 8).clamp(8, 4096);
-        let kds = all.saturating_sub(diagnostics + 2 * rest).clamp(8, 100_000);
+        let kds = all.saturating_sub(2 * diagnostics + 2 * rest).clamp(8, 100_000);
         Self { kds, http: rest, https: rest, diagnostics }
     }
 }
@@ -54,7 +55,7 @@ mod tests {
     fn all_shares_together_leave_files_for_the_store() {
         for files in [256, 512, 1024, 4096, 20_000, 65_536, 1 << 20] {
             let Shares { kds, http, https, diagnostics } = Shares::of(files);
-            let all = kds + http + https + diagnostics;
+            let all = kds + http + https + 2 * diagnostics;
             assert!(all + OTHERS <= files, "{files}: {all}");
             assert!(kds * 2 > all, "zones get most: {files}");
         }

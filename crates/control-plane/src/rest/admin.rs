@@ -39,6 +39,14 @@ pub enum AdminError {
     /// The zone did not answer in time.
     #[error("the zone did not answer in time")]
     TimedOut,
+    /// The instance of the control plane that the zone is connected to did not answer.
+    #[error("couldn't execute {operation} operation: the zone is connected to another instance, and {reason}")]
+    Elsewhere {
+        /// `XDSConfig`, `Stats` or `Clusters`.
+        operation: &'static str,
+        /// What is the matter with that one.
+        reason: String,
+    },
 }
 
 /// Asks proxies through their zones.

@@ -305,7 +305,10 @@ impl ApiError {
             StoreError::Unavailable { .. } => Some(format!("the store is unavailable: {problem}")),
             StoreError::Unknown { .. } => Some(format!("the answer of the store got lost: {problem}")),
             StoreError::Corrupt { .. } => Some(format!("the store is corrupt: {problem}")),
-            StoreError::NotFound { .. } | StoreError::AlreadyExists { .. } | StoreError::Conflict { .. } => None,
+            StoreError::NotFound { .. }
+            | StoreError::AlreadyExists { .. }
+            | StoreError::Conflict { .. }
+            | StoreError::Deposed { .. } => None,
         };
         match self {
             Self::Issue(IssueError::NoKey { .. }) => None,
@@ -338,6 +341,9 @@ impl ApiError {
                 Problem::invalid("Could not retrieve resources", "Invalid page size", violations)
             }
             Self::Offset { text } => Problem::new(S::BAD_REQUEST, "Could not retrieve resources", text),
+            Self::Admin(error @ AdminError::Elsewhere { .. }) => {
+                Problem::new(S::SERVICE_UNAVAILABLE, "Could not execute admin operation", error.to_string())
+            }
             Self::Admin(error) => Problem::new(S::BAD_REQUEST, "Could not execute admin operation", error.to_string()),
             Self::IssuerOff => {
                 Problem::new(S::BAD_REQUEST, NO_TOKEN, "issuing tokens using the control plane is disabled.")
@@ -460,7 +466,7 @@ fn of_store(title: &str, problem: &StoreError) -> Problem {
     use StatusCode as S;
     match problem {
         StoreError::NotFound { .. } => Problem::new(S::NOT_FOUND, title, "Not found"),
-        StoreError::AlreadyExists { .. } | StoreError::Conflict { .. } => {
+        StoreError::AlreadyExists { .. } | StoreError::Conflict { .. } | StoreError::Deposed { .. } => {
             Problem::new(S::CONFLICT, "Conflict", problem.to_string())
         }
         StoreError::Unavailable { .. } => {

@@ -157,7 +157,7 @@ fn zones(sources: &Sources, family: &Family, secrets: &[KeySecret]) -> Vec<Zone>
                 && auth.is_some_and(|auth| auth.expires_at.is_none())
                 && next_is_revoked(sources, &ring, name),
             confirmed: confirmed.clone(),
-            reads_rsa_alone: sources.insights.reads_rsa_alone(name),
+            reads_rsa_alone: sources.confirmed.is_some() && sources.insights.reads_rsa_alone(name),
             left: None,
         };
         let open = here.get(name);
@@ -279,9 +279,10 @@ fn unreadable(sources: &Sources, family: &Family) -> Vec<String> {
     sources.ledger.unreadable().into_iter().filter(|name| name.starts_with(&front)).collect()
 }
 
-/// The keys of which a zone has confirmed that it has what verifies them.
+/// The keys of which a zone has confirmed that it has what verifies them, or that it never verifies with.
 fn confirmed(sources: &Sources, zone: &ZoneName, secrets: &[KeySecret]) -> BTreeSet<u64> {
-    let has = |secret: &&KeySecret| sources.confirmed.has(zone, &as_sent(&secret.key));
+    let confirmed = sources.confirmed.as_ref();
+    let has = |secret: &&KeySecret| confirmed.is_none_or(|confirmed| confirmed.has(zone, &as_sent(&secret.key)));
     secrets.iter().filter(has).map(|secret| secret.serial).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use model::{Key, Kind, Labels, Resource, secret};
-use store::{Batch, Importance, Precondition, ResourceStore, StoreError, Write};
+use store::{Batch, Precondition, ResourceStore, StoreError, Write};
 use thiserror::Error;
 use tokens::{
     Algorithm, Family, Half, KeyName, KeyRing,
@@ -38,9 +38,10 @@ pub(super) enum NotWritten {
 impl From<StoreError> for NotWritten {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Conflict { .. } | StoreError::AlreadyExists { .. } | StoreError::NotFound { .. } => {
-                Self::Overtaken
-            }
+            StoreError::Conflict { .. }
+            | StoreError::AlreadyExists { .. }
+            | StoreError::NotFound { .. }
+            | StoreError::Deposed { .. } => Self::Overtaken,
             StoreError::Unavailable { .. } | StoreError::Unknown { .. } | StoreError::Corrupt { .. } => {
                 Self::Store(error)
             }
@@ -67,7 +68,7 @@ pub(super) async fn write(
             Action::DeleteKey { serial } => writes.extend(delete(seen, *serial)),
         }
     }
-    store.apply(Batch { writes, importance: Importance::Safety }).await?;
+    store.apply(Batch::for_safety(writes)).await?;
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! Who we are: the certificate and key that a listener shows, read again when the files change.
+//! Who we are: the certificate and key that a listener shows, read again when the files change, or made here from the authority
+//! of the store.
 
 use std::{
     fmt,
@@ -9,7 +10,9 @@ use std::{
 use jiff::Timestamp;
 use rustls::{
     ServerConfig,
-    server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
+    client::verify_server_name,
+    pki_types::ServerName,
+    server::{ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert},
     sign::CertifiedKey,
 };
 use tracing::{info, warn};
@@ -17,10 +20,12 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
 use super::{
-    Alpn, ClientCerts, PairFiles, Protocols, TlsError, pem, provider,
+    Alpn, ClientCerts, OwnAuthority, PairFiles, Protocols, TlsError,
+    leaf::Leaf,
+    pem, provider,
     reloaded::{Reloaded, Source},
 };
-use crate::tasks::Tasks;
+use crate::{clock::Clock, tasks::Tasks};
 
 /// The certificates that this program shows on its ports. Cheap to clone.
 #[derive(Clone, Default)]
@@ -43,34 +48,77 @@ impl Certificates {
 }
 
 /// The certificate and key of a listener. Handshakes take what is current; connections that are up stay up.
-pub(crate) struct ServerIdentity(Arc<Reloaded<PairFiles>>);
+pub(crate) struct ServerIdentity(Shown);
+
+enum Shown {
+    Files(Arc<Reloaded<PairFiles>>),
+    Made(Arc<Leaf>),
+}
 
 impl ServerIdentity {
     /// Reads the pair; certificate and key must belong together.
     pub(crate) fn load(files: &PairFiles) -> Result<Arc<Self>, TlsError> {
-        Ok(Arc::new(Self(Reloaded::load(files.clone())?)))
+        Ok(Arc::new(Self(Shown::Files(Reloaded::load(files.clone())?))))
     }
 
-    /// Starts the task that reads the pair again when its files change.
+    /// Makes a certificate with the names of this machine and others. The root file has the authority's own.
+    pub(crate) fn of_authority(
+        authority: OwnAuthority,
+        root_file: &Path,
+        also: &[String],
+        clock: Clock,
+    ) -> Result<Arc<Self>, TlsError> {
+        Ok(Arc::new(Self(Shown::Made(Leaf::new(authority, root_file, also, clock)?))))
+    }
+
+    /// Starts the task that reads the pair again when its files change, or makes the certificate anew before its end.
     pub(crate) fn watch(&self, tasks: &Tasks) {
-        self.0.watch(tasks);
+        match &self.0 {
+            Shown::Files(files) => files.watch(tasks),
+            Shown::Made(leaf) => leaf.watch(tasks),
+        }
     }
 
     /// Reads the pair again now.
     #[cfg(test)]
     pub(super) fn reload(&self) -> super::reloaded::Reload {
-        self.0.reload()
+        match &self.0 {
+            Shown::Files(files) => files.reload(),
+            Shown::Made(_) => super::reloaded::Reload::Same,
+        }
+    }
+
+    fn current(&self) -> Arc<CertifiedKey> {
+        match &self.0 {
+            Shown::Files(files) => files.current(),
+            Shown::Made(leaf) => leaf.current(),
+        }
     }
 
     /// Returns the file of the certificate, and when the one in use ends.
     fn told(&self) -> Option<(PathBuf, Timestamp)> {
-        Some((self.0.source().cert.clone(), expires_at(&self.0.current())?))
+        match &self.0 {
+            Shown::Files(files) => Some((files.source().cert.clone(), expires_at(&files.current())?)),
+            Shown::Made(leaf) => Some(leaf.told()),
+        }
+    }
+
+    /// Whether the certificate in use has all these names.
+    pub(crate) fn has_names(&self, names: &[String]) -> bool {
+        let current = self.current();
+        let parsed = current.cert.first().and_then(|certificate| ParsedCertificate::try_from(certificate).ok());
+        parsed.is_some_and(|certificate| {
+            let is_in = |name: &String| {
+                ServerName::try_from(name.as_str()).is_ok_and(|name| verify_server_name(&certificate, &name).is_ok())
+            };
+            names.iter().all(is_in)
+        })
     }
 
     /// Returns when the certificate in use ends.
     #[cfg(test)]
     pub(super) fn expires_at(&self) -> Option<Timestamp> {
-        expires_at(&self.0.current())
+        expires_at(&self.current())
     }
 
     /// Returns the configuration of a listener that shows this identity, now and after reloads.
@@ -98,13 +146,18 @@ impl ServerIdentity {
 
 impl ResolvesServerCert for ServerIdentity {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.current())
+        Some(self.current())
     }
 }
 
 impl fmt::Debug for ServerIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerIdentity").field("files", self.0.source()).finish_non_exhaustive()
+        match &self.0 {
+            Shown::Files(files) => {
+                f.debug_struct("ServerIdentity").field("files", files.source()).finish_non_exhaustive()
+            }
+            Shown::Made(_) => f.debug_struct("ServerIdentity").finish_non_exhaustive(),
+        }
     }
 }
 

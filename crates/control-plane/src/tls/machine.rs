@@ -3,14 +3,14 @@
 use std::{
     collections::BTreeSet,
     fs,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     path::Path,
 };
 
 use crate::files;
 
 /// Returns every name that a client on this network may dial: host name, `localhost`, all addresses.
-pub(super) fn names() -> Vec<String> {
+fn names() -> Vec<String> {
     let mut names = Vec::new();
     names.extend(host_names().find(|name| is_dns_name(name)));
     names.push("localhost".to_owned());
@@ -20,12 +20,49 @@ pub(super) fn names() -> Vec<String> {
     names
 }
 
+/// Returns these names and others beside them, each once.
+pub(super) fn names_and(also: &[String]) -> Vec<String> {
+    let mut names = names();
+    for name in also {
+        if !name.is_empty() && !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
 /// Returns what this machine says that it is called, best first; the names may be any texts.
 pub(crate) fn host_names() -> impl Iterator<Item = String> {
     ["/proc/sys/kernel/hostname", "/etc/hostname"]
         .into_iter()
         .filter_map(|file| files::read_text(Path::new(file), files::TOKEN).ok())
         .map(|text| text.trim().to_owned())
+}
+
+/// Returns the address of this machine under which others reach it: the one from which it reaches `there`, where they are
+/// too; if that is this machine itself, the one from which it would leave the network; if there is none, loopback.
+pub(crate) fn address_to_reach(there: Option<SocketAddr>) -> IpAddr {
+    let outside = [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")];
+    let towards = there.and_then(|there| match there {
+        SocketAddr::V4(_) => outgoing("0.0.0.0:0", &there.to_string()),
+        SocketAddr::V6(_) => outgoing("[::]:0", &there.to_string()),
+    });
+    let leaving = outside.into_iter().filter_map(|(from, to)| outgoing(from, to));
+    towards
+        .into_iter()
+        .chain(leaving)
+        .chain(addresses())
+        .map(|address| address.to_canonical())
+        .find(|address| !address.is_loopback() && !is_of_one_link(address))
+        .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+/// Such addresses mean something only together with an interface.
+fn is_of_one_link(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    }
 }
 
 /// A certificate refuses other names; a host name may be anything.
@@ -91,6 +128,15 @@ mod tests {
     fn interface_addresses_are_hexadecimal() {
         let list = "00000000000000000000000000000001 01 80 10 80       lo\nshort 01\n";
         assert_eq!(ipv6_of(list), ["::1".parse::<IpAddr>().unwrap()]);
+    }
+
+    #[test]
+    fn the_way_to_this_machine_itself_says_nothing_of_where_others_reach_it() {
+        let towards = |there: &str| address_to_reach(Some(there.parse().unwrap()));
+        assert_eq!(towards("127.0.0.1:5432"), address_to_reach(None));
+        assert_eq!(towards("[::1]:5432"), address_to_reach(None));
+        let address = address_to_reach(None);
+        assert!(addresses().contains(&address) && !address.is_unspecified(), "{address}");
     }
 
     #[test]

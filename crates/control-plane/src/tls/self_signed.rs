@@ -21,7 +21,8 @@ use super::{TlsError, machine};
 
 /// The files of the certificate that a control plane makes for itself, in its work folder.
 pub(crate) const SELF_SIGNED_FILES: [&str; 2] = [CERT_FILE, KEY_FILE];
-const CERT_FILE: &str = "kuma-cp.crt";
+/// The file that zones and clients are given as their root file.
+pub(crate) const CERT_FILE: &str = "kuma-cp.crt";
 const COMMON_NAME: &str = "kuma-cp";
 const KEY_FILE: &str = "kuma-cp.key";
 /// Clocks of two machines differ a little.
@@ -36,21 +37,28 @@ pub(crate) struct PairFiles {
     pub(crate) key: PathBuf,
 }
 
+impl PairFiles {
+    /// The pair that a control plane made for itself in this folder, whole or not.
+    pub(crate) fn own(dir: &Path) -> Self {
+        Self { cert: dir.join(CERT_FILE), key: dir.join(KEY_FILE) }
+    }
+
+    /// Whether there is something in both.
+    pub(crate) fn are_filled(&self) -> Result<bool, TlsError> {
+        Ok(is_filled(&self.cert)? && is_filled(&self.key)?)
+    }
+}
+
 /// Returns the pair `kuma-cp.crt` and `kuma-cp.key` of the work directory; makes it if one of the two is missing or empty.
 ///
 /// The certificate names this machine, `localhost`, all addresses and `also`.
 pub(crate) fn self_signed(dir: &Path, also: &[String], now: Timestamp) -> Result<PairFiles, TlsError> {
     crate::files::check_folder(dir).map_err(|source| TlsError::Read { path: dir.to_path_buf(), source })?;
-    let files = PairFiles { cert: dir.join(CERT_FILE), key: dir.join(KEY_FILE) };
-    if is_filled(&files.cert)? && is_filled(&files.key)? {
+    let files = PairFiles::own(dir);
+    if files.are_filled()? {
         return Ok(files);
     }
-    let mut names = machine::names();
-    for name in also {
-        if !name.is_empty() && !names.contains(name) {
-            names.push(name.clone());
-        }
-    }
+    let names = machine::names_and(also);
     let (cert, key) = make(&names, now).map_err(|source| TlsError::Generate { source })?;
     make_folder(dir).map_err(|source| TlsError::Write { path: dir.to_path_buf(), source })?;
     write_pair(&files, cert.as_bytes(), key.as_bytes())?;
@@ -86,7 +94,7 @@ fn make(names: &[String], now: Timestamp) -> Result<(String, Zeroizing<String>),
 }
 
 /// 127 random bits: positive, and never twice.
-fn serial() -> SerialNumber {
+pub(super) fn serial() -> SerialNumber {
     let mut bytes = [0; 16];
     rand::rng().fill_bytes(&mut bytes);
     if let Some(first) = bytes.first_mut() {

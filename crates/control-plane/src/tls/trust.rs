@@ -168,7 +168,7 @@ fn config(alpn: Alpn, verifier: Arc<dyn ServerCertVerifier>, clock: Clock) -> Re
 
 /// Our clock, as the TLS library asks for it.
 #[derive(Debug)]
-struct ClockTime(Clock);
+pub(super) struct ClockTime(pub(super) Clock);
 
 impl TimeProvider for ClockTime {
     fn current_time(&self) -> Option<UnixTime> {

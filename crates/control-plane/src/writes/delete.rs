@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use model::{Key, Kind, Scope, insight};
-use store::{Batch, Importance, Precondition, Query, StoreError, Stored, Write};
+use store::{Batch, Precondition, Query, StoreError, Stored, Write};
 use tracing::info;
 
 use super::{ATTEMPTS, Operation, WriteError, Writes, labels};
@@ -130,7 +130,7 @@ impl Writes {
             writes.push(Write::Delete { key: insight, expect: Precondition::Any });
         }
         writes.push(Write::Delete { key: key.clone(), expect: Precondition::Version(stored.version) });
-        Ok(Batch { writes, importance: Importance::Safety })
+        Ok(Batch::for_safety(writes))
     }
 }
 

@@ -137,7 +137,7 @@ impl Writes {
             let key = resource.key.clone();
             let mut writes = vec![Write::Put { resource, expect: Precondition::Absent }];
             writes.extend(keys::conditions(&key));
-            let batch = Batch { writes, importance: keys::importance(&key) };
+            let batch = Batch { importance: keys::importance(&key), ..Batch::of(writes) };
             self.store.apply(batch).await.map_err(|source| keys::refused(Operation::Create, &key, source))?;
         }
         Ok(())
@@ -169,7 +169,7 @@ impl Writes {
         let mut writes = vec![Write::Put { resource, expect: Precondition::Version(stored.version) }];
         writes.extend(authorities);
         writes.extend(keys::conditions(key));
-        let batch = Batch { writes, importance: keys::importance(key) };
+        let batch = Batch { importance: keys::importance(key), ..Batch::of(writes) };
         self.store.apply(batch).await.map_err(|source| keys::refused(Operation::Update, key, source))?;
         Ok(())
     }

@@ -11,10 +11,12 @@ mod auth;
 mod configs;
 #[cfg(test)]
 mod fuzz;
+mod holders;
 mod instances;
 mod merge;
 mod notes;
 mod record;
+mod replaced;
 mod shadowed;
 mod strangers;
 mod trouble;
@@ -40,7 +42,7 @@ pub use trouble::RejectedBy;
 pub use uses::Use;
 use wire::kuma::system::v1alpha1::{KdsSubscription, ZoneInsight};
 
-use self::{configs::Configs, shadowed::Shadowed, strangers::Strangers};
+use self::{configs::Configs, replaced::Replaced, shadowed::Shadowed, strangers::Strangers};
 use crate::{
     clock::Clock,
     tasks::{OnError, Tasks},
@@ -113,6 +115,7 @@ struct Shared {
     zones: Mutex<BTreeMap<ZoneName, Live>>,
     shadowed: Shadowed,
     strangers: Strangers,
+    replaced: Replaced,
     urgent: Notify,
     soon: Notify,
 }
@@ -191,6 +194,7 @@ impl Insights {
             zones: Mutex::new(zones),
             shadowed: Shadowed::default(),
             strangers: Strangers::default(),
+            replaced: Replaced::default(),
             urgent: Notify::new(),
             soon: Notify::new(),
         };

@@ -242,14 +242,12 @@ impl Registry {
         };
         // Streams of the connection that come later belong to the instance too.
         state.instances.insert((zone.clone(), connection), instance.to_owned());
-        let others: BTreeSet<ConnectionId> = state
-            .instances
-            .range((zone.clone(), ConnectionId(0))..=(zone.clone(), ConnectionId(u64::MAX)))
-            .filter(|(_, known)| *known != instance)
-            .map(|((_, connection), _)| *connection)
-            .collect();
-        let reason = CloseReason::Replaced { by: instance.to_owned() };
-        state.close_of(&zone, None, |live| others.contains(&live.connection).then(|| reason.clone()))
+        state.replace(&zone, instance)
+    }
+
+    /// Closes the streams of other instances of the zone than this one, which came to another control plane later.
+    pub fn replaced(&self, zone: &ZoneName, by: &str) -> Vec<Closed> {
+        self.lock().replace(zone, by)
     }
 
     /// Closes all streams of a zone. `heard` is when it was heard that they have to go, if somebody waits for it.
@@ -328,6 +326,18 @@ impl Registry {
 }
 
 impl State {
+    /// Closes what belongs to another instance of the zone.
+    fn replace(&mut self, zone: &ZoneName, by: &str) -> Vec<Closed> {
+        let others: BTreeSet<ConnectionId> = self
+            .instances
+            .range((zone.clone(), ConnectionId(0))..=(zone.clone(), ConnectionId(u64::MAX)))
+            .filter(|(_, known)| *known != by)
+            .map(|((_, connection), _)| *connection)
+            .collect();
+        let reason = CloseReason::Replaced { by: by.to_owned() };
+        self.close_of(zone, None, |live| others.contains(&live.connection).then(|| reason.clone()))
+    }
+
     fn remove(&mut self, id: StreamId) {
         let Some(live) = self.streams.remove(&id) else { return };
         self.sessions.leave(&live.session, live.unary);

@@ -3,16 +3,25 @@
 use serde_json::json;
 use testkit::client;
 
-use crate::stage::world::{World, wait_for, wait_gone};
+use crate::stage::{
+    way::{Route, Way},
+    world::{World, wait_for, wait_gone},
+};
 
 #[test]
 fn a_zone_connects_and_both_directions_sync() {
-    let world = World::new(&[]);
-    world.apply("type: Mesh\nname: payments\n");
-    let zone = world.connected_zone("west");
-    let http = zone.address("http");
+    both_directions_sync(Way::Direct);
+}
 
-    let line = world.global.line(&["kds.auth", "Remote CP successfully authenticated using Control Plane Token"]);
+pub(crate) fn both_directions_sync(way: Way) {
+    let route = Route::new(way, &[]);
+    let world = route.global();
+    world.apply("type: Mesh\nname: payments\n");
+    let joined = route.connected_zone("west");
+    let http = joined.zone.address("http");
+
+    let line =
+        route.door().global.line(&["kds.auth", "Remote CP successfully authenticated using Control Plane Token"]);
     let fields = line.split('\t').collect::<Vec<_>>();
     assert_eq!(
         fields[1..],
@@ -36,7 +45,7 @@ fn a_zone_connects_and_both_directions_sync() {
     });
     let (status, body) = client::ask(http, "PUT", "/meshes/default/dataplanes/dp-1", Some(&dataplane));
     assert_eq!(status, 201, "{body}");
-    let synced = sync_name(&world, "dp-1");
+    let synced = sync_name(world, "dp-1");
     let upstream = wait_for(world.http(), &format!("/meshes/default/dataplanes/{synced}"));
     assert_eq!(upstream["labels"]["kuma.io/zone"], "west");
     assert_eq!(upstream["labels"]["kuma.io/origin"], "zone");
@@ -63,9 +72,13 @@ fn sync_name(world: &World, display: &str) -> String {
 
 #[test]
 fn zones_see_each_other_only_where_kinds_flow_across() {
-    let world = World::new(&[]);
-    let west = world.connected_zone("west");
-    let east = world.connected_zone("east");
+    kinds_that_flow_across(Way::Direct);
+}
+
+pub(crate) fn kinds_that_flow_across(way: Way) {
+    let route = Route::new(way, &[]);
+    let joined = ["west", "east"].map(|name| route.connected_zone(name));
+    let [west, east] = joined.each_ref().map(|one| &one.zone);
     let service = json!({
         "type": "MeshService", "mesh": "default", "name": "backend",
         "labels": {"kuma.io/origin": "zone"},
@@ -74,7 +87,7 @@ fn zones_see_each_other_only_where_kinds_flow_across() {
     let (status, body) =
         client::ask(west.address("http"), "PUT", "/meshes/default/meshservices/backend", Some(&service));
     assert_eq!(status, 201, "{body}");
-    let hashed = model_free_name(&world);
+    let hashed = model_free_name(route.global());
     let there = wait_for(east.address("http"), &format!("/meshes/default/meshservices/{hashed}"));
     assert_eq!(there["labels"]["kuma.io/zone"], "west");
     assert_eq!(there["labels"]["kuma.io/origin"], "global");

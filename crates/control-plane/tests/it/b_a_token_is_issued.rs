@@ -1,10 +1,18 @@
 //! Flow (b): a token is issued.
 
-use crate::stage::world::{World, decode};
+use crate::stage::{
+    way::{Route, Way},
+    world::decode,
+};
 
 #[test]
 fn a_control_plane_token_is_exactly_the_documented_one() {
-    let world = World::new(&[]);
+    exactly_the_documented_one(Way::Direct);
+}
+
+pub(crate) fn exactly_the_documented_one(way: Way) {
+    let route = Route::new(way, &[]);
+    let world = route.door();
     let output = world.kumactl.run(&["generate", "control-plane-token", "--zone=west"], "");
     assert!(output.status.success());
     let token = String::from_utf8(output.stdout).unwrap();
@@ -17,7 +25,12 @@ fn a_control_plane_token_is_exactly_the_documented_one() {
 
 #[test]
 fn a_validity_adds_the_registered_claims() {
-    let world = World::new(&[]);
+    registered_claims(Way::Direct);
+}
+
+pub(crate) fn registered_claims(way: Way) {
+    let route = Route::new(way, &[]);
+    let world = route.door();
     let token = world.kumactl.ok(&["generate", "control-plane-token", "--zone=west", "--valid-for", "720h"], "");
     let claims: serde_json::Value = serde_json::from_str(&decode(&token).1).unwrap();
     let time = |name: &str| claims[name].as_i64().unwrap_or_else(|| panic!("no {name} in {claims}"));
@@ -29,21 +42,30 @@ fn a_validity_adds_the_registered_claims() {
 
 #[test]
 fn a_zone_token_names_its_key_and_scope() {
-    let world = World::new(&[]);
+    key_and_scope_of_a_zone_token(Way::Direct);
+}
+
+pub(crate) fn key_and_scope_of_a_zone_token(way: Way) {
+    let route = Route::new(way, &[]);
+    let world = route.door();
     let token =
         world.kumactl.ok(&["generate", "zone-token", "--zone", "west", "--scope", "cp", "--valid-for", "720h"], "");
     let (header, payload) = decode(&token);
     assert_eq!(header, r#"{"alg":"RS256","kid":"1","typ":"JWT"}"#);
     assert!(payload.starts_with(r#"{"Zone":"west","Scope":["cp"],"exp":"#), "{payload}");
-    let zone = world.zone("west", &[("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_INLINE", &token)]);
-    world.wait_online("west");
+    let _zone = route.zone("west", &world.file("west.token", &token), &[]);
+    route.wait_online("west");
     world.global.line(&["kds.auth", "Zone CP successfully authenticated", r#"{"zone": "west"}"#]);
-    drop(zone);
 }
 
 #[test]
 fn no_token_is_issued_for_nonsense() {
-    let world = World::new(&[]);
+    nonsense(Way::Direct);
+}
+
+pub(crate) fn nonsense(way: Way) {
+    let route = Route::new(way, &[]);
+    let world = route.door();
     for arguments in [
         &["generate", "control-plane-token", "--zone=Bad_Name"][..],
         &["generate", "control-plane-token", "--zone=west", "--valid-for", "-1h"],

@@ -3,15 +3,23 @@
 use serde_json::json;
 use testkit::client;
 
-use crate::stage::world::{World, wait_for, wait_gone};
+use crate::stage::{
+    way::{Route, Way},
+    world::{wait_for, wait_gone},
+};
 
 const NAME: &str = "/meshes/default/meshtimeouts/mt-1-xz8287465c2624wz";
 
 #[test]
 fn a_policy_reaches_every_zone_and_goes_again() {
-    let world = World::new(&[]);
-    let west = world.connected_zone("west");
-    let east = world.connected_zone("east");
+    every_zone(Way::Direct);
+}
+
+pub(crate) fn every_zone(way: Way) {
+    let route = Route::new(way, &[]);
+    let world = route.global();
+    let joined = ["west", "east"].map(|name| route.connected_zone(name));
+    let [west, east] = joined.each_ref().map(|one| &one.zone);
     let policy = |timeout: &str| {
         json!({
             "type": "MeshTimeout", "mesh": "default", "name": "mt-1",
@@ -21,12 +29,12 @@ fn a_policy_reaches_every_zone_and_goes_again() {
     let path = "/meshes/default/meshtimeouts/mt-1";
     let (status, body) = client::ask(world.http(), "PUT", path, Some(&policy("5s")));
     assert_eq!(status, 201, "{body}");
-    for zone in [&west, &east] {
+    for zone in [west, east] {
         let there = wait_for(zone.address("http"), NAME);
         assert_eq!(there["spec"]["to"][0]["default"]["connectionTimeout"], "5s");
     }
     assert_eq!(client::ask(world.http(), "PUT", path, Some(&policy("7s"))).0, 200);
-    for zone in [&west, &east] {
+    for zone in [west, east] {
         testkit::program::eventually(
             "the change is there",
             || client::get(zone.address("http"), NAME),
@@ -34,15 +42,20 @@ fn a_policy_reaches_every_zone_and_goes_again() {
         );
     }
     assert_eq!(client::ask(world.http(), "DELETE", path, None).0, 200);
-    for zone in [&west, &east] {
+    for zone in [west, east] {
         wait_gone(zone.address("http"), NAME);
     }
 }
 
 #[test]
 fn what_was_answered_survives_a_crash_of_global() {
-    let mut world = World::of_programs(&[]);
-    let west = world.connected_zone("west");
+    crash_of_global(Way::Direct);
+}
+
+pub(crate) fn crash_of_global(way: Way) {
+    let mut route = Route::of_programs(way);
+    let west = route.connected_zone("west");
+    let world = route.global_mut();
     let keys = || client::get(world.http(), "/global-secrets");
     let before = keys();
     for index in 0..20 {
@@ -53,6 +66,6 @@ fn what_was_answered_survives_a_crash_of_global() {
     for index in 0..20 {
         assert_eq!(client::ask(world.http(), "GET", &format!("/meshes/m{index}"), None).0, 200);
     }
-    world.wait_online("west");
-    wait_for(west.address("http"), "/meshes/m19");
+    route.wait_online("west");
+    wait_for(west.zone.address("http"), "/meshes/m19");
 }

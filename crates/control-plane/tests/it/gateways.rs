@@ -181,21 +181,37 @@ fn what_a_gateway_has_not_names_who_has_it() {
     guarded.gate.kumactl.ok(&["get", "tokens"], "");
 }
 
-#[test]
-fn a_rotation_at_the_gateway_moves_a_zone_without_cutting_it() {
+/// Rotates the keys of a family at a gateway from the beginning to the end, while a zone stands on a token of it.
+fn rotated(family: &str, issue: &[&str]) {
     let guarded = Guarded::new(&[
         ("KUMA_MULTIZONE_GLOBAL_KDS_ZONE_HEALTH_CHECK_POLL_INTERVAL", "1s"),
         ("KUMA_MULTIZONE_GLOBAL_KDS_ZONE_HEALTH_CHECK_TIMEOUT", "60s"),
     ]);
     let gate = &guarded.gate;
-    let connector = connector(gate, "west", &gate.token_file("west"));
+    let token = gate.kumactl.ok(&[&["generate"], issue, &["--zone=west", "--valid-for=720h"]].concat(), "");
+    let connector = connector(gate, "west", &gate.file("west.token", &token));
     let zone = zone_behind(gate, &connector, "west");
     guarded.behind.wait_online("west");
     connector.line(&["connected to the global control plane"]);
-    for step in ["start", "advance", "advance"] {
-        let stepped = || gate.kumactl.run(&["rotate", step, FAMILY], "").status.success();
-        eventually(&format!("nobody is in the way of {step}"), stepped, |made| *made);
+    for step in ["start", "advance", "advance", "advance"] {
+        let stepped = || gate.kumactl.run(&["rotate", step, family], "");
+        eventually(&format!("nobody is in the way of {step}"), stepped, |made| made.status.success());
     }
     connector.line(&["the connection stands on the new token"]);
     assert!(!zone.text().contains("not connected"), "{}", zone.text());
+    let secrets = client::get(gate.http(), "/global-secrets");
+    let names = secrets["items"].as_array().unwrap().iter().filter_map(|one| one["name"].as_str());
+    let serials: Vec<_> = names.filter_map(|name| name.strip_prefix(&format!("{family}-"))).collect();
+    assert!(matches!(serials[..], ["2" | "0002"]), "{serials:?}");
+    assert!(guarded.behind.online("west"));
+}
+
+#[test]
+fn a_rotation_at_the_gateway_comes_to_its_end_and_cuts_nobody() {
+    rotated(FAMILY, &["control-plane-token"]);
+}
+
+#[test]
+fn keys_that_no_zone_is_sent_wait_for_no_zone_to_confirm_them() {
+    rotated("zone-token-signing-key", &["zone-token", "--scope=cp"]);
 }

@@ -6,6 +6,8 @@ mod b_a_token_is_issued;
 #[cfg(test)]
 mod backups;
 #[cfg(test)]
+mod backups_on_postgres;
+#[cfg(test)]
 mod bad_network;
 #[cfg(test)]
 mod broken_globals;
@@ -40,6 +42,8 @@ mod gateways;
 #[cfg(test)]
 mod global_takes_in;
 #[cfg(test)]
+mod instances;
+#[cfg(test)]
 mod kds_replay_global;
 #[cfg(test)]
 mod kds_replay_zone;
@@ -51,6 +55,7 @@ mod kumactl_replay;
 mod ledger;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
 mod log_floods;
 #[cfg(test)]
 mod named_tests;
@@ -91,6 +96,8 @@ mod revocations;
 #[cfg(test)]
 mod rotations;
 #[cfg(test)]
+mod secrets_nowhere;
+#[cfg(test)]
 mod seen_signing_keys;
 #[cfg(test)]
 mod shadow;
@@ -102,6 +109,8 @@ mod stage;
 mod stolen_token;
 #[cfg(test)]
 mod store_behind;
+#[cfg(test)]
+mod through_relays;
 #[cfg(test)]
 mod troubles;
 #[cfg(test)]

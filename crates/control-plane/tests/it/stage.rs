@@ -10,4 +10,5 @@ pub(crate) mod played_zone;
 pub(crate) mod relays;
 pub(crate) mod rest_world;
 pub(crate) mod sides;
+pub(crate) mod way;
 pub(crate) mod world;

@@ -44,6 +44,7 @@ macro_rules! on_each_database {
 on_each_database! {
     a_key_that_is_deleted_on_one_ends_the_sessions_of_both,
     what_is_written_on_one_goes_to_the_zones_of_the_other,
+    who_moves_to_the_other_gets_the_difference_and_no_more,
     a_zone_stays_online_while_the_other_control_plane_stops_and_starts_again,
     a_zone_that_is_disabled_on_one_takes_its_resources_from_the_zones_of_the_other,
     of_writers_of_one_name_nobody_hears_an_error,
@@ -119,6 +120,32 @@ async fn what_is_written_on_one_goes_to_the_zones_of_the_other<D: Shared>(databa
     assert_eq!(news.resources.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["payments."]);
     let (status, said) = second.rest("GET", "/meshes/payments", &admin, "");
     assert_eq!(status, 200, "{said}");
+}
+
+async fn who_moves_to_the_other_gets_the_difference_and_no_more<D: Shared>(database: D) {
+    let ([first, second], admin, token) = two(&database).await;
+    for mesh in ["payments", "orders", "search"] {
+        let body = format!(r#"{{"type": "Mesh", "name": "{mesh}"}}"#);
+        assert_eq!(first.rest("PUT", &format!("/meshes/{mesh}"), &admin, &body).0, 201);
+    }
+    let mut west = open(&first.peer().await, DOWN, &token);
+    west.send(&subscribe("Mesh"));
+    let all = received(&mut west).await;
+    assert_eq!(all.resources.len(), 4);
+    west.send(&acknowledge("Mesh", &all));
+    drop(west);
+    assert_eq!(first.rest("DELETE", "/meshes/orders", &admin, "").0, 200);
+    let changed = r#"{"type": "Mesh", "name": "search", "labels": {"team": "search"}}"#;
+    assert_eq!(first.rest("PUT", "/meshes/search", &admin, changed).0, 200);
+    second.store.settled().await.unwrap();
+    let known = all.resources.iter().map(|one| (one.name.clone(), one.version.clone())).collect();
+    let mut request = DeltaDiscoveryRequest::decode(&*subscribe("Mesh")).unwrap();
+    request.initial_resource_versions = known;
+    let mut west = open(&second.peer().await, DOWN, &token);
+    west.send(&request.encode_to_vec());
+    let difference = received(&mut west).await;
+    let names: Vec<_> = difference.resources.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!((names, difference.removed_resources), (vec!["search."], vec!["orders.".to_owned()]));
 }
 
 async fn a_zone_stays_online_while_the_other_control_plane_stops_and_starts_again<D: Shared>(database: D) {

@@ -1,6 +1,6 @@
 //! `kumactl export`: all resources as documents, in the order in which they can be applied elsewhere.
 
-use model::{Kind, Writable};
+use model::{Kind, Writable, reserved};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Secrets that each control plane makes for itself.
-const NEVER_EXPORTED: [&str; 2] = ["envoy-admin-ca", "inter-cp-ca"];
+const NEVER_EXPORTED: [&str; 3] = ["envoy-admin-ca", "inter-cp-ca", reserved::TLS_AUTHORITY];
 /// Applied last: with it, tokens of the old control plane lose their meaning, the caller's own among them.
 const LAST: &str = "user-token-signing-key";
 

@@ -11,7 +11,7 @@ use super::{
         apply, check_there, create, delete, fill, is_there, mesh, plain, put, saying, spec_of, timeout, try_apply, zone,
     },
 };
-use crate::{Kinds, Outcome, Precondition, Query, StoreError, Version, Write};
+use crate::{Batch, Epoch, Kinds, Outcome, Precondition, Query, StoreError, Version, Write};
 
 /// Every field, also the odd values of it, survives as it is.
 pub async fn a_resource_is_returned_as_it_was_given(subject: &mut Subject) {
@@ -36,6 +36,17 @@ pub async fn a_resource_is_returned_as_it_was_given(subject: &mut Subject) {
         assert_eq!(*found.resource, given);
         assert_eq!(found.version, version);
     }
+}
+
+/// Who does not lead any more writes nothing as a leader; a store of one program has one epoch.
+pub async fn a_batch_of_another_epoch_is_refused(subject: &mut Subject) {
+    let put = |name: &str| Batch::of(vec![Write::Put { resource: plain(&mesh(name)), expect: Precondition::Absent }]);
+    let epoch = Epoch(7);
+    assert_eq!(subject.store().apply(put("a").fenced(epoch)).await, Err(StoreError::Deposed { epoch }));
+    subject.step();
+    subject.store().apply(put("b").fenced(Epoch::ALONE)).await.unwrap();
+    subject.step();
+    assert!(!is_there(subject.store(), &mesh("a")).await && is_there(subject.store(), &mesh("b")).await);
 }
 
 /// Asking for what is not there is no error.

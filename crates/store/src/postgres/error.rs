@@ -95,6 +95,24 @@ pub enum OpenError {
         #[source]
         cause: SealerError,
     },
+    /// Somebody else seals the database anew.
+    #[error("another `kuma-cp store reseal` works with {place}: wait for it")]
+    BeingResealed {
+        /// The database.
+        place: String,
+    },
+    /// The data keys are sealed with the new key, and the rows are not sealed anew: not every store could open them.
+    #[error(
+        "the data keys of {place} are sealed with the key `{key}` now, and {others} control planes that work with it have another one: give them the new one (store.sealing.keyFile), start them anew one after the other, and run this again"
+    )]
+    KeyNotEverywhere {
+        /// The database.
+        place: String,
+        /// The name of the new key.
+        key: String,
+        /// How many do not have it.
+        others: i64,
+    },
     /// A file of the TLS settings cannot be used.
     #[error("cannot use `{}` for TLS with the database: {detail}", .path.display())]
     TlsFile {
@@ -146,6 +164,9 @@ pub(super) enum Trouble {
         /// Whose it was.
         ours: Found,
     },
+    /// A data key that another one made cannot be opened.
+    #[error("{0}: start this control plane anew with the right key (store.sealing)")]
+    Sealed(SealerError),
     /// What is stored cannot be read.
     #[error("{0}")]
     Corrupt(String),
@@ -174,7 +195,7 @@ impl Trouble {
         let detail = self.to_string();
         match self {
             Self::Corrupt(_) => StoreError::Corrupt { detail },
-            Self::Way(_) | Self::Silent(_) | Self::Refused { .. } | Self::OfAnother { .. } => {
+            Self::Way(_) | Self::Silent(_) | Self::Refused { .. } | Self::OfAnother { .. } | Self::Sealed(_) => {
                 StoreError::Unavailable { detail }
             }
         }
@@ -184,6 +205,7 @@ impl Trouble {
     pub(super) fn while_opening(self, place: String) -> OpenError {
         match self {
             Self::Corrupt(detail) => OpenError::Corrupt { place, detail },
+            Self::Sealed(cause) => OpenError::Sealed { place, cause },
             trouble => {
                 let is_refusal = matches!(&trouble, Self::Refused { code, .. } if !passes(code));
                 OpenError::Away { place, detail: trouble.to_string(), is_refusal }

@@ -19,10 +19,10 @@ use tracing::{info, warn};
 use super::{
     connections::{Connections, Raw, within},
     error::Trouble,
-    log,
+    log, resealing,
     settings::{Settings, Times},
 };
-use crate::{StoreError, hub::Hub, journaled::Waker};
+use crate::{StoreError, hub::Hub, journaled::Waker, sealing::Sealing};
 
 /// How often old changes are forgotten.
 const CUT_INTERVAL: Duration = Duration::from_secs(60);
@@ -31,13 +31,19 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Follows until the store is gone.
-pub(super) async fn run(connections: Arc<Connections>, waker: Waker, hub: Weak<Hub>, settings: Settings) {
+pub(super) async fn run(
+    connections: Arc<Connections>,
+    waker: Waker,
+    hub: Weak<Hub>,
+    sealing: Arc<Sealing>,
+    settings: Settings,
+) {
     let news = Notify::new();
     let times = settings.times;
     tokio::select! {
         () = ask(&waker, &news, times) => {}
         () = watch(&hub, times) => {}
-        () = listen(&connections, &news, &hub, times) => {}
+        () = listen(&connections, &news, &hub, &sealing, times) => {}
         () = keep_house(&connections, &settings) => {}
     }
 }
@@ -75,12 +81,12 @@ async fn watch(hub: &Weak<Hub>, times: Times) {
 }
 
 /// Keeps a connection on which the database tells that there is something new.
-async fn listen(connections: &Connections, news: &Notify, hub: &Weak<Hub>, times: Times) {
+async fn listen(connections: &Connections, news: &Notify, hub: &Weak<Hub>, sealing: &Sealing, times: Times) {
     let mut pause = SHORTEST_PAUSE;
     loop {
         match connections.raw().await {
             Ok(raw) => {
-                let lost = hear(raw, news, hub, times).await;
+                let lost = hear(raw, news, hub, sealing, times).await;
                 info!(error = %lost, "the connection for notices of the database was lost, changes are asked for meanwhile");
                 pause = SHORTEST_PAUSE;
                 // What was told while nobody listened is not told again.
@@ -93,7 +99,13 @@ async fn listen(connections: &Connections, news: &Notify, hub: &Weak<Hub>, times
 }
 
 /// Listens until the connection is lost, and says why.
-async fn hear((client, mut connection): Raw, news: &Notify, hub: &Weak<Hub>, times: Times) -> Trouble {
+async fn hear(
+    (client, mut connection): Raw,
+    news: &Notify,
+    hub: &Weak<Hub>,
+    sealing: &Sealing,
+    times: Times,
+) -> Trouble {
     let received = async {
         loop {
             match poll_fn(|context| connection.poll_message(context)).await {
@@ -106,7 +118,8 @@ async fn hear((client, mut connection): Raw, news: &Notify, hub: &Weak<Hub>, tim
         }
     };
     let asked = async {
-        let listening = async { Ok(client.batch_execute(&format!("LISTEN {}", log::CHANNEL)).await?) };
+        let listen = format!("LISTEN {}; {}", log::CHANNEL, resealing::say_key(sealing));
+        let listening = async { Ok(client.batch_execute(&listen).await?) };
         if let Err(trouble) = within(times.answer, listening).await {
             return trouble;
         }
@@ -114,7 +127,8 @@ async fn hear((client, mut connection): Raw, news: &Notify, hub: &Weak<Hub>, tim
         news.notify_one();
         loop {
             sleep(times.answer).await;
-            let alive = async { Ok(client.batch_execute("").await?) };
+            // The file of the key may hold another one now.
+            let alive = async { Ok(client.batch_execute(&resealing::say_key(sealing)).await?) };
             if let Err(trouble) = within(times.answer, alive).await {
                 return trouble;
             }

@@ -9,12 +9,12 @@ use super::{
     connections::{Connections, Held, within},
     error::Trouble,
     identity::Found,
-    log::{self, Point, Since},
+    log::{self, Locked, Point, Since},
     rows::Changes,
     settings::Times,
 };
 use crate::{
-    Event, StoreError, Version,
+    Epoch, Event, StoreError, Version,
     index::Index,
     journal::{Effort, Journal, Missed, WriteError, Writing},
     sealing::Sealing,
@@ -30,6 +30,8 @@ pub(super) struct Remote {
     sealing: Arc<Sealing>,
     /// The last commit that the index has.
     known: Point,
+    /// Who led in the last transaction.
+    epoch: Epoch,
     /// A commit whose answer got lost.
     unheard: Option<Point>,
     is_there_after_all: bool,
@@ -53,6 +55,7 @@ impl Remote {
             found,
             sealing,
             known,
+            epoch: Epoch::ALONE,
             unheard: None,
             is_there_after_all: false,
             is_away: false,
@@ -60,13 +63,15 @@ impl Remote {
     }
 
     /// Locks the database for a transaction.
-    async fn lock(&self) -> Result<(Held, Since), Trouble> {
-        within(self.times.transaction(), async {
+    fn lock(&mut self) -> Result<(Held, Since), Trouble> {
+        let locking = within(self.times.transaction(), async {
             let held = self.connections.get().await?;
-            let since = log::lock(&held, self.known, &self.sealing).await?;
-            Ok((held, since))
-        })
-        .await
+            let locked = log::lock(&held, self.known, &self.sealing).await?;
+            Ok((held, locked))
+        });
+        let (held, Locked { since, epoch }) = self.runtime.block_on(locking)?;
+        self.epoch = epoch;
+        Ok((held, since))
     }
 
     async fn follow(&self) -> Result<Since, Trouble> {
@@ -122,14 +127,14 @@ impl Remote {
 
     /// Locks the database for a transaction, and moves on to what is in it.
     fn lock_and_take(&mut self) -> Result<(Held, Missed), Trouble> {
-        let (held, since) = self.runtime.block_on(self.lock())?;
+        let (held, since) = self.lock()?;
         if !matches!(since, Since::Lost) {
             return Ok((held, self.take(since)?));
         }
         // What is read may be much, and nobody shall wait for it.
         drop(held);
         let all = self.take(since)?;
-        let (held, since) = self.runtime.block_on(self.lock())?;
+        let (held, since) = self.lock()?;
         Ok((held, follow_on(all, self.take(since)?)))
     }
 
@@ -222,6 +227,10 @@ pub(super) struct Transaction<'a> {
 }
 
 impl Writing for Transaction<'_> {
+    fn epoch(&self) -> Epoch {
+        self.journal.epoch
+    }
+
     fn write(&mut self, changes: &[Event]) -> Result<(), WriteError> {
         self.changes.extend_from_slice(changes);
         Ok(())

@@ -17,11 +17,12 @@ use tokio_postgres::{Client, types::ToSql};
 
 use super::{
     connections::{Held, within},
+    data_keys::{self, NEWEST},
     error::Trouble,
     identity::{self, Found},
     rows::{self, COLUMNS, Changes, Unknown},
 };
-use crate::{Event, Stored, Version, index::Index, sealing::Sealing};
+use crate::{Epoch, Event, Stored, Version, index::Index, sealing::Sealing};
 
 /// Where it is told that there is something new.
 pub(super) const CHANNEL: &str = "store_changes";
@@ -41,6 +42,13 @@ pub(super) enum Since {
     Lost,
 }
 
+/// What a transaction finds in which nobody else writes.
+pub(super) struct Locked {
+    pub(super) since: Since,
+    /// Who leads, to its end.
+    pub(super) epoch: Epoch,
+}
+
 /// Whatever is usual in the database: after the lock a transaction must see what was committed before it.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 const LOCK: &str = "SELECT revision FROM store_revision FOR UPDATE";
@@ -48,7 +56,7 @@ const LOCK: &str = "SELECT revision FROM store_revision FOR UPDATE";
 fn read_since() -> String {
     let columns: Vec<String> = COLUMNS.split(", ").map(|column| format!("change.{column}")).collect();
     format!(
-        "SELECT latest.revision, latest.write_id, known.revision IS NOT NULL, change.revision, {}
+        "SELECT latest.epoch, latest.revision, latest.write_id, known.revision IS NOT NULL, change.revision, ({NEWEST}), {}
          FROM store_revision latest
          LEFT JOIN commits known ON known.revision = $1 AND known.write_id = $2
          LEFT JOIN changes change ON known.revision IS NOT NULL AND change.revision > $1
@@ -58,7 +66,9 @@ fn read_since() -> String {
 }
 
 /// The columns of a change begin here.
-const FIRST: usize = 4;
+const FIRST: usize = 6;
+/// The data key to seal with.
+const NEWEST_KEY: usize = 5;
 
 fn append() -> String {
     let puts: Vec<String> = COLUMNS.split(", ").skip(3).map(|column| format!("{column} = excluded.{column}")).collect();
@@ -88,7 +98,7 @@ fn append() -> String {
 }
 
 /// Starts a transaction in which nobody else writes, and returns what others wrote before it.
-pub(super) async fn lock(held: &Held, known: Point, sealing: &Sealing) -> Result<Since, Trouble> {
+pub(super) async fn lock(held: &Held, known: Point, sealing: &Sealing) -> Result<Locked, Trouble> {
     let lock = held.prepare_cached(LOCK).await?;
     let read = held.prepare_cached(&read_since()).await?;
     let revision = rows::revision_of(known.version)?;
@@ -100,7 +110,8 @@ pub(super) async fn lock(held: &Held, known: Point, sealing: &Sealing) -> Result
     let (begun, locked, read) = future::join3(begun, locked, read).await;
     begun?;
     locked?;
-    since(&read?, known, sealing)
+    let read = read?;
+    Ok(Locked { since: since(held, &read, known, sealing).await?, epoch: rows::epoch(first_of(&read)?, 0)? })
 }
 
 /// Returns what was written after a commit, however much that is. Gives up when nothing comes for `silence`.
@@ -115,14 +126,18 @@ pub(super) async fn follow(held: &Held, known: Point, silence: Duration, sealing
     while let Some(row) = within(silence, async { found.next().await.transpose() }).await? {
         rows.push(row);
     }
-    since(&rows, known, sealing)
+    since(held, &rows, known, sealing).await
 }
 
-fn since(rows: &[tokio_postgres::Row], known: Point, sealing: &Sealing) -> Result<Since, Trouble> {
-    let no_revision = || Trouble::Corrupt("table `store_revision` is empty".to_owned());
-    let first = rows.first().ok_or_else(no_revision)?;
-    let latest = Point { version: rows::version(first, 0)?, write_id: first.try_get(1)? };
-    let continues: bool = first.try_get(2)?;
+fn first_of(rows: &[tokio_postgres::Row]) -> Result<&tokio_postgres::Row, Trouble> {
+    rows.first().ok_or_else(|| Trouble::Corrupt("table `store_revision` is empty".to_owned()))
+}
+
+async fn since(held: &Held, rows: &[tokio_postgres::Row], known: Point, sealing: &Sealing) -> Result<Since, Trouble> {
+    let first = first_of(rows)?;
+    data_keys::learn(held, sealing, first.try_get(NEWEST_KEY)?).await?;
+    let latest = Point { version: rows::version(first, 1)?, write_id: first.try_get(2)? };
+    let continues: bool = first.try_get(3)?;
     if !continues {
         return Ok(Since::Lost);
     }
@@ -133,10 +148,10 @@ fn since(rows: &[tokio_postgres::Row], known: Point, sealing: &Sealing) -> Resul
     let mut events = Vec::with_capacity(rows.len());
     for row in rows {
         // A batch without changes has none.
-        if row.try_get::<_, Option<i64>>(3)?.is_none() {
+        if row.try_get::<_, Option<i64>>(4)?.is_none() {
             continue;
         }
-        let version = rows::version(row, 3)?;
+        let version = rows::version(row, 4)?;
         if let Some(key) = rows::key(row, FIRST, &mut unknown)? {
             events.push(rows::event(row, FIRST, key, version, sealing)?);
         }
@@ -195,6 +210,8 @@ pub(super) async fn read_all(
         let found = found.map_or_else(|| "nobody".to_owned(), |found| found.to_string());
         return Err(Trouble::OfAnother { found, ours: of.clone() });
     }
+    // As of the same moment: a row is under none that came later.
+    data_keys::take_in_all(held, sealing).await?;
     let row = held.query_opt("SELECT revision, write_id FROM store_revision", &[]).await?;
     let row = row.ok_or_else(|| Trouble::Corrupt("table `store_revision` is empty".to_owned()))?;
     let point = Point { version: rows::version(&row, 0)?, write_id: row.try_get(1)? };

@@ -16,14 +16,15 @@ use super::{
     identity::{self, Found},
     settings::Settings,
 };
-use crate::Missing;
+use crate::{
+    Missing,
+    schema::{self, Lacking, READ_VERSION, Tables, VERSION_TABLE, lacking, set_version},
+};
 
 /// The steps; the schema version of a database is how many of them it took.
-pub(super) const STEPS: &[&str] = &[include_str!("migrations/0001_resources.sql")];
+pub(super) const STEPS: &[&str] =
+    &[include_str!("migrations/0001_resources.sql"), include_str!("migrations/0002_instances.sql")];
 
-/// Everything of a Kuma has this table, nothing of ours.
-const TABLE_OF_KUMA: &str = "schema_migrations";
-const OUR_TABLE: &str = "schema_version";
 /// Who looks at the schema or changes it holds this lock of the database.
 const LOCK: i64 = 0x6b75_6d61_2d63_7001;
 /// Another one may be migrating, and a migration may rewrite tables.
@@ -87,50 +88,42 @@ async fn take_steps(
 ) -> Result<Result<Prepared, OpenError>, Trouble> {
     let place = || settings.place();
     let known = i32::try_from(steps.len()).map_err(|cause| Trouble::Corrupt(cause.to_string()))?;
-    let tables = tables(client).await?;
-    let from = if tables.iter().any(|table| table == OUR_TABLE) {
-        version(client).await?
-    } else if tables.iter().any(|table| table == TABLE_OF_KUMA) {
-        return Ok(Err(OpenError::OfKuma { place: place() }));
-    } else if !tables.is_empty() {
-        let tables = tables.iter().take(3).map(|table| format!("`{table}`")).collect::<Vec<_>>().join(", ");
-        return Ok(Err(OpenError::Foreign { place: place(), tables }));
-    } else if settings.options.missing == Missing::Refuse {
-        return Ok(Err(OpenError::Empty { place: place() }));
-    } else {
-        0
+    let from = match Tables::of(&tables(client).await?, &[VERSION_TABLE]) {
+        Tables::Ours => version(client).await?,
+        Tables::OfKuma => return Ok(Err(OpenError::OfKuma { place: place() })),
+        Tables::Foreign(tables) => return Ok(Err(OpenError::Foreign { place: place(), tables })),
+        Tables::None if settings.options.missing == Missing::Refuse => {
+            return Ok(Err(OpenError::Empty { place: place() }));
+        }
+        Tables::None => 0,
     };
     let is_empty = from == 0;
     let found = if is_empty {
-        let new = settings.identity.cluster.as_deref().unwrap_or(&settings.identity.new_cluster);
-        settings.identity.of_cluster(new)
+        settings.identity.of_new()
     } else {
         let found = identity::read(client).await?;
         found.ok_or_else(|| Trouble::Corrupt("table `store_identity` is empty".to_owned()))?
     };
-    if !settings.identity.is_that_of(&found) {
-        let ours = settings.identity.of_cluster(settings.identity.cluster.as_deref().unwrap_or(&found.cluster));
+    if let Some(ours) = settings.identity.other_than(&found) {
         return Ok(Err(OpenError::OfAnother { place: place(), found: Box::new(found), ours: Box::new(ours) }));
     }
-    let to = from.max(known);
-    if from > known && !settings.tolerate_newer {
-        return Ok(Err(OpenError::NewerSchema { place: place(), found: from, known }));
-    }
-    if from < known {
-        if !is_empty && older == Older::Refuse {
+    let taken = usize::try_from(from).map_err(|cause| Trouble::Corrupt(cause.to_string()))?;
+    match lacking(steps, taken) {
+        Lacking::Newer if settings.tolerate_newer => return Ok(Ok(Prepared { found, from, to: from })),
+        Lacking::Newer => return Ok(Err(OpenError::NewerSchema { place: place(), found: from, known })),
+        Lacking::Nothing => {}
+        Lacking::Steps(_) if !is_empty && older == Older::Refuse => {
             return Ok(Err(OpenError::OlderSchema { place: place(), found: from, known }));
         }
-        let taken = usize::try_from(from).map_err(|cause| Trouble::Corrupt(cause.to_string()))?;
-        for step in steps.get(taken..).unwrap_or_default() {
-            client.batch_execute(step).await?;
-        }
-        client.batch_execute("DELETE FROM schema_version").await?;
-        client.execute("INSERT INTO schema_version (version) VALUES ($1)", &[&known]).await?;
-        if is_empty {
-            identity::write(client, &found).await?;
+        Lacking::Steps(script) => {
+            client.batch_execute(&script).await?;
+            client.batch_execute(&set_version(steps)).await?;
+            if is_empty {
+                identity::write(client, &found).await?;
+            }
         }
     }
-    Ok(Ok(Prepared { found, from, to }))
+    Ok(Ok(Prepared { found, from, to: known }))
 }
 
 async fn tables(client: &Client) -> Result<Vec<String>, Trouble> {
@@ -141,19 +134,13 @@ async fn tables(client: &Client) -> Result<Vec<String>, Trouble> {
 }
 
 async fn version(client: &Client) -> Result<i32, Trouble> {
-    let row = client.query_opt("SELECT version FROM schema_version", &[]).await?;
+    let row = client.query_opt(READ_VERSION, &[]).await?;
     let found: Option<i32> = row.map(|row| row.try_get(0)).transpose()?;
-    match found {
-        Some(found) if found > 0 => Ok(found),
-        Some(found) => Err(Trouble::Corrupt(format!("no schema version {found} ever was"))),
-        None => Err(Trouble::Corrupt("table `schema_version` is empty".to_owned())),
-    }
+    schema::version(found, VERSION_TABLE).map_err(Trouble::Corrupt)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use testkit::postgres::{Database, database};
 
     use super::*;
@@ -190,7 +177,7 @@ mod tests {
     #[tokio::test]
     async fn an_older_database_waits_for_the_command_and_is_migrated_whole_or_not_at_all() {
         let Some(database) = database() else { return };
-        prepared(&database, Older::Refuse, STEPS).await.unwrap();
+        prepared(&database, Older::Refuse, &STEPS[..1]).await.unwrap();
         let more = [STEPS[0], NOTE];
         let refused = prepared(&database, Older::Refuse, &more).await.unwrap_err();
         assert!(matches!(refused, OpenError::OlderSchema { found: 1, known: 2, .. }), "{refused:?}");
@@ -209,14 +196,6 @@ mod tests {
 
     #[test]
     fn every_step_has_a_file_of_its_number() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/postgres/migrations");
-        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
-        files.sort();
-        assert_eq!(files.len(), STEPS.len());
-        for (number, (file, step)) in files.iter().zip(STEPS).enumerate() {
-            let name = file.file_name().unwrap().to_str().unwrap();
-            assert!(name.starts_with(&format!("{:04}_", number + 1)), "{name}");
-            assert_eq!(std::fs::read_to_string(file).unwrap(), *step, "{name}");
-        }
+        schema::tests::check_files("src/postgres/migrations", STEPS);
     }
 }

@@ -20,7 +20,7 @@ use tokio_postgres::{
 
 use super::error::Trouble;
 use crate::{
-    Event, Stored, Version,
+    Epoch, Event, Stored, Version,
     sealing::{Column, Form, Sealing, SealingError},
 };
 
@@ -166,6 +166,12 @@ pub(super) fn revision_of(version: Version) -> Result<i64, Trouble> {
 pub(super) fn version(row: &Row, column: usize) -> Result<Version, Trouble> {
     let number: i64 = row.try_get(column)?;
     u64::try_from(number).map(Version).map_err(|cause| Trouble::Corrupt(format!("revision {number}: {cause}")))
+}
+
+/// Returns the epoch of a column.
+pub(super) fn epoch(row: &Row, column: usize) -> Result<Epoch, Trouble> {
+    let number: i64 = row.try_get(column)?;
+    u64::try_from(number).map(Epoch).map_err(|cause| Trouble::Corrupt(format!("epoch {number}: {cause}")))
 }
 
 /// Counts rows of kinds that this program does not know. They are left alone: a newer program wrote them.

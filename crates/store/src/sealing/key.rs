@@ -89,6 +89,10 @@ impl fmt::Debug for SealingKey {
 }
 
 impl Sealer for SealingKey {
+    fn name(&self) -> Option<String> {
+        Some(self.fingerprint.to_string())
+    }
+
     fn seal(&self, id: DataKeyId, key: &DataKey) -> Result<SealedDataKey, SealerError> {
         let mut sealed = Vec::new();
         cipher::seal(&self.bytes, &bound_to(id), key.reveal(), &mut sealed).ok_or_else(no_random)?;

@@ -160,3 +160,43 @@ fn the_fingerprint_is_the_front_of_the_sha_256_and_nothing_shows_a_key() {
         assert_eq!(wrong.parse::<SealingKey>().unwrap_err(), NotAKey, "{wrong:?}");
     }
 }
+
+/// Seals well, and opens to something else.
+struct Liar(SealingKey);
+
+impl Sealer for Liar {
+    fn name(&self) -> Option<String> {
+        self.0.name()
+    }
+
+    fn seal(&self, id: DataKeyId, key: &DataKey) -> Result<SealedDataKey, SealerError> {
+        self.0.seal(id, key)
+    }
+
+    fn unseal(&self, _sealed: &SealedDataKey) -> Result<DataKey, SealerError> {
+        DataKey::generate().ok_or_else(no_random)
+    }
+}
+
+#[test]
+fn what_does_not_open_what_it_sealed_seals_nothing() {
+    let sealing = Sealing::by(Arc::new(Liar(SealingKey::generate().unwrap())), is_secret);
+    let refused = sealing.new_data_key().unwrap_err();
+    assert!(matches!(&refused, SealerError::Unusable { detail } if detail.contains("something else")), "{refused}");
+}
+
+#[test]
+fn the_newest_data_key_that_the_database_holds_seals() {
+    let by = SealingKey::generate().unwrap();
+    let (sealing, first) = sealing(by);
+    let second = sealing.new_data_key().unwrap();
+    sealing.take_in(&[first.clone(), second]).unwrap();
+    let form = |sealing: &Sealing| {
+        let row = sealing.seal(&key("a"), Column::Spec, SECRET).unwrap();
+        sealing.open(&key("a"), Column::Spec, &row).unwrap().form
+    };
+    assert_eq!(form(&sealing), Form::Sealed(DataKeyId::of(2)));
+    // A database that was put back has fewer: what is sealed under another is lost with this program.
+    sealing.take_in(&[first]).unwrap();
+    assert_eq!(form(&sealing), Form::Sealed(DataKeyId::FIRST));
+}

@@ -8,7 +8,7 @@ use std::{
 use rusqlite::ErrorCode;
 use thiserror::Error;
 
-use crate::{StoreError, sealing::SealerError};
+use crate::{Found, StoreError, sealing::SealerError};
 
 /// Why a store file was not opened. The file is as it was.
 #[derive(Debug, Error)]
@@ -27,9 +27,44 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
         /// The version in the file.
-        found: i64,
+        found: usize,
         /// The last version known here.
-        known: i64,
+        known: usize,
+    },
+    /// There is no space for a copy of the file, and it is not migrated without one.
+    #[error("store `{}` needs a newer schema, and there is no space for the copy that is made of it before: {wanted} bytes have to be free on its disk; nothing was changed", .path.display())]
+    NoSpaceForCopy {
+        /// The file.
+        path: PathBuf,
+        /// How much has to be free.
+        wanted: u64,
+    },
+    /// The file cannot be copied, and it is not migrated without a copy.
+    #[error("store `{}` needs a newer schema, and the copy that is made of it before, `{}`, cannot be written: the store keeps its schema", .path.display(), .to.display())]
+    NotCopied {
+        /// The file.
+        path: PathBuf,
+        /// The copy.
+        to: PathBuf,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// The file is that of another control plane.
+    #[error("store `{}` is that of {found}, and this is {ours}: put the right one there, or work in another folder (general.workDir)", .path.display())]
+    OfAnother {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        found: Box<Found>,
+        /// Who we are.
+        ours: Box<Found>,
+    },
+    /// The file holds what a Kuma stored.
+    #[error("`{}` holds the tables of a Kuma control plane, which this program neither reads nor changes: work in another folder (general.workDir)", .path.display())]
+    OfKuma {
+        /// The file.
+        path: PathBuf,
     },
     /// The file or its folder belongs to another user.
     #[error("`{}` belongs to user {owner}, and this program runs as user {us}: work in another folder, or give it to user {us}", .path.display())]
@@ -76,10 +111,12 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The file is an SQLite database of something else.
-    #[error("`{}` is a database, but no store", .path.display())]
+    #[error("`{}` is a database, but no store: it holds something else ({tables})", .path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
+        /// The first of what it holds.
+        tables: String,
     },
     /// What is in the file cannot be read.
     #[error("store `{}` is corrupt: {detail}", .path.display())]

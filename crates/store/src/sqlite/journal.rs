@@ -12,15 +12,16 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, Transactio
 use tracing::warn;
 
 use super::{
-    data_keys,
+    copying, data_keys,
     error::{self, OpenError, failed},
+    identity::{self, Opener},
     meta::{READ_META, WRITE_META},
-    migrations,
+    migrations::{self, STEPS, WITH_DATA_KEYS, WITH_IDENTITY},
     rows::{self, ReadError},
     sides, wiping,
 };
 use crate::{
-    Event, Missing, StoreError, Version,
+    Event, Found, Missing, StoreError, Version,
     index::Index,
     journal::{self, WriteError},
     sealing::Sealing,
@@ -44,6 +45,8 @@ pub(super) struct JournalFile {
     path: PathBuf,
     connection: Connection,
     sealing: Arc<Sealing>,
+    /// Whose the file is, if somebody asked.
+    found: Option<Found>,
     /// What SQLite says changes when somebody else writes to the file.
     data_version: i64,
     /// Commits since the log was last copied into the file.
@@ -55,7 +58,13 @@ pub(super) struct JournalFile {
 
 impl JournalFile {
     /// Opens the file, creates the schema in an empty one, reads everything, and seals what is secret and is not sealed.
-    pub(super) fn open(path: &Path, missing: Missing, sealing: &Arc<Sealing>) -> Result<(Self, Index), OpenError> {
+    /// A file of an older schema is copied then, and migrated. Whose it is does not matter without an `opener`.
+    pub(super) fn open(
+        path: &Path,
+        missing: Missing,
+        sealing: &Arc<Sealing>,
+        opener: Option<&Opener>,
+    ) -> Result<(Self, Index), OpenError> {
         let failed = |cause| failed(path, cause);
         sides::check_of_sqlite(path)?;
         let mut connection = match connect(path, "NORMAL") {
@@ -67,34 +76,45 @@ impl JournalFile {
             connected => connected.map_err(failed)?,
         };
         sides::check_of_sqlite(path)?;
-        migrations::migrate(path, &mut connection, missing, migrations::STEPS)?;
+        let taken = migrations::known_version(path, &connection, STEPS)?;
+        if let Some(opener) = opener
+            && taken >= WITH_IDENTITY
+            && let Some(found) = identity::read(&connection).map_err(failed)?
+        {
+            identity::check(path, &found, opener)?;
+        }
+        let is_older = taken > 0 && taken < STEPS.len();
+        if is_older {
+            copying::check_space(path, &connection)?;
+        }
+        // No copy is made of secrets in plain text: what they are sealed with comes first, and takes nothing away.
+        let first = if is_older { STEPS.get(..WITH_DATA_KEYS.max(taken)).unwrap_or(STEPS) } else { STEPS };
+        migrations::migrate(path, &mut connection, missing, first)?;
         // What is only in the log is in no copy of the file. A reader who keeps it from being moved is no fault.
         let _busy = checkpoint(&connection, "PASSIVE");
-        let refused = |cause| OpenError::Sealed { path: path.to_owned(), cause };
-        let keys = data_keys::read(&connection).map_err(failed)?;
-        sealing.take_in(&keys).map_err(refused)?;
-        if keys.is_empty() && sealing.is_on() {
-            let key = sealing.new_data_key().map_err(refused)?;
-            data_keys::add(&mut connection, &key).map_err(failed)?;
-            sealing.take_in(&[key]).map_err(refused)?;
+        let index = read_and_seal(path, &mut connection, sealing)?;
+        if is_older {
+            copying::copy(path, &connection, STEPS.len())?;
+            migrations::migrate(path, &mut connection, missing, STEPS)?;
         }
-        let (index, found) = read(&connection, sealing).map_err(|cause| unreadable(path, cause))?;
-        found.tell_unknown();
-        if !found.plain.is_empty() {
-            wiping::seal_plain(&mut connection, sealing, &found.plain).map_err(failed)?;
-        }
-        wiping::wipe(&connection);
+        let found = opener.map(|opener| identity::settle(path, &mut connection, &index, opener)).transpose()?;
         let data_version = data_version(&connection).map_err(failed)?;
         let journal = Self {
             path: path.to_owned(),
             connection,
             sealing: Arc::clone(sealing),
+            found,
             data_version,
             commits: 0,
             #[cfg(test)]
             pages: None,
         };
         Ok((journal, index))
+    }
+
+    /// Whose the file is, if whoever opened it said who he is.
+    pub(super) fn found(&self) -> Option<&Found> {
+        self.found.as_ref()
     }
 
     /// Starts a transaction; dropping it undoes it.
@@ -141,7 +161,7 @@ impl JournalFile {
         // the old connection must let go of the file before the new one can have it
         let nowhere = Connection::open_in_memory().map_err(|cause| error::while_running(&cause))?;
         drop(mem::replace(&mut self.connection, nowhere));
-        let (journal, index) = Self::open(&self.path, Missing::Refuse, &self.sealing)
+        let (journal, index) = Self::open(&self.path, Missing::Refuse, &self.sealing, None)
             .map_err(|cause| StoreError::Unavailable { detail: causes::on_one_line(&cause) })?;
         self.connection = journal.connection;
         self.data_version = journal.data_version;
@@ -214,6 +234,26 @@ impl Writing<'_> {
     }
 }
 
+/// Takes in the data keys, or makes the first one, reads everything, and seals what lies there in plain text.
+fn read_and_seal(path: &Path, connection: &mut Connection, sealing: &Sealing) -> Result<Index, OpenError> {
+    let failed = |cause| failed(path, cause);
+    let refused = |cause| OpenError::Sealed { path: path.to_owned(), cause };
+    let keys = data_keys::read(connection).map_err(failed)?;
+    sealing.take_in(&keys).map_err(refused)?;
+    if keys.is_empty() && sealing.is_on() {
+        let key = sealing.new_data_key().map_err(refused)?;
+        data_keys::add(connection, &key).map_err(failed)?;
+        sealing.take_in(&[key]).map_err(refused)?;
+    }
+    let (index, found) = read(connection, sealing).map_err(|cause| unreadable(path, cause))?;
+    found.tell_unknown();
+    if !found.plain.is_empty() {
+        wiping::seal_plain(connection, sealing, &found.plain).map_err(failed)?;
+    }
+    wiping::wipe(connection);
+    Ok(index)
+}
+
 /// `locking` is SQLite's `locking_mode`.
 fn connect(path: &Path, locking: &str) -> rusqlite::Result<Connection> {
     // the file was created before, with its mode; a path is a path, not a URI
@@ -272,7 +312,7 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("store.db");
         place::prepare(&file, Missing::Create).unwrap();
-        let (journal, _) = JournalFile::open(&file, Missing::Create, &Arc::default()).unwrap();
+        let (journal, _) = JournalFile::open(&file, Missing::Create, &Arc::default(), None).unwrap();
         let number =
             |pragma: &str| journal.connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).unwrap();
         let text =

@@ -6,15 +6,17 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{
     OpenError, data_keys, error,
+    identity::{self, Opener},
     journal::{self, BUSY_TIMEOUT},
-    migrations::{self, STEPS, WITH_DATA_KEYS},
+    migrations::{self, STEPS, WITH_DATA_KEYS, WITH_IDENTITY},
     sides,
 };
 use crate::{Kinds, Stored, sealing::Sealing};
 
 /// Returns everything that a file holds, from one transaction: nothing is written, and whoever works with the file is not
-/// held up. All or nothing: resources of kinds that are unknown here are an error.
-pub fn read(path: &Path, sealing: &Sealing) -> Result<Vec<Stored>, OpenError> {
+/// held up. All or nothing: resources of kinds that are unknown here are an error, and so is a file of another one than
+/// `opener`.
+pub fn read(path: &Path, sealing: &Sealing, opener: Option<&Opener>) -> Result<Vec<Stored>, OpenError> {
     let failed = |cause| error::failed(path, cause);
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_file() && found.len() > 0 => {}
@@ -27,13 +29,15 @@ pub fn read(path: &Path, sealing: &Sealing) -> Result<Vec<Stored>, OpenError> {
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     let moment = connection.transaction().map_err(failed)?;
-    let found = migrations::schema_version(path, &moment)?;
-    let known = STEPS.len() as i64;
+    let found = migrations::known_version(path, &moment, STEPS)?;
     if found == 0 {
         return Err(OpenError::Empty { path: path.to_owned() });
     }
-    if found > known {
-        return Err(OpenError::NewerSchema { path: path.to_owned(), found, known });
+    if let Some(opener) = opener
+        && found >= WITH_IDENTITY
+        && let Some(found) = identity::read(&moment).map_err(failed)?
+    {
+        identity::check(path, &found, opener)?;
     }
     // A file of an older program is read as it is: whoever is about to start a newer one wants a backup before.
     if found >= WITH_DATA_KEYS {

@@ -23,6 +23,7 @@ use tracing::info;
 
 use super::{
     OpenError, error,
+    identity::Opener,
     journal::JournalFile,
     lock, mark, place,
     sides::{self, FILE_MODE},
@@ -85,10 +86,12 @@ pub enum ReplaceError {
     },
 }
 
-/// Makes these resources, owners first, all that the store at `path` holds, and writes the files beside it.
+/// Makes these resources, owners first, all that the store at `path` holds, and writes the files beside it. The store
+/// becomes that of the cluster that a resource names, whichever it was before.
 pub fn replace(
     path: &Path,
     sealing: &Arc<Sealing>,
+    opener: &Opener,
     resources: Vec<Resource>,
     beside: &[Beside<'_>],
     present: Present,
@@ -108,7 +111,7 @@ pub fn replace(
         fs::remove_dir_all(&filled).map_err(failed(&filled))?;
     }
     DirBuilder::new().mode(FOLDER_MODE).create(&filled).map_err(failed(&filled))?;
-    let written = fill(path, &filled, sealing, resources, beside);
+    let written = fill(path, &filled, sealing, opener, resources, beside);
     let ready = sides::beside(path, READY);
     let moved = written.and_then(|()| fs::rename(&filled, &ready).map_err(failed(&ready)));
     if moved.is_err() {
@@ -158,6 +161,7 @@ fn fill(
     path: &Path,
     filled: &Path,
     sealing: &Arc<Sealing>,
+    opener: &Opener,
     resources: Vec<Resource>,
     beside: &[Beside<'_>],
 ) -> Result<(), ReplaceError> {
@@ -167,7 +171,9 @@ fn fill(
     };
     let file = filled.join(path.file_name().unwrap_or_default());
     place::prepare(&file, Missing::Create)?;
-    let (mut journal, index) = JournalFile::open(&file, Missing::Create, sealing)?;
+    let mut opener = opener.clone();
+    opener.identity.cluster = resources.iter().find_map(opener.cluster_in).or(opener.identity.cluster);
+    let (mut journal, index) = JournalFile::open(&file, Missing::Create, sealing, Some(&opener))?;
     write(&mut journal, index, resources).map_err(ReplaceError::Write)?;
     // The last one who closes a file copies its log into it, and removes it.
     drop(journal);

@@ -13,23 +13,14 @@ use super::{
 };
 use crate::{
     Missing,
-    sealing::{Sealer, SealerError, Sealing},
+    sealing::{Renew, Sealer, SealerError, Sealing},
 };
-
-/// What is sealed anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Renew {
-    /// The data keys, under the new key. No row changes.
-    KeyAlone,
-    /// Every row, too, under a new data key: what the old ones opened they open no longer.
-    DataKeys,
-}
 
 /// Seals everything in a file that nobody works with for a new sealer in place of the present one. All of it or nothing.
 pub fn reseal(path: &Path, sealing: &Arc<Sealing>, sealer: Arc<dyn Sealer>, renew: Renew) -> Result<(), OpenError> {
     place::prepare(path, Missing::Refuse)?;
     let _held = lock::hold(path)?;
-    let (mut file, index) = JournalFile::open(path, Missing::Refuse, sealing)?;
+    let (mut file, index) = JournalFile::open(path, Missing::Refuse, sealing, None)?;
     let refused = |cause: SealerError| OpenError::Sealed { path: path.to_owned(), cause };
     let (next, mut keys) = sealing.handed_to(sealer).map_err(refused)?;
     let mut secrets = Vec::new();

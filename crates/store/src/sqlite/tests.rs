@@ -38,8 +38,8 @@ fn writer(folder: &TempDir) -> (Writer<Disk>, PathBuf) {
     let file = folder.path().join("store.db");
     place::prepare(&file, Missing::Create).unwrap();
     let lock = lock::hold(&file).unwrap();
-    let (journal, index) = JournalFile::open(&file, Missing::Create, &Arc::default()).unwrap();
-    let disk = Disk::new(journal, Reserve::beside(&file), Mark::of(&file, index.is_empty()), lock);
+    let (journal, index) = JournalFile::open(&file, Missing::Create, &Arc::default(), None).unwrap();
+    let disk = Disk::new(journal, Reserve::beside(&file), Mark::of(&file, index.is_empty(), None), lock);
     (Writer::new(disk, Arc::new(Hub::new(index, Options::default()))), file)
 }
 
@@ -50,7 +50,7 @@ fn names(index: &Index) -> Vec<String> {
 /// Closes the file and returns the names in it.
 fn names_after_restart(writer: Writer<Disk>, file: &Path) -> Vec<String> {
     drop(writer);
-    names(&JournalFile::open(file, Missing::Refuse, &Arc::default()).unwrap().1)
+    names(&JournalFile::open(file, Missing::Refuse, &Arc::default(), None).unwrap().1)
 }
 
 fn is_unavailable(result: &Result<Applied, StoreError>) -> bool {

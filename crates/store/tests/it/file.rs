@@ -117,8 +117,8 @@ fn a_killed_process_leaves_no_lock() {
 
 #[tokio::test]
 async fn a_newer_schema_is_refused() {
-    let expected = "store `FILE` has schema version 3, this program knows up to 2: use a newer program";
-    check_refused("UPDATE meta SET value = 3 WHERE key = 'schema'", expected).await;
+    let expected = "store `FILE` has schema version 4, this program knows up to 3: use a newer program";
+    check_refused("UPDATE schema_version SET version = 4", expected).await;
 }
 
 /// The schema of the first release, to the letter. What is in such files must be found by every program that follows.
@@ -162,13 +162,15 @@ async fn a_file_of_the_first_release_is_read_and_written() {
 
 #[tokio::test]
 async fn a_file_without_a_valid_schema_version_is_refused() {
+    check_refused("UPDATE schema_version SET version = 0", "store `FILE` is corrupt: no schema version 0 ever was")
+        .await;
     check_refused(
-        "UPDATE meta SET value = 0 WHERE key = 'schema'",
-        "store `FILE` is corrupt: no schema version 0 ever was",
+        "DELETE FROM schema_version",
+        "store `FILE` is corrupt: table `schema_version` has no schema version",
     )
     .await;
     check_refused(
-        "DELETE FROM meta WHERE key = 'schema'",
+        "DROP TABLE schema_version; DELETE FROM meta WHERE key = 'schema'",
         "store `FILE` is corrupt: table `meta` has no schema version",
     )
     .await;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use ::model::Kind;
-use store::{Batch, Importance, Precondition, Query, ResourceStore, StoreError, Write, sqlite::SqliteStore};
+use store::{Batch, Precondition, Query, ResourceStore, StoreError, Write, sqlite::SqliteStore};
 use tempfile::TempDir;
 
 use crate::shapes::{saying, zone};
@@ -46,7 +46,7 @@ fn put(name: &str, bytes: usize) -> Write {
 }
 
 fn safety(writes: Vec<Write>) -> Batch {
-    Batch { writes, importance: Importance::Safety }
+    Batch::for_safety(writes)
 }
 
 /// Writes until the store refuses; returns the number of the first write that was not taken.

@@ -79,11 +79,12 @@ impl Lacking {
     /// Writes one resource after the other, as an API of single objects does.
     async fn one_by_one(&self, batch: Batch) -> Result<Applied, StoreError> {
         let Some((last, first)) = batch.writes.split_last() else { return self.memory.apply(batch).await };
+        let one = |write: &Write| Batch { writes: vec![write.clone()], ..batch };
         let mut outcomes = Vec::new();
         for write in first {
-            outcomes.extend(self.memory.apply(Batch::of(vec![write.clone()])).await?.outcomes);
+            outcomes.extend(self.memory.apply(one(write)).await?.outcomes);
         }
-        let applied = self.memory.apply(Batch::of(vec![last.clone()])).await?;
+        let applied = self.memory.apply(one(last)).await?;
         outcomes.extend(applied.outcomes);
         Ok(Applied { outcomes, ..applied })
     }

@@ -9,6 +9,7 @@ mod disk;
 mod file;
 mod full_disk;
 mod lacking;
+mod migrating;
 mod mirror;
 mod model;
 mod postgres;

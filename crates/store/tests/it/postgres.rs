@@ -2,6 +2,7 @@
 
 mod away;
 mod bad_network;
+mod instances;
 mod openings;
 mod sealed;
 mod secured;

@@ -4,9 +4,9 @@ use std::{fs, path::Path, sync::Arc};
 
 use ::model::{Kind, Resource};
 use store::{
-    Missing, Options, Precondition, Query, ResourceStore,
+    Identity, Missing, Options, Precondition, Query, ResourceStore,
     sealing::Sealing,
-    sqlite::{self, Beside, OpenError, Present, ReplaceError, SqliteStore},
+    sqlite::{self, Beside, OpenError, Opener, Present, ReplaceError, SqliteStore},
 };
 use tempfile::TempDir;
 
@@ -18,8 +18,14 @@ fn new_content() -> Vec<Resource> {
     vec![saying(&zone("new1"), "{}"), saying(&zone("new2"), "{}")]
 }
 
+fn global() -> Opener {
+    let cluster = |key: &Resource| Some(key.key.name.clone());
+    let identity = Identity { mode: "global".to_owned(), zone: None, cluster: None, new_cluster: "none".to_owned() };
+    Opener { identity, takes_over: false, cluster_in: cluster }
+}
+
 fn replace(file: &Path, present: Present) -> Result<(), ReplaceError> {
-    sqlite::replace(file, &Arc::new(Sealing::off()), new_content(), &[CERTIFICATE], present)
+    sqlite::replace(file, &Arc::new(Sealing::off()), &global(), new_content(), &[CERTIFICATE], present)
 }
 
 /// Opens what must be there.
@@ -54,6 +60,8 @@ async fn a_new_place_gets_the_content_and_is_no_new_store() {
     assert_eq!(sqlite::before(&file), sqlite::Before::Used);
     assert_eq!(names(&file).await, ["new1", "new2"]);
     assert_eq!(fs::read(file.with_file_name("cert")).unwrap(), b"new");
+    let store = SqliteStore::open_as(&file, Options::default(), &Arc::default(), Some(&global())).unwrap();
+    assert_eq!(store.identity().unwrap().cluster, "new1", "of the cluster that the content names");
 }
 
 #[tokio::test]
@@ -111,7 +119,8 @@ async fn content_that_does_not_fit_together_changes_nothing() {
     let file = old(folder.path()).await;
     let mut content = new_content();
     content[0].owner = Some(zone("nobody"));
-    let refused = sqlite::replace(&file, &Arc::new(Sealing::off()), content, &[CERTIFICATE], Present::Overwrite);
+    let refused =
+        sqlite::replace(&file, &Arc::new(Sealing::off()), &global(), content, &[CERTIFICATE], Present::Overwrite);
     assert!(matches!(refused, Err(ReplaceError::Write(_))), "{refused:?}");
     assert_eq!((names(&file).await, left_over(&folder)), (vec!["old".to_owned()], Vec::new()));
 }

@@ -10,8 +10,8 @@ use ::model::{Key, Kind};
 use rusqlite::Connection;
 use store::{
     Options, Precondition, Query, ResourceStore, Stored,
-    sealing::{Sealer, Sealing, SealingKey},
-    sqlite::{self, OpenError, Renew, SqliteStore},
+    sealing::{Renew, Sealer, Sealing, SealingKey},
+    sqlite::{self, OpenError, SqliteStore},
 };
 use tempfile::TempDir;
 
@@ -155,7 +155,7 @@ async fn a_store_is_opened_with_its_own_key_or_not_at_all() {
     assert!(refused.contains(&key.name()) && refused.contains(&other.name()), "{refused}");
     let refused = ::model::causes::on_one_line(&SqliteStore::open(&file).unwrap_err());
     assert!(refused.contains(&key.name()) && refused.contains("store.sealing.enabled"), "{refused}");
-    let unread = sqlite::read(&file, &other.sealing()).unwrap_err();
+    let unread = sqlite::read(&file, &other.sealing(), None).unwrap_err();
     assert!(matches!(unread, OpenError::Sealed { .. }), "{unread}");
     assert_eq!(fs::read(&file).unwrap(), before, "nothing was changed");
     check_whole(&key.open(&file).unwrap()).await;
@@ -229,12 +229,12 @@ async fn a_running_store_is_read_whole_and_is_not_touched() {
     let key = KeyFile::new();
     let store = key.open(&file).unwrap();
     write(&store).await;
-    let read = sqlite::read(&file, &key.sealing()).unwrap();
+    let read = sqlite::read(&file, &key.sealing(), None).unwrap();
     let names: Vec<_> = read.iter().map(|stored| stored.resource.key.name.as_str()).collect();
     assert_eq!(names, ["a", "b", "z"]);
     assert_eq!(read.first().map(|stored| &*stored.resource.spec), Some(SECRET.as_bytes()));
     store.put(saying(&zone("y"), PUBLIC), Precondition::Absent).await.unwrap();
-    assert_eq!(sqlite::read(&file, &key.sealing()).unwrap().len(), 4, "what was acknowledged is read");
+    assert_eq!(sqlite::read(&file, &key.sealing(), None).unwrap().len(), 4, "what was acknowledged is read");
 }
 
 #[test]
@@ -242,22 +242,22 @@ fn a_file_of_an_older_program_is_read_as_it_is_and_one_of_a_newer_one_is_not() {
     let (_folder, file) = place();
     file_of_the_first_schema(&file);
     let key = KeyFile::new();
-    assert_eq!(sqlite::read(&file, &key.sealing()).unwrap().len(), 3);
+    assert_eq!(sqlite::read(&file, &key.sealing(), None).unwrap().len(), 3);
     let shell = Connection::open(&file).unwrap();
     assert!(shell.prepare("SELECT 1 FROM data_keys").is_err(), "it was not migrated");
     shell.execute_batch("UPDATE resources SET kind = 'KindOfTomorrow' WHERE name = 'z'").unwrap();
-    let refused = sqlite::read(&file, &key.sealing()).unwrap_err().to_string();
+    let refused = sqlite::read(&file, &key.sealing(), None).unwrap_err().to_string();
     assert!(refused.contains("KindOfTomorrow"), "{refused}");
     shell.execute_batch("UPDATE meta SET value = 99 WHERE key = 'schema'").unwrap();
-    assert!(matches!(sqlite::read(&file, &key.sealing()), Err(OpenError::NewerSchema { found: 99, .. })));
+    assert!(matches!(sqlite::read(&file, &key.sealing(), None), Err(OpenError::NewerSchema { found: 99, .. })));
 }
 
 #[test]
 fn there_is_nothing_to_read_where_no_store_is() {
     let (_folder, file) = place();
     let key = KeyFile::new();
-    assert!(matches!(sqlite::read(&file, &key.sealing()), Err(OpenError::Missing { .. })));
+    assert!(matches!(sqlite::read(&file, &key.sealing(), None), Err(OpenError::Missing { .. })));
     fs::write(&file, "").unwrap();
-    assert!(matches!(sqlite::read(&file, &key.sealing()), Err(OpenError::Empty { .. })));
+    assert!(matches!(sqlite::read(&file, &key.sealing(), None), Err(OpenError::Empty { .. })));
     assert!(!file.with_file_name("store.db.lock").exists(), "and nothing is made");
 }

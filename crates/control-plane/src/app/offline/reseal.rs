@@ -5,8 +5,8 @@ use std::{path::Path, sync::Arc};
 use anyhow::{Context as _, bail};
 use store::{
     postgres,
-    sealing::{Sealer, SealerError, Sealing},
-    sqlite::{self, OpenError, Renew},
+    sealing::{Renew, Sealer, SealerError, Sealing},
+    sqlite::{self, OpenError},
 };
 
 use super::{
@@ -19,7 +19,8 @@ use super::{
 };
 use crate::config::{Config, SealedBy, StoreType};
 
-/// Seals the store with the key of a file in place of the one of the settings. The control plane is stopped.
+/// Seals the store with the key of a file in place of the one of the settings. Whoever works with a file is stopped; with
+/// a database control planes go on.
 pub async fn reseal(config: &Config, new_key_file: &Path, renew: Renew) -> anyhow::Result<String> {
     outlives(config)?;
     let path = config.work_dir.join(store_file(config));
@@ -76,16 +77,18 @@ fn reseal_file(config: &Config, path: &Path, name: &str, new: Arc<dyn Sealer>, r
 }
 
 async fn reseal_database(config: &Config, name: &str, new: Arc<dyn Sealer>, renew: Renew) -> anyhow::Result<()> {
-    if renew == Renew::DataKeys {
-        bail!(
-            "the data keys of a database cannot be changed while control planes work with it: stop them, take a backup, and \
-             restore it with --overwrite into an empty database"
-        );
-    }
     let settings = open_postgres::settings(config, None);
-    match postgres::reseal(settings, sealing::sealing(config), new).await {
-        // It was done before.
-        Err(postgres::OpenError::Sealed { cause: SealerError::AnotherKey { wanted, .. }, .. }) if wanted == name => {
+    let sealing = sealing::sealing(config);
+    match postgres::reseal(settings.clone(), sealing, Arc::clone(&new), renew).await {
+        // The data keys were sealed with it before.
+        Err(postgres::OpenError::Sealed {
+            cause: SealerError::AnotherKey { wanted, .. } | SealerError::NoKey { wanted, .. },
+            ..
+        }) if wanted == name => {
+            if renew == Renew::DataKeys {
+                let sealing = Arc::new(Sealing::by(Arc::clone(&new), sealing::is_secret));
+                postgres::reseal(settings, sealing, new, renew).await.context("seal the store")?;
+            }
             Ok(())
         }
         done => done.context("seal the store"),

@@ -1,8 +1,8 @@
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use jiff::Timestamp;
-use model::Labels;
-use store::{Batch, Precondition, Query, Write, sqlite::Renew};
+use model::{Key, Kind, Labels};
+use store::{Batch, Precondition, Query, Write, sealing::Renew};
 use tempfile::TempDir;
 
 use super::*;
@@ -83,7 +83,7 @@ async fn a_backup_of_a_running_store_comes_back_elsewhere_with_certificate_and_a
     let file = old.path().join("backup");
     let said = backup(&config_of_old, &file, false).await.unwrap();
     drop(running);
-    assert!(said.contains("4 resources and 2 files") && said.contains(&fingerprint(old.path())), "{said}");
+    assert!(said.contains("5 resources and 2 files") && said.contains(&fingerprint(old.path())), "{said}");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(!holds(&file, SECRET) && !holds(&file, PRIVATE_KEY) && holds(&file, CERTIFICATE) == holds(&file, SECRET));
     let key = fs::read_to_string(old.path().join("store.key")).unwrap();
@@ -134,8 +134,8 @@ async fn nothing_is_overwritten_unless_somebody_insists() {
     assert!(running.contains("in use by process"), "{running}");
     drop(store);
     let refused = restore(&config_of_other, &Restore { present: Present::Keep, ..insisting() }).await.unwrap_err();
-    assert!(format!("{refused:#}").contains("holds 1 resources") && format!("{refused:#}").contains("--overwrite"));
-    assert_eq!(contents(&config_of_other).await.len(), 1);
+    assert!(format!("{refused:#}").contains("holds 2 resources") && format!("{refused:#}").contains("--overwrite"));
+    assert_eq!(contents(&config_of_other).await.len(), 2);
     restore(&config_of_other, &insisting()).await.unwrap();
     assert_eq!(contents(&config_of_other).await, contents(&config_of_one).await);
 }
@@ -221,4 +221,28 @@ async fn without_sealing_a_backup_says_so_and_moves_a_store_to_a_sealed_one() {
     let refused = config(sealed.path(), &[("KUMA_STORE_SEALING_ENABLED", "false")]);
     let refused = format!("{:#}", open_store(&refused, &Clock::system()).await.err().unwrap());
     assert!(refused.contains("sealing is switched off"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_backup_with_a_file_that_no_control_plane_makes_is_refused() {
+    for name in ["../x", "store.key", "/etc/passwd", "global.db", "kuma-cp.crt/../x"] {
+        let folder = TempDir::new().unwrap();
+        let unsealed = [("KUMA_STORE_SEALING_ENABLED", "false")];
+        let target = config(&folder.path().join("work"), &unsealed);
+        let content = Content {
+            resources: vec![resource(Key::global(Kind::ZONE, "z"), "{}", None)],
+            files: vec![FileBeside { name: name.to_owned(), content: Zeroizing::new(b"planted".to_vec()) }],
+        };
+        let whose = Whose { created: Timestamp::UNIX_EPOCH, mode: "global", zone: None };
+        let mut forged = Vec::new();
+        backup::write(whose, &content, &Sealing::off(), None, &mut forged).unwrap();
+        let file = folder.path().join("backup");
+        fs::write(&file, &forged).unwrap();
+        let refused = format!("{:#}", restore(&target, &from(&file)).await.unwrap_err());
+        assert!(refused.contains(&format!("it holds a file `{name}`, which no control plane makes")), "{refused}");
+        let told = restore(&target, &Restore { dry_run: true, ..from(&file) }).await.unwrap();
+        assert!(told.contains("cannot be opened: it holds a file"), "{told}");
+        let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["backup"], "nothing was written");
+    }
 }

@@ -102,6 +102,10 @@ impl SealingCommand {
 }
 
 impl Sealer for SealingCommand {
+    fn name(&self) -> Option<String> {
+        Some(NAME.to_owned())
+    }
+
     fn seal(&self, id: DataKeyId, key: &DataKey) -> Result<SealedDataKey, SealerError> {
         let printed = self.run("seal", &key.base64())?;
         let sealed = printed.trim_ascii().to_vec();

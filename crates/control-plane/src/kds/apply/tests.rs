@@ -113,6 +113,15 @@ async fn a_store_that_fails_ends_the_stream_and_nothing_was_written() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_does_not_lead_any_more_takes_in_nothing() {
+    let (store, applier) = applier(Vec::new());
+    // The store of one program has one epoch: this is one of somebody else.
+    let deposed = StoreError::Deposed { epoch: Epoch(7) };
+    assert_eq!(applier.fenced(Epoch(7)).apply(plan("a.default")).await, Err(deposed));
+    assert_eq!(store.get(&Key::in_mesh(timeout(), "default", "a")).await, Ok(None));
+}
+
+#[tokio::test(start_paused = true)]
 async fn names_are_checked_as_the_zone_gave_them() {
     let store: Arc<dyn ResourceStore> = Arc::new(MemoryStore::new());
     let zone = Resource { labels: Labels::new(), ..policy(&Key::global(Kind::ZONE, "old"), "") };

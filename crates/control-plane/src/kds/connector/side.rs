@@ -29,6 +29,8 @@ pub(super) struct Side {
     pub(super) line: Arc<Line>,
     /// Ends all calls on it.
     pub(super) ending: Ending,
+    /// Scheme and authority of every request.
+    pub(super) origin: http::Uri,
 }
 
 impl AsRef<Far> for Side {
@@ -55,11 +57,11 @@ impl Connector {
     }
 
     fn stand_on(self: &Arc<Self>, token: Token, slot: WeakSlot<Side>, connected: Connected) -> Side {
+        let origin = connected.origin.clone();
         let (far, driver) = Far::new(connected);
         let (asks, reopen) = mpsc::channel(1);
         let line = Arc::new(Line {
             zone: self.zone.clone(),
-            origin: self.dialer.origin(),
             bearer: Bearer::new(Some(token)),
             held_token: Arc::clone(&self.held_token),
             version: self.version.clone(),
@@ -81,7 +83,7 @@ impl Connector {
         let keeper = Keeper {
             connector: Arc::clone(self),
             line: Arc::clone(&line),
-            channel: Channel(far.requests()),
+            channel: Channel::new(far.requests(), origin.clone()),
             ending: ending.clone(),
             slot,
             reopen,
@@ -94,7 +96,7 @@ impl Connector {
             }
             Ok(())
         });
-        Side { far, line, ending }
+        Side { far, line, ending, origin }
     }
 }
 
@@ -141,6 +143,7 @@ impl Keeper {
         // One that is not in its place was only tried, beside another that stands.
         if self.slot.vacate(|side| Arc::ptr_eq(&side.line, &self.line)).await {
             let ended = Ended::Rpc { method: Rpc::HealthCheck.method(), status, lasted: Duration::ZERO };
+            self.connector.dialer.set_aside();
             self.connector.down(&ended);
             if ended.is_refusal() {
                 self.connector.held_token.refused();

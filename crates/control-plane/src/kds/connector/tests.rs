@@ -47,7 +47,7 @@ impl Played {
         std::fs::write(folder.path().join("token"), token(1)).unwrap();
         let options = Options {
             zone: ZoneName::parse("west").unwrap(),
-            dialer: Dialer::new(target, Trust::Plain, None, clock.clone()),
+            dialer: Dialer::new(vec![(target, None)], Trust::Plain, clock.clone()),
             token: TokenSource::File(folder.path().join("token")),
             renew_token: true,
             version: "2.14.3".to_owned(),
@@ -358,6 +358,30 @@ async fn a_new_token_that_is_refused_leaves_the_streams_alone() {
     // And the next call goes where the others are.
     let _other = open(&zone, UP);
     assert!(token_of(&next(&mut far, UP).await) == token(1));
+}
+
+#[tokio::test]
+async fn what_becomes_of_the_token_is_said_as_soon_as_global_can_hear_it_and_to_no_real_one() {
+    let renews = |call: &There| call.headers.get(Renews::HEADER).is_some_and(|said| said == "yes");
+    let played = Played::start().await;
+    let Passed { zone, down: _down, mut far, there } = played.stream().await;
+    assert!(!renews(&there), "nobody knows yet what global can");
+    let mut ping = far.call().await.unwrap();
+    assert!(!renews(&ping));
+    ping.open_with(&[("features", "token-renewal")]);
+    pong(&mut ping);
+    // At once: the interval that was named is the usual one of five minutes.
+    let mut again = far.call().await.unwrap();
+    assert!(renews(&again));
+    pong(&mut again);
+    let _up = open(&zone, UP);
+    assert!(renews(&next(&mut far, UP).await), "and of each stream after that");
+
+    let played = Played::start().await;
+    let Passed { zone, mut far, .. } = played.stream().await;
+    played.accepted(&mut far).await;
+    let _up = open(&zone, UP);
+    assert!(!renews(&next(&mut far, UP).await));
 }
 
 #[tokio::test]

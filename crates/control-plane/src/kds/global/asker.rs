@@ -88,11 +88,8 @@ impl Asker {
         tokio::time::timeout(ANSWER_DEADLINE, answer).await.unwrap_or(Err(AskError::Late))
     }
 
-    pub(in crate::kds) fn opened(
-        &self,
-        zone: &ZoneName,
-        view: ProxyView,
-    ) -> (u64, mpsc::Receiver<Box<(String, Question)>>) {
+    /// A zone opened a stream for questions.
+    pub(crate) fn opened(&self, zone: &ZoneName, view: ProxyView) -> (u64, mpsc::Receiver<Box<(String, Question)>>) {
         // Questions wait here only until the stream's task takes them.
         let (sender, questions) = mpsc::channel(64);
         let mut state = self.lock();
@@ -102,7 +99,8 @@ impl Asker {
         (id, questions)
     }
 
-    pub(super) fn closed(&self, zone: &ZoneName, view: ProxyView, id: u64) {
+    /// The stream ended.
+    pub(crate) fn closed(&self, zone: &ZoneName, view: ProxyView, id: u64) {
         let mut state = self.lock();
         let key = (zone.clone(), view);
         if let Some(streams) = state.streams.get_mut(&key) {
@@ -113,7 +111,8 @@ impl Asker {
         }
     }
 
-    pub(in crate::kds) fn answered(&self, id: &str, answer: Result<Bytes, String>) -> bool {
+    /// An answer came; returns whether somebody waits for it.
+    pub(crate) fn answered(&self, id: &str, answer: Result<Bytes, String>) -> bool {
         self.lock().waiting.remove(id).is_some_and(|waiting| waiting.send(answer).is_ok())
     }
 

@@ -90,6 +90,7 @@ impl Upstream {
             match dialer.dial().await {
                 Ok(connected) => {
                     self.preferred.store(index, Ordering::Relaxed);
+                    let origin = connected.origin.clone();
                     let (far, driver) = Far::new(connected);
                     let tasks = self.tasks.clone();
                     self.tasks.spawn("upstream-driver", OnError::Log, async move {
@@ -97,7 +98,7 @@ impl Upstream {
                         Ok(())
                     });
                     self.reached(dialer);
-                    return Ok(Side { far, origin: dialer.origin() });
+                    return Ok(Side { far, origin });
                 }
                 Err(error) => reasons.push(error.to_string()),
             }

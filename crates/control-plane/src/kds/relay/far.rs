@@ -72,7 +72,7 @@ impl Drop for Far {
 impl Driver {
     /// Runs until the connection is lost or was released; returns why it was lost, if it was.
     pub(crate) async fn run(self, tasks: &Tasks) -> Option<String> {
-        let Self { connected: Connected { requests, driver }, gone, released } = self;
+        let Self { connected: Connected { requests, driver, .. }, gone, released } = self;
         // Dropped however this ends, also when whoever polls it loses patience.
         let _gone = gone.drop_guard();
         drop(requests);

@@ -41,7 +41,7 @@ impl Session {
         let kinds = Kind::all().filter(|kind| kind.flow.global_to_zone()).collect();
         let mut receiver = Receiver::new(kinds);
         let (store, clock, metrics) = (self.store.clone(), self.clock.clone(), self.reports.metrics.clone());
-        let applier = Applier::new(store, clock, Origin::Global, metrics);
+        let applier = Applier::new(store, clock, Origin::Global, metrics).fenced(self.epoch);
         if self.alone && global.contains(Features::INITIAL_VERSIONS) {
             receiver = match applier
                 .with_versions(receiver, self.max_message_size, |kind| self.own_meshes.has_joined(kind))

@@ -2,19 +2,22 @@
 //!
 //! A newer token goes into the file that the one before came from. Where that cannot be written, or there is no file, it is
 //! used from memory: the source still says the one before, and that means the newer one here. Whatever else the file says
-//! was written by a human, who knows better.
+//! was written by a human, who knows better. Instances of one zone have files of their own; what one of them was given is in
+//! the store, too, and whoever leads next begins with it if it was issued later than what its own file says.
 #![expect(clippy::disallowed_methods, reason = "work that blocks, and whoever asked for it waits for it")]
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokens::Outline;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::{
+    shared::Shared,
     token::{Token, TokenError, TokenSource},
     token_file::{self, NotReplaced},
 };
-use crate::zones::caller::Renews;
+use crate::{records::RecordError, zones::caller::Renews};
 
 /// What to do about a file that cannot be written.
 const UNWRITABLE_ADVICE: &str = "new tokens are used from memory and lost when this program ends, and then the token in the file has to be good: let this program write the file and make files in its folder, or set multizone.zone.kds.auth.renew (KUMA_MULTIZONE_ZONE_KDS_AUTH_RENEW) to false and renew the token yourself";
@@ -30,6 +33,8 @@ pub(crate) struct HeldToken {
     state: Mutex<State>,
     /// What this zone says of its renewal; global hears at once when that changes.
     says: watch::Sender<Renews>,
+    /// Where other instances of the zone find it.
+    shared: Option<Arc<Shared>>,
 }
 
 #[derive(Default)]
@@ -62,6 +67,8 @@ struct Newer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kept {
     InTheFile,
+    /// In the store that the instances of the zone share, since the file cannot be written.
+    InTheStore,
     InMemory,
     /// Nowhere: somebody wrote something else into the file, which is used next, or took it away.
     Superseded,
@@ -72,6 +79,7 @@ impl Kept {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::InTheFile => "file",
+            Self::InTheStore => "store",
             Self::InMemory => "memory",
             Self::Superseded => "nowhere, the file does not hold the one before",
         }
@@ -88,9 +96,45 @@ impl HeldToken {
                  (KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH) is renewed there"
             );
         }
-        let held = Self { source, renew, state: Mutex::default(), says: watch::Sender::new(Renews::No) };
+        let held = Self { source, renew, state: Mutex::default(), says: watch::Sender::new(Renews::No), shared: None };
         held.say_renews();
         held
+    }
+
+    /// Keeps what is renewed for the other instances of the zone, too.
+    pub(super) fn shared(self, shared: Option<Arc<Shared>>) -> Self {
+        Self { shared, ..self }
+    }
+
+    /// Begins with what another instance of the zone was given, if that was issued later than what the source says.
+    pub(super) async fn take_over(&self) -> Result<(), RecordError> {
+        let Some(shared) = &self.shared else { return Ok(()) };
+        let Some(kept) = shared.token().await? else { return Ok(()) };
+        // A file that cannot be read is told with the first try to connect.
+        let Ok(Some(said)) = self.source.read().await else { return Ok(()) };
+        let issued = |token: &Token| Outline::of(token.reveal()).ok().and_then(|outline| outline.begins_at);
+        if kept != said && issued(&kept) > issued(&said) {
+            info!(
+                "another instance of this zone was given a newer token than the one of the settings here, it is used"
+            );
+            self.lock().newer = Some(Newer { of: said, token: kept, set_aside: false });
+        }
+        Ok(())
+    }
+
+    /// Keeps a token that global accepted for the other instances of the zone. Whether there is a place for it.
+    pub(super) async fn share(&self, token: &Token) -> bool {
+        let Some(shared) = &self.shared else { return false };
+        if shared.token().await.is_ok_and(|kept| kept.as_ref() == Some(token)) {
+            return true;
+        }
+        match shared.keep_token(token).await {
+            Ok(()) => true,
+            Err(problem) => {
+                warn!(reason = %problem, "the token in use was not kept for the other instances of this zone");
+                false
+            }
+        }
     }
 
     /// Reads the token to connect with as it is now.
@@ -112,7 +156,7 @@ impl HeldToken {
     }
 
     /// What this zone says of that.
-    pub(super) fn renews(&self) -> Renews {
+    pub(crate) fn renews(&self) -> Renews {
         match &self.source {
             _ if !self.is_renewed() => Renews::No,
             TokenSource::File(_) if self.lock().is_kept() => Renews::Yes,
@@ -146,7 +190,11 @@ impl HeldToken {
 
     /// Keeps a newer token in place of the one before.
     pub(super) async fn keep(&self, before: &Token, token: &Token) -> Kept {
-        let kept = self.try_to_keep(before, token).await;
+        let is_shared = self.share(token).await;
+        let kept = match self.try_to_keep(before, token).await {
+            Kept::InMemory if is_shared => Kept::InTheStore,
+            kept => kept,
+        };
         if kept == Kept::Superseded {
             self.is_superseded();
         }
@@ -194,6 +242,9 @@ impl HeldToken {
     }
 
     fn is_unwritable(&self, problem: &NotReplaced) {
+        if self.shared.is_some() {
+            return;
+        }
         let mut state = self.lock();
         state.unwritable = true;
         if !std::mem::replace(&mut state.told_unwritable, true) {

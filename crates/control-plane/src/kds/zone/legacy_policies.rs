@@ -29,6 +29,12 @@ impl LegacyPolicies {
         Self { readiness, found: Mutex::default() }
     }
 
+    /// Forgets all: another instance of the zone hears what global sends.
+    pub(super) fn forget(&self) {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.readiness.trouble("policies", None);
+    }
+
     /// Looks at what a response brings.
     pub(super) fn note(&self, plan: &Plan) {
         if plan.kind.policy.is_none() {

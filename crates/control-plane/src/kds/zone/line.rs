@@ -47,8 +47,6 @@ const SETTLED: Duration = Duration::from_secs(5);
 /// What the calls of one connection have in common.
 pub(crate) struct Line {
     pub(crate) zone: ZoneName,
-    /// Scheme and authority of every request.
-    pub(crate) origin: http::Uri,
     pub(crate) bearer: Bearer,
     pub(crate) held_token: Arc<HeldToken>,
     /// What this end says of its version.
@@ -108,12 +106,16 @@ impl Line {
             let mut token = value(token.reveal())?;
             token.set_sensitive(true);
             metadata.insert("authorization", token);
-            // A real one hears nothing that it does not know.
-            if self.learned.borrow().is_some_and(|global| global.contains(Features::TOKEN_RENEWAL)) {
+            if self.hears_of_renewal() {
                 metadata.insert(Renews::HEADER, MetadataValue::from_static(self.held_token.renews().as_str()));
             }
         }
         Ok(request)
+    }
+
+    /// Whether this end says of its renewal. A real global hears nothing that it does not know.
+    pub(crate) fn hears_of_renewal(&self) -> bool {
+        self.learned.borrow().is_some_and(|global| global.contains(Features::TOKEN_RENEWAL))
     }
 
     /// What global can beside what every global can.
@@ -135,7 +137,7 @@ impl Line {
         M: prost::Message + Send + Sync + 'static,
         A: prost::Message + Default + Send + Sync + 'static,
     {
-        let mut grpc = Grpc::with_origin(channel, self.origin.clone());
+        let mut grpc = channel.grpc();
         ready(&mut grpc).await?;
         let codec = tonic_prost::ProstCodec::<M, A>::default();
         let call = grpc.unary(request, PathAndQuery::from_static(rpc.path()), codec);
@@ -171,7 +173,8 @@ impl Line {
                 }
                 Err(status) => return status,
             };
-            if self.learned.borrow().is_none() {
+            let is_first = self.learned.borrow().is_none();
+            if is_first {
                 let names = response.metadata().get_all("features");
                 let features = Features::from_names(names.iter().filter_map(|name| name.to_str().ok()));
                 is_ours = features.contains(Features::PARTS);
@@ -183,7 +186,11 @@ impl Line {
             }
             let interval = convert::ping_interval(&response.into_inner()).unwrap_or(PING);
             let next = Instant::now() + interval;
-            let hears = self.learned.borrow().is_some_and(|global| global.contains(Features::TOKEN_RENEWAL));
+            let hears = self.hears_of_renewal();
+            // Streams that a connector passed on before said nothing of it.
+            if is_first && hears && self.streams.open() > 0 {
+                continue;
+            }
             let wait = async {
                 if next >= settled {
                     tokio::time::sleep_until(settled).await;
@@ -216,7 +223,23 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 
 /// The requesting half of the HTTP/2 connection as tonic wants it.
 #[derive(Clone)]
-pub(crate) struct Channel(pub(crate) SendRequest<Body>);
+pub(crate) struct Channel {
+    requests: SendRequest<Body>,
+    /// Scheme and authority of every request.
+    origin: http::Uri,
+}
+
+impl Channel {
+    pub(crate) fn new(requests: SendRequest<Body>, origin: http::Uri) -> Self {
+        Self { requests, origin }
+    }
+
+    /// A client of calls on it.
+    pub(super) fn grpc(self) -> Grpc<Self> {
+        let origin = self.origin.clone();
+        Grpc::with_origin(self, origin)
+    }
+}
 
 impl tower::Service<http::Request<Body>> for Channel {
     type Response = http::Response<Body>;
@@ -224,11 +247,11 @@ impl tower::Service<http::Request<Body>> for Channel {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
-        self.0.poll_ready(context)
+        self.requests.poll_ready(context)
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let response = self.0.send_request(request);
+        let response = self.requests.send_request(request);
         Box::pin(async move { Ok(response.await?.map(Body::new)) })
     }
 }

@@ -10,8 +10,8 @@
 //!                                └ otherwise ──────▶ refuse, name it, keep everything
 //! ```
 //!
-//! That a kind has joined is kept in a file of the work folder: after that global decides, at every restart. A zone that
-//! starts without a global has left, and is asked again when it comes back.
+//! That a kind has joined is kept in a file of the work folder, and in the store where instances of the zone share one: after
+//! that global decides, at every restart. A zone that starts without a global has left, and is asked again when it comes back.
 #![expect(clippy::disallowed_methods, reason = "work that blocks, and whoever asked for it waits for it")]
 
 use std::{
@@ -31,7 +31,8 @@ use sync::{Plan, Side, WireName};
 use thiserror::Error;
 use tracing::{info, warn};
 
-use crate::{bootstrap::DEFAULT_MESH, files};
+use super::shared::Shared;
+use crate::{bootstrap::DEFAULT_MESH, files, records::RecordError};
 
 /// So many resources are named; the rest is counted.
 const NAMED: usize = 10;
@@ -66,6 +67,8 @@ pub(crate) struct OwnMeshes {
     delete: bool,
     /// Whether the store outlives the program; only then is the file of use.
     durable: bool,
+    /// Where other instances of the zone find what has joined.
+    shared: Option<Arc<Shared>>,
     /// The kinds that have joined, by name.
     joined: Mutex<BTreeSet<String>>,
     /// Why the zone has not joined, if it refused last time.
@@ -85,9 +88,24 @@ impl OwnMeshes {
             zone: zone.to_owned(),
             delete,
             durable,
+            shared: None,
             joined: Mutex::new(text.lines().map(str::to_owned).collect()),
             refusal: Mutex::default(),
         }
+    }
+
+    /// Keeps what has joined for the other instances of the zone, too.
+    pub(crate) fn shared(self, shared: Option<Arc<Shared>>) -> Self {
+        Self { shared, ..self }
+    }
+
+    /// Learns what has joined while another instance of the zone led.
+    pub(super) async fn take_over(&self) -> Result<(), RecordError> {
+        if let Some(shared) = &self.shared {
+            let kinds = shared.joined().await?;
+            lock(&self.joined).extend(kinds);
+        }
+        Ok(())
     }
 
     /// A zone that starts without a global has none any more.
@@ -117,6 +135,12 @@ impl OwnMeshes {
     pub(super) async fn applied(&self, kind: Kind) {
         if kind.flow.provided_by_zone() || !lock(&self.joined).insert(kind.name.to_owned()) || !self.durable {
             return;
+        }
+        if let Some(shared) = &self.shared {
+            let kinds = lock(&self.joined).clone();
+            if let Err(error) = shared.keep_joined(kinds).await {
+                warn!(%error, "cannot note in the store that this zone has joined, another instance of it will look for meshes of its own");
+            }
         }
         let text: String = lock(&self.joined).iter().map(|kind| format!("{kind}\n")).collect();
         let path = marker(&self.folder, &self.zone);

@@ -46,9 +46,10 @@ impl Line {
     /// Renews the token for as long as the connection stands.
     pub(crate) async fn renew(&self, channel: Channel) -> Infallible {
         let Some(token) = self.bearer.current() else { return std::future::pending().await };
-        let mut renewing = Renewing::new(self, channel, token);
+        let mut renewing = Renewing::new(self, channel, token.clone());
         // What is due before the first answer to a ping is due after it, too: a global that never answers one is none of ours.
         let global = self.global_can().await;
+        self.held_token.share(&token).await;
         renewing.is_asked = self.held_token.is_renewed() && global.contains(Features::TOKEN_RENEWAL);
         if renewing.is_asked {
             self.held_token.look().await;
@@ -162,7 +163,7 @@ impl<'a> Renewing<'a> {
                     // Again and again: the connection that is opened for it may come to nothing.
                     self.reopen(self.token.clone());
                 }
-                self.backoff.pause(Duration::ZERO)
+                self.backoff.pause()
             }
             Err(Failure::Refused(reason)) => {
                 self.say(&reason);
@@ -170,7 +171,7 @@ impl<'a> Renewing<'a> {
             }
             Err(Failure::Failed(reason)) => {
                 self.say(&reason);
-                self.backoff.pause(Duration::ZERO)
+                self.backoff.pause()
             }
         };
         self.not_before = Instant::now() + pause;
@@ -296,4 +297,4 @@ fn words(status: &Status) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

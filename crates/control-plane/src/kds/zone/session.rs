@@ -6,7 +6,7 @@ use bytes::Bytes;
 use store::ResourceStore;
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming, client::Grpc, codegen::http::uri::PathAndQuery};
+use tonic::{Status, Streaming, codegen::http::uri::PathAndQuery};
 use tracing::info;
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
     stream_count::Counted,
 };
 use crate::{
+    cluster::Epoch,
     kds::{dial::Dialer, frames::codec::FrameCodec, rpc::Rpc, snapshots::Snapshots},
     zones::insight::Instance,
 };
@@ -28,6 +29,8 @@ pub(super) struct Session {
     pub(super) us: Instance,
     pub(super) max_message_size: usize,
     pub(super) store: Arc<dyn ResourceStore>,
+    /// In which this instance leads its zone.
+    pub(super) epoch: Epoch,
     pub(super) snapshots: Snapshots,
     /// How long global may take to answer a response, and how long a stream of a real one may be silent.
     pub(super) msg_send_timeout: Duration,
@@ -60,7 +63,8 @@ impl Session {
         outbound: mpsc::Receiver<Bytes>,
     ) -> Result<(Streaming<T>, Counted), Status> {
         let counted = self.streams.opening();
-        let mut grpc = Grpc::with_origin(channel, self.origin.clone())
+        let mut grpc = channel
+            .grpc()
             .max_decoding_message_size(self.max_message_size)
             .max_encoding_message_size(usize::MAX)
             .accept_compressed(tonic::codec::CompressionEncoding::Gzip);

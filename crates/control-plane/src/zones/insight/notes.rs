@@ -85,7 +85,11 @@ impl Insights {
 
     /// Notes what the zone said of itself in a first request.
     pub fn described(&self, zone: &ZoneName, subscription: &str, said: &Instance) {
-        self.change(zone, Written::Now, |insight| record::described(insight, subscription, said));
+        self.change_live(zone, Written::Now, |live| {
+            record::described(&mut live.insight, subscription, said);
+            // Who came elsewhere may have been heard of before.
+            self.look_for_another(zone, live);
+        });
     }
 
     /// Counts a response that was sent.

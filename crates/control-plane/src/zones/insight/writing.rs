@@ -87,7 +87,9 @@ impl Insights {
             };
             match error {
                 // Somebody else wrote, or it is gone: what is stored now is merged, and written over.
-                StoreError::Conflict { .. } | StoreError::AlreadyExists { .. } => self.written(&zone, unwritten),
+                StoreError::Conflict { .. } | StoreError::AlreadyExists { .. } | StoreError::Deposed { .. } => {
+                    self.written(&zone, unwritten)
+                }
                 StoreError::NotFound { key: missing } if missing == key => self.written(&zone, unwritten),
                 // The zone is not there: deleted a moment ago, or about to be made. It is written with its next change.
                 StoreError::NotFound { .. } => {
@@ -198,6 +200,7 @@ impl Insights {
         live.created = Some(stored.resource.created);
         live.dirty |= denied;
         live.urgent |= denied;
+        self.look_for_another(zone, live);
         drop(zones);
         if denied {
             self.shared.urgent.notify_one();

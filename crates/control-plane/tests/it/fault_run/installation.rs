@@ -93,14 +93,16 @@ impl Installation {
         let file = folder.join(format!("{name}.token"));
         std::fs::write(&file, token).unwrap();
         let (file, work, ca) = (text(&file), text(&folder.join(&name)), text(&self.ca()));
-        // A zone waits for its own global.
-        let front = self.globals[number % GLOBALS].front.address();
-        let address = format!("grpcs://localhost:{}", front.port());
+        // Each prefers another one.
+        let mut ports: Vec<_> = self.globals.iter().map(|global| global.front.address().port()).collect();
+        ports.rotate_left(number % GLOBALS);
+        let addresses: Vec<_> = ports.iter().map(|port| format!("grpcs://localhost:{port}")).collect();
+        let addresses = addresses.join(",");
         let settings = [
             ("KUMA_MODE", "zone"),
             ("KUMA_GENERAL_WORK_DIR", work.as_str()),
             ("KUMA_MULTIZONE_ZONE_NAME", &name),
-            ("KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS", &address),
+            ("KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS", &addresses),
             ("KUMA_MULTIZONE_ZONE_KDS_ROOT_CA_FILE", &ca),
             ("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH", &file),
             ("KUMA_GENERAL_RESILIENT_COMPONENT_BASE_BACKOFF", "100ms"),

@@ -172,6 +172,7 @@ async fn run(store: &Arc<dyn ResourceStore>, folder: &TempDir, way: Way, fresh: 
         ("KUMA_API_SERVER_HTTP_INTERFACE", "127.0.0.1"),
         ("KUMA_API_SERVER_HTTPS_ENABLED", "false"),
         ("KUMA_DIAGNOSTICS_SERVER_PORT", "0"),
+        ("KUMA_INTER_CP_SERVER_PORT", "0"),
         ("KUMA_MULTIZONE_GLOBAL_KDS_GRPC_PORT", "0"),
         ("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", auth),
         ("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", tls),

@@ -97,6 +97,7 @@ impl<S: ResourceStore> Global<S> {
             ("KUMA_API_SERVER_HTTPS_ENABLED", "false"),
             ("KUMA_API_SERVER_AUTHN_LOCALHOST_IS_ADMIN", "false"),
             ("KUMA_DIAGNOSTICS_SERVER_PORT", "0"),
+            ("KUMA_INTER_CP_SERVER_PORT", "0"),
             ("KUMA_MULTIZONE_GLOBAL_KDS_GRPC_PORT", "0"),
             ("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "false"),
             ("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_MAX_STALENESS", "45s"),

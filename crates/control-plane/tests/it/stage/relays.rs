@@ -41,6 +41,25 @@ pub(crate) fn zone_behind(world: &World, connector: &ControlPlane, name: &str) -
     world.zone(name, &[("KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS", &address)])
 }
 
+/// Shows what is known of zones soon.
+const SHOWN_SOON: (&str, &str) = ("KUMA_MULTIZONE_GLOBAL_KDS_ZONE_INSIGHT_FLUSH_INTERVAL", "100ms");
+
+/// A global that takes every zone for what it says it is.
+const OPEN: [(&str, &str); 2] = [("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "none"), SHOWN_SOON];
+
+fn upstream(behind: &World) -> String {
+    format!("grpcs://localhost:{}", behind.global.address("kds").port())
+}
+
+fn gateway<'a>(upstream: &'a str, ca: &'a str) -> [(&'a str, &'a str); 4] {
+    [
+        ("KUMA_MODE", "gateway"),
+        ("KUMA_MULTIZONE_GATEWAY_UPSTREAM", upstream),
+        ("KUMA_MULTIZONE_GATEWAY_UPSTREAM_ROOT_CA_FILE", ca),
+        SHOWN_SOON,
+    ]
+}
+
 /// A world whose global is a gateway, before a global of its own that takes every zone for what it says it is.
 pub(crate) struct Guarded {
     /// The gateway, with the token of its administrator.
@@ -50,26 +69,20 @@ pub(crate) struct Guarded {
 
 impl Guarded {
     pub(crate) fn new(settings: &[(&str, &str)]) -> Self {
-        let open = [
-            ("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "none"),
-            ("KUMA_MULTIZONE_GLOBAL_KDS_ZONE_INSIGHT_FLUSH_INTERVAL", "100ms"),
-        ];
-        let behind = World::new(&open);
-        let gate =
-            Self::before(&behind, &format!("grpcs://localhost:{}", behind.global.address("kds").port()), settings);
-        Self { gate, behind }
+        let behind = World::new(&OPEN);
+        Self { gate: Self::before(&behind, &upstream(&behind), settings), behind }
+    }
+
+    /// The same as programs.
+    pub(crate) fn of_programs() -> Self {
+        let behind = World::of_programs(&OPEN);
+        let (upstream, ca) = (upstream(&behind), text(&behind.ca()));
+        Self { gate: World::of_programs(&gateway(&upstream, &ca)), behind }
     }
 
     /// Starts a gateway with the certificate of this world's global for the one behind it.
     pub(crate) fn before(behind: &World, upstream: &str, settings: &[(&str, &str)]) -> World {
         let ca = text(&behind.ca());
-        let mut all = vec![
-            ("KUMA_MODE", "gateway"),
-            ("KUMA_MULTIZONE_GATEWAY_UPSTREAM", upstream),
-            ("KUMA_MULTIZONE_GATEWAY_UPSTREAM_ROOT_CA_FILE", ca.as_str()),
-            ("KUMA_MULTIZONE_GLOBAL_KDS_ZONE_INSIGHT_FLUSH_INTERVAL", "100ms"),
-        ];
-        all.extend_from_slice(settings);
-        World::empty(&all)
+        World::empty(&[&gateway(upstream, &ca), settings].concat())
     }
 }

@@ -33,7 +33,7 @@ fn an_empty_database_is_set_up_once_however_many_start() {
         openings.into_iter().map(|opening| opening.join().unwrap()).collect()
     });
     assert!(opened.iter().all(|store| store.identity() == opened[0].identity()));
-    assert_eq!(database.ask("SELECT version FROM schema_version"), "1");
+    assert_eq!(database.ask("SELECT version FROM schema_version"), "2");
     assert_eq!(database.ask("SELECT count(*) FROM store_identity"), "1");
     assert_eq!(opened[0].identity().cluster, "c1");
 }

@@ -4,11 +4,14 @@ use std::{sync::Arc, thread};
 
 use ::model::{Key, Kind};
 use store::{
-    Precondition, Query, ResourceStore,
+    Precondition, Query, ResourceStore, StoreError,
     postgres::{OpenError, PostgresStore},
-    sealing::{Sealer, Sealing, SealingKey},
+    sealing::{Renew, Sealer, Sealing, SealingKey},
 };
-use testkit::postgres::{Database, database};
+use testkit::{
+    postgres::{Database, database},
+    program::eventually,
+};
 use tokio::runtime::Builder;
 
 use super::settings;
@@ -91,8 +94,187 @@ async fn a_database_is_opened_with_its_own_key_and_its_key_is_changed_while_othe
     let refused = open(&database, sealing(&new)).unwrap_err();
     assert!(matches!(refused, OpenError::Sealed { .. }), "{refused}");
     assert!(matches!(wait(PostgresStore::open(settings(database.place()))), Err(OpenError::Sealed { .. })));
-    wait(store::postgres::reseal(settings(database.place()), sealing(&old), sealer(&new))).unwrap();
+    wait(store::postgres::reseal(settings(database.place()), sealing(&old), sealer(&new), Renew::KeyAlone)).unwrap();
     store.put(saying(&secret("b"), SECRET), Precondition::Absent).await.unwrap();
     assert!(matches!(open(&database, sealing(&old)), Err(OpenError::Sealed { .. })));
     assert_eq!(contents(&open(&database, sealing(&new)).unwrap()).await, [SECRET, SECRET]);
+}
+
+/// Whether the file of a table holds these bytes, also where no row is any more. Only an administrator of the server may look.
+fn is_in_pages(database: &Database, table: &str, hex: &str) -> bool {
+    database.execute("CHECKPOINT");
+    let pages = format!("pg_read_binary_file(pg_relation_filepath('{table}'))");
+    database.ask(&format!("SELECT position('\\x{hex}'::bytea IN {pages}) > 0")) == "t"
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn the_pages_of_the_tables_hold_nothing_of_before() {
+    let Some(database) = database() else { return };
+    if database.ask("SELECT rolsuper FROM pg_roles WHERE rolname = current_user") != "t" {
+        return;
+    }
+    let store = wait(PostgresStore::open(settings(database.place()))).unwrap();
+    // Large enough that nothing which comes after it covers all of it.
+    store.put(saying(&secret("gone"), SECRET.repeat(60)), Precondition::Absent).await.unwrap();
+    store.delete(&secret("gone"), Precondition::Present).await.unwrap();
+    store.put(saying(&secret("a"), SECRET), Precondition::Absent).await.unwrap();
+    drop(store);
+    let plain = hex(SECRET.as_bytes());
+    for table in ["resources", "changes"] {
+        assert!(is_in_pages(&database, table, &plain), "{table}");
+    }
+    let (old, new) = (new_key(), new_key());
+    drop(open(&database, sealing(&old)).unwrap());
+    for table in ["resources", "changes"] {
+        assert!(!is_in_pages(&database, table, &plain), "{table}");
+    }
+    let under_old: Vec<String> = ["SELECT spec FROM resources", "SELECT sealed FROM data_keys"]
+        .map(|sql| database.ask(&format!("SELECT encode(({sql}), 'hex')")))
+        .into();
+    reseal(&database, &old, &new, Renew::KeyAlone).unwrap();
+    assert!(!is_in_pages(&database, "data_keys", &under_old[1]), "what the old key opens");
+    assert!(is_in_pages(&database, "resources", &under_old[0]), "the key alone touches no row");
+    reseal(&database, &new, &new, Renew::DataKeys).unwrap();
+    assert!(!is_in_pages(&database, "resources", &under_old[0]));
+}
+
+fn reseal(database: &Database, old: &str, new: &str, renew: Renew) -> Result<(), OpenError> {
+    wait(store::postgres::reseal(settings(database.place()), sealing(old), sealer(new), renew))
+}
+
+/// Waits until a running store has said which key it has.
+fn wait_for_key(database: &Database, key: &str) {
+    let name = sealer(key).name().unwrap();
+    let ask = || {
+        database.ask(&format!("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'kuma-cp key {name}' AND datname = current_database()"))
+    };
+    eventually("the key of a store is in the list of sessions", ask, |found| found == "1");
+}
+
+/// How many rows and changes are sealed under the data key of this number.
+fn rows_under(database: &Database, id: u8) -> String {
+    let count = |table: &str| {
+        format!(r"SELECT count(*) AS n FROM {table} WHERE substring(spec FOR 6) = '\x0001000000{id:02x}'::bytea")
+    };
+    database.ask(&format!("SELECT sum(n) FROM ({} UNION ALL {}) t", count("resources"), count("changes")))
+}
+
+#[tokio::test]
+async fn all_is_sealed_anew_while_stores_write_and_nothing_of_before_stays() {
+    let Some(database) = database() else { return };
+    let key = new_key();
+    let (one, other) = (open(&database, sealing(&key)).unwrap(), open(&database, sealing(&key)).unwrap());
+    // More than are sealed in one transaction.
+    for number in 0..250 {
+        one.put(saying(&secret(&format!("s{number}")), SECRET), Precondition::Absent).await.unwrap();
+    }
+    let resealing = thread::scope(|scope| {
+        let resealing = scope.spawn(|| reseal(&database, &key, &key, Renew::DataKeys));
+        let mut number = 0;
+        while !resealing.is_finished() {
+            number += 1;
+            let name = secret(&format!("w{number}"));
+            wait(one.put(saying(&name, SECRET), Precondition::Absent)).unwrap();
+            wait(other.put(saying(&name, SECRET), Precondition::Present)).unwrap();
+        }
+        resealing.join().unwrap()
+    });
+    resealing.unwrap();
+    let written = contents(&one).await.len();
+    assert!(written > 250, "they wrote meanwhile");
+    one.put(saying(&secret("after"), SECRET), Precondition::Absent).await.unwrap();
+    other.settled().await.unwrap();
+    assert_eq!(contents(&other).await.len(), written + 1, "and go on");
+    assert_eq!(database.ask("SELECT string_agg(id::text, ' ') FROM data_keys"), "2");
+    assert_eq!(rows_under(&database, 1), "0");
+    drop((one, other));
+    assert_eq!(contents(&open(&database, sealing(&key)).unwrap()).await.len(), written + 1);
+}
+
+#[tokio::test]
+async fn rows_are_not_sealed_with_a_key_that_a_running_store_does_not_have() {
+    let Some(database) = database() else { return };
+    let (old, new) = (new_key(), new_key());
+    let store = open(&database, sealing(&old)).unwrap();
+    store.put(saying(&secret("a"), SECRET), Precondition::Absent).await.unwrap();
+    wait_for_key(&database, &old);
+    let refused = reseal(&database, &old, &new, Renew::DataKeys).unwrap_err();
+    let name = sealer(&new).name().unwrap();
+    assert!(matches!(&refused, OpenError::KeyNotEverywhere { key, others: 1, .. } if *key == name), "{refused}");
+    store.put(saying(&secret("b"), SECRET), Precondition::Absent).await.unwrap();
+    assert_eq!(database.ask("SELECT max(id) FROM data_keys"), "1");
+    drop(store);
+    let store = open(&database, sealing(&new)).unwrap();
+    wait_for_key(&database, &new);
+    let gone = |found: &String| found == "0";
+    let ask = || {
+        database.ask(&format!("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'kuma-cp key %' AND application_name <> 'kuma-cp key {name}' AND datname = current_database()"))
+    };
+    eventually("the store of before is gone", ask, gone);
+    reseal(&database, &new, &new, Renew::DataKeys).unwrap();
+    assert_eq!(contents(&store).await, [SECRET, SECRET]);
+    assert_eq!(database.ask("SELECT max(id) FROM data_keys"), "2");
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_open_the_newest_data_key_writes_nothing() {
+    let Some(database) = database() else { return };
+    let key = new_key();
+    let store = open(&database, sealing(&key)).unwrap();
+    store.put(saying(&secret("a"), SECRET), Precondition::Absent).await.unwrap();
+    database.execute("INSERT INTO data_keys VALUES (2, 'deadbeef', 'x')");
+    let refused = store.put(saying(&secret("b"), SECRET), Precondition::Absent).await.unwrap_err();
+    assert!(matches!(&refused, StoreError::Unavailable { detail } if detail.contains("deadbeef")), "{refused:?}");
+    assert_eq!(database.ask("SELECT count(*) FROM resources"), "1");
+    assert_eq!(contents(&store).await, [SECRET], "what it knew it still shows");
+    database.execute("DELETE FROM data_keys WHERE id = 2");
+    store.put(saying(&secret("b"), SECRET), Precondition::Absent).await.unwrap();
+    assert_eq!(rows_under(&database, 1), "4");
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_leaves_a_database_that_opens_and_is_run_again() {
+    let Some(database) = database() else { return };
+    let key = new_key();
+    let store = open(&database, sealing(&key)).unwrap();
+    for number in 0..150 {
+        store.put(saying(&secret(&format!("s{number}")), SECRET), Precondition::Absent).await.unwrap();
+    }
+    drop(store);
+    // A row that does not open stops it after others are sealed anew; written last, it comes last.
+    database.execute("CREATE TABLE kept AS SELECT spec FROM resources WHERE name = 's7'");
+    database.execute("UPDATE resources SET spec = substring(spec FOR 40) WHERE name = 's7'");
+    let stopped = reseal(&database, &key, &key, Renew::DataKeys).unwrap_err().to_string();
+    assert!(stopped.contains("s7") && stopped.contains("cannot be sealed anew"), "{stopped}");
+    database.execute("UPDATE resources SET spec = kept.spec FROM kept WHERE name = 's7'; DROP TABLE kept");
+    let count = "SELECT string_agg(id::text, ' ' ORDER BY id) FROM data_keys";
+    assert_eq!(database.ask(count), "1 2", "both are needed");
+    assert_ne!(rows_under(&database, 2), "0", "some were sealed anew");
+    assert_eq!(contents(&open(&database, sealing(&key)).unwrap()).await, [SECRET; 150]);
+    reseal(&database, &key, &key, Renew::DataKeys).unwrap();
+    assert_eq!(database.ask(count), "3");
+    assert_eq!(contents(&open(&database, sealing(&key)).unwrap()).await, [SECRET; 150]);
+}
+
+#[tokio::test]
+async fn a_second_run_beside_the_first_is_refused() {
+    let Some(database) = database() else { return };
+    let key = new_key();
+    drop(open(&database, sealing(&key)).unwrap());
+    let place = database.place();
+    let mut config = tokio_postgres::Config::new();
+    config.host(&place.host).port(place.port).user(&place.user).password(&place.password).dbname(&place.database);
+    let (first, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+    let running = tokio::spawn(connection);
+    first.batch_execute("SELECT pg_advisory_lock(7743104571913687810)").await.unwrap();
+    let refused = reseal(&database, &key, &key, Renew::DataKeys).unwrap_err();
+    assert!(matches!(refused, OpenError::BeingResealed { .. }), "{refused}");
+    drop(first);
+    running.await.unwrap().unwrap();
+    let again = || reseal(&database, &key, &key, Renew::DataKeys).is_ok();
+    eventually("the first is over", again, |done| *done);
 }

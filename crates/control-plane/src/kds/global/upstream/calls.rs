@@ -3,6 +3,7 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use futures::FutureExt as _;
 use http::{HeaderMap, HeaderValue};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
@@ -115,58 +116,81 @@ pub(in crate::kds::global) async fn serve(
     let (said, ending) = (said_of(request.headers()), passing.ending.clone());
     // At the moment when it has to end, not when whoever follows it gets to it.
     arrived.guard.ends_by(move |reason| ending.end(convert::close_status(reason)));
-    let follow = follow(Arc::clone(&context), arrived, said, over);
-    context.tasks.spawn("kds-relayed", OnError::Log, async move {
-        follow.await;
-        Ok(())
-    });
+    let Arrived { rpc, guard, origin, call, .. } = arrived;
+    let followed = Box::new(Followed { context: Arc::clone(&context), rpc, guard, origin, call, over });
+    // No async block, and all that is kept in a box: each stream has such a task for as long as it lives, and a future holds
+    // what it was given twice.
+    context.tasks.spawn("kds-relayed", OnError::Log, follow(followed, Box::new(said)).map(|()| Ok(())));
     pass(far, request, passing, told).await
 }
 
-/// Keeps what is known of a stream, and ends it when the zone has lost its right to it.
-async fn follow(context: Arc<Context>, arrived: Arrived, said: Instance, mut over: oneshot::Receiver<Status>) {
-    let Arrived { rpc, mut guard, origin, call, .. } = arrived;
-    let (zone, insights) = (guard.caller().zone().clone(), &context.insights);
-    let subscription = match rpc {
-        Rpc::GlobalToZoneSync => {
-            insights.stream_opened(&zone, StreamName::GlobalToZoneSync);
-            let subscription = insights.subscribe(&zone, guard.caller().token().is_some());
-            insights.stands_on(&zone, &subscription, guard.caller(), &origin);
-            if guard.would_be_refused().is_some() {
-                insights.show_would_be_refused(&zone);
-            }
-            insights.described(&zone, &subscription, &said);
-            Some(subscription)
-        }
-        Rpc::ZoneToGlobalSync => {
-            insights.stream_opened(&zone, StreamName::ZoneToGlobalSync);
-            None
-        }
-        Rpc::Admin(_) | Rpc::HealthCheck | Rpc::Renew | Rpc::Present => None,
-    };
+/// A stream that is passed on.
+struct Followed {
+    context: Arc<Context>,
+    rpc: Rpc,
+    guard: StreamGuard,
+    origin: Origin,
+    call: Call,
+    over: oneshot::Receiver<Status>,
+}
+
+/// Keeps what is known of a stream, until it ended.
+async fn follow(mut followed: Box<Followed>, said: Box<Instance>) {
+    let subscription = followed.opened(*said);
     let ended = loop {
         // Biased: a stream that lost its right to live must not send one more message.
         tokio::select! {
             biased;
-            news = guard.news() => match news {
-                News::Closed(_told_already) => break (&mut over).await,
+            news = followed.guard.news() => match news {
+                News::Closed(_told_already) => break (&mut followed.over).await,
                 News::Renewed(newer) => if let Some(subscription) = &subscription {
-                    insights.stands_on(newer.zone(), subscription, &newer, &origin);
+                    followed.context.insights.stands_on(newer.zone(), subscription, &newer, &followed.origin);
                 },
             },
-            ended = &mut over => break ended,
+            ended = &mut followed.over => break ended,
         }
     };
-    if let Some(since) = guard.enforcement().since() {
-        context.metrics.enforced(since.elapsed());
-    }
-    drop(guard);
-    if let Some(subscription) = &subscription {
-        insights.unsubscribe(&zone, subscription);
-    }
     let status = ended.unwrap_or_else(|_gave_up| Status::cancelled("the zone gave up"));
-    call.ended(status.code());
-    info!(zone = %zone, rpc = rpc.method(), code = ?status.code(), reason = %model::text::of_peer(status.message()), "a relayed stream ended");
+    followed.ended(subscription.as_deref(), &status);
+}
+
+impl Followed {
+    /// Notes that it was opened; returns the subscription that stands for it, if one does.
+    fn opened(&self, said: Instance) -> Option<String> {
+        let (insights, guard) = (&self.context.insights, &self.guard);
+        let zone = guard.caller().zone();
+        match self.rpc {
+            Rpc::GlobalToZoneSync => {
+                insights.stream_opened(zone, StreamName::GlobalToZoneSync);
+                let subscription = insights.subscribe(zone, guard.caller().token().is_some());
+                insights.stands_on(zone, &subscription, guard.caller(), &self.origin);
+                if guard.would_be_refused().is_some() {
+                    insights.show_would_be_refused(zone);
+                }
+                insights.described(zone, &subscription, &said);
+                Some(subscription)
+            }
+            Rpc::ZoneToGlobalSync => {
+                insights.stream_opened(zone, StreamName::ZoneToGlobalSync);
+                None
+            }
+            Rpc::Admin(_) | Rpc::HealthCheck | Rpc::Renew | Rpc::Present => None,
+        }
+    }
+
+    fn ended(self, subscription: Option<&str>, status: &Status) {
+        let Self { context, rpc, guard, call, .. } = self;
+        let zone = guard.caller().zone().clone();
+        if let Some(since) = guard.enforcement().since() {
+            context.metrics.enforced(since.elapsed());
+        }
+        drop(guard);
+        if let Some(subscription) = subscription {
+            context.insights.unsubscribe(&zone, subscription);
+        }
+        call.ended(status.code());
+        info!(zone = %zone, rpc = rpc.method(), code = ?status.code(), reason = %model::text::of_peer(status.message()), "a relayed stream ended");
+    }
 }
 
 /// What a zone says of itself in its headers: its version. The rest is in payloads.

@@ -204,3 +204,38 @@ async fn what_the_file_said_before_is_no_change_to_who_read_it_just_then() {
     assert_eq!(held.keep(&token("two"), &token("three")).await, Kept::InTheFile);
     assert!(!knows("one"), "somebody put it there");
 }
+
+/// A token that was issued so many seconds ago.
+fn issued(seconds_ago: i64) -> String {
+    crate::kds::zone::renewal::tests::Played::token(seconds_ago)
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_instances_the_next_one_begins_with_the_token_that_was_issued_last() {
+    let store: Arc<dyn store::ResourceStore> = Arc::new(store::memory::MemoryStore::new());
+    let clock = crate::kds::zone::renewal::tests::Played::clock();
+    let instance = |file: &TokenFile| {
+        let shared = Shared::new(Arc::clone(&store), clock.clone());
+        of_file(&file.0.path().join("token")).shared(Some(shared))
+    };
+    let [old, middle, new] = [issued(30), issued(20), issued(10)];
+    let (here, there) = (TokenFile::new(&old), TokenFile::new(&old));
+    let leader = instance(&here);
+    read(&leader).await;
+    assert_eq!(leader.keep(&token(&old), &token(&middle)).await, Kept::InTheFile);
+    let next = instance(&there);
+    assert_eq!(read(&next).await, old, "it does not lead yet");
+    next.take_over().await.unwrap();
+    assert_eq!(read(&next).await, middle);
+    next.refused();
+    assert_eq!(read(&next).await, old, "that one is refused: what its own file says is tried, too");
+    // What somebody wrote there later is better.
+    there.write(&new);
+    let next = instance(&there);
+    next.take_over().await.unwrap();
+    assert_eq!(read(&next).await, new);
+    // And what is tried and good is for all.
+    assert!(next.share(&token(&new)).await);
+    leader.take_over().await.unwrap();
+    assert_eq!(read(&leader).await, new);
+}

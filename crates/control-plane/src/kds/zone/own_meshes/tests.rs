@@ -166,3 +166,19 @@ async fn global_names_the_cluster() {
     assert_eq!(refused(&own, &store, &first("Config", &[CLUSTER_ID])).await, None);
     assert!(store.get(&key).await.unwrap().is_none(), "the own one is no conflict");
 }
+
+#[tokio::test]
+async fn what_has_joined_is_known_to_every_instance_of_the_zone() {
+    let store = with_own_mesh().await;
+    let shared = || Some(Shared::new(Arc::clone(&store), crate::clock::Clock::starting_at(now())));
+    let [here, there] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let leader = OwnMeshes::new(here.path(), "west", false, true).shared(shared());
+    leader.applied(Kind::MESH).await;
+    let next = OwnMeshes::new(there.path(), "west", false, true).shared(shared());
+    assert!(!next.has_joined(Kind::MESH));
+    next.take_over().await.unwrap();
+    assert!(next.has_joined(Kind::MESH));
+    next.admit(&*store, &first("Mesh", &[]), now())
+        .await
+        .expect("global decides about meshes since the other one joined");
+}

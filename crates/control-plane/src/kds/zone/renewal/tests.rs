@@ -10,6 +10,7 @@ use store::{ResourceStore, memory::MemoryStore};
 use tempfile::TempDir;
 use testkit::{
     kds_server::{Call, Connection, Server},
+    program::LIMIT,
     rpcs::{DOWN, PING, PRESENT, RENEW},
 };
 use tokens::{KeyRing, SecretEntry};
@@ -23,10 +24,11 @@ use wire::{
 use super::*;
 use crate::{
     clock::Clock,
+    cluster::Cluster,
     kds::{
         dial::{Dialer, Target, Trust},
-        link::Link,
-        zone::{LegacyPolicies, Options, OwnMeshes, Reports, TokenSource, run},
+        link::{Link, LinkState},
+        zone::{Lead, LegacyPolicies, Options, OwnMeshes, Reports, Shared, TokenSource, run},
     },
     observe::{kds_metrics::KdsMetrics, readiness::Readiness},
     tasks::{OnError, Tasks},
@@ -50,16 +52,35 @@ fn now() -> Timestamp {
 }
 
 /// The zone, its token file, and where it dials.
-struct Played {
+pub(in crate::kds::zone) struct Played {
     server: Server,
     folder: TempDir,
     tasks: Tasks,
+    link: Link,
 }
 
 impl Played {
     async fn start(token: &str, renew_token: bool) -> Self {
+        Self::start_as(token, renew_token, Lead::of(&Cluster::alone("west-1")), None).await
+    }
+
+    /// One of several instances.
+    pub(in crate::kds::zone) async fn led(token: &str, lead: Lead, shared: Option<Arc<Shared>>) -> Self {
+        Self::start_as(token, false, lead, shared).await
+    }
+
+    /// A token that was issued so many seconds ago, and lives for longer than any test.
+    pub(in crate::kds::zone) fn token(age: i64) -> String {
+        token(Some(Duration::from_secs(1_000_000)), age)
+    }
+
+    pub(in crate::kds::zone) fn clock() -> Clock {
+        Clock::starting_at(now())
+    }
+
+    async fn start_as(token: &str, renew_token: bool, lead: Lead, shared: Option<Arc<Shared>>) -> Self {
         let (server, folder, tasks) = (Server::start().await, tempfile::tempdir().unwrap(), Tasks::new());
-        let played = Self { server, folder, tasks };
+        let played = Self { server, folder, tasks, link: Link::default() };
         std::fs::write(played.file(), token).unwrap();
         let clock = Clock::starting_at(now());
         let store: Arc<dyn ResourceStore> = Arc::new(MemoryStore::new());
@@ -73,7 +94,7 @@ impl Played {
         let target = Target { host: "127.0.0.1".to_owned(), port: played.server.address().port() };
         let options = Options {
             zone: ZoneName::parse("west").unwrap(),
-            dialer: Dialer::new(target, Trust::Plain, None, clock.clone()),
+            dialer: Dialer::new(vec![(target, None)], Trust::Plain, clock.clone()),
             token: TokenSource::File(played.file()),
             renew_token,
             us: Instance::default(),
@@ -84,6 +105,8 @@ impl Played {
             msg_send_timeout: MINUTE,
             default_admin_port: 9901,
             own_meshes: Arc::new(OwnMeshes::new(played.folder.path(), "west", false, false)),
+            lead,
+            shared,
             reports: Reports {
                 insights: Insights::start(&store, &clock, kept, &played.tasks).await.unwrap(),
                 policies: Arc::new(LegacyPolicies::new(Readiness::default())),
@@ -91,7 +114,7 @@ impl Played {
                 rejections: Arc::default(),
             },
         };
-        let running = run(options, store, clock, Link::default(), played.tasks.clone());
+        let running = run(options, store, clock, played.link.clone(), played.tasks.clone());
         played.tasks.spawn("zone", OnError::Log, running);
         played
     }
@@ -104,7 +127,14 @@ impl Played {
         std::fs::read_to_string(self.file()).unwrap()
     }
 
-    async fn accept(&self, answers: &'static [(&'static str, &'static str)]) -> PlayedLink {
+    /// Waits until it says that it stands by.
+    pub(in crate::kds::zone) async fn stands_by(&self) {
+        let mut state = self.link.subscribe();
+        let stands_by = state.wait_for(|state| matches!(state, LinkState::StandsBy { .. }));
+        timeout(LIMIT, stands_by).await.expect("within the limit").unwrap();
+    }
+
+    pub(in crate::kds::zone) async fn accept(&self, answers: &'static [(&'static str, &'static str)]) -> PlayedLink {
         let (connection, interval) = (self.server.connection().await, Duration::from_millis(200));
         PlayedLink { connection, interval, answers, open: Vec::new(), pings: Vec::new() }
     }
@@ -117,7 +147,7 @@ impl Drop for Played {
 }
 
 /// One connection of the zone: its pings are answered, its streams held open.
-struct PlayedLink {
+pub(in crate::kds::zone) struct PlayedLink {
     connection: Connection,
     /// When the next ping is wanted.
     interval: Duration,
@@ -154,7 +184,17 @@ impl PlayedLink {
         }
     }
 
-    async fn expect(&mut self, path: &str) -> Call {
+    /// Waits until the zone has closed it.
+    pub(in crate::kds::zone) async fn is_lost(&mut self) {
+        timeout(LIMIT, self.connection.gone()).await.expect("within the limit");
+    }
+
+    /// Whether this token came with the last ping.
+    pub(in crate::kds::zone) fn pinged_with(&self, token: &str) -> bool {
+        self.pings.last().is_some_and(|shown| shown == token)
+    }
+
+    pub(in crate::kds::zone) async fn expect(&mut self, path: &str) -> Call {
         self.next(&[path]).await
     }
 

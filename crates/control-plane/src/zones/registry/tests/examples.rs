@@ -89,6 +89,20 @@ fn a_second_connection_of_the_same_instance_ends_nothing() {
 }
 
 #[test]
+fn an_instance_that_came_elsewhere_ends_other_ones_and_not_itself() {
+    let registry = empty();
+    let now = Timestamp::UNIX_EPOCH;
+    let here = registry.admit(unverified("west", 1), now).unwrap();
+    let unknown = registry.admit(unverified("west", 2), now).unwrap();
+    assert!(registry.identify(here.id(), "host-1").is_empty());
+    assert!(registry.replaced(&zone("west"), "host-1").is_empty(), "the zone moved: it ends what it left by itself");
+    assert!(registry.replaced(&zone("east"), "host-2").is_empty());
+    assert_eq!(registry.replaced(&zone("west"), "host-2").len(), 1);
+    assert_eq!(here.close_reason(), Some(CloseReason::Replaced { by: "host-2".to_owned() }));
+    assert!(unknown.close_reason().is_none(), "nobody knows whose it is");
+}
+
+#[test]
 fn a_session_opens_once_however_many_streams_it_has() {
     let registry = empty();
     let now = Timestamp::UNIX_EPOCH;
