@@ -137,6 +137,7 @@ impl ControlPlane {
             default_mesh: !self.config.skip_mesh_creation,
             hostname_generators: !self.config.skip_hostname_generators,
             mesh_defaults: MeshDefaults::AsTheMeshSays,
+            signed_outside: self.config.signers.iter().map(|signer| signer.family.clone()).collect(),
         }
     }
 
