@@ -10,7 +10,7 @@
 mod authority;
 mod secrets;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -42,7 +42,7 @@ pub(crate) const DEFAULT_MESH: &str = "default";
 const ATTEMPTS: usize = 5;
 
 /// What a fresh control plane should have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// The secret `admin-user-token` (`apiServer.authn.tokens.bootstrapAdminToken`).
     pub admin_token: bool,
@@ -52,6 +52,8 @@ pub struct Wanted {
     pub mesh_defaults: MeshDefaults,
     /// Host name generators (not `defaults.SkipHostnameGenerators`).
     pub hostname_generators: bool,
+    /// Families whose tokens are signed outside of the store: no key is made for them.
+    pub signed_outside: BTreeSet<Family>,
 }
 
 impl Default for Wanted {
@@ -61,6 +63,7 @@ impl Default for Wanted {
             default_mesh: true,
             mesh_defaults: MeshDefaults::AsTheMeshSays,
             hostname_generators: true,
+            signed_outside: BTreeSet::new(),
         }
     }
 }
@@ -205,10 +208,17 @@ impl Missing<'_> {
             }
             Side::FederatedZone(_) => (&[Family::User], [Some(&authority::INTER_CP), Some(&authority::ENVOY_ADMIN)]),
         };
-        for family in families {
+        for family in families.iter().filter(|family| !wanted.signed_outside.contains(family)) {
             secrets.add_key(family).await?;
         }
-        if wanted.admin_token {
+        if wanted.admin_token && wanted.signed_outside.contains(&Family::User) {
+            if !secrets.has(ADMIN_TOKEN) {
+                info!(
+                    "no admin token was made, for tokens of users are signed outside of the store: `kumactl generate \
+                     user-token` on this machine makes one"
+                );
+            }
+        } else if wanted.admin_token {
             // A key that a rotation holds ready signs nothing yet, the admin's token neither.
             let rotations = records::get::<Rotations>(&**self.store, &rotation::rest(&Family::User)).await;
             let made = match rotations {

@@ -12,6 +12,7 @@ mod proxy;
 mod relays;
 mod sealing;
 mod settings;
+mod signers;
 mod validators;
 mod values;
 mod zone_grants;
@@ -24,7 +25,7 @@ use tokens::{Accept, ZoneTerms};
 use zeroize::Zeroizing;
 
 pub use self::{inter_cp::InterCp, postgres::Postgres, proxy::Proxy, sealing::SealedBy, values::Source};
-use crate::{access::Access, files};
+use crate::{access::Access, files, signers::SignerSettings};
 
 /// What a control plane is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -401,6 +402,8 @@ pub struct Config {
     pub access: Access,
     /// Keys that verify tokens beside those of the store, or alone.
     pub static_keys: Arc<tokens::StaticKeys>,
+    /// Keys that sign outside of the store.
+    pub signers: Vec<SignerSettings>,
     /// The diagnostics port; 0 lets the system choose.
     pub diagnostics_port: u16,
     /// Make no mesh at the first start.

@@ -15,9 +15,11 @@ mod signed;
 mod signing_key;
 mod sparing;
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use thiserror::Error;
-use tokens::{Family, IssueError, Scope, Token};
+use tokens::{Family, IssueError, KeyRing, Scope, Token};
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -27,6 +29,7 @@ use crate::{
     keys::{Keys, KeysBehind},
     ledger::{How, Ledger, NotRecorded, Recorded},
     observe::shown,
+    signers::Signers,
 };
 
 pub(crate) use next::Reason;
@@ -108,12 +111,18 @@ pub struct Issuer {
     clock: Clock,
     issuers: Issuers,
     ledger: Ledger,
+    signers: Signers,
 }
 
 impl Issuer {
     /// Returns what issues with the key that signs at the time, and writes into a ledger what it issued.
     pub fn new(keys: Keys, clock: Clock, issuers: Issuers, ledger: Ledger) -> Self {
-        Self { keys, clock, issuers, ledger }
+        Self { keys, clock, issuers, ledger, signers: Signers::default() }
+    }
+
+    /// Has these signers know how it went when keys outside of the store signed.
+    pub(crate) fn with_signers(self, signers: Signers) -> Self {
+        Self { signers, ..self }
     }
 
     /// Returns whether a caller may have a token of a kind for the zone that zone and control plane tokens name.
@@ -157,7 +166,7 @@ impl Issuer {
         }
         for _ in 0..ATTEMPTS {
             let ring = self.keys.to_admit()?;
-            let signed = match order.signed(&ring, by, self.clock.now(), Uuid::new_v4()) {
+            let signed = match self.signed(order, &ring, by).await {
                 Err(IssueError::RevokedWithoutEnd { id, by_age_alone: true })
                     if self.spare(order, &ring, &id).await? =>
                 {
@@ -181,8 +190,24 @@ impl Issuer {
     }
 }
 
+impl Issuer {
+    /// Signs with the key of the ring that does; outside of the store that may take a while.
+    async fn signed(&self, order: &Order, ring: &Arc<KeyRing>, by: &By) -> Result<Signed, IssueError> {
+        let (now, id) = (self.clock.now(), Uuid::new_v4());
+        let family = order.family();
+        let Some(kid) = ring.signs_outside(&family) else { return order.signed(ring, by, now, id) };
+        let (ring_of_now, order, by) = (Arc::clone(ring), order.clone(), by.clone());
+        self.signers.signed(&family, kid, move || order.signed(&ring_of_now, &by, now, id)).await
+    }
+}
+
 fn log(order: &Order, caller: &str, how: How, token: &Token, id: &str) {
-    let (key, expires) = (token.key().to_string(), token.expires_at());
+    // The number of a key of the settings counts in this program only.
+    let key = match token.kid() {
+        Some(kid) => format!("{} {kid}", token.key().family.key_word()),
+        None => token.key().to_string(),
+    };
+    let expires = token.expires_at();
     let expires = expires.map_or_else(|| "never".to_owned(), |expires| expires.to_string());
     info!(
         caller = %shown::name(caller), how = how.as_str(), token = ?order.kind(), zone = order.zone(),

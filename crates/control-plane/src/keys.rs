@@ -82,18 +82,18 @@ pub struct KeysBehind {
 impl Keys {
     /// Reads secrets and records and keeps the ring up to date from then on. Returns when the first ring is complete.
     pub async fn start(store: &Arc<dyn ResourceStore>, tasks: &Tasks) -> Result<Self, WatchEnded> {
-        Self::start_beside(Arc::default(), store, tasks).await
+        Self::start_beside(watch::channel(Arc::default()).1, store, tasks).await
     }
 
-    /// The same, with the keys of the settings in every ring.
+    /// The same, with the keys of the settings of the time in every ring.
     pub async fn start_beside(
-        settings: Arc<StaticKeys>,
+        mut settings: watch::Receiver<Arc<StaticKeys>>,
         store: &Arc<dyn ResourceStore>,
         tasks: &Tasks,
     ) -> Result<Self, WatchEnded> {
         let mut stored = Mirror::of(&**store, Kinds::Only(vec![Kind::SECRET, Kind::GLOBAL_SECRET, Kind::RECORD]));
         let first = stored.changes().await?;
-        let mut sources = Sources::beside(settings);
+        let mut sources = Sources::beside(Arc::clone(&settings.borrow_and_update()));
         let (rings, ring) = watch::channel(Arc::new(sources.ring(1, stored.picture())));
         let (said, freshness) = watch::channel(stored.freshness());
         let (revoked, revocations) = watch::channel(Arc::new(names(&sources)));
@@ -108,7 +108,7 @@ impl Keys {
             unreadable: damaged,
             version: taken,
         };
-        tasks.spawn("keys", OnError::StopProgram, follow(stored, sources, told, tasks.clone()));
+        tasks.spawn("keys", OnError::StopProgram, follow(stored, settings, sources, told, tasks.clone()));
         Ok(Self { ring, known: Some(Known { freshness, heard, revocations, unreadable, version }) })
     }
 
@@ -184,18 +184,31 @@ fn names(sources: &Sources) -> BTreeSet<String> {
     sources.revocations().map(str::to_owned).collect()
 }
 
-async fn follow(mut stored: Mirror, mut sources: Sources, told: Told, tasks: Tasks) -> anyhow::Result<()> {
+async fn follow(
+    mut stored: Mirror,
+    mut settings: watch::Receiver<Arc<StaticKeys>>,
+    mut sources: Sources,
+    told: Told,
+    tasks: Tasks,
+) -> anyhow::Result<()> {
     let mut generation = 1;
     let mut age = Age::default();
     age.is(stored.freshness());
     loop {
-        let changes = tokio::select! {
+        let (is_another, version) = tokio::select! {
             () = tasks.stopping() => return Ok(()),
-            changes = stored.changes() => changes.map_err(|_ended| anyhow!("the store's watch of secrets ended"))?,
+            changes = stored.changes() => {
+                let changes = changes.map_err(|_ended| anyhow!("the store's watch of secrets ended"))?;
+                // What is ready together makes one ring: each one parses every key.
+                (changes.iter().any(matters), newest(&changes))
+            }
+            () = changed(&mut settings) => {
+                sources.now_beside(Arc::clone(&settings.borrow_and_update()));
+                (true, None)
+            }
             () = age.too_old() => continue,
         };
-        // What is ready together makes one ring: each one parses every key.
-        if changes.iter().any(matters) {
+        if is_another {
             generation += 1;
             told.heard.note(generation, Instant::now());
             told.rings.send_replace(Arc::new(sources.ring(generation, stored.picture())));
@@ -203,11 +216,18 @@ async fn follow(mut stored: Mirror, mut sources: Sources, told: Told, tasks: Tas
             told.unreadable.send_replace(sources.unreadable().into());
             info!(generation, "key ring rebuilt");
         }
-        if let Some(version) = newest(&changes) {
+        if let Some(version) = version {
             told.version.send_if_modified(|known| version > std::mem::replace(known, version.max(*known)));
         }
         age.is(stored.freshness());
         told.freshness.send_replace(stored.freshness());
+    }
+}
+
+/// Resolves when the keys of the settings are others; never where they do not change. Cancel safe.
+async fn changed(settings: &mut watch::Receiver<Arc<StaticKeys>>) {
+    if settings.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 

@@ -117,6 +117,16 @@ pub(crate) enum NotMade {
         /// Its name.
         mesh: String,
     },
+    /// The key that signs is none of the store.
+    #[error(
+        "tokens of this family are signed with the key {kid:?} of the settings (signers), and a key of the store would sign none: \
+         change what the settings name, and keep the public key of before in publicKeys until its tokens have ended; \
+         a rotation that is under way can be rolled back"
+    )]
+    OfSettings {
+        /// The name of the key.
+        kid: String,
+    },
     /// The store could not.
     #[error("the store did not answer")]
     Store(#[from] StoreError),
@@ -186,6 +196,9 @@ impl Rotations {
         permit.write(Kind::GLOBAL_SECRET)?;
         self.check_mesh(family).await?;
         let Wish { command, id, expect, force, dry_run } = wish;
+        if let (Some(kid), false) = (self.0.keys.ring().signs_outside(family), command == Command::Rollback) {
+            return Err(NotMade::OfSettings { kid: kid.to_owned() });
+        }
         let order = Order { command, by: permit.caller().name().to_owned(), id, expect, force };
         self.see_all().await;
         for _attempt in 0..ATTEMPTS {

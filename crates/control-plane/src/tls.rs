@@ -33,6 +33,7 @@ mod trust;
 
 pub(crate) use client_auth::ClientCerts;
 pub use error::TlsError;
+pub(crate) use files::FileChanges;
 pub(crate) use identity::{Certificates, ServerIdentity};
 pub(crate) use machine::{address_to_reach, host_names};
 pub(crate) use mutual::Mutual;

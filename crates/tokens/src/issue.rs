@@ -32,6 +32,7 @@ pub struct Token {
     text: Zeroizing<String>,
     id: TokenId,
     key: KeyId,
+    kid: Option<String>,
     issued_at: Option<Timestamp>,
     algorithm: Algorithm,
     expires_at: Option<Timestamp>,
@@ -47,7 +48,7 @@ impl Token {
     ) -> Self {
         let id = TokenId::of(&text, jti.map(|jti| jti.to_string()));
         let (issued_at, expires_at) = dates.map(|dates| (dates.issued_at, dates.expires_at)).unzip();
-        Self { text, id, key: key.clone(), algorithm, issued_at, expires_at }
+        Self { text, id, key: key.clone(), kid: None, algorithm, issued_at, expires_at }
     }
 
     /// What is revoked is not handed out.
@@ -82,6 +83,11 @@ impl Token {
     /// The key that signed it.
     pub fn key(&self) -> &KeyId {
         &self.key
+    }
+
+    /// What the settings call the key that signed it, if they name it.
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
     }
 
     /// When it was issued, as it says itself: a little before it was, because clocks differ.
@@ -244,7 +250,8 @@ pub fn issue(
         let text = token_with_kid((outside.kid(), outside.algorithm()), claims, &dates, jti, |message| {
             outside.sign(message).map_err(|problem| IssueError::Outside { kid: outside.kid().to_owned(), problem })
         })?;
-        return Token::new(text, Some(jti), id, outside.algorithm(), Some(dates)).unless_revoked(ring, zone);
+        let token = Token::new(text, Some(jti), id, outside.algorithm(), Some(dates));
+        return Token { kid: Some(outside.kid().to_owned()), ..token }.unless_revoked(ring, zone);
     }
     let (id, key) = newest(ring, &family)?;
     let Key::Private { private, .. } = key else { return Err(no_key(&family)) };

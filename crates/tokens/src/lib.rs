@@ -60,7 +60,7 @@ pub use revocation::{
     rule::{RevocationRule, Revoked, TokenFacts},
 };
 pub use ring::{KeyRing, RingProblem, RingSources, SecretEntry};
-pub use signer::{OutsideKey, PemSigner, Signer, SigningProblem};
+pub use signer::{OutsideKey, PemSigner, Signer, SigningProblem, public_algorithm};
 pub use static_key_problem::StaticKeyProblem;
 pub use static_keys::StaticKeys;
 pub use verdicts::Verdicts;

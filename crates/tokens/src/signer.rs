@@ -139,6 +139,11 @@ impl fmt::Debug for PemSigner {
     }
 }
 
+/// Returns what a public half (PEM) verifies, and so what its private half signs.
+pub fn public_algorithm(public: &[u8]) -> Result<Algorithm, KeyProblem> {
+    PublicKey::parse(public).map(|public| public.algorithm())
+}
+
 /// RFC 7638: the hash of the members that make the key, in the order of their names.
 fn thumbprint(public: &PublicKey) -> String {
     let members: BTreeMap<String, Value> = public.jwk_members().unwrap_or_default().into_iter().collect();
@@ -166,6 +171,7 @@ mod tests {
     ) -> Result<(), SigningProblem> {
         let key = generate_key(algorithm);
         let public = public_half(key.reveal()).unwrap();
+        assert_eq!(public_algorithm(public.as_bytes()), Ok(algorithm));
         let signer = Arc::new(Bent(PemSigner::read(key.reveal()).unwrap(), bend));
         OutsideKey::new(Some("a"), public.as_bytes(), signer).unwrap().probe()
     }

@@ -8,7 +8,8 @@ use std::{
 use anyhow::Context as _;
 use store::ResourceStore;
 use sync::Features;
-use tokio::net::TcpListener;
+use tokens::StaticKeys;
+use tokio::{net::TcpListener, sync::watch};
 use tokio_rustls::TlsAcceptor;
 use tracing::info;
 use wire::kuma::system::v1alpha1::KumaCpVersion;
@@ -35,6 +36,7 @@ use crate::{
     rest::{Api, EnvoyAdmin, Handles, Settings},
     revoking,
     rotation::Rotations,
+    signers::{Signers, SigningMetrics},
     tasks::{OnError, Tasks},
     tls::{Alpn, Certificates, ClientCerts, PairFiles, Protocols, ServerIdentity, host_names},
     writes::{MeshDefaults, Rules, Side, Writes},
@@ -58,6 +60,9 @@ pub(super) struct ControlPlane {
     pub(super) limits: Limits,
     /// The instances that work with the store.
     pub(super) cluster: Cluster,
+    /// What signs outside of the store, and the keys of the settings with it.
+    signers: Signers,
+    static_keys: watch::Receiver<Arc<StaticKeys>>,
     hostname: String,
 }
 
@@ -100,6 +105,9 @@ impl ControlPlane {
         let metrics = Metrics::new(metrics_zone, cluster.me(), log.lines());
         metrics.register(|metrics| cluster.register(metrics));
         let readiness = Readiness::default();
+        let signing = metrics.register(SigningMetrics::register);
+        let started = Signers::start(&config.static_keys, &config.signers, signing, &tasks).await;
+        let (signers, static_keys) = started.context("the keys that sign outside of the store")?;
         let auth = &config.global.auth;
         let zones_are_refused =
             config.mode.takes_zones() && auth.kind != AuthType::None && auth.mode == AuthMode::Enforce;
@@ -120,6 +128,8 @@ impl ControlPlane {
             metrics,
             readiness,
             cluster,
+            signers,
+            static_keys,
             hostname,
         })
     }
@@ -130,12 +140,13 @@ impl ControlPlane {
             default_mesh: !self.config.skip_mesh_creation,
             hostname_generators: !self.config.skip_hostname_generators,
             mesh_defaults: MeshDefaults::AsTheMeshSays,
+            signed_outside: self.config.signers.iter().map(|signer| signer.family.clone()).collect(),
         }
     }
 
     pub(super) async fn keys(&self) -> anyhow::Result<Keys> {
-        let settings = Arc::clone(&self.config.static_keys);
-        let keys = Keys::start_beside(settings, &self.store, &self.tasks).await.context("read the keys")?;
+        let keys =
+            Keys::start_beside(self.static_keys.clone(), &self.store, &self.tasks).await.context("read the keys")?;
         if let Some(unreadable) = keys.unreadable() {
             let gauges = self.metrics.register(unreadable::Gauges::register);
             let told = unreadable::tell(unreadable, self.readiness.clone(), gauges, self.tasks.clone());
@@ -171,7 +182,7 @@ impl ControlPlane {
             control_plane: self.config.global.auth.enable_issuer,
             without_end_until: self.config.global.auth.legacy_tokens_until,
         };
-        Issuer::new(keys.clone(), self.clock.clone(), issuers, ledger.clone())
+        Issuer::new(keys.clone(), self.clock.clone(), issuers, ledger.clone()).with_signers(self.signers.clone())
     }
 
     /// The insights of the zones that this end knows: on a zone, of itself.
@@ -255,6 +266,7 @@ impl ControlPlane {
             settings: Arc::clone(&self.config.global),
             is_plain: self.config.store != StoreType::Memory && matches!(self.config.sealed_by, SealedBy::Nobody),
             global: global.clone(),
+            signers: self.signers.clone(),
         });
         let api = Api::new(Handles {
             store: Arc::clone(&self.store),

@@ -115,7 +115,8 @@ impl Secrets {
         self.new.into_iter().map(|entry| (entry.name, entry.data, entry.expect))
     }
 
-    fn has(&self, name: &str) -> bool {
+    /// Whether there is one of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
         self.there.iter().any(|entry| entry.name == name)
     }
 

@@ -136,6 +136,19 @@ async fn a_family_without_any_key_gets_its_first_one() {
 }
 
 #[tokio::test]
+async fn a_family_that_signs_outside_gets_no_key_and_the_admin_no_token_of_it() {
+    let store = store();
+    let wanted = Wanted { signed_outside: [Family::Zone, Family::User].into(), ..Wanted::default() };
+    global(&store, &wanted, now()).await.unwrap();
+    assert_eq!(names(&store, Kind::GLOBAL_SECRET).await, ["control-plane-signing-key-0001", "inter-cp-ca"]);
+    assert_eq!(global(&store, &wanted, now()).await.unwrap(), [], "nor later");
+    // What was put there stays.
+    put_secret(&store, ADMIN_TOKEN, b"a token").await;
+    global(&store, &wanted, now()).await.unwrap();
+    assert_eq!(data(&store, ADMIN_TOKEN).await, b"a token");
+}
+
+#[tokio::test]
 async fn keys_are_what_kumactl_prints() {
     let store = store();
     global(&store, &Wanted::default(), now()).await.unwrap();

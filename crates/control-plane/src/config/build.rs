@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::{
     ApiPort, ApiServer, ApiTimeouts, AuthMode, AuthType, Config, ConfigError, GlobalAddress, GlobalAuth, GlobalKds,
     Mode, Proxy, Recheck, Remark, Renewal, RotationTimes, SecretText, StoreType, Tls, ZoneKds, postgres, sealing,
-    settings, validators, values::Values, zone_grants,
+    settings, signers, validators, values::Values, zone_grants,
 };
 use crate::{
     access::{Access, Allowed},
@@ -150,6 +150,7 @@ impl Builder<'_> {
         let api_server = self.api_server();
         let access = self.access();
         let static_keys = validators::read(&self.values, &mut self.remarks, &mut self.problems);
+        let signers = signers::read(&self.values, &mut self.problems);
         let config = Config {
             mode,
             work_dir: PathBuf::from(self.values.text("general.workDir")),
@@ -173,6 +174,7 @@ impl Builder<'_> {
             disable_origin_label_validation: self.values.flag("multizone.zone.disableOriginLabelValidation"),
             access,
             static_keys: Arc::new(static_keys),
+            signers,
             diagnostics_port: self.port("diagnostics.serverPort"),
             skip_mesh_creation: self.values.flag("defaults.skipMeshCreation"),
             skip_hostname_generators: self.values.flag("defaults.SkipHostnameGenerators"),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokens::{Family, StaticKeys};
 
-use super::values::Values;
+use super::{signers, values::Values};
 use crate::files;
 
 const ZONES: &str = "multizone.global.kds.auth.zoneToken.validator";
@@ -60,6 +60,11 @@ pub(super) fn read(values: &Values, remarks: &mut Vec<String>, problems: &mut Ve
     let dataplanes = add(DATAPLANES, &mut keys, &of_mesh);
     // They verify tokens of proxies: beside the others they would let control planes in.
     let zone_proxies = add(ZONE_PROXIES, &mut StaticKeys::default(), &of_no_mesh(Family::Zone));
+
+    // What signs here verifies, too.
+    let signs = |path: &str| !values.text(path).is_empty();
+    let zones = zones || signs(signers::ZONES);
+    let users = users || signs(signers::USERS);
 
     let use_secrets = |path: &str| values.flag(&format!("{path}.useSecrets"));
     for (path, has_keys, families) in [

@@ -11,9 +11,10 @@ use super::{
 use crate::config::{AuthMode, AuthType};
 
 /// All checks, in the order in which they are shown.
-pub(super) const ALL: [fn(&Facts) -> Vec<Finding>; 12] = [
+pub(super) const ALL: [fn(&Facts) -> Vec<Finding>; 13] = [
     authentication,
     keys,
+    signers,
     rotations,
     tokens_that_end,
     tokens_without_end,
@@ -85,7 +86,9 @@ fn keys(facts: &Facts) -> Vec<Finding> {
         let newer_than_what_signs =
             facts.keys.iter().any(|other| other.signs && other.family == key.family && other.serial < key.serial);
         let any_signs = facts.keys.iter().any(|other| other.signs && other.family == key.family);
+        let signed_outside = facts.signers.iter().any(|signer| signer.family == key.family);
         let signs = match (key.signs, any_signs, newer_than_what_signs) {
+            (false, ..) if signed_outside => "verifies; the settings name what signs",
             (true, ..) => "signs",
             // The public half that a zone gets.
             (false, false, _) => "verifies, and nothing signs here",
@@ -100,7 +103,7 @@ fn keys(facts: &Facts) -> Vec<Finding> {
             }
             (false, _) => {
                 let what = format!("{title}; retired now it would cut off {}", names(on_it.iter().copied()));
-                if key.signs {
+                if key.signs || signed_outside {
                     Finding::ok(NAME, what)
                 } else {
                     let family = key.family.split(' ').next().unwrap_or_default();
@@ -117,6 +120,26 @@ fn keys(facts: &Facts) -> Vec<Finding> {
         ));
     }
     found
+}
+
+fn signers(facts: &Facts) -> Vec<Finding> {
+    const NAME: &str = "signers";
+    let found: Vec<Finding> = facts
+        .signers
+        .iter()
+        .map(|signer| {
+            let what = format!("{}: the key {} of the settings signs ({})", signer.family, signer.kid, signer.by);
+            match &signer.problem {
+                None => Finding::ok(NAME, format!("{what}, and did when it was asked last")),
+                Some(problem) => Finding::fail(
+                    NAME,
+                    format!("{what}, and signed nothing when it was asked last: {problem}"),
+                    "see to what signs; tokens that it signed before are still good",
+                ),
+            }
+        })
+        .collect();
+    if found.is_empty() { vec![Finding::ok(NAME, "keys of the store sign, and no others")] } else { found }
 }
 
 fn rotations(facts: &Facts) -> Vec<Finding> {

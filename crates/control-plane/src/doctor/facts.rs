@@ -18,6 +18,8 @@ pub(crate) struct Facts {
     pub(crate) leeway: Duration,
     pub(crate) legacy_tokens_until: Option<Timestamp>,
     pub(crate) keys: Vec<KeyFacts>,
+    /// Keys outside of the store that sign.
+    pub(crate) signers: Vec<SignerFacts>,
     pub(crate) zones: Vec<ZoneFacts>,
     /// Who was refused under a name that is no zone here, by that name.
     pub(crate) strangers: Vec<(String, Refusal)>,
@@ -42,6 +44,18 @@ pub(crate) struct KeyFacts {
     pub(crate) family: String,
     pub(crate) serial: u64,
     pub(crate) signs: bool,
+}
+
+/// A key outside of the store that signs.
+#[derive(Clone, Debug)]
+pub(crate) struct SignerFacts {
+    /// The word for its family, as of keys.
+    pub(crate) family: String,
+    pub(crate) kid: String,
+    /// `file`, `command` or `pkcs11`.
+    pub(crate) by: &'static str,
+    /// Why it signed nothing when it was asked last.
+    pub(crate) problem: Option<String>,
 }
 
 /// What a zone stands on.

@@ -7,12 +7,12 @@ use model::{Key, Kind, ZoneName, insight, reserved, secret};
 use prost::Message as _;
 use store::{Query, ResourceStore};
 use thiserror::Error;
-use tokens::{KeyRing, rotation::Status};
+use tokens::{Family, KeyRing, rotation::Status};
 use wire::kuma::system::v1alpha1::{KdsSubscription, ZoneInsight};
 
 use super::{
     Finding, examine,
-    facts::{Certificate, Facts, KeyFacts, Refusal, RotationFacts, StandsOn, TokenFacts, ZoneFacts},
+    facts::{Certificate, Facts, KeyFacts, Refusal, RotationFacts, SignerFacts, StandsOn, TokenFacts, ZoneFacts},
 };
 use crate::{
     access::{Denied, Permit},
@@ -21,6 +21,7 @@ use crate::{
     keys::Keys,
     ledger::{Entry, Known, Ledger},
     rotation::{NotMade, Rotations},
+    signers::{SignerState, Signers},
     tls::Certificates,
     zones::insight::Insights,
 };
@@ -37,6 +38,8 @@ pub(crate) struct Sources {
     pub(crate) is_plain: bool,
     /// On a global: what is known of its zones, and the rotations of its keys.
     pub(crate) global: Option<(Insights, Rotations)>,
+    /// What signs outside of the store.
+    pub(crate) signers: Signers,
 }
 
 /// Looks at a control plane. Cheap to clone.
@@ -81,7 +84,7 @@ impl Doctor {
         let is_good = |known: &&Known| {
             let entry = &known.entry;
             entry.expires_at.is_none_or(|ends| ends > now)
-                && ring.serials(entry.family()).contains(&entry.key.serial)
+                && (entry.key.is_of_settings() || ring.serials(entry.family()).contains(&entry.key.serial))
                 && !ring.revokes(&entry.facts())
         };
         let (strangers, admin_token_refused) = (self.strangers(&zones), self.admin_token_refused(&ring).await?);
@@ -94,6 +97,7 @@ impl Doctor {
             leeway: sources.settings.auth.leeway,
             legacy_tokens_until: sources.settings.auth.legacy_tokens_until,
             keys: self.key_facts(),
+            signers: sources.signers.states().into_iter().map(signer).collect(),
             zones,
             strangers,
             tokens: tokens.iter().filter(is_good).map(|known| token(&known.entry)).collect(),
@@ -120,9 +124,8 @@ impl Doctor {
         let ring = self.0.keys.ring();
         let mut facts = Vec::new();
         for family in ring.families() {
-            let signs = ring.signs(&family);
-            let mesh = family.mesh().map(|mesh| format!(" {mesh}")).unwrap_or_default();
-            let name = format!("{}{mesh}", family.key_word());
+            let signs = ring.signs(&family).filter(|_| ring.signs_outside(&family).is_none());
+            let name = keys_of(&family);
             facts.extend(ring.serials(&family).into_iter().map(|serial| KeyFacts {
                 family: name.clone(),
                 serial,
@@ -254,6 +257,17 @@ fn token(entry: &Entry) -> TokenFacts {
         (None, None) => entry.family().token_word().to_owned(),
     };
     TokenFacts { id: entry.id.clone(), of, ends: entry.expires_at.is_some() }
+}
+
+/// The word for keys, with the mesh behind a blank where there is one.
+fn keys_of(family: &Family) -> String {
+    let mesh = family.mesh().map(|mesh| format!(" {mesh}")).unwrap_or_default();
+    format!("{}{mesh}", family.key_word())
+}
+
+fn signer(state: SignerState) -> SignerFacts {
+    let SignerState { family, by, kid, problem } = state;
+    SignerFacts { family: keys_of(&family), kid, by, problem }
 }
 
 fn rotation(status: &Status) -> RotationFacts {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use model::ZoneName;
-use tokens::{Claims, IssueError, KeyRing, Scope, Token};
+use tokens::{Claims, Family, IssueError, KeyRing, Scope, Token};
 use uuid::Uuid;
 
 use crate::access::TokenKind;
@@ -52,6 +52,16 @@ impl Order {
             Self::Zone { .. } => TokenKind::Zone,
             Self::ControlPlane { .. } => TokenKind::ControlPlane,
             Self::User { .. } => TokenKind::User,
+        }
+    }
+
+    /// The family of its token.
+    pub(super) fn family(&self) -> Family {
+        match self {
+            Self::Dataplane { mesh, .. } => Family::Dataplane { mesh: mesh.clone() },
+            Self::Zone { .. } => Family::Zone,
+            Self::ControlPlane { .. } => Family::ControlPlane,
+            Self::User { .. } => Family::User,
         }
     }
 

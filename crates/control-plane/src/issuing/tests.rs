@@ -10,7 +10,7 @@ use store::{
     Applied, Batch, Freshness, Kinds, Page, Query, ResourceStore, StoreError, Stored, Watch,
     testing::{Database, Instance},
 };
-use tokens::{Accept, Family, KeyRing, SecretEntry, Want};
+use tokens::{Accept, Algorithm, Family, KeyRing, SecretEntry, Want};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::DropGuard;
 
@@ -18,6 +18,7 @@ use super::{next::Reason, *};
 use crate::{
     access::{Access, Allowed, Caller, Rule},
     ledger::Entry,
+    signers::{SignedBy, SignerSettings, SigningMetrics},
     tasks::Tasks,
 };
 
@@ -318,4 +319,48 @@ async fn no_token_is_issued_that_is_refused_from_its_birth() {
     assert!(shop.issuer.issue(&of_admin(), &with_end).await.is_ok());
     let later = self::shop(Issuers { without_end_until: Some(until + HOUR), ..Issuers::default() }).await;
     assert!(later.issuer.issue(&of_admin(), &control_plane()).await.is_ok());
+}
+
+/// Who signs zone tokens with a key outside of the store, and the ring with its public half.
+async fn outside(shop: &Shop, by: SignedBy, public: Option<String>) -> Signers {
+    let (family, kid) = (Family::Zone, Some("outside".to_owned()));
+    let settings = [SignerSettings { family, kid, by, public: public.map(String::into_bytes) }];
+    let started = Signers::start(&Arc::default(), &settings, SigningMetrics::default(), &Tasks::new()).await;
+    let (signers, keys) = started.unwrap();
+    shop.rings.send_replace(Arc::new(ring(2).with_static_keys(Arc::clone(&keys.borrow()))));
+    signers
+}
+
+#[tokio::test]
+async fn the_key_of_the_settings_signs_although_the_store_has_one() {
+    let (shop, folder) = (shop(Issuers::default()).await, tempfile::tempdir().unwrap());
+    let file = folder.path().join("key.pem");
+    std::fs::write(&file, tokens::generate_key(Algorithm::EdDsa).reveal()).unwrap();
+    let signers = outside(&shop, SignedBy::File(file), None).await;
+    let issuer = shop.issuer.clone().with_signers(signers.clone());
+    let token = issuer.issue(&of_admin(), &zone(&[Scope::Cp])).await.unwrap();
+    assert_eq!((token.kid(), token.algorithm()), (Some("outside"), Algorithm::EdDsa));
+    let verified = tokens::verify(token.reveal(), &shop.ring(), Timestamp::UNIX_EPOCH, &wanted()).unwrap();
+    assert_eq!(verified.kid(), "outside");
+    assert_eq!(shop.entries().len(), 1);
+    assert_eq!(signers.states()[0].problem, None);
+    let next = issuer.renew(&verified, Some(HOUR), Reason::Due).await.unwrap();
+    assert_eq!(next.kid(), Some("outside"), "the next one of a zone is of the same key");
+    let of_store = issuer.issue(&of_admin(), &control_plane()).await.unwrap();
+    assert_eq!(of_store.kid(), None, "another family has another key");
+}
+
+#[tokio::test]
+async fn what_is_not_signed_outside_is_not_issued_and_leaves_nothing() {
+    let shop = shop(Issuers::default()).await;
+    let words = ["sh", "-c", "echo rubbish; exit 3"].map(str::to_owned).to_vec();
+    let public = tokens::public_half(tokens::generate_key(Algorithm::Es256).reveal()).unwrap();
+    let signers = outside(&shop, SignedBy::Command(words), Some(public)).await;
+    let issuer = shop.issuer.clone().with_signers(signers.clone());
+    let refused = issuer.issue(&of_admin(), &zone(&[Scope::Cp])).await.unwrap_err();
+    let NotIssued::Failed(IssueError::Outside { kid, problem }) = &refused else { panic!("{refused:?}") };
+    assert_eq!((kid.as_str(), problem.to_string().as_str()), ("outside", "command `sh`: it failed (exit status: 3)"));
+    assert!(shop.entries().is_empty(), "no key of the store signs instead");
+    assert_eq!(signers.states()[0].problem.as_deref(), Some("command `sh`: it failed (exit status: 3)"));
+    assert!(issuer.issue(&of_admin(), &user()).await.is_ok(), "another family has another key");
 }

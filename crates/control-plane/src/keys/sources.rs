@@ -106,6 +106,11 @@ impl Sources {
         Self { settings, ..Self::default() }
     }
 
+    /// From now on these are the keys of the settings.
+    pub(super) fn now_beside(&mut self, settings: Arc<StaticKeys>) {
+        self.settings = settings;
+    }
+
     /// Builds the ring of what is stored. What cannot be read is logged when it is found.
     pub(super) fn ring(&mut self, generation: u64, stored: &Picture) -> KeyRing {
         self.lists.retain(|key, _| stored.get(key).is_some());

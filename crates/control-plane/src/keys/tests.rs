@@ -365,13 +365,24 @@ async fn keys_of_the_settings_are_in_every_ring() {
     let token = token.unwrap();
 
     let store: Arc<dyn ResourceStore> = Arc::new(Database::new().instance());
-    let keys = Keys::start_beside(Arc::new(settings), &store, &Tasks::new()).await.unwrap();
+    let (now, settings) = watch::channel(Arc::new(settings));
+    let keys = Keys::start_beside(settings, &store, &Tasks::new()).await.unwrap();
     assert!(verifies_with(&keys.ring(), &token));
     let mut rings = keys.subscribe();
     store.put(secret(KEY, spec(Some(SIGNING))), Precondition::Absent).await.unwrap();
     rings.changed().await.unwrap();
     assert_eq!(keys.ring().generation(), 2);
     assert!(verifies_with(&keys.ring(), &token));
+
+    now.send_replace(Arc::default());
+    rings.changed().await.unwrap();
+    assert_eq!(keys.ring().generation(), 3);
+    assert!(!verifies_with(&keys.ring(), &token), "a key that is no longer in the settings");
+    drop(now);
+    let gone = Precondition::Any;
+    store.put(secret(KEY, spec(Some(&[SIGNING, SIGNING].concat()))), gone).await.unwrap();
+    rings.changed().await.unwrap();
+    assert_eq!(keys.ring().generation(), 4, "the store is followed on");
 }
 
 #[tokio::test]

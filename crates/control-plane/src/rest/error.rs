@@ -64,6 +64,10 @@ pub(crate) enum ApiError {
     Rotation {
         text: String,
     },
+    /// The keys that are to be rotated sign nothing.
+    SignedOutside {
+        text: String,
+    },
     /// The mesh is missing whose keys are to be rotated.
     NoMesh {
         text: String,
@@ -194,6 +198,7 @@ impl From<NotMade> for ApiError {
             NotMade::Store(source) => Self::Store { title: ROTATION, source },
             NotMade::Busy => Self::Busy,
             NotMade::NoMesh { .. } => Self::NoMesh { text: error.to_string() },
+            NotMade::OfSettings { .. } => Self::SignedOutside { text: error.to_string() },
             NotMade::Damaged { .. } | NotMade::Key(_) | NotMade::Unwritable(_) => {
                 Self::Rotation { text: error.to_string() }
             }
@@ -347,6 +352,7 @@ impl ApiError {
             Self::Issue(error) => of_issue(&error),
             Self::NotRotated(refused) => of_rotation(refused),
             Self::Rotation { text } => Problem::new(S::INTERNAL_SERVER_ERROR, ROTATION, text),
+            Self::SignedOutside { text } => Problem::new(S::CONFLICT, ROTATION, text),
             Self::NoMesh { text } => Problem::new(S::NOT_FOUND, ROTATION, text),
             Self::NotRecorded(error) => of_ledger(&error),
             Self::KeysChanging { text } => Problem::new(S::SERVICE_UNAVAILABLE, "Service unavailable", text),
@@ -392,6 +398,9 @@ impl ApiError {
 fn of_issue(problem: &IssueError) -> Problem {
     match problem {
         IssueError::NoKey { .. } => Problem::new(StatusCode::NOT_FOUND, "Signing Key not found", problem.to_string()),
+        IssueError::Outside { problem: cause, .. } => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, NO_TOKEN, format!("{problem}: {cause}"))
+        }
         _ => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, NO_TOKEN, INTERNAL),
     }
 }
@@ -563,6 +572,10 @@ mod tests {
         };
         let store = |source: StoreError| ApiError::Store { title: "t", source };
         let detail = || "d".to_owned();
+        let outside =
+            IssueError::Outside { kid: "kms".to_owned(), problem: tokens::SigningProblem::Failed { reason: detail() } };
+        let not_signed = ApiError::from(NotIssued::Failed(outside));
+        assert_eq!(header(not_signed), (503, Some("1".to_owned())));
         assert_eq!(header(store(StoreError::Unavailable { detail: detail() })), (503, Some("1".to_owned())));
         assert_eq!(header(store(StoreError::Unknown { detail: detail() })), (503, Some("1".to_owned())));
         assert_eq!(header(store(StoreError::Corrupt { detail: detail() })), (500, None));

@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use model::{Key, Kind, Resource};
+use model::{Key, Kind, Resource, reserved::TLS_AUTHORITY};
 use serde_json::{Value, json};
 use store::sealing::{Sealing, SealingKey};
 use testkit::{
@@ -12,12 +12,10 @@ use testkit::{
     program::{ControlPlane, Kumactl, eventually},
 };
 
-use crate::{
-    on_postgres::{SEALING_KEY, borrowed, said, settings},
-    stage::{
-        inside,
-        world::{KUMA_CP, text},
-    },
+use crate::stage::{
+    inside,
+    postgres_global::{SEALING_KEY, borrowed, said, settings},
+    world::{KUMA_CP, text},
 };
 
 type Settings = Vec<(&'static str, String)>;
@@ -169,8 +167,11 @@ fn a_store_is_moved_into_a_database_and_back_with_all_that_it_holds() {
     drop(moved);
     ok(&["store", "copy", "--to", "sqlite"], &of_postgres(other.path()));
     let mut after = resources(other.path());
-    let written = |resource: &Resource| resource.key.kind == Kind::GLOBAL_SECRET && resource.key.name == "later";
-    assert_eq!(after.iter().filter(|resource| written(resource)).count(), 1);
+    // What was written to the database, and the authority of all who work with it.
+    let written = |resource: &Resource| {
+        resource.key.kind == Kind::GLOBAL_SECRET && ["later", TLS_AUTHORITY].contains(&resource.key.name.as_str())
+    };
+    assert_eq!(after.iter().filter(|resource| written(resource)).count(), 2);
     after.retain(|resource| !written(resource));
     // What a control plane counts while it runs, it counts anew.
     let told = |resource: &&Resource| !resource.key.kind.name.ends_with("Insight");

@@ -10,10 +10,7 @@ use testkit::{
     program::{ControlPlane, eventually},
 };
 
-use crate::{
-    on_postgres::settings,
-    stage::{inside, world::KUMA_CP},
-};
+use crate::stage::{inside, postgres_global::settings, world::KUMA_CP};
 
 /// Two globals on a database, each with a work folder. The first one leads.
 struct Two {

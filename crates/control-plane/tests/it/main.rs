@@ -107,6 +107,8 @@ mod shadow;
 #[cfg(test)]
 mod shutdown;
 #[cfg(test)]
+mod signed_outside;
+#[cfg(test)]
 mod stage;
 #[cfg(test)]
 mod stolen_token;

@@ -20,12 +20,9 @@ use testkit::{
     program::ControlPlane,
 };
 
-use crate::{
-    on_postgres,
-    stage::{
-        rest_world,
-        world::{KUMA_CP, World, text, wait_for},
-    },
+use crate::stage::{
+    postgres_global, rest_world,
+    world::{KUMA_CP, World, text, wait_for},
 };
 
 const PLANTED: &str = "planted, and never to be seen elsewhere";
@@ -74,11 +71,14 @@ impl Secrets {
     }
 }
 
-/// A secret as the API shows it, as bytes, and the middle of a key in PEM: what is public stands in its first part.
+/// A secret as the API shows it, as bytes, and the middle of a key in PEM: what is public stands in its first part, and a
+/// certificate may stand beside it.
 fn forms(data: &str) -> Vec<Vec<u8>> {
     let bytes = STANDARD.decode(data).expect("base64");
-    let inner = std::str::from_utf8(&bytes).ok().filter(|text| text.contains("PRIVATE KEY"));
-    let line = inner.and_then(|text| text.lines().nth(text.lines().count() / 2)).map(|line| line.as_bytes().to_vec());
+    let key = |text: &'_ str| Some(text.split_once("PRIVATE KEY-----")?.1.split_once("-----END")?.0.to_owned());
+    let inner = std::str::from_utf8(&bytes).ok().and_then(key);
+    let line =
+        inner.as_ref().and_then(|text| text.lines().nth(text.lines().count() / 2)).map(|line| line.as_bytes().to_vec());
     let binary = line.as_ref().and_then(|line| STANDARD.decode(line).ok());
     let mut forms = vec![data.trim_end_matches('=').as_bytes().to_vec(), bytes];
     forms.extend(line);
@@ -152,11 +152,11 @@ fn no_file_backup_or_log_line_of_global_and_zone_holds_a_secret() {
 fn no_table_of_a_database_and_no_line_of_its_global_holds_a_secret() {
     let Some(database) = database() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let settings = on_postgres::settings(database.place(), folder.path());
-    let settings = on_postgres::borrowed(&settings);
+    let settings = postgres_global::settings(database.place(), folder.path());
+    let settings = postgres_global::borrowed(&settings);
     let global = ControlPlane::start(KUMA_CP, &settings, &["run", "--log-level", "debug"]);
     plant(global.address("http"));
-    let key = STANDARD.decode(on_postgres::SEALING_KEY).unwrap();
+    let key = STANDARD.decode(postgres_global::SEALING_KEY).unwrap();
     let secrets = all_secrets(global.address("http")).with("the key of the store", &key);
     let tables = database.ask("SELECT string_agg(tablename, ' ') FROM pg_tables WHERE schemaname = 'public'");
     for table in ["resources", "changes", "data_keys"] {

@@ -7,6 +7,7 @@ pub(crate) mod inside;
 pub(crate) mod plain_port;
 pub(crate) mod played_global;
 pub(crate) mod played_zone;
+pub(crate) mod postgres_global;
 pub(crate) mod relays;
 pub(crate) mod rest_world;
 pub(crate) mod sides;

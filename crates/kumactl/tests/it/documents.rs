@@ -172,6 +172,38 @@ fn export_of_a_global_leaves_out_what_zones_made() {
 }
 
 #[test]
+fn an_export_says_how_many_secrets_are_without_data_and_what_to_do() {
+    let export = |hidden: bool| {
+        let server = Server::start(move |request: &Request| {
+            arctos(request).unwrap_or_else(|| match request.path.as_str() {
+                "/_resources" => {
+                    let row = json!({"name": "GlobalSecret", "path": "global-secrets", "scope": "Global", "includeInFederation": true});
+                    (200, json!({"resources": [row]}).to_string())
+                }
+                "/global-secrets" => {
+                    let (member, value) = if hidden { ("dataHidden", "why") } else { ("data", "eA==") };
+                    let key = json!({"type": "GlobalSecret", "name": "zone-token-signing-key-1", (member): value});
+                    let other = json!({"type": "GlobalSecret", "name": "a", "data": "eA=="});
+                    (200, json!({"total": 2, "items": [key, other], "next": null}).to_string())
+                }
+                _ => (500, "boom".to_owned()),
+            })
+        });
+        let shown = run(home_of(&server).path(), &["export", "--profile=federation"], "");
+        assert!(shown.status.success(), "{}", text(&shown.stderr));
+        (text(&shown.stdout), text(&shown.stderr))
+    };
+    let (shown, said) = export(true);
+    assert!(shown.contains("dataHidden: why") && shown.contains("data: eA=="), "{shown}");
+    assert!(
+        said.contains("1 secrets are exported without data") && said.contains("access.static.viewSigningKeys"),
+        "{said}"
+    );
+    let (_, said) = export(false);
+    assert!(!said.contains("without data"), "{said}");
+}
+
+#[test]
 fn comment_of_an_export_holds_no_line_of_the_server() {
     let (shown, _) = exported("global");
     assert!(shown.lines().next().unwrap_or_default().contains("Hostname: h\\u{a}name: evil\\u{1b},"), "{shown}");

@@ -5,99 +5,32 @@
 //! COMMAND unseal   standard input: what `seal` printed       standard output: the data key in base64
 //! ```
 //!
-//! Bytes are pumped by threads that end with the command, so that one that hangs, or floods, is ended after a time. What it
-//! says goes into no error: it may say the key.
+//! What it says goes into no error: it may say the key.
 
-use std::{
-    io::{self, Read as _, Write as _},
-    process::{Child, Command, Stdio},
-    sync::mpsc,
-    thread,
-    time::Duration,
-};
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
 use store::sealing::{DataKey, DataKeyId, SealedDataKey, Sealer, SealerError};
 use zeroize::Zeroizing;
 
+use crate::programs::Program;
+
 /// A key service far away answers in a second or two.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// Whatever a key service makes of 32 bytes is smaller.
-const MOST: u64 = 64 * 1024;
 /// What stands for the key of a command, which nobody here knows.
 const NAME: &str = "command";
 
 /// A command that seals data keys.
-pub(super) struct SealingCommand {
-    words: Vec<String>,
-    deadline: Duration,
-}
+pub(super) struct SealingCommand(Program);
 
 impl SealingCommand {
     /// The program and its arguments.
     pub(super) fn of(words: &[String]) -> Self {
-        Self { words: words.to_vec(), deadline: DEADLINE }
+        Self(Program::of(words, DEADLINE))
     }
 
     fn run(&self, what: &'static str, input: &str) -> Result<Zeroizing<Vec<u8>>, SealerError> {
-        let failed = |why: String| SealerError::Unusable { detail: format!("store.sealing.command, `{what}`: {why}") };
-        let (program, arguments) = self.words.split_first().ok_or_else(|| failed("it names no program".to_owned()))?;
-        let mut child = Command::new(program)
-            .args(arguments)
-            .arg(what)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|cause| failed(format!("cannot start `{program}`: {cause}")))?;
-        let id = child.id();
-        let ended = self.talk(&mut child, input);
-        if ended.is_err() {
-            // Whatever it does, it does not go on.
-            let _ended_already = child.kill();
-        }
-        let (waiter, waited) = mpsc::channel();
-        thread::spawn(move || drop(waiter.send(child.wait())));
-        // One that closed its output may still not end.
-        let Ok(waited) = waited.recv_timeout(self.deadline) else {
-            if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) {
-                let _ended_already = kill_process(pid, Signal::KILL);
-            }
-            return Err(failed(self.too_slow()));
-        };
-        let output = ended.map_err(failed)?;
-        match waited {
-            Ok(status) if status.success() => Ok(output),
-            Ok(status) => Err(failed(format!("it failed ({status})"))),
-            Err(cause) => Err(failed(format!("it cannot be waited for: {cause}"))),
-        }
-    }
-
-    fn too_slow(&self) -> String {
-        format!("it did not end within {} s", self.deadline.as_secs())
-    }
-
-    /// Gives the child its input and takes its output until it closes it.
-    fn talk(&self, child: &mut Child, input: &str) -> Result<Zeroizing<Vec<u8>>, String> {
-        let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err("it has no standard input or output".to_owned());
-        };
-        let input = Zeroizing::new(input.as_bytes().to_vec());
-        let (answer, answered) = mpsc::channel();
-        let read = move || -> io::Result<Zeroizing<Vec<u8>>> {
-            let mut output = Zeroizing::new(Vec::with_capacity(4096));
-            stdout.take(MOST + 1).read_to_end(&mut output)?;
-            Ok(output)
-        };
-        // One that does not read its input ends all the same, and says by its status whether it needed it.
-        thread::spawn(move || drop(stdin.write_all(&input)));
-        thread::spawn(move || drop(answer.send(read())));
-        match answered.recv_timeout(self.deadline) {
-            Ok(Ok(output)) if output.len() as u64 > MOST => Err(format!("it printed more than {MOST} bytes")),
-            Ok(Ok(output)) => Ok(output),
-            Ok(Err(cause)) => Err(format!("its output cannot be read: {cause}")),
-            Err(_) => Err(self.too_slow()),
-        }
+        let failed = |why| SealerError::Unusable { detail: format!("store.sealing.command, `{what}`: {why}") };
+        self.0.run(&[what], input.as_bytes()).map_err(failed)
     }
 }
 
@@ -137,7 +70,7 @@ mod tests {
 
     fn command(script: &str) -> SealingCommand {
         // `seal` or `unseal` comes behind as `$0`
-        SealingCommand { words: ["sh", "-c", script].map(str::to_owned).to_vec(), deadline: Duration::from_secs(30) }
+        SealingCommand::of(&["sh", "-c", script].map(str::to_owned))
     }
 
     fn refusal(script: &str) -> String {
@@ -166,15 +99,6 @@ mod tests {
         let nowhere = SealingCommand::of(&["/there/is/no/such/program".to_owned()]);
         let refused = nowhere.seal(DataKeyId::FIRST, &DataKey::generate().unwrap()).unwrap_err().to_string();
         assert!(refused.contains("cannot start `/there/is/no/such/program`"), "{refused}");
-    }
-
-    #[test]
-    fn a_command_that_hangs_is_ended() {
-        for script in ["exec sleep 1000", "echo sealed; exec sleep 1000 >&-"] {
-            let hanging = SealingCommand { deadline: Duration::from_millis(50), ..command(script) };
-            let refused = hanging.seal(DataKeyId::FIRST, &DataKey::generate().unwrap()).unwrap_err().to_string();
-            assert!(refused.contains("did not end within"), "{script}: {refused}");
-        }
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::doctor::{
     Status, examine,
-    facts::{Certificate, KeyFacts, Refusal, RotationFacts, StandsOn, TokenFacts},
+    facts::{Certificate, KeyFacts, Refusal, RotationFacts, SignerFacts, StandsOn, TokenFacts},
 };
 
 fn now() -> Timestamp {
@@ -40,6 +40,7 @@ fn well() -> Facts {
         leeway: Duration::from_secs(30),
         legacy_tokens_until: None,
         keys: vec![KeyFacts { family: "control-plane-signing-key".to_owned(), serial: 1, signs: true }],
+        signers: Vec::new(),
         zones: vec![zone("east"), zone("west")],
         strangers: Vec::new(),
         tokens: vec![TokenFacts { id: "id".to_owned(), of: "zone west".to_owned(), ends: true }],
@@ -77,6 +78,7 @@ fn all_checks_speak_and_find_nothing_where_all_is_well() {
         [
             "authentication",
             "keys",
+            "signers",
             "rotations",
             "tokens-that-end",
             "tokens-without-end",
@@ -283,4 +285,22 @@ fn secrets_that_are_not_sealed_are_counted() {
     let mut facts = well();
     facts.plain_secrets = 7;
     says(&facts, "store", Status::Warn, &["7 secrets", "store.sealing.enabled"]);
+}
+
+#[test]
+fn what_signs_outside_of_the_store_is_told_and_whether_it_does() {
+    let signer = |problem: Option<&str>| SignerFacts {
+        family: "control-plane-signing-key".to_owned(),
+        kid: "kms".to_owned(),
+        by: "command",
+        problem: problem.map(str::to_owned),
+    };
+    let mut facts = well();
+    says(&facts, "signers", Status::Ok, &["keys of the store sign"]);
+    facts.signers = vec![signer(None)];
+    facts.keys[0].signs = false;
+    says(&facts, "signers", Status::Ok, &["control-plane-signing-key", "kms", "command"]);
+    says(&facts, "keys", Status::Ok, &["verifies; the settings name what signs"]);
+    facts.signers = vec![signer(Some("it did not end"))];
+    says(&facts, "signers", Status::Fail, &["kms", "signed nothing when it was asked last", "it did not end"]);
 }

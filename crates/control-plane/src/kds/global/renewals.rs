@@ -152,17 +152,25 @@ impl Renewals {
     }
 }
 
+/// Whether a key of the settings signed that does not sign here. Whoever has that key may be forgotten with it: nothing of
+/// ours takes its place.
+pub(super) fn made_elsewhere(proof: &VerifiedZone, ring: &KeyRing) -> bool {
+    let key = proof.key();
+    key.is_of_settings() && ring.signs_outside(&key.family) != Some(proof.kid())
+}
+
 impl Plan {
     fn of(proof: &VerifiedZone, ring: &KeyRing, settings: config::Renewal, now: Timestamp) -> Result<Self, NotRenewed> {
         if !settings.enabled {
             return Err(NotRenewed::Off);
         }
-        // Whoever has that key may be forgotten with it: nothing of ours takes its place.
-        if proof.key().is_of_settings() {
+        if made_elsewhere(proof, ring) {
             return Err(NotRenewed::MadeElsewhere);
         }
         let family = &proof.key().family;
-        if ring.signs(family).is_some_and(|signs| !ring.serials(family).contains(&signs)) {
+        if ring.signs_outside(family).is_none()
+            && ring.signs(family).is_some_and(|signs| !ring.serials(family).contains(&signs))
+        {
             return Err(NotRenewed::RefusedHere);
         }
         let drains = ring.drains(proof.key());

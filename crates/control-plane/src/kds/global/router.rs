@@ -35,7 +35,7 @@ use crate::{
             context::Context,
             down,
             health::{self, Advice},
-            renewals::Renewals,
+            renewals::{self, Renewals},
             throttle::{Logged, Throttle},
             token_service, up,
             upstream::{self, Upstream},
@@ -301,7 +301,8 @@ impl Router {
 
     /// Whether the zone gets its next token by itself: it asks for it, and tokens are renewed here.
     fn renews(&self, caller: &ZoneCaller, headers: &http::HeaderMap) -> Renews {
-        let made_elsewhere = matches!(caller, ZoneCaller::Verified(proof) if proof.key().is_of_settings());
+        let ring = self.keys.ring();
+        let made_elsewhere = matches!(caller, ZoneCaller::Verified(proof) if renewals::made_elsewhere(proof, &ring));
         if made_elsewhere || !self.context.settings.auth.renewal.enabled {
             return Renews::No;
         }

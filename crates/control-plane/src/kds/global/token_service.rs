@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::{FutureExt as _, future::BoxFuture};
 use hyper::body::Incoming;
-use tokens::{KeyRing, VerifiedZone};
+use tokens::{IssueError, KeyRing, VerifiedZone};
 use tonic::{Request, Response, Status, body::Body, server::UnaryService};
 use tracing::{info, warn};
 use wire::arctos::kds::v1::{PresentRequest, PresentResponse, RenewRequest, RenewResponse};
@@ -132,6 +132,9 @@ fn refusal(not: &NotRenewed, proof: &VerifiedZone) -> Status {
         NotIssued::KeysBehind(_) | NotIssued::KeysChanging => Status::unavailable(cause.to_string()),
         NotIssued::NotRecorded(_) => {
             Status::unavailable("the global control plane cannot write into its ledger of tokens")
+        }
+        NotIssued::Failed(IssueError::Outside { .. }) => {
+            Status::unavailable("the global control plane cannot sign a token now, its log says why")
         }
         NotIssued::WithoutEndOver { .. } => Status::failed_precondition(cause.to_string()),
         NotIssued::Off => Status::failed_precondition("the global control plane issues no tokens of this kind"),

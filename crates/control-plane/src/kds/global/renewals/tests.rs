@@ -252,3 +252,26 @@ async fn a_token_that_was_made_elsewhere_is_not_renewed_here() {
     let refused = shop.renewals.next(proof, former, shop.ring()).await;
     assert!(matches!(refused, Err(NotRenewed::RefusedHere)), "{refused:?}");
 }
+
+#[tokio::test]
+async fn a_token_of_what_signs_outside_is_renewed_and_one_of_another_key_of_the_settings_is_not() {
+    let shop = shop().await;
+    let [signs, elsewhere] = [(); 2].map(|()| tokens::generate_signing_key());
+    let public = |key: &tokens::PemKey| tokens::public_half(key.reveal().as_bytes()).unwrap();
+    let mut settings = tokens::StaticKeys::default();
+    settings.add(Family::Zone, "edge-1", public(&elsewhere).as_bytes()).unwrap();
+    let signer = Arc::new(tokens::PemSigner::read(signs.reveal().as_bytes()).unwrap());
+    let outside = tokens::OutsideKey::new(Some("kms"), public(&signs).as_bytes(), signer).unwrap();
+    settings.sign_with(Family::Zone, outside).unwrap();
+    let of_store = shop.zone_token(HOUR);
+    shop.keys.send_replace(Arc::new(shop.built(1, &[]).with_static_keys(Arc::new(settings))));
+    for token in [shop.zone_token(HOUR), of_store] {
+        let next = shop.renew(&token).await.unwrap();
+        assert_eq!(shop.verify(&next).kid(), "kms");
+    }
+    let (zone, scope) = (ZoneName::parse("west").unwrap(), [Scope::Cp]);
+    let claims = tokens::Claims::Zone { zone: &zone, scope: Some(&scope) };
+    let (pem, now) = (elsewhere.reveal().as_bytes(), shop.clock.now());
+    let token = tokens::sign_offline(pem, "edge-1", &claims, HOUR, now, Uuid::nil()).unwrap();
+    assert!(matches!(shop.renew(&token).await, Err(NotRenewed::MadeElsewhere)), "whoever made it may be forgotten");
+}
