@@ -72,6 +72,7 @@ mod proxies;
 mod refusals;
 #[cfg(test)]
 mod relays_in_trouble;
+#[cfg(test)]
 mod renewals;
 #[cfg(test)]
 mod rest_access;
@@ -101,6 +102,7 @@ mod stolen_token;
 mod store_behind;
 #[cfg(test)]
 mod through_relays;
+#[cfg(test)]
 mod troubles;
 #[cfg(test)]
 mod two_globals;
