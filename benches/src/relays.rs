@@ -141,6 +141,8 @@ async fn memory(exe: &Path, zones: usize) -> anyhow::Result<()> {
     tokio::time::sleep(SETTLES).await;
     let each = |now: u64, empty: u64| now.saturating_sub(empty) as f64 / zones.max(1) as f64;
     let (bare, ours) = (each(sockets.memory_kib()?, empty.0), each(gateway.memory_kib()?, empty.1));
+    // Until here they are connected.
+    drop((held, joined));
     println!(
         "memory with {zones} zones, each with six calls: bare sockets {bare:.1} KiB each, gateway {ours:.1} KiB each, {:.1} KiB more",
         ours - bare

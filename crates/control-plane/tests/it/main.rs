@@ -81,6 +81,7 @@ mod proxies;
 mod refusals;
 #[cfg(test)]
 mod relays_in_trouble;
+#[cfg(test)]
 mod renewals;
 #[cfg(test)]
 mod rest_access;
