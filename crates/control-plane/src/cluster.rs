@@ -87,7 +87,7 @@ struct Shared {
     members: watch::Sender<Members>,
     leading: watch::Sender<Option<Epoch>>,
     looked: watch::Sender<Looked>,
-    /// The last change of keys that each of the others has taken over.
+    /// The last change of keys that each has taken over, as all others see it.
     keys: Mutex<BTreeMap<String, Version>>,
 }
 
@@ -216,12 +216,20 @@ impl Cluster {
 
     /// The other instances that are there, each with the version that its keys are of, or newer.
     pub(crate) fn keys_of_others(&self) -> BTreeMap<String, Version> {
+        let mut keys = self.keys();
+        keys.remove(&self.shared.me);
+        keys
+    }
+
+    /// The same of all, as the others see them.
+    fn keys(&self) -> BTreeMap<String, Version> {
         self.shared.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until all others that are there have keys of this version, or newer. Cancel safe.
-    pub(crate) async fn others_have_keys(&self, version: Version) {
-        while !self.has_left() && self.keys_of_others().values().any(|keys| *keys < version) {
+    /// Waits until all that are there have keys of this version, or newer, and each knows it of the others: this one, too, so
+    /// that nobody waits for it if it is killed a moment later. Cancel safe.
+    pub(crate) async fn all_have_keys(&self, version: Version) {
+        while !self.has_left() && self.keys().values().any(|keys| *keys < version) {
             self.look_again().await;
         }
     }

@@ -247,7 +247,7 @@ impl Rotations {
         let mut ring = sources.keys.subscribe();
         let in_force = async {
             let here = ring.wait_for(|ring| writing::is_in_force(&wanted, family, ring)).await.is_ok();
-            sources.cluster.others_have_keys(version).await;
+            sources.cluster.all_have_keys(version).await;
             here
         };
         if !matches!(timeout(IN_FORCE_WITHIN, in_force).await, Ok(true)) {

@@ -184,12 +184,13 @@ impl Shared {
 
     /// Shows who is there, as of a look that began then.
     fn show<'a>(&self, there: impl Iterator<Item = &'a Present>, asked: Instant) {
-        let others: Vec<&Said> = there.map(|one| &one.said).filter(|said| said.name != self.me).collect();
-        let keys = others.iter().map(|said| (said.name.clone(), said.keys)).collect();
+        let there: Vec<&Said> = there.map(|one| &one.said).collect();
+        let keys = there.iter().map(|said| (said.name.clone(), said.keys)).collect();
         *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
         let member = |said: &Said| Member { instance: said.name.clone(), inter_cp: said.inter_cp.clone() };
         // Of this instance nobody knows more than it does.
-        let all = others.into_iter().map(member).chain([member(&self.said.borrow())]);
+        let others = there.into_iter().filter(|said| said.name != self.me).map(member);
+        let all = others.chain([member(&self.said.borrow())]);
         let members: BTreeMap<String, Member> = all.map(|one| (one.instance.clone(), one)).collect();
         replace(&self.members, members);
         self.looked.send_replace(Looked::At(asked));
