@@ -4,16 +4,18 @@ use serde_json::json;
 use testkit::client;
 
 use crate::stage::{
-    way::{Route, Way},
+    way::{Route, Way, through_relays},
     world::{World, wait_for, wait_gone},
 };
+
+through_relays! { both_directions_sync kinds_that_flow_across }
 
 #[test]
 fn a_zone_connects_and_both_directions_sync() {
     both_directions_sync(Way::Direct);
 }
 
-pub(crate) fn both_directions_sync(way: Way) {
+fn both_directions_sync(way: Way) {
     let route = Route::new(way, &[]);
     let world = route.global();
     world.apply("type: Mesh\nname: payments\n");
@@ -75,7 +77,7 @@ fn zones_see_each_other_only_where_kinds_flow_across() {
     kinds_that_flow_across(Way::Direct);
 }
 
-pub(crate) fn kinds_that_flow_across(way: Way) {
+fn kinds_that_flow_across(way: Way) {
     let route = Route::new(way, &[]);
     let joined = ["west", "east"].map(|name| route.connected_zone(name));
     let [west, east] = joined.each_ref().map(|one| &one.zone);

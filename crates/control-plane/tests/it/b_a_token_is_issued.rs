@@ -1,16 +1,18 @@
 //! Flow (b): a token is issued.
 
 use crate::stage::{
-    way::{Route, Way},
+    way::{Route, Way, through_relays},
     world::decode,
 };
+
+through_relays! { exactly_the_documented_one registered_claims key_and_scope_of_a_zone_token nonsense }
 
 #[test]
 fn a_control_plane_token_is_exactly_the_documented_one() {
     exactly_the_documented_one(Way::Direct);
 }
 
-pub(crate) fn exactly_the_documented_one(way: Way) {
+fn exactly_the_documented_one(way: Way) {
     let route = Route::new(way, &[]);
     let world = route.door();
     let output = world.kumactl.run(&["generate", "control-plane-token", "--zone=west"], "");
@@ -28,7 +30,7 @@ fn a_validity_adds_the_registered_claims() {
     registered_claims(Way::Direct);
 }
 
-pub(crate) fn registered_claims(way: Way) {
+fn registered_claims(way: Way) {
     let route = Route::new(way, &[]);
     let world = route.door();
     let token = world.kumactl.ok(&["generate", "control-plane-token", "--zone=west", "--valid-for", "720h"], "");
@@ -45,7 +47,7 @@ fn a_zone_token_names_its_key_and_scope() {
     key_and_scope_of_a_zone_token(Way::Direct);
 }
 
-pub(crate) fn key_and_scope_of_a_zone_token(way: Way) {
+fn key_and_scope_of_a_zone_token(way: Way) {
     let route = Route::new(way, &[]);
     let world = route.door();
     let token =
@@ -63,7 +65,7 @@ fn no_token_is_issued_for_nonsense() {
     nonsense(Way::Direct);
 }
 
-pub(crate) fn nonsense(way: Way) {
+fn nonsense(way: Way) {
     let route = Route::new(way, &[]);
     let world = route.door();
     for arguments in [

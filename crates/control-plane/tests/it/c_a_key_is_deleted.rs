@@ -3,16 +3,18 @@
 use testkit::client;
 
 use crate::stage::{
-    way::{Route, Way},
+    way::{Route, Way, through_relays},
     world::decode,
 };
+
+through_relays! { sessions_of_a_deleted_key session_of_a_revoked_token session_of_an_expired_token }
 
 #[test]
 fn deleting_a_key_closes_its_sessions_and_a_new_token_brings_the_zone_back() {
     sessions_of_a_deleted_key(Way::Direct);
 }
 
-pub(crate) fn sessions_of_a_deleted_key(way: Way) {
+fn sessions_of_a_deleted_key(way: Way) {
     let route = Route::new(way, &[]);
     let world = route.door();
     let west = route.connected_zone("west");
@@ -64,7 +66,7 @@ fn revoking_a_token_closes_its_session_only() {
     session_of_a_revoked_token(Way::Direct);
 }
 
-pub(crate) fn session_of_a_revoked_token(way: Way) {
+fn session_of_a_revoked_token(way: Way) {
     let route = Route::new(way, &[]);
     let world = route.door();
     let issue = || world.kumactl.ok(&["generate", "control-plane-token", "--zone=west", "--valid-for", "720h"], "");
@@ -91,7 +93,7 @@ fn a_token_that_expires_ends_its_session() {
     session_of_an_expired_token(Way::Direct);
 }
 
-pub(crate) fn session_of_an_expired_token(way: Way) {
+fn session_of_an_expired_token(way: Way) {
     let route = Route::new(way, &[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_LEEWAY", "0s")]);
     let world = route.door();
     let token = world.kumactl.ok(&["generate", "control-plane-token", "--zone=west", "--valid-for", "3s"], "");

@@ -4,9 +4,11 @@ use serde_json::json;
 use testkit::client;
 
 use crate::stage::{
-    way::{Route, Way},
+    way::{Route, Way, through_relays},
     world::{wait_for, wait_gone},
 };
+
+through_relays! { every_zone crash_of_global }
 
 const NAME: &str = "/meshes/default/meshtimeouts/mt-1-xz8287465c2624wz";
 
@@ -15,7 +17,7 @@ fn a_policy_reaches_every_zone_and_goes_again() {
     every_zone(Way::Direct);
 }
 
-pub(crate) fn every_zone(way: Way) {
+fn every_zone(way: Way) {
     let route = Route::new(way, &[]);
     let world = route.global();
     let joined = ["west", "east"].map(|name| route.connected_zone(name));
@@ -52,7 +54,7 @@ fn what_was_answered_survives_a_crash_of_global() {
     crash_of_global(Way::Direct);
 }
 
-pub(crate) fn crash_of_global(way: Way) {
+fn crash_of_global(way: Way) {
     let mut route = Route::of_programs(way);
     let west = route.connected_zone("west");
     let world = route.global_mut();

@@ -116,8 +116,6 @@ mod stolen_token;
 #[cfg(test)]
 mod store_behind;
 #[cfg(test)]
-mod through_relays;
-#[cfg(test)]
 mod troubles;
 #[cfg(test)]
 mod two_globals;

@@ -19,6 +19,25 @@ pub(crate) enum Way {
     Both,
 }
 
+/// Makes each case a test on every way with relays; on the direct way it stands beside.
+macro_rules! through_relays {
+    ($($case:ident)*) => {
+        mod through_a_connector {
+            $(#[test] fn $case() { super::$case($crate::stage::way::Way::Connector); })*
+        }
+
+        mod through_a_gateway {
+            $(#[test] fn $case() { super::$case($crate::stage::way::Way::Gateway); })*
+        }
+
+        mod through_both {
+            $(#[test] fn $case() { super::$case($crate::stage::way::Way::Both); })*
+        }
+    };
+}
+
+pub(crate) use through_relays;
+
 /// A global, and the way of zones to it.
 pub(crate) struct Route {
     way: Way,

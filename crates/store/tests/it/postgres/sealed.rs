@@ -1,5 +1,4 @@
 //! What lies in the tables of a sealed database, and who can open it.
-#![expect(clippy::disallowed_methods, reason = "the connection of a test, which is waited for")]
 
 use std::{sync::Arc, thread};
 
