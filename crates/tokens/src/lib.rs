@@ -53,7 +53,7 @@ pub use key::{KeyProblem, check_key, only_ours_read};
 pub use name::{Family, Half, KeyId, KeyName, NoFamily, SecretName, looks_like_revocation_list, signing_key_name};
 pub use outline::Outline;
 pub use phase::{Phase, Phases};
-pub use private_half::{holds_private_half, names_private_half};
+pub use private_half::names_private_half;
 pub use rejection::Rejection;
 pub use revocation::{
     list::no_token_id,
