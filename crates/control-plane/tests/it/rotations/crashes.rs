@@ -17,6 +17,7 @@ async fn retire(cast: &mut Cast, serial: u64) {
         assert!(text.contains(&format!("zone {name}: is connected with a token of key {}", serial - 1)), "{text}");
     }
     cast.help_those_left_behind(serial).await;
+    wait_for_nobody_in_the_way(&cast.world, FAMILY);
     rotate(&cast.world, "advance", FAMILY);
 }
 
@@ -43,6 +44,8 @@ async fn crash_in_every_phase(mut cast: Cast) {
     rotate(&cast.world, "start", FAMILY);
     for phase in ["staged", "signing", "draining"] {
         if phase != "staged" {
+            // Where others may be, the one that was killed is reckoned with until its lease is over.
+            wait_for_nobody_in_the_way(&cast.world, FAMILY);
             rotate(&cast.world, "advance", FAMILY);
         }
         cast.crash().await;
