@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{Key, Kind, Resource, secret};
+use model::{Key, Kind, Resource};
 use store::{Page, Query, ResourceStore, Stored};
 use tokens::{Family, Inspected, TokenFacts, ZoneTerms};
 
