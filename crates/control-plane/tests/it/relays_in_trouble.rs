@@ -162,11 +162,6 @@ fn two_gateways_on_one_database_are_one_door() {
     let upstream = format!("grpcs://localhost:{}", behind.global.address("kds").port());
     let Some(first) = Guarded::on_postgres(&behind, &upstream) else { return };
     let work = first.path("second");
-    std::fs::create_dir(&work).unwrap();
-    // The certificate that the first one made is what zones trust.
-    for file in ["kuma-cp.crt", "kuma-cp.key"] {
-        std::fs::copy(first.path("global").join(file), work.join(file)).unwrap();
-    }
     let mut settings = first.settings_of_the_database();
     settings.push(("KUMA_GENERAL_WORK_DIR", work.to_str().unwrap().to_owned()));
     let ca = behind.ca().to_str().unwrap().to_owned();
