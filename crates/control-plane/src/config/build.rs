@@ -1,28 +1,19 @@
 //! From the merged values to a [`Config`]: reads each one as what it is, and collects every problem before it gives up.
-//! Longer than usual because each section of the configuration has a reader here, all of one shape.
+//! A section that needs more than a line has a file of its own below.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+mod api_server;
+mod global_kds;
+mod zone_kds;
+
+use std::{path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
-use rustls_pki_types::ServerName;
 use serde_json::Value;
-use zeroize::Zeroizing;
 
+pub(super) use self::zone_kds::address;
 use super::{
-    ApiPort, ApiServer, ApiTimeouts, AuthMode, AuthType, Config, ConfigError, GlobalAddress, GlobalAuth, GlobalKds,
-    Mode, Proxy, Recheck, Remark, Renewal, RotationTimes, SecretText, StoreType, Tls, ZoneKds, postgres, sealing,
-    settings, signers, validators, values::Values, zone_grants,
+    Config, ConfigError, Mode, Remark, StoreType, Tls, postgres, sealing, signers, validators, values::Values,
 };
-use crate::{
-    access::{Access, Allowed},
-    files,
-};
-
-/// The products whose kumactl looks for its own name in `GET /`.
-/// No token is renewed for a shorter time than this, whatever is set.
-const SHORTEST_LIFE: Duration = Duration::from_secs(60);
-
-const SPOKEN_PRODUCTS: [&str; 2] = ["Kuma", "Kong Mesh"];
 
 /// Builds the configuration. `home` is the folder of the user, for the default work directory.
 pub(super) fn config(
@@ -225,89 +216,6 @@ impl Builder<'_> {
         (!text.is_empty()).then(|| PathBuf::from(text))
     }
 
-    fn zone_name(&mut self) -> Option<model::ZoneName> {
-        let name = model::ZoneName::parse(self.values.text("multizone.zone.name"));
-        name.map_err(|wrong| self.bad("multizone.zone.name", &wrong.to_string())).ok()
-    }
-
-    /// Where global is; nothing if there is none, or if what is said is wrong.
-    fn global_addresses(&mut self) -> Vec<GlobalAddress> {
-        const PATH: &str = "multizone.zone.globalAddress";
-        let found: Result<Vec<_>, _> = self.values.list(PATH).iter().map(|text| address(text)).collect();
-        let wrong = match &found {
-            Err(allowed) => Some(*allowed),
-            Ok(found) if found.is_empty() && !self.values.text(PATH).is_empty() => {
-                Some("the list names nothing; leave it empty if that is meant")
-            }
-            Ok(found) if found.iter().any(|one| found.first().is_some_and(|first| first.secure != one.secure)) => {
-                Some("of several addresses all of them or none begin with `grpcs://`")
-            }
-            Ok(_) => None,
-        };
-        wrong.into_iter().for_each(|wrong| self.bad(PATH, wrong));
-        if wrong.is_some() { Vec::new() } else { found.unwrap_or_default() }
-    }
-
-    /// The proxy on the way to an address.
-    fn proxy(&mut self, address: &GlobalAddress) -> Option<Proxy> {
-        Proxy::of(self.environment, &address.host, address.port).unwrap_or_else(|wrong| {
-            let problem = format!("environment variable {wrong}");
-            if !self.problems.contains(&problem) {
-                self.problems.push(problem);
-            }
-            None
-        })
-    }
-
-    fn send_timeout(&mut self, key: &str) -> Duration {
-        let timeout = self.values.duration(key);
-        if timeout.is_zero() {
-            self.bad(key, "it must be greater than zero");
-        }
-        timeout
-    }
-
-    fn zone_kds(&mut self, addresses: &[GlobalAddress]) -> ZoneKds {
-        let inline = self.values.text("multizone.zone.kds.auth.tokenInline").to_owned();
-        let token_path = self.file("multizone.zone.kds.auth.tokenPath");
-        if !inline.is_empty() && token_path.is_some() {
-            self.remarks.push(
-                "both a token and a token file are set (multizone.zone.kds.auth.tokenInline and tokenPath): the file is used".to_owned(),
-            );
-        }
-        if addresses.iter().any(|address| !address.secure) && (!inline.is_empty() || token_path.is_some()) {
-            self.bad(
-                "multizone.zone.globalAddress",
-                "a token must not travel in plain text. Use grpcs scheme: `grpcs://<host>:5685`",
-            );
-        }
-        if token_path.as_ref().is_some_and(|path| path.components().any(|part| part.as_os_str() == "..")) {
-            self.bad("multizone.zone.kds.auth.tokenPath", "`..` is not allowed in the path of the token file");
-        }
-        let root_ca_file = self.file("multizone.zone.kds.rootCaFile");
-        if addresses.iter().any(|address| address.secure)
-            && let Some(path) = &root_ca_file
-        {
-            let readable = files::read(path, files::LARGEST)
-                .is_ok_and(|pem| pem.windows(27).any(|text| text == b"-----BEGIN CERTIFICATE-----"));
-            if !readable {
-                self.bad("multizone.zone.kds.rootCaFile", "the file must be readable and hold certificates in PEM");
-            }
-        }
-        ZoneKds {
-            root_ca_file,
-            tls_skip_verify: self.values.flag("multizone.zone.kds.tlsSkipVerify"),
-            max_msg_size: self.message_size("multizone.zone.kds.maxMsgSize"),
-            msg_send_timeout: self.send_timeout("multizone.zone.kds.msgSendTimeout"),
-            delete_own_meshes: self.values.flag("multizone.zone.kds.deleteOwnMeshes"),
-            default_admin_port: self.port("bootstrapServer.params.adminPort"),
-            skip_prefixes: self.values.list("multizone.zone.kds.labels.skipPrefixes"),
-            token_inline: (!inline.is_empty() && token_path.is_none()).then(|| SecretText(Zeroizing::new(inline))),
-            token_path,
-            renew_token: self.values.flag("multizone.zone.kds.auth.renew"),
-        }
-    }
-
     fn message_size(&mut self, path: &'static str) -> usize {
         let size = usize::try_from(self.values.number(path)).unwrap_or(0);
         if size < 1024 {
@@ -327,19 +235,6 @@ impl Builder<'_> {
         T::default()
     }
 
-    /// How long renewed tokens live at most; zero is no limit.
-    fn longest_life(&mut self) -> Duration {
-        const PATH: &str = "multizone.global.kds.auth.renewal.maxLife";
-        let life = self.values.duration(PATH);
-        if !life.is_zero() && life < SHORTEST_LIFE {
-            self.bad(
-                PATH,
-                "it must be at least `1m`, or zones would do little else than renew their tokens; `0s` sets no limit",
-            );
-        }
-        life
-    }
-
     /// A moment, or nothing.
     fn moment(&mut self, path: &'static str) -> Option<Timestamp> {
         let text = self.values.text(path).to_owned();
@@ -351,27 +246,6 @@ impl Builder<'_> {
             self.bad(path, "it must be a moment like `2026-12-31T00:00:00Z` (RFC 3339)");
         }
         moment
-    }
-
-    /// Names that a certificate can have.
-    fn tls_names(&mut self) -> Vec<String> {
-        const PATH: &str = "multizone.global.kds.tlsNames";
-        let names = self.values.list(PATH);
-        if let Some(odd) = names.iter().find(|name| ServerName::try_from(name.as_str()).is_err()) {
-            self.bad(
-                PATH,
-                &format!("`{odd}` is no host name and no IP address, and only these can stand in a certificate"),
-            );
-        }
-        names
-    }
-
-    fn quota(&mut self, path: &'static str) -> usize {
-        let quota = usize::try_from(self.values.number(path)).unwrap_or(usize::MAX);
-        if quota == 0 {
-            self.bad(path, "it must be greater than zero, or zones could report nothing");
-        }
-        quota
     }
 
     fn tls(&mut self, section: &str) -> Tls {
@@ -399,175 +273,4 @@ impl Builder<'_> {
             cipher_suites: self.values.list(&path("tlsCipherSuites")),
         }
     }
-
-    fn global_kds(&mut self) -> GlobalKds {
-        let kind = match self.values.text("multizone.global.kds.auth.type") {
-            "none" => AuthType::None,
-            "cpToken" => AuthType::CpToken,
-            "zoneToken" => AuthType::ZoneToken,
-            "konnect" => {
-                self.bad("multizone.global.kds.auth.type", "`konnect` is a service of Kong's and does not exist here; allowed are `cpToken`, `zoneToken` and `none`");
-                AuthType::CpToken
-            }
-            _ => {
-                self.bad("multizone.global.kds.auth.type", "allowed are `cpToken`, `zoneToken` and `none`");
-                AuthType::CpToken
-            }
-        };
-        let flush = self.values.duration("multizone.global.kds.zoneInsightFlushInterval");
-        if flush.is_zero() {
-            self.bad("multizone.global.kds.zoneInsightFlushInterval", "it must be greater than zero");
-        }
-        let poll = self.values.duration("multizone.global.kds.zoneHealthCheck.pollInterval");
-        let timeout = self.values.duration("multizone.global.kds.zoneHealthCheck.timeout");
-        if poll.is_zero() != timeout.is_zero() {
-            self.bad(
-                "multizone.global.kds.zoneHealthCheck.timeout",
-                "pollInterval and timeout go together: set both, or none of them",
-            );
-        }
-        GlobalKds {
-            grpc_port: self.port("multizone.global.kds.grpcPort"),
-            tls_enabled: self.values.flag("multizone.global.kds.tlsEnabled"),
-            tls: self.tls("multizone.global.kds"),
-            tls_names: self.tls_names(),
-            max_msg_size: self.message_size("multizone.global.kds.maxMsgSize"),
-            zone_quota_resources: self.quota("multizone.global.kds.zoneQuota.resources"),
-            zone_quota_bytes: self.quota("multizone.global.kds.zoneQuota.bytes"),
-            zone_insight_flush_interval: flush,
-            msg_send_timeout: self.send_timeout("multizone.global.kds.msgSendTimeout"),
-            health_poll_interval: poll,
-            health_timeout: timeout,
-            skip_prefixes: self.values.list("multizone.global.kds.labels.skipPrefixes"),
-            auth: GlobalAuth {
-                kind,
-                leeway: self.values.duration("multizone.global.kds.auth.leeway"),
-                enable_issuer: self.values.flag("multizone.global.kds.auth.zoneToken.enableIssuer"),
-                mode: self.one_of(
-                    "multizone.global.kds.auth.mode",
-                    &[("enforce", AuthMode::Enforce), ("shadow", AuthMode::Shadow)],
-                ),
-                recheck: self.one_of(
-                    "multizone.global.kds.auth.recheck",
-                    &[("live", Recheck::Live), ("onConnect", Recheck::OnConnect)],
-                ),
-                legacy_tokens_until: self.moment("multizone.global.kds.auth.legacyTokensUntil"),
-                max_staleness: self.values.duration("multizone.global.kds.auth.maxStaleness"),
-                renewal: Renewal {
-                    enabled: self.values.flag("multizone.global.kds.auth.renewal.enabled"),
-                    max_life: self.longest_life(),
-                },
-                rotation: RotationTimes {
-                    recent_zones: self.values.duration("multizone.global.kds.auth.rotation.recentZones"),
-                    patience: self.values.duration("multizone.global.kds.auth.rotation.patience"),
-                },
-            },
-        }
-    }
-
-    fn api_port(&mut self, section: &'static str, port: &'static str) -> ApiPort {
-        let interface = format!("{section}.interface");
-        if self.values.text(&interface).trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_err() {
-            self.bad(
-                &interface,
-                "it must be an IP address of this machine, like `127.0.0.1` or `::1`; `0.0.0.0` is every address",
-            );
-        }
-        ApiPort {
-            enabled: self.values.flag(&format!("{section}.enabled")),
-            interface: self.values.text(&interface).to_owned(),
-            port: self.port(port),
-        }
-    }
-
-    /// The authorities of client certificates, if such are demanded.
-    fn client_ca_file(&mut self) -> Option<PathBuf> {
-        const DEMANDED: &str = "apiServer.https.requireClientCert";
-        let file = self.file("apiServer.https.tlsCaFile");
-        if !self.values.flag(DEMANDED) {
-            return None;
-        }
-        if file.is_none() {
-            self.bad(
-                DEMANDED,
-                "apiServer.https.tlsCaFile must name the file with the authorities of these certificates",
-            );
-        }
-        file
-    }
-
-    fn api_server(&mut self) -> ApiServer {
-        if !SPOKEN_PRODUCTS.contains(&self.values.text("apiServer.product")) {
-            self.bad("apiServer.product", "allowed are `Kuma` and `Kong Mesh`, the products whose kumactl connects");
-        }
-        ApiServer {
-            read_only: self.values.flag("apiServer.readOnly"),
-            http: self.api_port("apiServer.http", "apiServer.http.port"),
-            https: self.api_port("apiServer.https", "apiServer.https.port"),
-            https_tls: self.tls("apiServer.https"),
-            client_ca_file: self.client_ca_file(),
-            localhost_is_admin: self.values.flag("apiServer.authn.localhostIsAdmin"),
-            bootstrap_admin_token: self.values.flag("apiServer.authn.tokens.bootstrapAdminToken"),
-            enable_user_issuer: self.values.flag("apiServer.authn.tokens.enableIssuer"),
-            product: self.values.text("apiServer.product").to_owned(),
-            base_path: self.values.text("apiServer.basePath").to_owned(),
-            cors_allowed_domains: self.values.list("apiServer.corsAllowedDomains"),
-            timeouts: ApiTimeouts {
-                read_header: self.client_timeout("apiServer.readHeaderTimeout"),
-                read: self.client_timeout("apiServer.readTimeout"),
-                write: self.client_timeout("apiServer.writeTimeout"),
-                idle: self.client_timeout("apiServer.idleTimeout"),
-            },
-        }
-    }
-
-    /// How long a client may take. Zero switches such a limit off at a real one; here there is always one.
-    fn client_timeout(&mut self, path: &'static str) -> Duration {
-        if self.values.duration(path).is_zero() {
-            let default = settings::default_of(path);
-            let source = self.values.source(path);
-            self.remarks.push(format!(
-                "{source}: {path} is 0, but a client without a time limit can keep others out: {default} is used"
-            ));
-            self.values.replace(path, default);
-        }
-        self.values.duration(path)
-    }
-
-    fn access(&mut self) -> Access {
-        let zones = zone_grants::read(&self.values, &mut self.problems);
-        let allowed = |name: &str| Allowed {
-            users: self.values.list(&format!("access.static.{name}.users")),
-            groups: self.values.list(&format!("access.static.{name}.groups")),
-        };
-        Access {
-            admin_resources: allowed("adminResources"),
-            generate_dp_token: allowed("generateDpToken"),
-            generate_user_token: allowed("generateUserToken"),
-            generate_zone_token: allowed("generateZoneToken"),
-            generate_cp_token: allowed("generateCpToken"),
-            zones,
-            view_config_dump: allowed("viewConfigDump"),
-            view_stats: allowed("viewStats"),
-            view_clusters: allowed("viewClusters"),
-            control_plane_metadata: allowed("controlPlaneMetadata"),
-            view_signing_keys: allowed("viewSigningKeys"),
-        }
-    }
-}
-
-/// Reads where a global control plane is; the error is what is allowed.
-pub(super) fn address(text: &str) -> Result<GlobalAddress, &'static str> {
-    let secure = match text.split_once("://") {
-        Some(("grpcs", _)) => true,
-        Some(("grpc", _)) => false,
-        _ => return Err("it must begin with `grpcs://` (TLS) or `grpc://` (plain text)"),
-    };
-    let parsed = url::Url::parse(&text.replacen("grpc", "http", 1));
-    let host = parsed.as_ref().ok().and_then(url::Url::host_str).map(|host| host.trim_matches(['[', ']']).to_owned());
-    let host = host.filter(|host| !host.is_empty()).ok_or("it must be `grpcs://<host>:<port>`")?;
-    // 5685 is the documented port; a real zone would dial 443 or 80 without one.
-    let explicit = text.rsplit_once(':').and_then(|(_, port)| port.trim_end_matches('/').parse().ok());
-    let port = parsed.ok().and_then(|url| url.port()).or(explicit).unwrap_or(5685);
-    Ok(GlobalAddress { secure, host, port })
 }

@@ -1,29 +1,25 @@
 //! From what went wrong to a status and a body: the only place in which the API chooses a status of failure. Longer than
 //! usual because every condition has its answer here.
 
+mod problem;
+mod sources;
+
 use std::sync::Arc;
 
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
-use model::{
-    document::{DocumentError, Violation},
-    kri::KriError,
-    text,
-};
-use serde_json::{Map, Value, json};
+use model::document::{DocumentError, Violation};
+use serde_json::json;
 use store::StoreError;
 use tokens::{IssueError, rotation::Refused as Refusal};
 
+use self::problem::Problem;
 use super::{admin::AdminError, answer};
 use crate::{
     access::Denied,
-    doctor::NotExamined,
-    issuing::NotIssued,
     keys::KeysBehind,
     ledger::NotRecorded,
     limits::Crowd,
-    revoking::NotRevoked,
-    rotation::NotMade,
     writes::{Operation, ReadOnly, WriteError},
 };
 
@@ -116,105 +112,6 @@ pub(crate) enum ApiError {
     },
 }
 
-impl From<Denied> for ApiError {
-    fn from(denied: Denied) -> Self {
-        Self::Denied(denied)
-    }
-}
-
-impl From<WriteError> for ApiError {
-    fn from(error: WriteError) -> Self {
-        Self::Write(error)
-    }
-}
-
-impl From<AdminError> for ApiError {
-    fn from(error: AdminError) -> Self {
-        Self::Admin(error)
-    }
-}
-
-/// A validity that ends beyond all calendars is the caller's fault, and so is a token that is revoked; a missing or broken
-/// key is not.
-impl From<NotIssued> for ApiError {
-    fn from(error: NotIssued) -> Self {
-        match error {
-            NotIssued::Denied(denied) => Self::Denied(denied),
-            NotIssued::Off => Self::IssuerOff,
-            NotIssued::KeysBehind(behind) => Self::KeysBehind(behind),
-            NotIssued::Failed(
-                problem @ (IssueError::BadValidity { .. }
-                | IssueError::NoName
-                | IssueError::TooLong
-                | IssueError::RevokedWithoutEnd { .. }
-                | IssueError::Revoked),
-            ) => {
-                let violations = vec![Violation::new("validFor", problem.to_string())];
-                Self::Invalid { title: TOKEN_REQUEST, violations }
-            }
-            NotIssued::WithoutEndOver { .. } => {
-                let violations = vec![Violation::new("validFor", error.to_string())];
-                Self::Invalid { title: TOKEN_REQUEST, violations }
-            }
-            NotIssued::Failed(problem) => Self::Issue(problem),
-            NotIssued::NotRecorded(problem) => Self::NotRecorded(problem),
-            NotIssued::KeysChanging => Self::KeysChanging { text: error.to_string() },
-        }
-    }
-}
-
-impl From<NotRevoked> for ApiError {
-    fn from(error: NotRevoked) -> Self {
-        let text = error.to_string();
-        let wrong = |field| Self::Invalid { title: REVOCATION, violations: vec![Violation::new(field, text)] };
-        match error {
-            NotRevoked::Denied(denied) => Self::Denied(denied),
-            NotRevoked::Elsewhere(_) => wrong("family"),
-            NotRevoked::NoMesh { .. } => wrong("mesh"),
-            NotRevoked::NoKey { .. } => wrong("key"),
-            NotRevoked::Future { .. } => wrong("issuedBefore"),
-            NotRevoked::NotFound => Self::NotFound { title: "Could not take a revocation back" },
-            NotRevoked::Store(source) => Self::Store { title: REVOCATION, source },
-            NotRevoked::NoRecord(problem) => Self::Fault { title: REVOCATION, problem: problem.to_string() },
-        }
-    }
-}
-
-impl From<NotExamined> for ApiError {
-    fn from(error: NotExamined) -> Self {
-        match error {
-            NotExamined::Denied(denied) => Self::Denied(denied),
-            NotExamined::Store(source) => Self::Store { title: "Could not look at the control plane", source },
-            NotExamined::Rotations(not) => not.into(),
-        }
-    }
-}
-
-impl From<NotMade> for ApiError {
-    fn from(error: NotMade) -> Self {
-        match error {
-            NotMade::Denied(denied) => Self::Denied(denied),
-            NotMade::Refused(refused) => Self::NotRotated(refused),
-            NotMade::Store(source) => Self::Store { title: ROTATION, source },
-            NotMade::Busy => Self::Busy,
-            NotMade::NoMesh { .. } => Self::NoMesh { text: error.to_string() },
-            NotMade::OfSettings { .. } => Self::SignedOutside { text: error.to_string() },
-            NotMade::Damaged { .. } | NotMade::Key(_) | NotMade::Unwritable(_) => {
-                Self::Rotation { text: error.to_string() }
-            }
-        }
-    }
-}
-
-impl From<KriError> for ApiError {
-    fn from(error: KriError) -> Self {
-        Self::BadRequest { text: error.to_string() }
-    }
-}
-
-/// In how many seconds to come again: whatever is short or away here usually is for a moment.
-const SOON: HeaderValue = HeaderValue::from_static("1");
-
 /// Title of what is wrong with a request for a token.
 pub(crate) const TOKEN_REQUEST: &str = "Invalid request";
 /// Title of what is wrong with a rotation.
@@ -226,65 +123,7 @@ const INTERNAL: &str = "Internal Server Error";
 const NOT_VALID: &str = "Resource is not valid";
 const BAD_REQUEST: &str = "Bad Request";
 const NO_TOKEN: &str = "Could not issue a token";
-/// The most that one text of an answer takes, in bytes.
-const LONGEST_TEXT: usize = 2048;
-/// The most faults of a request that an answer lists.
-const MOST_VIOLATIONS: usize = 200;
 const CHECK: &str = "Could not process a resource";
-
-/// A status and the body that goes with it.
-struct Problem {
-    status: StatusCode,
-    title: String,
-    detail: String,
-    parameters: Vec<Violation>,
-    /// Who is in the way of a step of a rotation.
-    blockers: Value,
-}
-
-impl Problem {
-    fn new(status: StatusCode, title: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { status, title: title.into(), detail: detail.into(), parameters: Vec::new(), blockers: Value::Null }
-    }
-
-    fn invalid(title: &str, detail: &str, parameters: Vec<Violation>) -> Self {
-        Self { parameters, ..Self::new(StatusCode::BAD_REQUEST, title, detail) }
-    }
-
-    /// Texts repeat names of the request, so they are cut, and faults that it has by the thousand are not all told.
-    fn into_response(self) -> Response {
-        let detail = text::cut(&self.detail, LONGEST_TEXT);
-        let mut body = Map::new();
-        body.insert("type".to_owned(), json!("/std-errors"));
-        body.insert("status".to_owned(), json!(self.status.as_u16()));
-        body.insert("title".to_owned(), json!(text::cut(&self.title, LONGEST_TEXT)));
-        body.insert("detail".to_owned(), json!(detail));
-        if !self.parameters.is_empty() {
-            let list = |text: &str| -> Vec<Value> {
-                let told = self.parameters.iter().take(MOST_VIOLATIONS);
-                let row = |found: &Violation| {
-                    let (field, reason) =
-                        (text::cut(&found.field, LONGEST_TEXT), text::cut(&found.reason, LONGEST_TEXT));
-                    json!({"field": field, text: reason})
-                };
-                told.map(row).collect()
-            };
-            body.insert("invalid_parameters".to_owned(), Value::Array(list("reason")));
-            body.insert("details".to_owned(), json!(detail));
-            body.insert("causes".to_owned(), Value::Array(list("message")));
-        } else {
-            body.insert("details".to_owned(), json!(detail));
-        }
-        if !self.blockers.is_null() {
-            body.insert("blockers".to_owned(), self.blockers);
-        }
-        let mut response = answer::json(self.status, &Value::Object(body));
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, SOON);
-        }
-        response
-    }
-}
 
 impl ApiError {
     /// What was wrong, for the log.
@@ -562,6 +401,7 @@ fn empty(status: StatusCode) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::issuing::NotIssued;
 
     #[test]
     fn who_is_to_come_again_hears_when() {
