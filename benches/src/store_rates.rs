@@ -58,11 +58,16 @@ async fn measure(options: &Options, database: &Database) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let sqlite = Arc::new(SqliteStore::open(&folder.path().join("store.db"))?);
     row("SQLite", options, &*sqlite).await?;
-    let stores = future::try_join_all((0..3).map(|_| PostgresStore::open(settings(database.place())))).await?;
-    let first = stores.first().context("three stores")?;
-    row("PostgreSQL", options, first).await?;
+    // Alone, as the driver is: others that follow take their part of the machine.
+    let mut stores = vec![PostgresStore::open(settings(database.place())).await?];
+    row("PostgreSQL", options, stores.first().context("a store")?).await?;
     let raw = raw(options, database).await?;
     println!("| the same transaction by the driver alone | {raw:.0} writes/s | |");
+    for _ in 0..2 {
+        stores.push(PostgresStore::open(settings(database.place())).await?);
+    }
+    let first = stores.first().context("three stores")?;
+    row("PostgreSQL, with two that follow", options, first).await?;
     notices(options, &stores).await?;
     holding::fill(first, options.resources, options.bytes).await?;
     holding::fill(&*sqlite, options.resources, options.bytes).await?;
