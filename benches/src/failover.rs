@@ -20,8 +20,6 @@ use crate::{
 };
 
 const GLOBALS: usize = 3;
-/// What is sealed has to be opened by all of them.
-const SEALING_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// A zone of ours tries again within this time after it lost a connection.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -100,18 +98,9 @@ pub(crate) async fn run(exe: &Path, zones: usize, policies: usize, changes: u32)
 }
 
 fn start(exe: &Path, server: &Server) -> anyhow::Result<Global> {
-    let place = server.place();
-    let port = place.port.to_string();
-    let settings = [
-        ("KUMA_STORE_TYPE", "postgres"),
-        ("KUMA_STORE_SEALING_KEY", SEALING_KEY),
-        ("KUMA_STORE_POSTGRES_HOST", &place.host),
-        ("KUMA_STORE_POSTGRES_PORT", &port),
-        ("KUMA_STORE_POSTGRES_USER", &place.user),
-        ("KUMA_STORE_POSTGRES_PASSWORD", &place.password),
-        ("KUMA_STORE_POSTGRES_DB_NAME", &place.database),
-        ("KUMA_INTER_CP_SERVER_PORT", "0"),
-    ];
+    let of_store = server.place().settings();
+    let mut settings: Vec<_> = of_store.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    settings.push(("KUMA_INTER_CP_SERVER_PORT", "0"));
     Global::start(exe, &settings)
 }
 

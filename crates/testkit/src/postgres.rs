@@ -27,6 +27,9 @@ pub const VARIABLE: &str = "ARCTOS_TEST_POSTGRES";
 /// Starting may take a while where much else runs.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// What seals the secrets of control planes that work with a database of tests, in base64.
+pub const SEALING_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
 /// Where a database is.
 #[derive(Clone)]
 pub struct Place {
@@ -132,6 +135,19 @@ impl Place {
     pub fn url(&self) -> String {
         let Self { host, port, user, password, database } = self;
         format!("postgres://{user}:{password}@{host}:{port}/{database}")
+    }
+
+    /// The settings of a control plane that keeps its resources there.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("KUMA_STORE_TYPE", "postgres".to_owned()),
+            ("KUMA_STORE_SEALING_KEY", SEALING_KEY.to_owned()),
+            ("KUMA_STORE_POSTGRES_HOST", self.host.clone()),
+            ("KUMA_STORE_POSTGRES_PORT", self.port.to_string()),
+            ("KUMA_STORE_POSTGRES_USER", self.user.clone()),
+            ("KUMA_STORE_POSTGRES_PASSWORD", self.password.clone()),
+            ("KUMA_STORE_POSTGRES_DB_NAME", self.database.clone()),
+        ]
     }
 
     /// Runs SQL there.

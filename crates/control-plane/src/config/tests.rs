@@ -1,7 +1,5 @@
 //! What a setting does under each of its names, and that a wrong one stops the program with the reason.
 
-mod multizone;
-
 use proptest::prelude::*;
 use serde_json::Value;
 

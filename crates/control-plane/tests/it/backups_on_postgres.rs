@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use store::sealing::{Sealing, SealingKey};
 use testkit::{
     client,
-    postgres::{Database, database},
+    postgres::{Database, SEALING_KEY, database},
     program::{ControlPlane, Kumactl, eventually},
 };
 
 use crate::stage::{
     inside,
-    postgres_global::{SEALING_KEY, borrowed, said, settings},
+    postgres_global::{borrowed, said, settings},
     world::{KUMA_CP, text},
 };
 

@@ -12,30 +12,13 @@ use testkit::{
 
 use crate::stage::{
     inside,
+    postgres_global::borrowed,
     world::{KUMA_CP, World, text, wait_for},
 };
 
-/// The settings of a store that others share.
-fn store(database: &Database) -> Vec<(&'static str, String)> {
-    let place = database.place();
-    vec![
-        ("KUMA_STORE_TYPE", "postgres".to_owned()),
-        ("KUMA_STORE_SEALING_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
-        ("KUMA_STORE_POSTGRES_HOST", place.host.clone()),
-        ("KUMA_STORE_POSTGRES_PORT", place.port.to_string()),
-        ("KUMA_STORE_POSTGRES_USER", place.user.clone()),
-        ("KUMA_STORE_POSTGRES_PASSWORD", place.password.clone()),
-        ("KUMA_STORE_POSTGRES_DB_NAME", place.database.clone()),
-    ]
-}
-
-fn borrowed<'a>(settings: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
-    settings.iter().map(|(key, value)| (*key, value.as_str())).collect()
-}
-
 /// A global with a work folder of its own.
 fn global(database: &Database, folder: &Path) -> ControlPlane {
-    let mut settings = store(database);
+    let mut settings = database.place().settings();
     settings.push(("KUMA_MODE", "global".to_owned()));
     settings.push(("KUMA_GENERAL_WORK_DIR", text(folder)));
     ControlPlane::inside(inside::begin, &borrowed(&settings))
@@ -101,7 +84,7 @@ fn a_zone_with_one_root_file_moves_to_another_global_and_back() {
 /// An instance of the zone `west`, with a work folder and a token file of its own.
 fn zone_instance(world: &World, database: &Database, name: &str, token: &str) -> ControlPlane {
     let file = world.file(&format!("{name}.token"), token);
-    let mut settings = store(database);
+    let mut settings = database.place().settings();
     settings.extend([
         ("KUMA_MODE", "zone".to_owned()),
         ("KUMA_GENERAL_WORK_DIR", text(&world.path(name))),

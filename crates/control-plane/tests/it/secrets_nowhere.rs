@@ -156,7 +156,7 @@ fn no_table_of_a_database_and_no_line_of_its_global_holds_a_secret() {
     let settings = postgres_global::borrowed(&settings);
     let global = ControlPlane::start(KUMA_CP, &settings, &["run", "--log-level", "debug"]);
     plant(global.address("http"));
-    let key = STANDARD.decode(postgres_global::SEALING_KEY).unwrap();
+    let key = STANDARD.decode(testkit::postgres::SEALING_KEY).unwrap();
     let secrets = all_secrets(global.address("http")).with("the key of the store", &key);
     let tables = database.ask("SELECT string_agg(tablename, ' ') FROM pg_tables WHERE schemaname = 'public'");
     for table in ["resources", "changes", "data_keys"] {
@@ -232,10 +232,8 @@ async fn no_route_tells_a_secret_to_whoever_is_no_administrator() {
         let is_global = side == Side::Global;
         let world = rest_world::World::start(side, "").await;
         let planted = |of: &str| {
-            let Value::Object(document) = json!({"data": STANDARD.encode(format!("{PLANTED}: {of}"))}) else {
-                unreachable!()
-            };
-            proto::spec_from_json(Kind::SECRET, &document).expect("a secret")
+            let document = json!({"data": STANDARD.encode(format!("{PLANTED}: {of}"))});
+            proto::spec_from_json(Kind::SECRET, document.as_object().expect("an object")).expect("a secret")
         };
         if world.all(Kind::MESH).await.is_empty() {
             world.put(Key::global(Kind::MESH, "default"), Labels::new(), Bytes::new(), None).await;

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use testkit::{
     client,
     network::Relay,
-    postgres::Server,
+    postgres::{Place, Server},
     program::{ControlPlane, Kumactl, LIMIT, eventually},
     seed::Chance,
 };
@@ -16,6 +16,7 @@ use testkit::{
 use super::{Fault, writing::Written};
 use crate::stage::{
     inside,
+    postgres_global::borrowed,
     world::{KUMA_CP, text},
 };
 
@@ -52,25 +53,20 @@ impl Installation {
             let place = server.place();
             let to_database = Relay::to((place.host.parse::<std::net::IpAddr>().unwrap(), place.port).into(), seed);
             let work = text(&folder.path().join(format!("global-{number}")));
-            let port = to_database.address().port().to_string();
             let staleness = format!("{}s", STALENESS.as_secs());
             let settings = [
                 ("KUMA_MODE", "global"),
                 ("KUMA_GENERAL_WORK_DIR", &work),
                 ("KUMA_GENERAL_DRAIN_TIME", "5s"),
-                ("KUMA_STORE_TYPE", "postgres"),
-                ("KUMA_STORE_SEALING_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
-                ("KUMA_STORE_POSTGRES_HOST", &place.host),
-                ("KUMA_STORE_POSTGRES_PORT", &port),
-                ("KUMA_STORE_POSTGRES_USER", &place.user),
-                ("KUMA_STORE_POSTGRES_PASSWORD", &place.password),
-                ("KUMA_STORE_POSTGRES_DB_NAME", &place.database),
                 ("KUMA_INTER_CP_SERVER_PORT", "0"),
                 ("KUMA_INTER_CP_CATALOG_HEARTBEAT_INTERVAL", "1s"),
                 ("KUMA_GENERAL_TLS_CERT_FILE", &cert),
                 ("KUMA_GENERAL_TLS_KEY_FILE", &key),
                 ("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_MAX_STALENESS", &staleness),
             ];
+            let behind_relay = Place { port: to_database.address().port(), ..place };
+            let of_store = behind_relay.settings();
+            let settings = [&borrowed(&of_store)[..], &settings].concat();
             let mut program = ControlPlane::start(KUMA_CP, &settings, &[]);
             program.line(&["started"]);
             program.keep_ports();

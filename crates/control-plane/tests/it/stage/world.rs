@@ -17,7 +17,7 @@ use testkit::{
 };
 
 use self::databases::Databases;
-use super::inside;
+use super::{inside, postgres_global::borrowed};
 
 pub(crate) const KUMA_CP: &str = env!("CARGO_BIN_EXE_kuma-cp");
 
@@ -224,10 +224,6 @@ impl World {
 /// The settings of a control plane's store, if that is no file.
 fn store_of(databases: Option<&Databases>, name: &str) -> Vec<(&'static str, String)> {
     databases.map(|databases| databases.settings(name)).unwrap_or_default()
-}
-
-fn borrowed<'a>(settings: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
-    settings.iter().map(|(key, value)| (*key, value.as_str())).collect()
 }
 
 pub(crate) fn text(path: &Path) -> String {

@@ -21,15 +21,6 @@ impl Databases {
     pub(super) fn settings(&self, name: &str) -> Vec<(&'static str, String)> {
         let mut databases = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || database().expect("there was a PostgreSQL a moment ago");
-        let place = databases.entry(name.to_owned()).or_insert_with(new).place();
-        vec![
-            ("KUMA_STORE_TYPE", "postgres".to_owned()),
-            ("KUMA_STORE_SEALING_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
-            ("KUMA_STORE_POSTGRES_HOST", place.host.clone()),
-            ("KUMA_STORE_POSTGRES_PORT", place.port.to_string()),
-            ("KUMA_STORE_POSTGRES_USER", place.user.clone()),
-            ("KUMA_STORE_POSTGRES_PASSWORD", place.password.clone()),
-            ("KUMA_STORE_POSTGRES_DB_NAME", place.database.clone()),
-        ]
+        databases.entry(name.to_owned()).or_insert_with(new).place().settings()
     }
 }
