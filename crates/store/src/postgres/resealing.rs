@@ -25,6 +25,7 @@ use super::{
     migrations::{self, Older, STEPS},
     rows,
     settings::Settings,
+    wiping,
 };
 use crate::sealing::{Column, DataKeyId, Renew, Sealer, SealerError, Sealing, SealingError};
 
@@ -126,7 +127,7 @@ async fn seal(
             break;
         }
     }
-    data_keys::wipe_all(held).await;
+    wiping::wipe(held).await;
     info!(rows = count, data_key = %key.id, "the secrets of the store are sealed under a new data key");
     Ok(())
 }
@@ -147,6 +148,7 @@ async fn seal_some(client: &Client, sealing: &Sealing, newest: DataKeyId) -> Res
     if rows.is_empty() {
         client.batch_execute(FORGET).await?;
         client.execute("DELETE FROM data_keys WHERE id <> $1", &[&id]).await?;
+        wiping::note(client).await?;
     }
     client.batch_execute("COMMIT").await?;
     Ok(rows.len())
