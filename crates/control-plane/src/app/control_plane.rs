@@ -290,7 +290,8 @@ impl ControlPlane {
             }
             let interface = port.interface.trim_matches(['[', ']']);
             let interface: IpAddr = interface.parse().context("the interface of the API server")?;
-            let listener = limits::bind(SocketAddr::new(interface, port.port), "the REST API")?;
+            let listener =
+                limits::bind(SocketAddr::new(interface, port.port), &format!("the REST API (apiServer.{what}.port)"))?;
             let tls = if secure {
                 let identity = self.identity_for(&server.https_tls, &self.identity)?;
                 let protocols = self.protocols(&server.https_tls)?;
@@ -337,7 +338,7 @@ pub(super) fn serve_diagnostics(
     limits: &Limits,
     tasks: &Tasks,
 ) -> anyhow::Result<SocketAddr> {
-    let listener = limits::bind(any(port), "diagnostics")?;
+    let listener = limits::bind(any(port), "diagnostics (diagnostics.serverPort)")?;
     let address = listening("diagnostics", &listener)?;
     let serving = diagnostics::serve(listener, shown, limits.port(PortName::Diagnostics), tasks.clone());
     tasks.spawn("diagnostics", OnError::StopProgram, serving);

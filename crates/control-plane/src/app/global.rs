@@ -211,7 +211,7 @@ pub(super) async fn start(
     };
     control_plane.serve_rest(behind, &mut addresses).await?;
     control_plane.readiness.ready("rest");
-    let listener = limits::bind(control_plane::any(config.global.grpc_port), "KDS")?;
+    let listener = limits::bind(control_plane::any(config.global.grpc_port), "KDS (multizone.global.kds.grpcPort)")?;
     let tls = match (config.global.tls_enabled, identity) {
         (true, identity) => {
             let kds = control_plane.identity_for(&config.global.tls, identity)?;

@@ -57,12 +57,16 @@ fn authentication(facts: &Facts) -> Vec<Finding> {
         .zones
         .iter()
         .filter_map(|zone| zone.would_be_refused.as_ref().map(|refusal| (zone, refusal)))
-        .map(|(zone, refusal)| format!("{} ({}: {})", zone.name, refusal.reason, refusal.text))
+        .map(|(zone, refusal)| format!("{} ({})", zone.name, refusal.told()))
         .collect();
     match (facts.mode, would_be.is_empty()) {
         (_, false) => {
             let what = format!("if authentication were enforced now, these would be refused: {}", list(&would_be));
             vec![Finding::warn(NAME, what, "give these zones tokens that are good for them, then enforce")]
+        }
+        (AuthMode::Shadow, true) if connected.is_empty() => {
+            let what = "nobody is refused (shadow), and no zone is connected: who would be refused is not known yet";
+            vec![Finding::warn(NAME, what, "connect your zones to this control plane, then look again")]
         }
         (AuthMode::Shadow, true) => {
             let what = "nobody is refused (shadow), and nobody would be if authentication were enforced now";
@@ -260,8 +264,7 @@ fn refusals(facts: &Facts) -> Vec<Finding> {
         .iter()
         .filter_map(|zone| zone.refused.as_ref().filter(|refusal| recent(refusal.at)).map(|refusal| (zone, refusal)))
         .map(|(zone, refusal)| {
-            let what =
-                format!("zone {} was refused at {}: {}: {}", zone.name, refusal.at, refusal.reason, refusal.text);
+            let what = format!("zone {} was refused at {}: {}", zone.name, refusal.at, refusal.told());
             if WANTED.contains(&refusal.reason.as_str()) {
                 let remedy = "nothing, if it was meant to be put out; else give it a new token (`kumactl generate`)";
                 return Finding::warn(NAME, format!("{what} (somebody took its token or key away)"), remedy);
@@ -277,8 +280,7 @@ fn refusals(facts: &Facts) -> Vec<Finding> {
 fn strangers(facts: &Facts) -> Vec<Finding> {
     const NAME: &str = "strangers";
     let recent = facts.strangers.iter().filter(|(_, refusal)| facts.now.duration_since(refusal.at) <= RECENT);
-    let told: Vec<String> =
-        recent.map(|(name, refusal)| format!("{name} ({}: {})", refusal.reason, refusal.text)).collect();
+    let told: Vec<String> = recent.map(|(name, refusal)| format!("{name} ({})", refusal.told())).collect();
     if told.is_empty() {
         return vec![Finding::ok(NAME, "no zone that never was in was refused within a day")];
     }

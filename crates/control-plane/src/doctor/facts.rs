@@ -95,6 +95,14 @@ pub(crate) struct Refusal {
     pub(crate) text: String,
 }
 
+impl Refusal {
+    /// Returns the reason and what is wrong, without the sentences that say what to do: a finding has a remedy of its own.
+    pub(crate) fn told(&self) -> String {
+        let wrong = self.text.split_once(". ").map_or(self.text.as_str(), |(first, _)| first);
+        format!("{}: {wrong}", self.reason)
+    }
+}
+
 /// A token that was issued.
 #[derive(Clone, Debug)]
 pub(crate) struct TokenFacts {

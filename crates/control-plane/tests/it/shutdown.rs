@@ -58,7 +58,7 @@ fn a_taken_port_is_one_clear_line() {
         [("KUMA_MODE", "global"), ("KUMA_GENERAL_WORK_DIR", &work), ("KUMA_MULTIZONE_GLOBAL_KDS_GRPC_PORT", &port)];
     let (status, log) = ControlPlane::start(KUMA_CP, &settings, &[]).ended();
     assert_eq!(status.code(), Some(1));
-    assert!(log.contains(&format!("cannot listen on 0.0.0.0:{port} for KDS")), "{log}");
+    assert!(log.contains(&format!("cannot listen on 0.0.0.0:{port} for KDS (multizone.global.kds.grpcPort)")), "{log}");
 }
 
 #[test]

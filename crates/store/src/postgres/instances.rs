@@ -52,6 +52,13 @@ const END_SILENT: &str = "
         AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
         AND (held.classid::bigint << 32) | held.objid::bigint = $1
         AND NOT EXISTS (SELECT FROM instances WHERE instances.backend = held.pid AND NOT instances.name = ANY($2))";
+/// The name of who leads, if somebody does: the lock ends with its process, what the row says stays.
+const LEADS: &str = "
+    SELECT coalesce(leader, '') FROM store_revision WHERE EXISTS (
+        SELECT FROM pg_locks held
+        WHERE held.locktype = 'advisory' AND held.granted AND held.objsubid = 1
+            AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND (held.classid::bigint << 32) | held.objid::bigint = $1)";
 const FORGET: &str = "
     DELETE FROM instances USING unnest($1::text[], $2::bigint[]) AS gone (name, beat)
     WHERE instances.name = gone.name AND (extract(epoch FROM heartbeat) * 1000000)::bigint = gone.beat";
@@ -207,6 +214,12 @@ impl Instances for Sessions {
         })
         .await
     }
+}
+
+/// Returns the name of the instance that leads now.
+pub(super) async fn leader(client: &Client) -> Result<Option<String>, Trouble> {
+    let row = client.query_opt(LEADS, &[&LEADER]).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
 fn present_of(row: &tokio_postgres::Row) -> Result<Present, Trouble> {
