@@ -11,11 +11,12 @@ use rustls::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
-    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs},
+    crypto::CryptoProvider,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _};
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
+use trust::Anybody;
 
 use super::{
     OpenError,
@@ -24,7 +25,7 @@ use super::{
 
 /// Returns what makes TLS as the settings say, and whether there is to be any.
 pub(super) fn connector(settings: &Tls) -> Result<(MakeRustlsConnect, SslMode), OpenError> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    let provider = trust::provider();
     let wrong = |cause: Error| OpenError::Tls { detail: cause.to_string() };
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -44,9 +45,8 @@ pub(super) fn connector(settings: &Tls) -> Result<(MakeRustlsConnect, SslMode), 
 }
 
 fn verifier(settings: &Tls, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, OpenError> {
-    let algorithms = provider.signature_verification_algorithms;
     if matches!(settings.mode, TlsMode::Disable | TlsMode::VerifyNone) {
-        return Ok(Arc::new(Anybody(algorithms)));
+        return Ok(Arc::new(Anybody::new()));
     }
     let roots = roots(settings.ca_file.as_ref())?;
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
@@ -82,45 +82,6 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, OpenError> 
 
 fn unusable(path: &Path, cause: &dyn std::fmt::Display) -> OpenError {
     OpenError::TlsFile { path: path.to_owned(), detail: cause.to_string() }
-}
-
-/// Believes everybody.
-#[derive(Debug)]
-struct Anybody(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, signed, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, signed, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
 }
 
 /// Believes whom an authority signed, whatever it is called.
