@@ -47,8 +47,13 @@ const SAYS_ITS_KEY: &str = "kuma-cp key ";
 
 /// The statement with which a store says which key it has.
 pub(super) fn say_key(sealing: &Sealing) -> String {
+    format!("SET application_name = '{}'", says_its_key(sealing))
+}
+
+/// What a store says that has this key.
+fn says_its_key(sealing: &Sealing) -> String {
     let name: String = sealing.name().unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).collect();
-    format!("SET application_name = '{SAYS_ITS_KEY}{name}'")
+    format!("{SAYS_ITS_KEY}{name}")
 }
 
 /// Why it was not done; the database opens all the same.
@@ -108,7 +113,7 @@ async fn seal(
     if renew == Renew::KeyAlone {
         return Ok(());
     }
-    let others: i64 = held.query_one(OTHERS, &[&SAYS_ITS_KEY, &say_name(&next)]).await?.try_get(0)?;
+    let others: i64 = held.query_one(OTHERS, &[&SAYS_ITS_KEY, &says_its_key(&next)]).await?.try_get(0)?;
     if others > 0 {
         let key = next.name().unwrap_or_default();
         return Err(Refusal::Open(OpenError::KeyNotEverywhere { place: place.to_owned(), key, others }));
@@ -130,10 +135,6 @@ async fn seal(
     wiping::wipe(held).await;
     info!(rows = count, data_key = %key.id, "the secrets of the store are sealed under a new data key");
     Ok(())
-}
-
-fn say_name(sealing: &Sealing) -> String {
-    format!("{SAYS_ITS_KEY}{}", sealing.name().unwrap_or_default())
 }
 
 /// Seals some rows anew, and returns how many. With the last ones the old data keys go.
