@@ -54,7 +54,11 @@ pub(crate) async fn serve_tcp(
             };
             match secured {
                 Ok(Ok(io)) => serve_http2(io, Some(place), connector, tasks).await,
-                Ok(Err(error)) => info!(%peer, reason = %error, "no connection of a zone"),
+                Ok(Err(error)) => {
+                    if let Some(line) = connector.refusals.take() {
+                        info!(%peer, reason = %error, left_out = line.told(), "no connection of a zone");
+                    }
+                }
                 Err(_) => debug!(%peer, "the peer said nothing"),
             }
         }
