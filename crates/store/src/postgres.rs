@@ -25,6 +25,7 @@ mod resealing;
 mod rows;
 mod settings;
 mod tls;
+mod wiping;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -83,7 +84,9 @@ impl PostgresStore {
                     return Ok(Err(OpenError::Sealed { place: of.place(), cause }));
                 }
                 let read = log::read_all(&held, &prepared.found, times.answer, &seal).await?;
-                if !read.plain.is_empty() {
+                if read.plain.is_empty() {
+                    wiping::finish(&held).await?;
+                } else {
                     data_keys::seal_plain(&held, &seal, &read.plain).await?;
                 }
                 held.give_back();

@@ -243,7 +243,7 @@ fn rotated(family: &str, issue: &[&str]) {
     let connector = connector(gate, "west", &gate.file("west.token", &token));
     let zone = zone_behind(gate, &connector, "west");
     guarded.behind.wait_online("west");
-    connector.line(&["connected to the global control plane"]);
+    connector.line(&["\tconnected to the global control plane"]);
     for step in ["start", "advance", "advance", "advance"] {
         let stepped = || gate.kumactl.run(&["rotate", step, family], "");
         eventually(&format!("nobody is in the way of {step}"), stepped, |made| made.status.success());

@@ -35,7 +35,7 @@ fn a_zone_comes_back_by_itself_after_a_restart_of_global() {
     let mark = west.mark();
     world.global.restart();
     west.line_after(mark, &["not connected to the global control plane"]);
-    west.line_after(mark, &["connected to the global control plane", "\"zone\": \"west\""]);
+    west.line_after(mark, &["\tconnected to the global control plane", "\"zone\": \"west\""]);
     world.wait_online("west");
 }
 

@@ -91,12 +91,19 @@ impl Server {
         }
     }
 
-    /// Kills it as a crash does, with all that it was doing.
+    /// Kills it as a crash does, with all that it was doing: nothing is answered any more when this returns.
     pub fn kill(&mut self) {
+        // Its children notice only after a while that it is gone, and end what they have begun until then.
+        let children = self.signal("-STOP");
         let mut child = self.child.take().expect("it runs");
-        // Its children notice that it is gone, and end.
+        let _one_is_gone = Command::new("kill").arg("-KILL").args(&children).stderr(Stdio::null()).status();
         child.kill().expect("kill the server");
         child.wait().expect("its end");
+        let started = Instant::now();
+        while children.iter().any(|child| runs(child)) {
+            assert!(started.elapsed() < LIMIT, "a process of the server does not end");
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Stops it in the middle of what it does, with all its processes, until [`Server::resume`].
@@ -109,15 +116,17 @@ impl Server {
         self.signal("-CONT");
     }
 
-    fn signal(&self, signal: &str) {
+    /// Sends a signal to all its processes; returns those beside the first one.
+    fn signal(&self, signal: &str) -> Vec<String> {
         let id = self.child.as_ref().expect("it runs").id();
         // The first one first: it makes no others then.
         let own = Command::new("kill").args([signal, &id.to_string()]).status().expect("run kill");
         assert!(own.success(), "kill failed");
         let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        let children: Vec<String> = children.split_whitespace().map(str::to_owned).collect();
         // One may have ended meanwhile.
-        let _one_is_gone =
-            Command::new("kill").arg(signal).args(children.split_whitespace()).stderr(Stdio::null()).status();
+        let _one_is_gone = Command::new("kill").arg(signal).args(&children).stderr(Stdio::null()).status();
+        children
     }
 
     /// Starts it again in the same place, after [`Server::kill`].
@@ -248,6 +257,13 @@ fn janitor(folder: &Path) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .expect("start a shell")
+}
+
+/// Whether a process is there and is not dead already; one that is nobody's child may stay in the list of processes as such.
+fn runs(process: &str) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // Behind the name, which may be anything.
+    status.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// The folder of the newest programs that are installed.

@@ -1,5 +1,6 @@
 //! A connector between a zone and a global that a test plays, byte for byte.
 
+mod log_floods;
 mod unread;
 
 use jiff::Timestamp;
