@@ -30,11 +30,11 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use auth::LET_IN;
 use bytes::Bytes;
 use jiff::Timestamp;
 use model::{Kind, ZoneName};
 use prost::Message as _;
-pub(crate) use auth::LET_IN;
 pub use record::{Instance, StreamName};
 pub use shadowed::WouldBeRefused;
 use store::{Kinds, Query, ResourceStore, StoreError, Version};
