@@ -53,8 +53,7 @@ fn authentication(facts: &Facts) -> Vec<Finding> {
     let would_be: Vec<String> = facts
         .zones
         .iter()
-        .filter_map(|zone| zone.would_be_refused.as_ref().map(|refusal| (zone, refusal)))
-        .map(|(zone, refusal)| format!("{} ({})", zone.name, refusal.told()))
+        .filter_map(|zone| Some(format!("{} ({})", zone.name, zone.would_be_refused.as_ref()?.told())))
         .collect();
     match (facts.mode, would_be.is_empty()) {
         (_, false) => {
@@ -261,7 +260,7 @@ fn refusals(facts: &Facts) -> Vec<Finding> {
         .iter()
         .filter_map(|zone| zone.refused.as_ref().filter(|refusal| recent(refusal.at)).map(|refusal| (zone, refusal)))
         .map(|(zone, refusal)| {
-            let what = format!("zone {} was refused at {}: {}", zone.name, refusal.at, refusal.told());
+            let what = format!("zone {} {} at {}: {}", zone.name, refusal.happened(), refusal.at, refusal.told());
             if WANTED.contains(&refusal.reason.as_str()) {
                 let remedy = "nothing, if it was meant to be put out; else give it a new token (`kumactl generate`)";
                 return Finding::warn(NAME, format!("{what} (somebody took its token or key away)"), remedy);

@@ -5,6 +5,7 @@ use crate::doctor::{
     Status, examine,
     facts::{Certificate, KeyFacts, Refusal, RotationFacts, SignerFacts, StandsOn, TokenFacts},
 };
+use crate::zones::insight::LET_IN;
 
 fn now() -> Timestamp {
     "2026-06-01T00:00:00Z".parse().unwrap()
@@ -145,6 +146,11 @@ fn a_refusal_is_told_without_what_its_peer_was_told_to_do() {
     let told = |text: &str| Refusal { at: now(), reason: "missing".to_owned(), text: text.to_owned() }.told();
     assert_eq!(told("no token. 1) Make one. 2) Name it"), "missing: no token");
     assert_eq!(told("signed by kid 1.2"), "missing: signed by kid 1.2");
+    let mut facts = well();
+    let text = format!("{LET_IN}no token. 1) Make one");
+    facts.zones[1].refused = Some(Refusal { at: now(), reason: "missing".to_owned(), text });
+    let at = format!("zone west would have been refused (shadow) at {}: missing: no token", now());
+    says(&facts, "refusals", Status::Warn, &[&at, "kumactl inspect token"]);
 }
 
 #[test]
