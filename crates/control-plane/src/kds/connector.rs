@@ -18,7 +18,10 @@ mod side;
 mod token;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -93,6 +96,8 @@ struct Near {
     slot: Slot<Side>,
     /// Its place, where places are counted.
     place: Option<Place>,
+    /// Whether a call of it was good.
+    called: Arc<AtomicBool>,
 }
 
 impl Connector {
@@ -122,6 +127,7 @@ impl Connector {
             warn!(path = %text::of_peer(request.uri().path()), reason = refusal.message(), "a call was refused here");
             return refusal.into_http();
         }
+        near.called.store(true, Ordering::Relaxed);
         if let Some(place) = &near.place {
             place.prove();
         }

@@ -1,7 +1,11 @@
 //! Where the zone connects: a port of this machine, or a UNIX socket.
 #![expect(clippy::disallowed_types, reason = "the tasks of a connection end with it, and Tasks owns the connection")]
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -27,6 +31,8 @@ use crate::{
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// A peer that takes not a byte for so long is gone, whatever its keepalive says.
 const WRITE_DEADLINE: Duration = Duration::from_secs(60);
+/// Where places are not counted, a peer that no call was taken from by then is not waited for.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// HTTP/2 pings: the peer's own figures (contract: kds 1.4).
 const KEEPALIVE: Duration = Duration::from_secs(15);
 /// A zone opens six. Who opens more hears from global that they are too many.
@@ -114,7 +120,8 @@ async fn secure(mut stream: TcpStream, tls: Option<TlsAcceptor>) -> anyhow::Resu
 }
 
 async fn serve_http2(io: Box<dyn ByteStream>, place: Option<Place>, connector: Arc<Connector>, tasks: Tasks) {
-    let near = Near { slot: Slot::default(), place: place.clone() };
+    let near = Near { slot: Slot::default(), place: place.clone(), called: Arc::default() };
+    let called = Arc::clone(&near.called);
     let service = service_fn(move |request: http::Request<Incoming>| {
         let (connector, near) = (Arc::clone(&connector), near.clone());
         // Boxed, so that it is gone when the call is answered: its place stays for as long as the stream.
@@ -135,7 +142,12 @@ async fn serve_http2(io: Box<dyn ByteStream>, place: Option<Place>, connector: A
             Some(place) => {
                 let _why = place.told().await;
             }
-            None => std::future::pending().await,
+            None => {
+                tokio::time::sleep(PATIENCE).await;
+                if called.load(Ordering::Relaxed) {
+                    std::future::pending().await
+                }
+            }
         }
     };
     let ended = tokio::select! {
@@ -152,3 +164,6 @@ async fn serve_http2(io: Box<dyn ByteStream>, place: Option<Place>, connector: A
         Err(error) => debug!(%error, "connection of the zone lost"),
     }
 }
+
+#[cfg(test)]
+mod tests;
