@@ -80,6 +80,8 @@ impl Side {
 pub struct Rules {
     /// Which control plane this is.
     pub side: Side,
+    /// Whether zones get its keys.
+    pub sends_keys: bool,
     /// `apiServer.readOnly`.
     pub read_only: bool,
     /// `multizone.zone.disableOriginLabelValidation`.

@@ -18,7 +18,10 @@ mod side;
 mod token;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -97,6 +100,8 @@ struct Near {
     slot: Slot<Side>,
     /// Its place, where places are counted.
     place: Option<Place>,
+    /// Whether a call of it was good.
+    called: Arc<AtomicBool>,
 }
 
 impl Connector {
@@ -131,6 +136,7 @@ impl Connector {
             }
             return refusal.into_http();
         }
+        near.called.store(true, Ordering::Relaxed);
         if let Some(place) = &near.place {
             place.prove();
         }

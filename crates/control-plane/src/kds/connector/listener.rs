@@ -1,6 +1,10 @@
 //! Where the zone connects: a port of this machine, or a UNIX socket.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::TokioTimer;
@@ -26,6 +30,8 @@ use crate::{
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// A peer that takes not a byte for so long is gone, whatever its keepalive says.
 const WRITE_DEADLINE: Duration = Duration::from_secs(60);
+/// Where places are not counted, a peer that no call was taken from by then is not waited for.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// HTTP/2 pings: the peer's own figures (contract: kds 1.4).
 const KEEPALIVE: Duration = Duration::from_secs(15);
 /// A zone opens six. Who opens more hears from global that they are too many.
@@ -117,7 +123,8 @@ async fn secure(mut stream: TcpStream, tls: Option<TlsAcceptor>) -> anyhow::Resu
 }
 
 async fn serve_http2(io: Box<dyn ByteStream>, place: Option<Place>, connector: Arc<Connector>, tasks: Tasks) {
-    let near = Near { slot: Slot::default(), place: place.clone() };
+    let near = Near { slot: Slot::default(), place: place.clone(), called: Arc::default() };
+    let called = Arc::clone(&near.called);
     let service = service_fn(move |request: http::Request<Incoming>| {
         let (connector, near) = (Arc::clone(&connector), near.clone());
         // Boxed, so that it is gone when the call is answered: its place stays for as long as the stream.
@@ -141,7 +148,12 @@ async fn serve_http2(io: Box<dyn ByteStream>, place: Option<Place>, connector: A
             Some(place) => {
                 let _why = place.told().await;
             }
-            None => std::future::pending().await,
+            None => {
+                tokio::time::sleep(PATIENCE).await;
+                if called.load(Ordering::Relaxed) {
+                    std::future::pending().await
+                }
+            }
         }
     };
     let ended = tokio::select! {
@@ -158,3 +170,6 @@ async fn serve_http2(io: Box<dyn ByteStream>, place: Option<Place>, connector: A
         Err(error) => debug!(%error, "connection of the zone lost"),
     }
 }
+
+#[cfg(test)]
+mod tests;
