@@ -163,7 +163,13 @@ impl Connector {
                 connector.heard(rpc, status);
             }
         };
-        let passing = Passing { origin: side.origin.clone(), headers, ending: side.ending.clone(), inspect: None };
+        let passing = Passing {
+            origin: side.origin.clone(),
+            headers,
+            ending: side.ending.clone(),
+            inspect: None,
+            untaken: side.far.untaken(),
+        };
         let requests = side.far.requests();
         // The near connection keeps it; a call does not.
         drop(side);

@@ -2,6 +2,7 @@
 
 mod log_floods;
 mod unread;
+mod untaken;
 
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;

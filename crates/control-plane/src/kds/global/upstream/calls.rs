@@ -75,7 +75,13 @@ pub(in crate::kds::global) async fn serve(
         let inspect = payload.map(|payload| Inspect::new(payload, request.headers())).transpose()?;
         let headers = upstream.headers(request.headers(), &zone)?;
         let side = upstream.side(&arrived.slot).await?;
-        let passing = Passing { origin: side.origin.clone(), headers, ending: Ending::default(), inspect };
+        let passing = Passing {
+            origin: side.origin.clone(),
+            headers,
+            ending: Ending::default(),
+            inspect,
+            untaken: side.far.untaken(),
+        };
         Ok::<_, Status>((side.far.requests(), passing))
     };
     let (far, passing) = match passing.await {
