@@ -4,6 +4,7 @@ mod away;
 mod bad_network;
 mod instances;
 mod openings;
+mod racing;
 mod sealed;
 mod secured;
 mod several;

@@ -188,8 +188,8 @@ fn moves_a_rotation(write: &Write, writes: &[Write]) -> Option<String> {
     let is_key = |write: &Write| write.kind == "GlobalSecret" && write.name.starts_with(KEY);
     let makes_a_key = || {
         let first = writes.partition_point(|other| other.revision < write.revision);
-        let same = writes[first..].iter().take_while(|other| other.revision == write.revision);
-        same.into_iter().any(|other| is_key(other) && !other.is_deletion)
+        let mut same = writes[first..].iter().take_while(|other| other.revision == write.revision);
+        same.any(|other| is_key(other) && !other.is_deletion)
     };
     let is_record = write.kind == "Record" && write.name == format!("rotation.{KEY}");
     let is_of_a_leader = (is_key(write) && write.is_deletion) || (is_record && !makes_a_key());

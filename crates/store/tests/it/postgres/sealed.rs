@@ -17,17 +17,17 @@ use tokio::runtime::Builder;
 use super::settings;
 use crate::shapes::{saying, zone};
 
-const SECRET: &str = "never to be seen in a table";
+pub(super) const SECRET: &str = "never to be seen in a table";
 
-fn sealing(key: &str) -> Arc<Sealing> {
+pub(super) fn sealing(key: &str) -> Arc<Sealing> {
     Arc::new(Sealing::by(sealer(key), |key| key.kind == Kind::GLOBAL_SECRET))
 }
 
-fn sealer(key: &str) -> Arc<dyn Sealer> {
+pub(super) fn sealer(key: &str) -> Arc<dyn Sealer> {
     Arc::new(key.parse::<SealingKey>().unwrap())
 }
 
-fn new_key() -> String {
+pub(super) fn new_key() -> String {
     SealingKey::generate().unwrap().text().reveal().to_owned()
 }
 
@@ -36,15 +36,15 @@ fn wait<T: Send>(what: impl Future<Output = T> + Send) -> T {
     thread::scope(|scope| scope.spawn(run).join().unwrap())
 }
 
-fn open(database: &Database, sealing: Arc<Sealing>) -> Result<PostgresStore, OpenError> {
+pub(super) fn open(database: &Database, sealing: Arc<Sealing>) -> Result<PostgresStore, OpenError> {
     wait(PostgresStore::open_sealed(settings(database.place()), sealing))
 }
 
-fn secret(name: &str) -> Key {
+pub(super) fn secret(name: &str) -> Key {
     Key::global(Kind::GLOBAL_SECRET, name)
 }
 
-async fn contents(store: &PostgresStore) -> Vec<String> {
+pub(super) async fn contents(store: &PostgresStore) -> Vec<String> {
     let found = store.list(&Query::all(Kind::GLOBAL_SECRET)).await.unwrap();
     found.items.iter().map(|stored| String::from_utf8(stored.resource.spec.to_vec()).unwrap()).collect()
 }
@@ -107,7 +107,7 @@ fn is_in_pages(database: &Database, table: &str, hex: &str) -> bool {
     database.ask(&format!("SELECT position('\\x{hex}'::bytea IN {pages}) > 0")) == "t"
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -142,7 +142,7 @@ async fn the_pages_of_the_tables_hold_nothing_of_before() {
     assert!(!is_in_pages(&database, "resources", &under_old[0]));
 }
 
-fn reseal(database: &Database, old: &str, new: &str, renew: Renew) -> Result<(), OpenError> {
+pub(super) fn reseal(database: &Database, old: &str, new: &str, renew: Renew) -> Result<(), OpenError> {
     wait(store::postgres::reseal(settings(database.place()), sealing(old), sealer(new), renew))
 }
 
@@ -156,7 +156,7 @@ fn wait_for_key(database: &Database, key: &str) {
 }
 
 /// How many rows and changes are sealed under the data key of this number.
-fn rows_under(database: &Database, id: u8) -> String {
+pub(super) fn rows_under(database: &Database, id: u8) -> String {
     let count = |table: &str| {
         format!(r"SELECT count(*) AS n FROM {table} WHERE substring(spec FOR 6) = '\x0001000000{id:02x}'::bytea")
     };
