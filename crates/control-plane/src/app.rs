@@ -100,7 +100,7 @@ pub async fn start_global_on(
     clock: Clock,
     log: Log,
 ) -> anyhow::Result<Running> {
-    let (tasks, opened) = (Tasks::new(), Opened { store, others });
+    let (tasks, opened) = (Tasks::new(), Opened { store, others, cluster: None });
     let started = Box::pin(global::start(config, clock, log, tasks.clone(), Some(opened), Front::GLOBAL)).await;
     finish(started, &tasks).await
 }

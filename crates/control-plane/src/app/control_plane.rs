@@ -91,7 +91,7 @@ impl ControlPlane {
         opened: Opened,
     ) -> anyhow::Result<Self> {
         let hostname = hostname();
-        let Opened { store, others } = opened;
+        let Opened { store, others, .. } = opened;
         let cluster = match others {
             Some((others, times)) => Cluster::join(others, || instance_of(&hostname), times, &tasks).await,
             None => Cluster::alone(&instance_of(&hostname)),

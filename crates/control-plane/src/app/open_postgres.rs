@@ -74,12 +74,18 @@ pub(super) async fn open(config: &Config, clock: &Clock) -> anyhow::Result<Arc<P
     if config.mode.takes_zones() {
         whose::say_cluster(&store, &cluster, clock).await.context("write the id of the cluster")?;
     }
-    // Without anything in it the database may be one of a first start that is about to be killed.
-    if !is_empty(&store).await? {
-        marker.write(&cluster)?;
-    }
+    remember(config, &store, &cluster).await?;
     info!(of = %store.identity(), host = config.postgres.host, database = config.postgres.database, "the store is a database");
     Ok(Arc::new(store))
+}
+
+/// Says in the work folder with which cluster this control plane works, once its database holds something: without anything
+/// in it, it may be one of a first start that is about to be killed.
+pub(super) async fn remember(config: &Config, store: &dyn ResourceStore, cluster: &str) -> anyhow::Result<()> {
+    if is_empty(store).await? {
+        return Ok(());
+    }
+    Marker::of(config).write(cluster)
 }
 
 /// Where the database is, for a control plane that worked in this folder.
@@ -143,7 +149,7 @@ async fn wait_for(settings: Settings, config: &Config) -> Result<PostgresStore, 
     }
 }
 
-async fn is_empty(store: &PostgresStore) -> Result<bool, StoreError> {
+async fn is_empty(store: &dyn ResourceStore) -> Result<bool, StoreError> {
     for kind in Kind::all() {
         if store.list(&Query { limit: Some(0), ..Query::all(kind) }).await?.total > 0 {
             return Ok(false);

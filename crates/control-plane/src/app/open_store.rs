@@ -37,9 +37,10 @@ pub(super) async fn open_to_run(config: &Config, clock: &Clock) -> anyhow::Resul
         let store = Box::pin(open_postgres::open(config, clock)).await?;
         let times = Times::of_heartbeat(config.inter_cp.heartbeat);
         let instances = store.instances(times.heartbeat);
-        return Ok(Opened { store, others: Some((instances, times)) });
+        let cluster = Some(store.identity().cluster.clone());
+        return Ok(Opened { store, others: Some((instances, times)), cluster });
     }
-    Ok(Opened { store: open_store(config, clock).await?, others: None })
+    Ok(Opened { store: open_store(config, clock).await?, others: None, cluster: None })
 }
 
 /// Opens the store of this configuration for whoever is not there for long.

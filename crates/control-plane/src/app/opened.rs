@@ -11,4 +11,6 @@ pub(super) struct Opened {
     pub(super) store: Arc<dyn ResourceStore>,
     /// This instance among the others, and how soon they notice what happens to it; nothing where there can be none.
     pub(super) others: Option<(Arc<dyn Instances>, Times)>,
+    /// The cluster of a database, which the work folder is to remember.
+    pub(super) cluster: Option<String>,
 }

@@ -7,6 +7,7 @@ use tracing::info;
 
 use super::{
     control_plane::{BehindRest, ControlPlane},
+    open_postgres,
     open_store::open_to_run,
     running::{Addresses, Running},
 };
@@ -29,6 +30,7 @@ use crate::{
 pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) -> anyhow::Result<Running> {
     let name = config.zone_name.clone();
     let opened = open_to_run(&config, &clock).await?;
+    let cluster = opened.cluster.clone();
     let control_plane = ControlPlane::start(config, clock, log, tasks, name.as_str(), opened).await?;
     let ControlPlane { config, clock, tasks, store, .. } = &control_plane;
     let starting = tasks.stop_on_drop();
@@ -39,6 +41,10 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     bootstrap::zone(store, &side, &control_plane.wanted(), clock.now())
         .await
         .context("make what a zone control plane needs")?;
+    // What was empty when it was opened is its own from now on.
+    if let Some(cluster) = cluster {
+        open_postgres::remember(config, &**store, &cluster).await?;
+    }
     let keys = control_plane.keys().await?;
     let ledger = control_plane.ledger().await?;
     let issuer = control_plane.issuer(&keys, &ledger);

@@ -3,7 +3,7 @@
 use std::{fs, io::Write as _, path::Path, process::Command};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::client;
 
 use crate::stage::world::World;
@@ -48,6 +48,13 @@ fn delete(world: &World, name: &str) -> u16 {
     client::ask(world.http(), "DELETE", &format!("/global-secrets/{name}"), None).0
 }
 
+/// What a secret holds, if it is there.
+fn secret(world: &World, name: &str) -> Option<Vec<u8>> {
+    let (status, text) = client::ask(world.http(), "GET", &format!("/global-secrets/{name}"), None);
+    let found: Value = serde_json::from_str(&text).unwrap();
+    (status == 200).then(|| STANDARD.decode(found["data"].as_str().unwrap_or_default()).unwrap())
+}
+
 #[test]
 fn on_a_full_disk_keys_are_made_and_deleted_and_their_sessions_end() {
     let folder = tempfile::tempdir().unwrap();
@@ -73,8 +80,18 @@ fn on_a_full_disk_keys_are_made_and_deleted_and_their_sessions_end() {
     world.token_file("west");
     world.global.line_after(mark, &["successfully authenticated", r#""tokenSerialNumber": 2, "zone": "west""#]);
     assert_eq!(client::ask(world.http(), "GET", "/meshes/default", None).0, 200);
-    // The same after a restart.
-    world.global.restart();
+    // The same after a crash: what was acknowledged is there, and nothing else.
+    world.global.crash_and_restart();
+    let filled = filled.unwrap();
+    for number in 0..filled {
+        assert_eq!(secret(&world, &format!("filler-{number}")), Some(vec![b'x'; 40_000]), "{number}");
+    }
+    let revoked = secret(&world, "control-plane-token-revocations");
+    assert_eq!(revoked.as_deref(), Some(&b"5766e443-ef30-4916-afbd-a680d244fc16"[..]));
+    assert_eq!(secret(&world, "control-plane-signing-key-0002"), Some(new_key));
+    for gone in ["control-plane-signing-key-0001", "one-more", &format!("filler-{filled}")] {
+        assert_eq!(secret(&world, gone), None, "{gone}");
+    }
     assert_eq!(put_secret(&world, "control-plane-token-revocations", b"6766e443-ef30-4916-afbd-a680d244fc16"), 200);
     assert_eq!(delete(&world, "filler-0"), 200);
     // With space, all is as before.

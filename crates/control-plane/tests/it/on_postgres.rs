@@ -99,6 +99,22 @@ fn a_database_that_is_not_the_one_of_before_is_refused_and_left_alone() {
 }
 
 #[test]
+fn a_zone_that_lost_its_database_takes_no_empty_one_also_after_its_first_run() {
+    let (Some(ours), Some(other)) = (database(), database()) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let zone = |place| {
+        let of_global = settings(place, folder.path()).into_iter().filter(|(name, _)| *name != "KUMA_MODE");
+        let more = [("KUMA_MODE", "zone"), ("KUMA_MULTIZONE_ZONE_NAME", "w")];
+        of_global.chain(more.map(|(name, value)| (name, value.to_owned()))).collect::<Vec<_>>()
+    };
+    drop(ControlPlane::inside(inside::begin, &borrowed(&zone(ours.place()))));
+    let cluster = fs::read_to_string(folder.path().join("zone-w.postgres")).unwrap();
+    assert_eq!(ours.ask("SELECT cluster_id FROM store_identity"), cluster.trim());
+    let (ended_well, text) = said(&["run"], &zone(other.place()));
+    assert!(!ended_well && text.contains("is empty") && text.contains("--fresh"), "{text}");
+}
+
+#[test]
 fn a_folder_with_a_file_of_before_gets_no_empty_database() {
     let Some(database) = database() else { return };
     let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,9 @@
 //! What others do in the moment in which a store opens a database: between two of its steps, where the test stops it.
 
-use std::{sync::Arc, thread};
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+};
 
 use ::model::Kind;
 use store::{
@@ -15,8 +18,8 @@ use testkit::{
 use tokio::{runtime::Builder, sync::oneshot};
 
 use super::{
-    global,
-    sealed::{SECRET, contents, new_key, open, reseal, sealer, sealing, secret},
+    Opened as _, global,
+    sealed::{SECRET, contents, hex, new_key, open, reseal, rows_under, sealer, sealing, secret},
     settings,
 };
 use crate::{hooked::Hooked, shapes::saying};
@@ -33,12 +36,13 @@ struct Held {
 
 impl Held {
     /// Begins with `first` and, when it is to end, runs `last` before the commit.
+    #[expect(clippy::disallowed_methods, reason = "the task ends with the client, and its thread waits for it")]
     fn by(database: &Database, first: &str, last: &str) -> Self {
         let place = database.place();
         let mut config = tokio_postgres::Config::new();
         config.host(&place.host).port(place.port).user(&place.user).password(&place.password).dbname(&place.database);
         let (first, last) = (format!("BEGIN; {first}"), format!("{last}; COMMIT"));
-        let ((end, ends), (holds, held)) = (oneshot::channel(), oneshot::channel());
+        let ((end, ends), (holds, held)) = (oneshot::channel(), mpsc::channel());
         let driven = thread::spawn(move || {
             Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
                 let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
@@ -51,7 +55,7 @@ impl Held {
                 driver.await.unwrap().unwrap();
             });
         });
-        held.blocking_recv().unwrap();
+        held.recv().unwrap();
         Self { end, driven }
     }
 
@@ -132,6 +136,31 @@ async fn what_is_sealed_anew_while_a_store_opens_it_can_open() {
         },
     );
     assert_eq!(database.ask("SELECT string_agg(id::text, ' ') FROM data_keys"), "2");
+    assert_eq!(contents(&opened.unwrap()).await, [SECRET]);
+}
+
+#[tokio::test]
+async fn what_lay_there_in_plain_is_sealed_with_the_data_key_of_that_moment() {
+    let Some(database) = database() else { return };
+    let plain = database.open();
+    plain.put(saying(&secret("a"), SECRET), Precondition::Absent).await.unwrap();
+    drop(plain);
+    let key = new_key();
+    // The second data key of somebody who has the same key.
+    let another = sealing(&key);
+    another.take_in(&[another.new_data_key().unwrap()]).unwrap();
+    let made = another.new_data_key().unwrap();
+    let insert = format!("INSERT INTO data_keys VALUES (2, '{}', '\\x{}')", made.sealed_by, hex(&made.sealed));
+    let writes = Held::by(&database, "SELECT FROM store_revision FOR UPDATE", &insert);
+    let (opened, ()) = both(
+        || open(&database, sealing(&key)),
+        || {
+            wait_for(&database, 1, "store_revision FOR UPDATE");
+            assert_eq!(database.ask("SELECT string_agg(id::text, ' ') FROM data_keys"), "1", "it made one");
+            writes.end();
+        },
+    );
+    assert_eq!(rows_under(&database, 2), "1");
     assert_eq!(contents(&opened.unwrap()).await, [SECRET]);
 }
 

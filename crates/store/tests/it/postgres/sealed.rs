@@ -107,7 +107,7 @@ fn is_in_pages(database: &Database, table: &str, hex: &str) -> bool {
     database.ask(&format!("SELECT position('\\x{hex}'::bytea IN {pages}) > 0")) == "t"
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -241,7 +241,7 @@ fn wait_for_key(database: &Database, key: &str) {
 }
 
 /// How many rows and changes are sealed under the data key of this number.
-fn rows_under(database: &Database, id: u8) -> String {
+pub(super) fn rows_under(database: &Database, id: u8) -> String {
     let count = |table: &str| {
         format!(r"SELECT count(*) AS n FROM {table} WHERE substring(spec FOR 6) = '\x0001000000{id:02x}'::bytea")
     };
