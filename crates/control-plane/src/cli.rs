@@ -18,7 +18,11 @@ use crate::{
 };
 
 #[derive(Parser)]
-#[command(name = "kuma-cp", about = "Universal control plane: global or zone", disable_version_flag = true)]
+#[command(
+    name = "kuma-cp",
+    about = "Universal control plane: global, zone, connector or gateway",
+    disable_version_flag = true
+)]
 struct Cli {
     #[command(flatten)]
     log: LogOptions,

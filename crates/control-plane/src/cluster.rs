@@ -86,6 +86,8 @@ struct Shared {
     said: watch::Sender<Said>,
     members: watch::Sender<Members>,
     leading: watch::Sender<Option<Epoch>>,
+    /// The one that leads, as far as is known here.
+    leader: watch::Sender<Option<String>>,
     looked: watch::Sender<Looked>,
     /// The last change of keys that each has taken over, as all others see it.
     keys: Mutex<BTreeMap<String, Version>>,
@@ -135,6 +137,7 @@ impl Cluster {
             said: watch::Sender::new(said),
             members: watch::Sender::new(Arc::new(BTreeMap::from([(instance.to_owned(), me)]))),
             leading: watch::Sender::new(leading),
+            leader: watch::Sender::new(leading.map(|_epoch| instance.to_owned())),
             looked: watch::Sender::default(),
             keys: Mutex::default(),
         };
@@ -172,6 +175,11 @@ impl Cluster {
     /// Follows whether this instance leads, and since which epoch.
     pub fn leading(&self) -> watch::Receiver<Option<Epoch>> {
         self.shared.leading.subscribe()
+    }
+
+    /// Follows which instance leads, by name; none while nobody is known to. For people: who leads says its epoch.
+    pub fn leader(&self) -> watch::Receiver<Option<String>> {
+        self.shared.leader.subscribe()
     }
 
     /// The epoch in which this instance leads, if it does.

@@ -90,6 +90,14 @@ pub(crate) enum NotIssued {
         /// Since when.
         until: Timestamp,
     },
+    /// It is for zone proxies, and who verifies those has other keys.
+    #[error(
+        "without the scope `cp` no zone takes a token of this control plane, for its keys go to no zone: {elsewhere}"
+    )]
+    NotForProxies {
+        /// Where the keys are that zones have.
+        elsewhere: Arc<str>,
+    },
     /// It is not known here whether the key that would sign is still good.
     #[error(transparent)]
     KeysBehind(#[from] KeysBehind),
@@ -112,17 +120,25 @@ pub struct Issuer {
     issuers: Issuers,
     ledger: Ledger,
     signers: Signers,
+    /// Where the keys are that zones have, if those of here go to none.
+    proxies_elsewhere: Option<Arc<str>>,
 }
 
 impl Issuer {
     /// Returns what issues with the key that signs at the time, and writes into a ledger what it issued.
     pub fn new(keys: Keys, clock: Clock, issuers: Issuers, ledger: Ledger) -> Self {
-        Self { keys, clock, issuers, ledger, signers: Signers::default() }
+        Self { keys, clock, issuers, ledger, signers: Signers::default(), proxies_elsewhere: None }
     }
 
     /// Has these signers know how it went when keys outside of the store signed.
     pub(crate) fn with_signers(self, signers: Signers) -> Self {
         Self { signers, ..self }
+    }
+
+    /// Has it issue nothing to zones that is not good here, where they connect: the keys go to no zone. The text says where
+    /// those are that do.
+    pub(crate) fn without_proxies(self, elsewhere: Option<Arc<str>>) -> Self {
+        Self { proxies_elsewhere: elsewhere, ..self }
     }
 
     /// Returns whether a caller may have a token of a kind for the zone that zone and control plane tokens name.
@@ -158,6 +174,8 @@ impl Issuer {
         // With this scope it lets a control plane in, as a control plane token does.
         if order.lets_control_planes_in() {
             self.is_on(TokenKind::ControlPlane)?;
+        } else if let (Order::Zone { .. }, Some(elsewhere)) = (order, &self.proxies_elsewhere) {
+            return Err(NotIssued::NotForProxies { elsewhere: Arc::clone(elsewhere) });
         }
         if let (Order::ControlPlane { valid_for: None, .. }, Some(until)) = (order, self.issuers.without_end_until)
             && until <= self.clock.now()

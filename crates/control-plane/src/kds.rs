@@ -22,6 +22,7 @@ mod messages;
 pub(crate) mod quota;
 pub(crate) mod relay;
 pub(crate) mod rpc;
+mod serving;
 pub(crate) mod snapshots;
 mod unanswered;
 pub(crate) mod zone;

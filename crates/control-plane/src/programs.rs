@@ -13,6 +13,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 /// The most that a program prints, in bytes.
@@ -56,19 +57,22 @@ impl Program {
                 let _ended_already = kill_process_group(group, Signal::KILL);
             }
         };
-        let ended = self.talk(&mut child, input);
+        // For its output and its end together: whoever waits for it reckons with one deadline.
+        let until = Instant::now() + self.deadline;
+        let left = || until.saturating_duration_since(Instant::now());
+        let ended = self.talk(&mut child, input, left);
         if ended.is_err() {
             // Whatever it does, it does not go on.
             end();
         }
         let (waiter, waited) = mpsc::channel();
         thread::spawn(move || drop(waiter.send(child.wait())));
+        let output = ended?;
         // One that closed its output may still not end.
-        let Ok(waited) = waited.recv_timeout(self.deadline) else {
+        let Ok(waited) = waited.recv_timeout(left()) else {
             end();
             return Err(self.too_slow());
         };
-        let output = ended?;
         match waited {
             Ok(status) if status.success() => Ok(output),
             Ok(status) => Err(format!("it failed ({status})")),
@@ -80,8 +84,8 @@ impl Program {
         format!("it did not end within {} s", self.deadline.as_secs_f32())
     }
 
-    /// Gives the child its input and takes its output until it closes it.
-    fn talk(&self, child: &mut Child, input: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
+    /// Gives the child its input and takes its output until it closes it, while there is time left.
+    fn talk(&self, child: &mut Child, input: &[u8], left: impl Fn() -> Duration) -> Result<Zeroizing<Vec<u8>>, String> {
         let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err("it has no standard input or output".to_owned());
         };
@@ -95,7 +99,7 @@ impl Program {
         // One that does not read its input ends all the same, and says by its status whether it needed it.
         thread::spawn(move || drop(stdin.write_all(&input)));
         thread::spawn(move || drop(answer.send(read())));
-        match answered.recv_timeout(self.deadline) {
+        match answered.recv_timeout(left()) {
             Ok(Ok(output)) if output.len() as u64 > MOST => Err(format!("it printed more than {MOST} bytes")),
             Ok(Ok(output)) => Ok(output),
             Ok(Err(cause)) => Err(format!("its output cannot be read: {cause}")),

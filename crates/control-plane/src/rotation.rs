@@ -273,8 +273,8 @@ impl Rotations {
         Ok(())
     }
 
-    /// Has those seen that came a moment ago, and what the others have taken over by now. Who is cut off knows what it knows, and
-    /// writes no step.
+    /// Has those seen that came a moment ago, and what the others have taken over by now. Who is cut off judges by what it knew: it
+    /// makes no step of its own, for it leads no more, and the one of an operator only while nobody else wrote since.
     async fn see_all(&self) {
         let _cut_off = timeout(IN_FORCE_WITHIN, self.0.cluster.look_again()).await;
     }

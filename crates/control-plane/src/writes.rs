@@ -38,6 +38,22 @@ pub use put::{Put, Written};
 /// once one is done each time.
 const ATTEMPTS: usize = 64;
 
+/// Does a write to this resource that has no condition: whatever somebody else did to it between the look and the write is
+/// written over.
+async fn retry_on_conflict<T, F>(key: &Key, attempt: impl Fn() -> F) -> Result<T, WriteError>
+where
+    F: Future<Output = Result<T, WriteError>>,
+{
+    let mut result = attempt().await;
+    for _again in 1..ATTEMPTS {
+        match &result {
+            Err(error) if error.is_overtaken(key) => result = attempt().await,
+            _ => break,
+        }
+    }
+    result
+}
+
 /// Which control plane this is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -64,6 +80,8 @@ impl Side {
 pub struct Rules {
     /// Which control plane this is.
     pub side: Side,
+    /// Whether zones get its keys.
+    pub sends_keys: bool,
     /// `apiServer.readOnly`.
     pub read_only: bool,
     /// `multizone.zone.disableOriginLabelValidation`.

@@ -4,6 +4,8 @@ pub mod ageing;
 pub mod caller;
 pub mod confirmed;
 pub(crate) mod elsewhere;
+#[cfg(test)]
+pub(crate) mod examples;
 pub(crate) mod first_seen;
 pub mod health;
 pub mod in_use;

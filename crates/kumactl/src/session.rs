@@ -85,8 +85,11 @@ impl<'a> Session<'a> {
         let path = match globals.config_file.as_str() {
             _ if globals.no_config => None,
             "" => {
-                let home =
-                    surroundings.environment.home.as_ref().ok_or_else(|| Failure::refused("$HOME is not defined"))?;
+                let home = surroundings.environment.home.as_ref().ok_or_else(|| {
+                    Failure::refused(
+                        "$HOME is not defined: name a file with --config-file, or go without one with --no-config",
+                    )
+                })?;
                 Some(home.join(".kumactl/config"))
             }
             path => Some(PathBuf::from(path)),

@@ -163,7 +163,11 @@ impl Settings {
             .map_or(Ok(()), fs::create_dir_all)
             .and_then(|()| files::write_private(path, self.text().as_bytes(), 0o600))
             .map_err(|error| {
-                Failure::Refused(format!("Failed to write configuration file {path:?}: {}", files::reason(&error)))
+                let reason = files::reason(&error);
+                Failure::Refused(format!(
+                    "Failed to write configuration file {path:?}: {reason} (--config-file names another, --no-config \
+                     goes without)"
+                ))
             })
     }
 
@@ -244,6 +248,15 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), INITIAL);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(Settings::load(&path).unwrap(), Settings::initial());
+    }
+
+    #[test]
+    fn where_nothing_can_be_written_it_says_how_to_go_without() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let refused = Settings::initial().save(&file.join("config")).unwrap_err().to_string();
+        assert!(refused.contains("--config-file") && refused.contains("--no-config"), "{refused}");
     }
 
     #[test]

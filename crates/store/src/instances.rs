@@ -35,6 +35,8 @@ pub struct Seen {
     pub present: Vec<Present>,
     /// The epoch, if this instance led and nobody else did since.
     pub leads: Option<Epoch>,
+    /// What the one is called that leads, or was the last to lead.
+    pub leader: Option<String>,
 }
 
 /// What came of saying to be there.

@@ -25,6 +25,7 @@ mod resealing;
 mod rows;
 mod settings;
 mod tls;
+mod wiping;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -59,6 +60,8 @@ pub struct PostgresStore {
     /// Dropped before what its connections live in.
     journaled: Journaled,
     executor: Executor,
+    /// What it is called in errors.
+    place: String,
 }
 
 impl PostgresStore {
@@ -81,7 +84,9 @@ impl PostgresStore {
                     return Ok(Err(OpenError::Sealed { place: of.place(), cause }));
                 }
                 let read = log::read_all(&held, &prepared.found, times.answer, &seal).await?;
-                if !read.plain.is_empty() {
+                if read.plain.is_empty() {
+                    wiping::finish(&held).await?;
+                } else {
                     data_keys::seal_plain(&held, &seal, &read.plain).await?;
                 }
                 held.give_back();
@@ -107,13 +112,28 @@ impl PostgresStore {
         let hub = Arc::downgrade(journaled.hub());
         let following = following::run(Arc::clone(&connections), journaled.waker(), hub, sealing, settings);
         executor.handle().spawn(following);
-        Ok(Self { found: prepared.found, connections, journaled, executor })
+        Ok(Self { found: prepared.found, connections, journaled, executor, place })
     }
 
     /// Returns this instance among those that work with the database. What it asks is answered within this time, or not.
     pub fn instances(&self, answer: Duration) -> Arc<dyn Instances> {
         let (runtime, found) = (self.executor.handle(), self.found.clone());
         Arc::new(Sessions::new(runtime, Arc::clone(&self.connections), found, answer))
+    }
+
+    /// Returns the name of the instance that leads: who runs on this database, one of them leads.
+    pub async fn leader(&self) -> Result<Option<String>, OpenError> {
+        let (connections, place) = (Arc::clone(&self.connections), self.place.clone());
+        let asking = async move {
+            let asked = async {
+                let held = connections.get().await?;
+                let leader = instances::leader(&held).await?;
+                held.give_back();
+                Ok(leader)
+            };
+            asked.await.map_err(|trouble: error::Trouble| trouble.while_opening(place))
+        };
+        self.executor.run(asking).await
     }
 
     /// Whose the database is.

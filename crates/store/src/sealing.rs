@@ -43,11 +43,19 @@ pub trait Sealer: Send + Sync + 'static {
     fn unseal(&self, sealed: &SealedDataKey) -> Result<DataKey, SealerError>;
 }
 
+/// What data keys that a command sealed name as what sealed them: nobody here knows its key.
+pub const COMMAND: &str = "command";
+
+/// Returns the words for what sealed a data key, as it is named there.
+pub fn named(sealed_by: &str) -> String {
+    if sealed_by == COMMAND { "a command (store.sealing.command)".to_owned() } else { format!("the key `{sealed_by}`") }
+}
+
 /// Why a data key is not sealed, or not opened.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SealerError {
     /// Another key than the one that is there sealed it.
-    #[error("the secrets of the store are sealed with the key `{wanted}`, and {found} was given")]
+    #[error("the secrets of the store are sealed with {}, and not with {found}", named(.wanted))]
     AnotherKey {
         /// What sealed it: the fingerprint of a key, or the word for a command.
         wanted: String,
@@ -55,7 +63,7 @@ pub enum SealerError {
         found: String,
     },
     /// The key that sealed it is not there.
-    #[error("the secrets of the store are sealed with the key `{wanted}`, and {missing}")]
+    #[error("the secrets of the store are sealed with {}, and {missing}", named(.wanted))]
     NoKey {
         /// What sealed it.
         wanted: String,

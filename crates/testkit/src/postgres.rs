@@ -104,14 +104,7 @@ impl Database {
 
     /// Returns the first column of the first row, as text.
     pub fn ask(&self, sql: &str) -> String {
-        self.place.run(async |client| {
-            let rows = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
-            let first = rows.iter().find_map(|message| match message {
-                tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
-                _ => None,
-            });
-            first.unwrap_or_default()
-        })
+        self.place.ask(sql)
     }
 }
 
@@ -155,6 +148,18 @@ impl Place {
         self.run(async |client| {
             client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         });
+    }
+
+    /// Returns the first column of the first row, as text; nothing if there is no row.
+    pub fn ask(&self, sql: &str) -> String {
+        self.run(async |client| {
+            let rows = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+            let first = rows.iter().find_map(|message| match message {
+                tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+                _ => None,
+            });
+            first.unwrap_or_default()
+        })
     }
 
     fn run<T: Send>(&self, work: impl AsyncFnOnce(&Client) -> T + Send) -> T {

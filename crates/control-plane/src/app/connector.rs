@@ -72,7 +72,8 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
             tasks.spawn("connector", OnError::StopProgram, serving);
         }
         Listen::Tcp(address) => {
-            let (listener, tls) = (limits::bind(*address, "the zone")?, tls(&config, &tasks)?);
+            let (listener, tls) =
+                (limits::bind(*address, "the zone (multizone.connector.listen)")?, tls(&config, &tasks)?);
             addresses.connector = Some(listening("connector", &listener)?);
             let places = limits.port(PortName::Kds);
             let serving = listener::serve_tcp(listener, tls, connector, places, tasks.clone());
@@ -110,5 +111,7 @@ fn unix_socket(path: &Path) -> anyhow::Result<UnixListener> {
         warn!(path = %shown, "the socket of an earlier connector is replaced");
         std::fs::remove_file(path).with_context(|| format!("remove the old socket `{shown}`"))?;
     }
-    UnixListener::bind(path).with_context(|| format!("cannot listen on `{shown}` for the zone"))
+    UnixListener::bind(path).with_context(|| {
+        format!("cannot listen on `{shown}` for the zone: its folder must be there and writable for this user")
+    })
 }

@@ -69,6 +69,8 @@ pub(super) struct ControlPlane {
 /// What the REST API of one side works with beside what both have.
 pub(super) struct BehindRest {
     pub(super) side: Side,
+    /// Whether zones get its keys.
+    pub(super) sends_keys: bool,
     pub(super) keys: Keys,
     pub(super) ledger: Ledger,
     pub(super) issuer: Issuer,
@@ -76,7 +78,7 @@ pub(super) struct BehindRest {
     /// On a global: what is known of its zones, and the rotations of its keys.
     pub(super) global: Option<(Insights, Rotations)>,
     /// Where the API is that has the meshes, if this one has none.
-    pub(super) elsewhere: Option<String>,
+    pub(super) elsewhere: Option<Arc<str>>,
 }
 
 impl ControlPlane {
@@ -234,11 +236,12 @@ impl ControlPlane {
     }
 
     pub(super) async fn serve_rest(&self, behind: BehindRest, addresses: &mut Addresses) -> anyhow::Result<()> {
-        let BehindRest { side, keys, ledger, issuer, admin, global, elsewhere } = behind;
+        let BehindRest { side, sends_keys, keys, ledger, issuer, admin, global, elsewhere } = behind;
         let server = &self.config.api_server;
         let access = Arc::new(self.config.access.clone());
         let rules = Rules {
             side,
+            sends_keys,
             read_only: server.read_only,
             origin_label_is_free: self.config.disable_origin_label_validation,
             unsafe_delete: self.config.unsafe_delete,
@@ -253,7 +256,7 @@ impl ControlPlane {
             localhost_is_admin: server.localhost_is_admin,
             zones: self.config.mode.takes_zones().then(|| self.config.global.auth.zone_terms()),
             config_json: self.config.display_json().into(),
-            elsewhere: elsewhere.map(Into::into),
+            elsewhere,
             hostname: self.hostname.clone(),
             instance_id: self.cluster.me().to_owned(),
         };
@@ -290,7 +293,8 @@ impl ControlPlane {
             }
             let interface = port.interface.trim_matches(['[', ']']);
             let interface: IpAddr = interface.parse().context("the interface of the API server")?;
-            let listener = limits::bind(SocketAddr::new(interface, port.port), "the REST API")?;
+            let listener =
+                limits::bind(SocketAddr::new(interface, port.port), &format!("the REST API (apiServer.{what}.port)"))?;
             let tls = if secure {
                 let identity = self.identity_for(&server.https_tls, &self.identity)?;
                 let protocols = self.protocols(&server.https_tls)?;
@@ -337,7 +341,7 @@ pub(super) fn serve_diagnostics(
     limits: &Limits,
     tasks: &Tasks,
 ) -> anyhow::Result<SocketAddr> {
-    let listener = limits::bind(any(port), "diagnostics")?;
+    let listener = limits::bind(any(port), "diagnostics (diagnostics.serverPort)")?;
     let address = listening("diagnostics", &listener)?;
     let serving = diagnostics::serve(listener, shown, limits.port(PortName::Diagnostics), tasks.clone());
     tasks.spawn("diagnostics", OnError::StopProgram, serving);

@@ -45,7 +45,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
         metrics_zone: "Gateway",
         has_meshes: false,
         upstream: Some((upstream, link)),
-        elsewhere: Some(elsewhere(&settings.upstream)),
+        elsewhere: Some(elsewhere(&settings.upstream).into()),
     };
     global::start(config, clock, log, tasks, None, front).await
 }

@@ -64,7 +64,7 @@ pub(super) struct Front {
     /// Who serves the zones that were let in, and whether it can be reached; this control plane itself if nobody.
     pub(super) upstream: Option<(Arc<Upstream>, Link)>,
     /// Where the API is that has what this one has not.
-    pub(super) elsewhere: Option<String>,
+    pub(super) elsewhere: Option<Arc<str>>,
 }
 
 impl Front {
@@ -96,7 +96,9 @@ pub(super) async fn start(
     bootstrap::global(store, &wanted, clock.now()).await.context("make what a global control plane needs")?;
     let keys = control_plane.keys().await?;
     let ledger = control_plane.ledger().await?;
-    let issuer = control_plane.issuer(&keys, &ledger);
+    // Keys stay at a gateway: what zones verify with comes from the global control plane behind it.
+    let sends_keys = front.upstream.is_none();
+    let issuer = control_plane.issuer(&keys, &ledger).without_proxies(front.elsewhere.clone());
     let mut addresses = Addresses::default();
     // A probe hears from here on what is still missing.
     for part in ["rest", "kds"] {
@@ -108,8 +110,6 @@ pub(super) async fn start(
     let insights = control_plane.insights().await?;
     let settings = Arc::clone(&config.global);
     let confirmed = Confirmed::default();
-    // Keys stay at a gateway: what zones verify with comes from the global control plane behind it.
-    let sends_keys = front.upstream.is_none();
     let behind = match front.upstream {
         Some((upstream, link)) => {
             let following = zone::follow(link, control_plane.readiness.clone(), tasks.clone());
@@ -202,6 +202,7 @@ pub(super) async fn start(
     );
     let behind = BehindRest {
         side: Side::Global,
+        sends_keys,
         keys: keys.clone(),
         ledger: ledger.clone(),
         issuer,
@@ -211,7 +212,7 @@ pub(super) async fn start(
     };
     control_plane.serve_rest(behind, &mut addresses).await?;
     control_plane.readiness.ready("rest");
-    let listener = limits::bind(control_plane::any(config.global.grpc_port), "KDS")?;
+    let listener = limits::bind(control_plane::any(config.global.grpc_port), "KDS (multizone.global.kds.grpcPort)")?;
     let tls = match (config.global.tls_enabled, identity) {
         (true, identity) => {
             let kds = control_plane.identity_for(&config.global.tls, identity)?;

@@ -16,7 +16,7 @@ use model::Resource;
 use store::{
     Batch, Event, Kinds, Missing, Precondition, ResourceStore, Write,
     postgres::PostgresStore,
-    sealing::{SealedDataKey, Sealer, Sealing, SealingKey},
+    sealing::{SealedDataKey, Sealer, Sealing, SealingKey, named},
     sqlite::{self, Beside, Present},
 };
 use zeroize::Zeroizing;
@@ -68,7 +68,8 @@ pub async fn backup(config: &Config, to: &Path, force: bool) -> anyhow::Result<S
         StoreType::Sqlite => {
             let path = config.work_dir.join(store_file(config));
             let opener = whose::opener(config);
-            let stored = sqlite::read(&path, &sealing::sealing(config), Some(&opener)).context("read the store")?;
+            let stored = sqlite::read(&path, &sealing::sealing(config), Some(&opener))
+                .with_context(|| format!("read the store of {}", named_by(config)))?;
             stored.into_iter().map(|stored| Resource::clone(&stored.resource)).collect()
         }
         StoreType::Postgres | StoreType::Memory => picture(&*opened(config).await?).await?,
@@ -93,8 +94,8 @@ pub async fn backup(config: &Config, to: &Path, force: bool) -> anyhow::Result<S
     written.with_context(|| format!("write `{}`{hint}", to.display()))?;
     let key = match &data_key {
         Some(key) => format!(
-            "its secrets are sealed with the key `{}`, which is not in it: keep a copy of that key elsewhere",
-            key.sealed_by
+            "its secrets are sealed with {}, which is not in it: keep a copy of that elsewhere",
+            named(&key.sealed_by)
         ),
         None => "its secrets are NOT sealed (store.sealing.enabled is `false`): whoever reads it has every signing key"
             .to_owned(),
@@ -111,7 +112,7 @@ pub async fn restore(config: &Config, restore: &Restore) -> anyhow::Result<Strin
     let backup = Unopened::read(&file).with_context(from)?;
     let about = &backup.about;
     if (about.mode.as_str(), &about.zone) != (config.mode.as_str(), &zone(config)) {
-        bail!("the backup is of {}, and the settings are those of {}", named(about), named_by(config));
+        bail!("the backup is of {}, and the settings are those of {}", whose_is(about), named_by(config));
     }
     let opened = open(config, restore, &backup);
     if restore.dry_run {
@@ -121,7 +122,7 @@ pub async fn restore(config: &Config, restore: &Restore) -> anyhow::Result<Strin
     let (resources, files) = (content.resources.len(), content.files.len());
     put(config, content, restore.present).await.context("restore the store")?;
     let note = if about.data_key().is_none() { format!("; {NOT_SEALED}") } else { String::new() };
-    Ok(format!("restored {resources} resources and {files} files of {}{note}", named(about)))
+    Ok(format!("restored {resources} resources and {files} files of {}{note}", whose_is(about)))
 }
 
 /// Puts all that the control plane has into a store of another kind. The control plane is stopped.
@@ -173,6 +174,10 @@ async fn put_into_database(config: &Config, content: Content, present: Present) 
     let found = picture(&store).await?;
     if !found.is_empty() && present == Present::Keep {
         bail!("the database holds {} resources: `--overwrite` puts the new content in their place", found.len());
+    }
+    // It would take what it serves for deleted, and write into what was restored.
+    if let Some(leader) = store.leader().await? {
+        bail!("a control plane works with the database (`{leader}` leads): stop all of them, and run this again");
     }
     let files = files_to_put(config, &content.files, present)?;
     let gone = found.into_iter().map(|resource| Write::Delete { key: resource.key, expect: Precondition::Any });
@@ -257,14 +262,14 @@ fn opened_with(config: &Config, restore: &Restore, backup: &Unopened<'_>) -> any
 
 fn missing(key: &SealedDataKey) -> String {
     format!(
-        "the backup needs the key `{}`: put it where the settings say, or name its file with --key-file",
-        key.sealed_by
+        "the backup needs {}: put it where the settings say, or name the file of a key with --key-file",
+        named(&key.sealed_by)
     )
 }
 
 /// What a dry run says.
 fn told(about: &About, opened: &anyhow::Result<Content>) -> String {
-    let mut text = format!("backup of {}, made {}\n", named(about), about.created);
+    let mut text = format!("backup of {}, made {}\n", whose_is(about), about.created);
     for (kind, count) in &about.kinds {
         text.push_str(&format!("  {kind}: {count}\n"));
     }
@@ -272,7 +277,7 @@ fn told(about: &About, opened: &anyhow::Result<Content>) -> String {
         text.push_str(&format!("  file {file}\n"));
     }
     match about.data_key() {
-        Some(key) => text.push_str(&format!("sealed with the key `{}`\n", key.sealed_by)),
+        Some(key) => text.push_str(&format!("sealed with {}\n", named(&key.sealed_by))),
         None => text.push_str(&format!("{NOT_SEALED}\n")),
     }
     match opened {
@@ -323,7 +328,7 @@ fn named_by(config: &Config) -> String {
     zone(config).map_or_else(|| format!("a {} control plane", config.mode.as_str()), |zone| format!("zone `{zone}`"))
 }
 
-fn named(about: &About) -> String {
+fn whose_is(about: &About) -> String {
     about.zone.as_ref().map_or_else(|| format!("a {} control plane", about.mode), |zone| format!("zone `{zone}`"))
 }
 

@@ -178,7 +178,7 @@ impl EnvoyAdmin for ThroughZones {
             Failed::Asking(AskError::NotConnected { .. }) => offline(),
             Failed::Asking(AskError::Zone { text }) => AdminError::Zone { request: rpc::request_type(view), text },
             Failed::Asking(AskError::Late) => AdminError::TimedOut,
-            Failed::Elsewhere(why) => AdminError::Elsewhere { operation: rpc::title(view), reason: why.to_string() },
+            Failed::Elsewhere(why) => AdminError::Elsewhere { operation: rpc::title(view), reason: why.for_callers() },
         })
     }
 }

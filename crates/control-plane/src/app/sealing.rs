@@ -12,7 +12,7 @@ use std::{
 };
 
 use model::Key;
-use store::sealing::{DataKey, DataKeyId, KeyText, SealedDataKey, Sealer, SealerError, Sealing, SealingKey};
+use store::sealing::{COMMAND, DataKey, DataKeyId, KeyText, SealedDataKey, Sealer, SealerError, Sealing, SealingKey};
 use tracing::{info, warn};
 
 use self::command::SealingCommand;
@@ -105,13 +105,15 @@ impl KeyFile {
     }
 
     fn missing(&self, wanted: &str) -> SealerError {
-        SealerError::NoKey {
-            wanted: wanted.to_owned(),
-            missing: format!(
+        let missing = if wanted == COMMAND {
+            "that is not set: set it to the command of before".to_owned()
+        } else {
+            format!(
                 "`{}` is not there: put that key back (it is in no backup), or say where it is (store.sealing.keyFile)",
                 self.path.display()
-            ),
-        }
+            )
+        };
+        SealerError::NoKey { wanted: wanted.to_owned(), missing }
     }
 }
 
@@ -183,6 +185,9 @@ mod tests {
         let refused = own.unseal(&first).unwrap_err().to_string();
         assert!(refused.contains(&first.sealed_by) && refused.contains("store.key` is not there"), "{refused}");
         assert!(!own.path.exists(), "no other key is made");
+        let by_command = SealedDataKey { sealed_by: COMMAND.to_owned(), ..first };
+        let refused = own.unseal(&by_command).unwrap_err().to_string();
+        assert!(refused.contains("a command (store.sealing.command), and that is not set"), "{refused}");
     }
 
     #[test]
@@ -208,5 +213,6 @@ mod tests {
         for part in [sealed.sealed_by, other.fingerprint().to_string(), own.path.display().to_string()] {
             assert!(refused.contains(&part), "{part}: {refused}");
         }
+        assert!(refused.contains("and not with the key `"), "{refused}");
     }
 }

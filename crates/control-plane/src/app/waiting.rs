@@ -25,7 +25,7 @@ pub(super) struct Waiting {
 impl Waiting {
     /// Starts, unless the port is taken: the start itself will say so.
     pub(super) fn start(port: u16, why: &str) -> Option<Self> {
-        let listener = match limits::bind(control_plane::any(port), "diagnostics") {
+        let listener = match limits::bind(control_plane::any(port), "diagnostics (diagnostics.serverPort)") {
             Ok(listener) => listener,
             Err(error) => {
                 warn!(%error, "nobody is told that this control plane waits");

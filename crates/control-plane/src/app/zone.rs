@@ -46,7 +46,16 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     // A probe hears from here on what is still missing.
     control_plane.readiness.expect("rest");
     control_plane.serve_diagnostics(&keys, &mut addresses).await?;
-    let behind = BehindRest { side, keys, ledger, issuer, admin: Arc::new(NoZones), global: None, elsewhere: None };
+    let behind = BehindRest {
+        side,
+        sends_keys: false,
+        keys,
+        ledger,
+        issuer,
+        admin: Arc::new(NoZones),
+        global: None,
+        elsewhere: None,
+    };
     control_plane.serve_rest(behind, &mut addresses).await?;
     control_plane.readiness.ready("rest");
     if let Some(options) = connection(&control_plane).await? {

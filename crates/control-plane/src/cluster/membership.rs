@@ -122,7 +122,8 @@ impl Membership {
             self.instances.forget(&gone).await?;
         }
         let there = self.view.there(self.times.lease, now);
-        self.shared.show(there, asked);
+        let leader = if leads.is_some() { Some(said.name.clone()) } else { seen.leader };
+        self.shared.show(there, leader, asked);
         let leads = leads.filter(|_| self.end_of_lead().is_some_and(|end| Instant::now() < end));
         self.shared.lead(leads);
         self.told = Some(said);
@@ -182,8 +183,8 @@ impl Shared {
         });
     }
 
-    /// Shows who is there, as of a look that began then.
-    fn show<'a>(&self, there: impl Iterator<Item = &'a Present>, asked: Instant) {
+    /// Shows who is there and who leads, as of a look that began then.
+    fn show<'a>(&self, there: impl Iterator<Item = &'a Present>, leader: Option<String>, asked: Instant) {
         let there: Vec<&Said> = there.map(|one| &one.said).collect();
         let keys = there.iter().map(|said| (said.name.clone(), said.keys)).collect();
         *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
@@ -192,7 +193,10 @@ impl Shared {
         let others = there.into_iter().filter(|said| said.name != self.me).map(member);
         let all = others.chain([member(&self.said.borrow())]);
         let members: BTreeMap<String, Member> = all.map(|one| (one.instance.clone(), one)).collect();
+        // One that is gone has not led since.
+        let leader = leader.filter(|name| members.contains_key(name));
         replace(&self.members, members);
+        self.leader.send_if_modified(|before| std::mem::replace(before, leader.clone()) != leader);
         self.looked.send_replace(Looked::At(asked));
     }
 }

@@ -39,6 +39,13 @@ impl Joined {
         started.elapsed()
     }
 
+    /// Waits until it knows that this one leads.
+    async fn names(&self, leader: &str) {
+        let (mut leading, so) = (self.cluster.leader(), |known: &Option<String>| known.as_deref() == Some(leader));
+        let named = timeout(LIMIT, leading.wait_for(so)).await;
+        assert!(named.is_ok(), "{:?}", *self.cluster.leader().borrow());
+    }
+
     /// What a killed process does.
     async fn kill(&self) {
         self.way.kill();
@@ -55,6 +62,7 @@ fn who_is_alone_leads_and_is_there() {
     let shown: Vec<_> = members.values().map(|one| (one.instance.as_str(), one.inter_cp.as_deref())).collect();
     assert_eq!(shown, [("cp-1", Some("10.0.0.1:5683"))]);
     assert_eq!((cluster.me(), cluster.leads()), ("cp-1", Some(Epoch::ALONE)));
+    assert_eq!(cluster.leader().borrow().as_deref(), Some("cp-1"));
     assert_eq!(metric(&cluster), "leader 1");
 }
 
@@ -72,6 +80,8 @@ async fn each_is_there_for_all_and_one_leads() {
     first.sees(&["first", "second"]).await;
     second.sees(&["first", "second"]).await;
     assert_eq!([&first, &second].map(|one| metric(&one.cluster)), ["leader 1", "leader 0"]);
+    first.names("first").await;
+    second.names("first").await;
     second.cluster.announce("10.0.0.2:5683");
     let (_keys, version) = watch::channel(Version(7));
     second.tasks.spawn("keys", OnError::Log, second.cluster.clone().tell_keys(version, second.tasks.clone()));
@@ -137,6 +147,8 @@ async fn a_leader_that_is_cut_off_gives_up_before_another_leads() {
     advance(LIMIT).await;
     first.cluster.look_again().await;
     assert_eq!((first.cluster.leads(), second.cluster.leads()), (None, epoch));
+    first.names("second").await;
+    second.names("second").await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@ use super::{
     *,
 };
 
+mod documents;
 mod peers;
 
 fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {

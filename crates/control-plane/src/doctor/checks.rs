@@ -1,9 +1,10 @@
 //! The checks. Each looks at one thing and says at least one sentence about it.
 
-use std::collections::BTreeMap;
+mod machine;
 
 use jiff::{SignedDuration, Timestamp};
 
+use self::machine::{admin_token, certificates, clocks, secrets, store};
 use super::{
     Finding,
     facts::{Facts, ZoneFacts},
@@ -29,12 +30,8 @@ pub(super) const ALL: [fn(&Facts) -> Vec<Finding>; 13] = [
 
 /// Tokens that end within this time and do not renew are told of.
 const TOKEN_ENDS_SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// The same of certificates.
-const CERTIFICATE_ENDS_SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Older refusals are history.
 const RECENT: SignedDuration = SignedDuration::from_hours(24);
-/// Clocks closer than this are taken for equal: a ping takes its time too.
-const CLOCKS_AGREE: SignedDuration = SignedDuration::from_secs(5);
 /// Of long lists so many are named.
 const NAMED: usize = 10;
 
@@ -56,13 +53,16 @@ fn authentication(facts: &Facts) -> Vec<Finding> {
     let would_be: Vec<String> = facts
         .zones
         .iter()
-        .filter_map(|zone| zone.would_be_refused.as_ref().map(|refusal| (zone, refusal)))
-        .map(|(zone, refusal)| format!("{} ({}: {})", zone.name, refusal.reason, refusal.text))
+        .filter_map(|zone| Some(format!("{} ({})", zone.name, zone.would_be_refused.as_ref()?.told())))
         .collect();
     match (facts.mode, would_be.is_empty()) {
         (_, false) => {
             let what = format!("if authentication were enforced now, these would be refused: {}", list(&would_be));
             vec![Finding::warn(NAME, what, "give these zones tokens that are good for them, then enforce")]
+        }
+        (AuthMode::Shadow, true) if connected.is_empty() => {
+            let what = "nobody is refused (shadow), and no zone is connected: who would be refused is not known yet";
+            vec![Finding::warn(NAME, what, "connect your zones to this control plane, then look again")]
         }
         (AuthMode::Shadow, true) => {
             let what = "nobody is refused (shadow), and nobody would be if authentication were enforced now";
@@ -260,8 +260,7 @@ fn refusals(facts: &Facts) -> Vec<Finding> {
         .iter()
         .filter_map(|zone| zone.refused.as_ref().filter(|refusal| recent(refusal.at)).map(|refusal| (zone, refusal)))
         .map(|(zone, refusal)| {
-            let what =
-                format!("zone {} was refused at {}: {}: {}", zone.name, refusal.at, refusal.reason, refusal.text);
+            let what = format!("zone {} {} at {}: {}", zone.name, refusal.happened(), refusal.at, refusal.told());
             if WANTED.contains(&refusal.reason.as_str()) {
                 let remedy = "nothing, if it was meant to be put out; else give it a new token (`kumactl generate`)";
                 return Finding::warn(NAME, format!("{what} (somebody took its token or key away)"), remedy);
@@ -277,8 +276,7 @@ fn refusals(facts: &Facts) -> Vec<Finding> {
 fn strangers(facts: &Facts) -> Vec<Finding> {
     const NAME: &str = "strangers";
     let recent = facts.strangers.iter().filter(|(_, refusal)| facts.now.duration_since(refusal.at) <= RECENT);
-    let told: Vec<String> =
-        recent.map(|(name, refusal)| format!("{name} ({}: {})", refusal.reason, refusal.text)).collect();
+    let told: Vec<String> = recent.map(|(name, refusal)| format!("{name} ({})", refusal.told())).collect();
     if told.is_empty() {
         return vec![Finding::ok(NAME, "no zone that never was in was refused within a day")];
     }
@@ -286,99 +284,6 @@ fn strangers(facts: &Facts) -> Vec<Finding> {
     let remedy =
         "if it is a zone of yours: `kumactl inspect token --file <its token>` says what is wrong with the token";
     vec![Finding::warn(NAME, what, remedy)]
-}
-
-fn clocks(facts: &Facts) -> Vec<Finding> {
-    const NAME: &str = "clocks";
-    let leeway = SignedDuration::try_from(facts.leeway).unwrap_or(SignedDuration::ZERO);
-    let found: Vec<Finding> = facts
-        .zones
-        .iter()
-        .filter_map(|zone| zone.clock_ahead.map(|ahead| (zone, ahead)))
-        .filter(|(_, ahead)| ahead.abs() > CLOCKS_AGREE)
-        .map(|(zone, ahead)| {
-            let side = if ahead.is_negative() { "behind" } else { "ahead of" };
-            let what = format!("the clock of zone {} is {} s {side} ours", zone.name, ahead.abs().as_secs());
-            let remedy = "let both machines follow a time server: tokens begin and end by the clock";
-            if ahead.abs() > leeway { Finding::fail(NAME, what, remedy) } else { Finding::warn(NAME, what, remedy) }
-        })
-        .collect();
-    let told = facts.zones.iter().filter(|zone| zone.clock_ahead.is_some()).count();
-    if found.is_empty() {
-        return vec![Finding::ok(NAME, format!("the clocks of {told} zones that tell their time agree with ours"))];
-    }
-    found
-}
-
-fn secrets(facts: &Facts) -> Vec<Finding> {
-    const NAME: &str = "secrets";
-    let remedy = "write it anew, or delete it";
-    let found: Vec<Finding> =
-        facts.unusable.iter().map(|problem| Finding::fail(NAME, problem.as_str(), remedy)).collect();
-    if found.is_empty() { vec![Finding::ok(NAME, "all keys, lists and records can be used")] } else { found }
-}
-
-fn admin_token(facts: &Facts) -> Vec<Finding> {
-    const NAME: &str = "admin-token";
-    vec![match &facts.admin_token_refused {
-        None => Finding::ok(NAME, "the token in the global secret admin-user-token is good, or there is none"),
-        Some(why) => Finding::warn(
-            NAME,
-            format!("the token in the global secret admin-user-token is refused: {why}"),
-            "delete this secret and start the control plane again, which makes a new one; or `kumactl generate user-token \
-             --name mesh-system:admin --group mesh-system:admin`, and give it to those who used the old one",
-        ),
-    }]
-}
-
-fn certificates(facts: &Facts) -> Vec<Finding> {
-    const NAME: &str = "certificates";
-    let mut by_file: BTreeMap<&str, Timestamp> = BTreeMap::new();
-    for certificate in &facts.certificates {
-        by_file.insert(&certificate.file, certificate.ends);
-    }
-    let found: Vec<Finding> = by_file
-        .into_iter()
-        .filter_map(|(file, ends)| {
-            let left = ends.duration_since(facts.now);
-            let remedy = "put a new certificate and key there; they are read without a restart";
-            if left.is_negative() {
-                Some(Finding::fail(NAME, format!("the certificate in {file} ended at {ends}"), remedy))
-            } else if left <= CERTIFICATE_ENDS_SOON {
-                Some(Finding::warn(NAME, format!("the certificate in {file} ends at {ends}"), remedy))
-            } else {
-                None
-            }
-        })
-        .collect();
-    if found.is_empty() {
-        vec![Finding::ok(NAME, "no certificate of this control plane ends within 30 days")]
-    } else {
-        found
-    }
-}
-
-fn store(facts: &Facts) -> Vec<Finding> {
-    const NAME: &str = "store";
-    let mut found = vec![match facts.store_behind_for {
-        None => Finding::ok(NAME, "the store shows what is written"),
-        Some(behind) => Finding::fail(
-            NAME,
-            format!(
-                "for {} s the store has not shown what others write: keys that were deleted may still be taken for good",
-                behind.as_secs()
-            ),
-            "look at the database and the way to it",
-        ),
-    }];
-    if facts.plain_secrets > 0 {
-        let what = format!(
-            "{} secrets lie in the store in plain text: whoever reads it, or a backup of it, has every signing key",
-            facts.plain_secrets
-        );
-        found.push(Finding::warn(NAME, what, "take away `store.sealing.enabled: false`; the next start seals them"));
-    }
-    found
 }
 
 /// A few names and how many more there are.

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::config::{AuthMode, AuthType};
+use crate::{
+    config::{AuthMode, AuthType},
+    zones::insight::LET_IN,
+};
 
 /// All that is known at one moment.
 #[derive(Clone, Debug)]
@@ -93,6 +96,20 @@ pub(crate) struct Refusal {
     pub(crate) at: Timestamp,
     pub(crate) reason: String,
     pub(crate) text: String,
+}
+
+impl Refusal {
+    /// Returns what came of it: in shadow nobody is kept out.
+    pub(crate) fn happened(&self) -> &'static str {
+        if self.text.starts_with(LET_IN) { "would have been refused (shadow)" } else { "was refused" }
+    }
+
+    /// Returns the reason and what is wrong, without the sentences that say what to do: a finding has a remedy of its own.
+    pub(crate) fn told(&self) -> String {
+        let text = self.text.strip_prefix(LET_IN).unwrap_or(&self.text);
+        let wrong = text.split_once(". ").map_or(text, |(first, _)| first);
+        format!("{}: {wrong}", self.reason)
+    }
 }
 
 /// A token that was issued.

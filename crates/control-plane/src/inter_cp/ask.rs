@@ -41,6 +41,18 @@ pub(crate) enum NotAnswered {
     Refused { instance: String, status: StatusCode },
 }
 
+impl NotAnswered {
+    /// The same for whoever asked over REST, who need not know where instances are: that goes to the log.
+    pub(crate) fn for_callers(&self) -> String {
+        match self {
+            Self::Unreachable { instance, .. } => format!(
+                "instance `{instance}` of this control plane cannot be reached from the one that was asked, whose log says why"
+            ),
+            Self::Gone { .. } | Self::Late { .. } | Self::Refused { .. } => self.to_string(),
+        }
+    }
+}
+
 /// The other instances of this control plane. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Others {

@@ -9,24 +9,15 @@ use std::{
 use anyhow::anyhow;
 use jiff::Timestamp;
 use model::{Key, Kind, secret};
-use rcgen::{
-    CertificateParams, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, date_time_ymd,
-};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use store::{Kinds, Mirror, ResourceStore, WatchEnded};
 use thiserror::Error;
 use tracing::{info, warn};
-use x509_parser::{
-    asn1_rs::Tag,
-    prelude::{FromDer, X509Certificate},
-};
 use zeroize::Zeroizing;
 
 use crate::{
     clock::Clock,
     tasks::Tasks,
-    tls::{Mutual, Protocols},
+    tls::{Mutual, OwnAuthority, Protocols},
 };
 
 /// The global secret that holds the authority: its certificate and its key, PEM.
@@ -35,8 +26,6 @@ pub(super) const AUTHORITY: &str = "inter-cp-ca";
 pub(super) const NAME: &str = "inter-cp";
 /// How long a certificate is good; the next one is made after half of it.
 const LIFE: Duration = Duration::from_secs(24 * 3600);
-/// Clocks of two machines differ a little.
-const BEFORE_NOW: Duration = Duration::from_secs(5 * 60);
 
 /// Why there is no certificate.
 #[derive(Debug, Error)]
@@ -137,52 +126,10 @@ fn stored(secrets: &Mirror) -> Option<Zeroizing<Vec<u8>>> {
 /// Makes a certificate, and says when to make the next one.
 fn make(authority: &[u8], protocols: &Protocols, clock: &Clock) -> Result<(Mutual, Timestamp), Unusable> {
     let wrong = |what: &dyn ToString| Unusable::NoAuthority(what.to_string());
-    let certificate = trust::pem::certificates(authority).map_err(|error| wrong(&error))?.into_iter().next();
-    let certificate = certificate.ok_or_else(|| wrong(&"no certificate"))?;
-    let key = trust::pem::private_key(authority).map_err(|error| wrong(&error))?;
-    let key = KeyPair::try_from(&key).map_err(|error| wrong(&error))?;
+    let authority = OwnAuthority::read(authority).map_err(|error| wrong(&error))?;
     let now = clock.now();
-    let (leaf, leaf_key) = leaf(&certificate, key, now).map_err(|error| wrong(&error))?;
-    let mutual = Mutual::new(certificate, leaf, &leaf_key, protocols, clock).map_err(|error| wrong(&error))?;
+    let shown = authority.sign_for_both_ends(&[NAME.to_owned()], now, LIFE).map_err(|error| wrong(&error.chain()))?;
+    let mutual =
+        Mutual::new(authority.certificate().clone(), shown, protocols, clock).map_err(|error| wrong(&error))?;
     Ok((mutual, now.saturating_add(LIFE / 2).unwrap_or(Timestamp::MAX)))
-}
-
-fn leaf(
-    authority: &CertificateDer<'_>,
-    authority_key: KeyPair,
-    now: Timestamp,
-) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), rcgen::Error> {
-    let start = Duration::from_secs(u64::try_from(now.as_second()).unwrap_or_default());
-    let epoch = date_time_ymd(1970, 1, 1);
-    let mut params = CertificateParams::new([NAME.to_owned()])?;
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, NAME);
-    params.not_before = epoch + start.saturating_sub(BEFORE_NOW);
-    params.not_after = epoch + start + LIFE;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-    let mut issuer = CertificateParams::default();
-    issuer.distinguished_name = subject(authority).ok_or(rcgen::Error::CouldNotParseCertificate)?;
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-    let certificate = params.signed_by(&key, &Issuer::new(issuer, authority_key))?;
-    Ok((
-        certificate.der().clone(),
-        PrivateKeyDer::try_from(key.serialize_der()).map_err(|_text| rcgen::Error::CouldNotParseKeyPair)?,
-    ))
-}
-
-/// The name of an authority, as it has to stand in what it signs: byte by byte.
-fn subject(authority: &CertificateDer<'_>) -> Option<DistinguishedName> {
-    let (_, certificate) = X509Certificate::from_der(authority).ok()?;
-    let mut name = DistinguishedName::new();
-    for attribute in certificate.subject().iter_attributes() {
-        let kind: Vec<u64> = attribute.attr_type().iter()?.collect();
-        let text = attribute.as_str().ok()?;
-        let value = match attribute.attr_value().tag() {
-            Tag::PrintableString => DnValue::PrintableString(text.try_into().ok()?),
-            _ => DnValue::Utf8String(text.to_owned()),
-        };
-        name.push(DnType::from_oid(&kind), value);
-    }
-    Some(name)
 }

@@ -177,6 +177,17 @@ async fn an_answer_that_does_not_come_is_late() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_not_that_of_the_authority_is_refused_with_the_reason() {
+    let clock = Clock::system();
+    let [one, other] = [(); 2].map(|()| authority(clock.now()));
+    let [(certificate, _), (_, key)] =
+        [&one, &other].map(|text| std::str::from_utf8(text).unwrap().split_once("-----BEGIN PRIVATE").unwrap());
+    let mixed = Zeroizing::new(format!("{certificate}-----BEGIN PRIVATE{key}").into_bytes());
+    let refused = Credentials::of(mixed, Protocols::default(), clock).err().unwrap().to_string();
+    assert!(refused.contains("`inter-cp-ca`") && refused.contains("not that of the certificate"), "{refused}");
+}
+
+#[tokio::test]
 async fn who_has_no_certificate_of_the_authority_hears_nothing() {
     let clock = Clock::system();
     let authority = authority(clock.now());

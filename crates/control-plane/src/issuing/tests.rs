@@ -133,6 +133,23 @@ fn wanted() -> Want<'static> {
 }
 
 #[tokio::test]
+async fn where_keys_go_to_no_zone_nothing_is_issued_that_zones_would_have_to_verify() {
+    let shop = shop(Issuers::default()).await;
+    let (admin, issuer) = (of_admin(), shop.issuer.clone().without_proxies(Some("ask `global`".into())));
+    let for_nothing = Order::Zone { zone: ZoneName::parse("west").unwrap(), scope: None, valid_for: HOUR };
+    for order in [zone(&[Scope::Ingress]), zone(&[Scope::Ingress, Scope::Egress]), zone(&[]), for_nothing] {
+        let refused = issuer.issue(&admin, &order).await.unwrap_err();
+        assert_eq!(refused, NotIssued::NotForProxies { elsewhere: "ask `global`".into() }, "{order:?}");
+        shop.issuer.issue(&admin, &order).await.unwrap();
+    }
+    for order in [zone(&[Scope::Cp]), zone(&[Scope::Cp, Scope::Egress]), control_plane(), user()] {
+        issuer.issue(&admin, &order).await.unwrap();
+    }
+    let denied = issuer.issue(&of_registrar(), &zone(&[Scope::Ingress])).await;
+    assert!(matches!(denied, Err(NotIssued::Denied(_))), "who may not is told nothing else");
+}
+
+#[tokio::test]
 async fn what_is_ordered_is_what_the_token_says() {
     let shop = shop(Issuers::default()).await;
     let (admin, now) = (of_admin(), Timestamp::UNIX_EPOCH);

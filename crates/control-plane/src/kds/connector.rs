@@ -18,7 +18,10 @@ mod side;
 mod token;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -40,7 +43,7 @@ use crate::{
         zone::{Backoff, Ended, HeldToken, Token, TokenSource},
     },
     limits::Place,
-    observe::{grpc_metrics::GrpcMetrics, readiness::Readiness},
+    observe::{grpc_metrics::GrpcMetrics, line_budget::LineBudget, readiness::Readiness},
     tasks::Tasks,
     zones::caller::Renews,
 };
@@ -79,6 +82,10 @@ pub(crate) struct Connector {
     /// The token that was read last.
     read: watch::Sender<Option<Token>>,
     readiness: Readiness,
+    /// For the lines about who is not served here.
+    refusals: LineBudget,
+    /// For the lines about why there is no connection to global.
+    reasons: LineBudget,
 }
 
 /// Keeps a zone that comes again and again from a global that is away.
@@ -93,6 +100,8 @@ struct Near {
     slot: Slot<Side>,
     /// Its place, where places are counted.
     place: Option<Place>,
+    /// Whether a call of it was good.
+    called: Arc<AtomicBool>,
 }
 
 impl Connector {
@@ -113,15 +122,21 @@ impl Connector {
             base_backoff,
             read: watch::Sender::new(None),
             readiness,
+            refusals: LineBudget::new(),
+            reasons: LineBudget::new(),
         })
     }
 
     /// Answers one call of the zone.
     async fn call(self: Arc<Self>, near: Near, request: http::Request<Incoming>) -> http::Response<Body> {
         if let Err(refusal) = self.check(request.headers(), request.uri().path()) {
-            warn!(path = %text::of_peer(request.uri().path()), reason = refusal.message(), "a call was refused here");
+            if let Some(line) = self.refusals.take() {
+                let (path, left_out) = (text::of_peer(request.uri().path()), line.told());
+                warn!(%path, reason = refusal.message(), left_out, "a call was refused here");
+            }
             return refusal.into_http();
         }
+        near.called.store(true, Ordering::Relaxed);
         if let Some(place) = &near.place {
             place.prove();
         }
@@ -148,7 +163,13 @@ impl Connector {
                 connector.heard(rpc, status);
             }
         };
-        let passing = Passing { origin: side.origin.clone(), headers, ending: side.ending.clone(), inspect: None };
+        let passing = Passing {
+            origin: side.origin.clone(),
+            headers,
+            ending: side.ending.clone(),
+            inspect: None,
+            untaken: side.far.untaken(),
+        };
         let requests = side.far.requests();
         // The near connection keeps it; a call does not.
         drop(side);
@@ -231,9 +252,12 @@ impl Connector {
     /// Says that there is no connection, and why: once for each reason.
     fn down(&self, ended: &Ended) {
         let state = ended.state();
-        if *self.link.subscribe().borrow() != state {
+        if *self.link.subscribe().borrow() != state
+            && let Some(line) = self.reasons.take()
+        {
+            let (reason, left_out) = (text::of_peer(&ended.to_string()), line.told());
             let advice = Some(ended.advice()).filter(|advice| !advice.is_empty());
-            warn!(reason = %text::of_peer(&ended.to_string()), advice, "not connected to the global control plane");
+            warn!(%reason, advice, left_out, "not connected to the global control plane");
         }
         self.link.set(state);
     }

@@ -1,7 +1,7 @@
 //! Dials the global control plane: TCP, TLS with a verified name, HTTP/2. Where it has several URLs or addresses, one that
 //! answers is taken.
-#![expect(clippy::disallowed_types, reason = "the tasks of a connection end with it, and Tasks owns the connection")]
 
+mod driver;
 mod row;
 mod tunnel;
 
@@ -10,7 +10,7 @@ use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 use futures::future::join_all;
 
 use hyper::client::conn::http2::{self, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls_pki_types::ServerName;
 use thiserror::Error;
 use tokio::{net::TcpStream, time::Instant};
@@ -18,7 +18,11 @@ use tokio_rustls::TlsConnector;
 use tonic::body::Body;
 use tracing::warn;
 
-use self::row::{Row, Way};
+pub(crate) use self::driver::Driver;
+use self::{
+    driver::Beside,
+    row::{Row, Way},
+};
 use crate::{
     clock::Clock,
     config::{Proxy, SecretText},
@@ -137,7 +141,7 @@ pub(crate) enum DialError {
 /// The two halves of a connection: requests go into one, the other must be polled.
 pub(crate) struct Connected {
     pub(crate) requests: SendRequest<Body>,
-    pub(crate) driver: http2::Connection<TokioIo<Box<dyn ByteStream>>, Body, TokioExecutor>,
+    pub(crate) driver: Driver,
     /// Scheme and authority of every request.
     pub(crate) origin: http::Uri,
 }
@@ -277,7 +281,8 @@ impl Dialer {
                 Box::new(connected.map_err(|error| tls(error.to_string()))?)
             }
         };
-        let (requests, driver) = http2::Builder::new(TokioExecutor::new())
+        let beside = Beside::default();
+        let (requests, connection) = http2::Builder::new(beside.clone())
             .timer(TokioTimer::new())
             .keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
@@ -287,7 +292,7 @@ impl Dialer {
             .handshake(TokioIo::new(io))
             .await
             .map_err(|cause| DialError::Http { target: target(), cause })?;
-        Ok(Connected { requests, driver, origin: self.origin(to) })
+        Ok(Connected { requests, driver: Driver::new(connection, beside), origin: self.origin(to) })
     }
 
     /// Scheme and authority of requests.

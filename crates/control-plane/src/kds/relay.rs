@@ -19,6 +19,7 @@ mod pass;
 mod request;
 mod response;
 mod scan;
+mod untaken;
 
 pub(crate) use self::{
     ending::Ending,

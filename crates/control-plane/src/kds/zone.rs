@@ -43,7 +43,7 @@ pub(crate) use self::{
     held_token::HeldToken,
     lead::Lead,
     legacy_policies::LegacyPolicies,
-    line::{Bearer, Channel, Line},
+    line::{Bearer, Channel, Line, NO_ROOM},
     own_meshes::OwnMeshes,
     reports::Reports,
     shared::Shared,

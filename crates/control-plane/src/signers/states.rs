@@ -11,7 +11,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use tokens::{Family, SigningProblem};
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 /// One that signs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,11 +69,20 @@ impl States {
     pub(super) fn failed(&self, family: &Family, kid: &str, problem: &SigningProblem) {
         let mesh = family.mesh().unwrap_or_default();
         let reason = problem.to_string();
-        error!(family = family.token_word(), mesh, kid, reason, "a key outside of the store signed nothing");
         self.metrics.failures.get_or_create(&of(family)).inc();
-        if let Some(state) = self.lock().get_mut(family) {
-            state.problem = Some(reason);
+        // Thousands of zones may ask for their next token meanwhile: a metric counts them.
+        if self.is_news(family, &reason) {
+            error!(family = family.token_word(), mesh, kid, reason, "a key outside of the store signed nothing");
+        } else {
+            debug!(family = family.token_word(), mesh, kid, reason, "a key outside of the store signed nothing again");
         }
+    }
+
+    /// Keeps why it signed nothing; returns whether that is another reason than the last time, or the first one.
+    fn is_news(&self, family: &Family, reason: &str) -> bool {
+        let mut known = self.lock();
+        let Some(state) = known.get_mut(family) else { return true };
+        state.problem.replace(reason.to_owned()).as_deref() != Some(reason)
     }
 
     pub(super) fn signed(&self, family: &Family) {
@@ -95,4 +104,22 @@ impl States {
 
 fn of(family: &Family) -> OfFamily {
     OfFamily { family: family.token_word(), mesh: family.mesh().unwrap_or_default().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_signs_nothing_is_told_once_for_each_reason_and_anew_after_it_signed() {
+        let (states, family) = (States::of(SigningMetrics::default()), Family::Zone);
+        states.know(&family, "command", "kms");
+        for (reason, is_news) in [("late", true), ("late", false), ("gone", true), ("late", true)] {
+            assert_eq!(states.is_news(&family, reason), is_news, "{reason}");
+        }
+        states.signed(&family);
+        assert!(states.is_news(&family, "late"));
+        states.know(&family, "file", "another");
+        assert!(states.is_news(&family, "late"), "of another key");
+    }
 }

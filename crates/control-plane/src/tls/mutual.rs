@@ -5,8 +5,9 @@ use std::sync::Arc;
 use rustls::{
     ALL_VERSIONS, ClientConfig, RootCertStore, ServerConfig,
     client::Resumption,
-    pki_types::{CertificateDer, PrivateKeyDer},
+    pki_types::CertificateDer,
     server::{NoServerSessionStorage, WebPkiClientVerifier},
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 
 use super::{Alpn, Protocols, provider, trust::ClockTime};
@@ -20,16 +21,16 @@ pub(crate) struct Mutual {
 }
 
 impl Mutual {
-    /// Shows `certificate`, and believes those that `authority` signed.
+    /// Shows a certificate, and believes those that `authority` signed.
     pub(crate) fn new(
         authority: CertificateDer<'static>,
-        certificate: CertificateDer<'static>,
-        key: &PrivateKeyDer<'static>,
+        shown: CertifiedKey,
         protocols: &Protocols,
         clock: &Clock,
     ) -> Result<Self, rustls::Error> {
         let mut roots = RootCertStore::empty();
         roots.add(authority)?;
+        let shown = Arc::new(SingleCertAndKey::from(shown));
         let (roots, time) = (Arc::new(roots), Arc::new(ClockTime(clock.clone())));
         let clients = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), provider())
             .build()
@@ -37,7 +38,7 @@ impl Mutual {
         let mut server = ServerConfig::builder_with_details(protocols.provider(), Arc::clone(&time) as _)
             .with_protocol_versions(protocols.versions())?
             .with_client_cert_verifier(clients)
-            .with_single_cert(vec![certificate.clone()], key.clone_key())?;
+            .with_cert_resolver(Arc::clone(&shown) as _);
         server.alpn_protocols = Alpn::None.offer();
         // A resumed session would not look at the certificate again.
         server.session_storage = Arc::new(NoServerSessionStorage {});
@@ -45,7 +46,7 @@ impl Mutual {
         let mut client = ClientConfig::builder_with_details(provider(), time)
             .with_protocol_versions(ALL_VERSIONS)?
             .with_root_certificates(roots)
-            .with_client_auth_cert(vec![certificate], key.clone_key())?;
+            .with_client_cert_resolver(shown);
         client.resumption = Resumption::disabled();
         Ok(Self { server: Arc::new(server), client: Arc::new(client) })
     }

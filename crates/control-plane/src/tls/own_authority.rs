@@ -101,6 +101,11 @@ impl OwnAuthority {
         Zeroizing::new(format!("{}{}", self.pem, key.as_str()))
     }
 
+    /// Its certificate.
+    pub(crate) fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
     /// The root file of whoever is to believe what it signs, PEM.
     pub(crate) fn root(&self) -> &str {
         &self.pem
@@ -118,12 +123,33 @@ impl OwnAuthority {
 
     /// Makes the certificate of a server with these names and a key of its own.
     pub(crate) fn sign(&self, names: &[String], now: Timestamp, life: Duration) -> Result<CertifiedKey, TlsError> {
-        let made = || {
+        self.sign_for(vec![ExtendedKeyUsagePurpose::ServerAuth], names, now, life)
+    }
+
+    /// The same of one that shows it where it calls others, too.
+    pub(crate) fn sign_for_both_ends(
+        &self,
+        names: &[String],
+        now: Timestamp,
+        life: Duration,
+    ) -> Result<CertifiedKey, TlsError> {
+        let both = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign_for(both, names, now, life)
+    }
+
+    fn sign_for(
+        &self,
+        purposes: Vec<ExtendedKeyUsagePurpose>,
+        names: &[String],
+        now: Timestamp,
+        life: Duration,
+    ) -> Result<CertifiedKey, TlsError> {
+        let made = move || {
             let mut params = params(LEAF_NAME, names.to_vec(), now, life)?;
             params.is_ca = IsCa::ExplicitNoCa;
             params.use_authority_key_identifier_extension = true;
             params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
-            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+            params.extended_key_usages = purposes;
             let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
             let certificate = params.signed_by(&key, &self.issuer)?;
             Ok((certificate.der().clone(), PrivatePkcs8KeyDer::from(key.serialize_der())))

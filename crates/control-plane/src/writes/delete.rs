@@ -6,7 +6,7 @@ use model::{Key, Kind, Scope, insight};
 use store::{Batch, Precondition, Query, StoreError, Stored, Write};
 use tracing::info;
 
-use super::{ATTEMPTS, Operation, WriteError, Writes, labels};
+use super::{Operation, WriteError, Writes, labels, retry_on_conflict};
 use crate::{
     access::{Denied, Permit},
     observe::shown,
@@ -15,15 +15,8 @@ use crate::{
 impl Writes {
     /// Deletes a resource and everything it owns. Durable when it returns.
     pub async fn delete(&self, permit: &Permit, kind: Kind, mesh: &str, name: &str) -> Result<(), WriteError> {
-        let mut result = self.try_delete(permit, kind, mesh, name).await;
-        for _attempt in 1..ATTEMPTS {
-            match &result {
-                Err(error) if error.is_overtaken(&Key::of(kind, mesh, name)) => {
-                    result = self.try_delete(permit, kind, mesh, name).await;
-                }
-                _ => break,
-            }
-        }
+        let attempt = || self.try_delete(permit, kind, mesh, name);
+        let result = retry_on_conflict(&Key::of(kind, mesh, name), attempt).await;
         let Some(line) = self.line(permit, &result) else { return result };
         let said = match &result {
             Ok(()) => "deleted".to_owned(),

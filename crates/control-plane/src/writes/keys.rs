@@ -7,7 +7,7 @@ use model::{Key, Kind, secret};
 use store::{Importance, Query, StoreError, Write};
 use tokens::{Half, KeyName, KeyProblem, SecretName};
 
-use super::{Operation, Side, WriteError, Writes};
+use super::{Operation, WriteError, Writes};
 use crate::zones::rsa_alone;
 
 /// How many zones a warning names.
@@ -68,7 +68,7 @@ impl Writes {
     /// What the author of a signing key should know: which connected zones do not get it, because real ones read RSA alone.
     pub(super) async fn unread_in_zones(&self, key: &Key, spec: &[u8]) -> Result<Option<String>, WriteError> {
         let data = secret::decode(spec).unwrap_or_default();
-        if self.rules.side != Side::Global || !is_secret(key) || !tokens::only_ours_read(&key.mesh, &key.name, &data) {
+        if !self.rules.sends_keys || !is_secret(key) || !tokens::only_ours_read(&key.mesh, &key.name, &data) {
             return Ok(None);
         }
         let zones = rsa_alone::zones(&*self.store).await;

@@ -178,6 +178,7 @@ mod tests {
     fn rules(side: Side) -> Rules {
         Rules {
             side,
+            sends_keys: false,
             read_only: false,
             origin_label_is_free: false,
             unsafe_delete: false,

@@ -5,7 +5,7 @@ use model::{Key, Kind, Resource, Scope, defaults, document, labels as known, val
 use store::{Batch, Precondition, Stored, Write};
 use tracing::info;
 
-use super::{ATTEMPTS, Operation, Side, WriteError, Writes, keys, labels, mesh};
+use super::{Operation, Side, WriteError, Writes, keys, labels, mesh, retry_on_conflict};
 use crate::{
     access::Permit,
     issuing::{KeyNotMade, new_signing_key},
@@ -40,16 +40,8 @@ impl Writes {
         name: &str,
         body: &[u8],
     ) -> Result<Written, WriteError> {
-        let mut result = self.try_put(permit, kind, mesh, name, body).await;
-        // It has no condition: whatever somebody else did to the resource between the look and the write is written over.
-        for _attempt in 1..ATTEMPTS {
-            match &result {
-                Err(error) if error.is_overtaken(&Key::of(kind, mesh, name)) => {
-                    result = self.try_put(permit, kind, mesh, name, body).await;
-                }
-                _ => break,
-            }
-        }
+        let attempt = || self.try_put(permit, kind, mesh, name, body);
+        let result = retry_on_conflict(&Key::of(kind, mesh, name), attempt).await;
         let Some(line) = self.line(permit, &result) else { return result };
         let said = match &result {
             Ok(Written { put: Put::Created, .. }) => "created".to_owned(),

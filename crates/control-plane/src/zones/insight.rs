@@ -30,6 +30,7 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use auth::LET_IN;
 use bytes::Bytes;
 use jiff::Timestamp;
 use model::{Kind, ZoneName};

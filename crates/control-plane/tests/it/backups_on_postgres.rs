@@ -122,6 +122,27 @@ fn a_zone_that_lost_its_database_and_keeps_its_folder_comes_back() {
 }
 
 #[test]
+fn nothing_is_restored_over_what_a_running_control_plane_serves() {
+    let Some(database) = database() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(database.place(), folder.path());
+    let mut global = ControlPlane::inside(inside::begin, &borrowed(&settings));
+    let backup = text(&folder.path().join("backup"));
+    ok(&["store", "backup", "--to", &backup], &settings);
+    assert_eq!(put_secret(&global, "later", "eA=="), 201);
+    let leads = || database.ask("SELECT count(leader) FROM store_revision");
+    eventually("the lead", leads, |count| count == "1");
+    let insisting = ["store", "restore", "--from", &*backup, "--overwrite"];
+    let (restored, told) = said(&insisting, &settings);
+    assert!(!restored && told.contains("leads): stop all of them"), "{told}");
+    assert_eq!(client::get(global.address("http"), "/global-secrets/later")["data"], "eA==");
+    assert!(global.terminate().success());
+    ok(&insisting, &settings);
+    let global = ControlPlane::inside(inside::begin, &borrowed(&settings));
+    assert_eq!(client::ask(global.address("http"), "GET", "/global-secrets/later", None).0, 404);
+}
+
+#[test]
 fn a_backup_of_an_empty_database_is_refused_and_makes_nothing() {
     let Some(database) = database() else { return };
     let folder = tempfile::tempdir().unwrap();

@@ -210,12 +210,12 @@ fn a_global_with_nothing_to_say_is_connected_once_it_asks_or_answers_a_ping() {
         let mut link = played.accept().await;
         // What a global does whose one malformed key blocks GlobalToZoneSync: it answers pings and asks.
         link.ask("Mesh").await;
-        played.zone.line(&["connected to the global control plane", "\"zone\": \"west\""]);
+        played.zone.line(&["\tconnected to the global control plane", "\"zone\": \"west\""]);
         let mark = played.zone.mark();
         link.call(DOWN).end(13, "stream failed");
         // One that does not even ask.
         let _quiet = played.accept().await;
-        played.zone.line_after(mark, &["connected to the global control plane", "\"zone\": \"west\""]);
+        played.zone.line_after(mark, &["\tconnected to the global control plane", "\"zone\": \"west\""]);
     });
 }
 

@@ -112,7 +112,7 @@ fn more_streams_than_a_token_may_have_are_answered_one_by_one() {
         assert!(!standing.is_empty() && refused >= 10_000 - 64, "{refused} refused");
     });
     // With room again it is pinged, if it was not before.
-    connector.line(&["connected to the global control plane"]);
+    connector.line(&["\tconnected to the global control plane"]);
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn a_new_token_in_the_file_is_taken_without_a_gap() {
     let connector = connector(&world, "west", &world.file("west.token", &issue()));
     let zone = zone_behind(&world, &connector, "west");
     world.wait_online("west");
-    connector.line(&["connected to the global control plane"]);
+    connector.line(&["\tconnected to the global control plane"]);
     world.file("west.token", &issue());
     connector.line(&["the connection stands on the new token"]);
     assert!(!zone.text().contains("not connected"), "{}", zone.text());

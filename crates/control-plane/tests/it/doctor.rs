@@ -77,7 +77,7 @@ fn in_shadow_it_names_who_would_be_refused() {
         ("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "false"),
         ("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_MODE", "shadow"),
     ]);
-    says(&world, "authentication", "warn", "nobody would be if authentication were enforced now");
+    says(&world, "authentication", "warn", "no zone is connected");
     run_in_threads(async {
         let peer: Peer = peer(&world).await;
         let mut call = peer.open(DOWN, &[("client-id", "west")]);

@@ -1,13 +1,15 @@
 //! Three global control planes on one PostgreSQL, and thirty zones: while somebody writes, keys are rotated and tokens are
 //! taken back, whatever runs is killed, paused or cut off. At the end nothing that was acknowledged is lost, every zone
-//! has what the globals have, the globals agree where the rotation stands, and no token was good beyond the bound after
-//! it was taken back.
+//! has what the globals have, the globals agree where the rotation stands, no token was good beyond the bound after
+//! it was taken back, and what only the global that leads may write nobody else wrote, by the database's own account.
 //!
 //! `ARCTOS_SEED` repeats the faults of a run, and `ARCTOS_FAULTS` says how many there are: a minute has about ten.
 #![expect(clippy::disallowed_methods, reason = "faults last for a while, in a thread of their own")]
 
+mod audit;
 mod installation;
 mod rotating;
+mod suffering;
 mod taking_back;
 mod writing;
 
@@ -19,37 +21,14 @@ use std::{
 
 use testkit::seed::{Chance, amount, seed};
 
-use self::installation::Installation;
+use self::{
+    installation::Installation,
+    suffering::{FAULTS, Fault},
+};
 
-/// What may happen. The times are long enough for a lease of three seconds to be over, and short enough to be over when it
-/// is not.
-#[derive(Clone, Copy, Debug)]
-enum Fault {
-    GlobalKilled,
-    GlobalPaused,
-    GlobalCutOff,
-    GlobalRestarted,
-    DatabaseKilled,
-    DatabasePaused,
-    ZoneKilled,
-    ZonePaused,
-    ConnectionsCut,
-}
-
-const FAULTS: [Fault; 9] = [
-    Fault::GlobalKilled,
-    Fault::GlobalPaused,
-    Fault::GlobalCutOff,
-    Fault::GlobalRestarted,
-    Fault::DatabaseKilled,
-    Fault::DatabasePaused,
-    Fault::ZoneKilled,
-    Fault::ZonePaused,
-    Fault::ConnectionsCut,
-];
-
-/// How many faults there are if nobody says it: each kind, and some again.
+/// How many faults there are if nobody says it: each kind, and one again.
 const USUAL: usize = 12;
+const _: () = assert!(USUAL >= FAULTS.len(), "each kind happens");
 
 #[test]
 fn three_globals_and_thirty_zones_survive_what_happens() {
@@ -72,6 +51,7 @@ fn three_globals_and_thirty_zones_survive_what_happens() {
     installation.heals();
     installation.has_all(&written);
     installation.agrees_on_rotations();
+    installation.audit.judge();
     eprintln!("{} writes acknowledged, {} unknown, {refused} refusals", written.acknowledged, written.unknown);
 }
 

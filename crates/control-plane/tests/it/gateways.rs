@@ -232,6 +232,16 @@ fn what_a_gateway_has_not_names_who_has_it() {
     assert!(!said.status.success());
     assert!(String::from_utf8_lossy(&said.stderr).contains("this is a gateway"), "{said:?}");
     guarded.gate.kumactl.ok(&["get", "tokens"], "");
+    let order = serde_json::json!({"zone": "west", "scope": ["ingress"], "validFor": "1h"});
+    let (status, body) = client::ask(http, "POST", "/tokens/zone", Some(&order));
+    assert_eq!(status, 400, "{body}");
+    assert!(body.contains("\"scope\"") && body.contains("`localhost`"), "{body}");
+    let for_egress = ["generate", "zone-token", "--zone=west", "--scope=egress", "--valid-for=1h"];
+    let said = guarded.gate.kumactl.run(&for_egress, "");
+    assert!(!said.status.success() && said.stdout.is_empty(), "{said:?}");
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.contains("scope") && said.contains("Ask the API of the global control plane behind it"), "{said}");
+    guarded.gate.kumactl.ok(&["generate", "zone-token", "--zone=west", "--scope=cp,egress", "--valid-for=1h"], "");
 }
 
 /// Rotates the keys of a family at a gateway from the beginning to the end, while a zone stands on a token of it.
@@ -245,7 +255,7 @@ fn rotated(family: &str, issue: &[&str]) {
     let connector = connector(gate, "west", &gate.file("west.token", &token));
     let zone = zone_behind(gate, &connector, "west");
     guarded.behind.wait_online("west");
-    connector.line(&["connected to the global control plane"]);
+    connector.line(&["\tconnected to the global control plane"]);
     for step in ["start", "advance", "advance", "advance"] {
         let stepped = || gate.kumactl.run(&["rotate", step, family], "");
         eventually(&format!("nobody is in the way of {step}"), stepped, |made| made.status.success());

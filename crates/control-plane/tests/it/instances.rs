@@ -63,7 +63,7 @@ fn a_zone_with_one_root_file_moves_to_another_global_and_back() {
     let zone = ControlPlane::inside(inside::begin, &borrowed(&settings));
     let mut mark = 0;
     for mesh in ["first", "second"] {
-        let connected = zone.line_after(mark, &["connected to the global control plane", "localhost:"]);
+        let connected = zone.line_after(mark, &["\tconnected to the global control plane", "localhost:"]);
         let is_there = |global: &ControlPlane| connected.contains(url(global).trim_start_matches("grpcs://"));
         let there = globals.iter().position(is_there).expect("it is connected to one of them");
         mark = zone.mark();
@@ -146,7 +146,7 @@ fn of_two_instances_of_a_zone_one_is_connected_and_the_other_takes_over() {
     let world = World::new(&[("KUMA_MULTIZONE_GLOBAL_KDS_ZONE_INSIGHT_FLUSH_INTERVAL", "100ms")]);
     let token = world.token("west");
     let mut first = zone_instance(&world, &database, "first", &token);
-    first.line(&["connected to the global control plane"]);
+    first.line(&["\tconnected to the global control plane"]);
     let second = zone_instance(&world, &database, "second", &token);
     stands_by(&second, &first);
     is_the_only_one(&world, &first);
@@ -156,7 +156,7 @@ fn of_two_instances_of_a_zone_one_is_connected_and_the_other_takes_over() {
     reports(&world, &second, "by-the-second");
 
     first.kill();
-    second.line(&["connected to the global control plane"]);
+    second.line(&["\tconnected to the global control plane"]);
     is_the_only_one(&world, &second);
     reports(&world, &second, "after-the-first");
 
@@ -166,7 +166,7 @@ fn of_two_instances_of_a_zone_one_is_connected_and_the_other_takes_over() {
     // A leader that is stopped for longer than its lease is followed by the other.
     let mark = second.mark();
     second.pause();
-    first.line(&["connected to the global control plane"]);
+    first.line(&["\tconnected to the global control plane"]);
     is_the_only_one(&world, &first);
     let stands = first.mark();
     world.apply("type: Mesh\nname: meanwhile\n");
@@ -176,8 +176,8 @@ fn of_two_instances_of_a_zone_one_is_connected_and_the_other_takes_over() {
     // It neither came back nor ended the connection of the other.
     reports(&world, &second, "after-the-pause");
     is_the_only_one(&world, &first);
-    assert!(!second.logged_after(mark, &["connected to the global control plane"]), "{}", second.text());
-    assert!(!first.logged_after(stands, &["connected to the global control plane"]), "{}", first.text());
+    assert!(!second.logged_after(mark, &["\tconnected to the global control plane"]), "{}", second.text());
+    assert!(!first.logged_after(stands, &["\tconnected to the global control plane"]), "{}", first.text());
     wait_for(second.address("http"), "/meshes/meanwhile");
 }
 

@@ -68,43 +68,45 @@ fn zone_3_0_over_tls_with_a_token() {
     replay("global-3.0-preview+zone-3.0-preview", Way::Authenticated, Release::V3);
 }
 
-/// The recordings again through a gateway. Left out are those of hand-driven zones with probes of the port itself (what a gateway
+/// The recordings again through relays. Left out are those of hand-driven zones with probes of the port itself (what a gateway
 /// refuses of them has tests of its own).
-macro_rules! through_a_gateway {
-    ($($name:ident $folder:literal $release:ident)*) => {
-        mod through_a_gateway {
+macro_rules! through {
+    ($module:ident $way:ident $($name:ident $folder:literal $release:ident)*) => {
+        mod $module {
             use super::*;
-            $(#[test] fn $name() { replay($folder, Way::Relayed, Release::$release); })*
+            $(#[test] fn $name() { replay($folder, Way::$way, Release::$release); })*
         }
     };
 }
 
-#[test]
-fn zone_2_14_through_a_connector() {
-    replay("global-2.14.3+zone-2.14.3", Way::Connected, Release::V2);
+through! { through_a_gateway Relayed
+    zone_2_14_at_a_2_14_global "global-2.14.3+zone-2.14.3" V2
+    zone_3_0_at_a_2_14_global "global-2.14.3+zone-3.0-preview" V2
+    zone_2_14_at_a_3_0_global "global-3.0-preview+zone-2.14.3" V3
+    zone_3_0_at_a_3_0_global "global-3.0-preview+zone-3.0-preview" V3
+    two_zones_of_2_14 "two-zones-2.14.3" V2
+    two_zones_of_3_0 "two-zones-3.0-preview" V3
+    resources_that_a_zone_refuses "refused-by-zone-3.0-preview" V2
+    resources_that_global_refuses "refused-by-global-3.0-preview" V3
+    reverse_requests_to_2_14 "reverse-requests-2.14.3" V2
+    reverse_requests_to_3_0 "reverse-requests-3.0-preview" V3
+    empty_ends_of_2_14 "empty-2.14.3" V2
+    empty_ends_of_3_0 "empty-3.0-preview" V3Bare
+    too_large_for_2_14 "too-large-2.14.3" V2
+    too_large_for_3_0 "too-large-3.0-preview" V3
+    a_half_closed_stream_of_2_14 "half-closed-stream-2.14.3" V2
+    a_half_closed_stream_of_3_0 "half-closed-stream-3.0-preview" V3
 }
 
-#[test]
-fn zone_3_0_through_a_connector() {
-    replay("global-3.0-preview+zone-3.0-preview", Way::Connected, Release::V3);
+through! { through_a_connector Connected
+    zone_2_14_at_a_2_14_global "global-2.14.3+zone-2.14.3" V2
+    zone_3_0_at_a_3_0_global "global-3.0-preview+zone-3.0-preview" V3
+    two_zones_of_2_14 "two-zones-2.14.3" V2
+    resources_that_global_refuses "refused-by-global-3.0-preview" V3
+    reverse_requests_to_2_14 "reverse-requests-2.14.3" V2
 }
 
-#[test]
-fn two_zones_through_connectors() {
-    replay("two-zones-2.14.3", Way::Connected, Release::V2);
-}
-
-#[test]
-fn refused_resources_through_a_connector() {
-    replay("refused-by-global-3.0-preview", Way::Connected, Release::V3);
-}
-
-#[test]
-fn reverse_requests_through_a_connector() {
-    replay("reverse-requests-2.14.3", Way::Connected, Release::V2);
-}
-
-through_a_gateway! {
+through! { through_both Both
     zone_2_14_at_a_2_14_global "global-2.14.3+zone-2.14.3" V2
     zone_3_0_at_a_2_14_global "global-2.14.3+zone-3.0-preview" V2
     zone_2_14_at_a_3_0_global "global-3.0-preview+zone-2.14.3" V3

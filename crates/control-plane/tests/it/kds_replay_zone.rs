@@ -2,6 +2,7 @@
 //!
 //! Where our zone differs on purpose stands in `docs/compatibility.md`; the tests read that table.
 
+mod between;
 mod compare;
 mod envoy;
 mod link;
@@ -22,6 +23,7 @@ use self::{
     play::{Scenario, play},
     zone::Zone,
 };
+use crate::stage::way::Way;
 
 const PLAIN: Scenario = Scenario { settings: &[], steps: &[] };
 /// A zone that has nothing of its own at the start.
@@ -140,18 +142,45 @@ fn second_of_two_zones_3_0() {
     play("two-zones-3.0-preview", "zone-2", PLAIN);
 }
 
-/// The recordings again with a gateway between our zone and the recorded global, but for the hand-driven ones, whose global says
-/// of its connection what a gateway says for itself.
-macro_rules! through_a_gateway {
-    ($($name:ident $folder:literal $zone:literal $scenario:ident)*) => {
-        mod through_a_gateway {
+/// The recordings again with relays between our zone and the recorded global, but for the hand-driven ones, whose global says
+/// of its connection what a relay says for itself.
+macro_rules! through {
+    ($module:ident $way:ident $($name:ident $folder:literal $zone:literal $scenario:ident)*) => {
+        mod $module {
             use super::*;
-            $(#[test] fn $name() { play::play_through_a_gateway($folder, $zone, $scenario); })*
+            $(#[test] fn $name() { play::play_on(Way::$way, $folder, $zone, $scenario); })*
         }
     };
 }
 
-through_a_gateway! {
+through! { through_a_gateway Gateway
+    zone_2_14_3_of_global_2_14_3 "global-2.14.3+zone-2.14.3" "zone-1" LONG
+    zone_3_0_of_global_2_14_3 "global-2.14.3+zone-3.0-preview" "zone-1" LONG
+    zone_2_14_3_of_global_3_0 "global-3.0-preview+zone-2.14.3" "zone-1" LONG
+    zone_3_0_of_global_3_0 "global-3.0-preview+zone-3.0-preview" "zone-1" LONG
+    empty_2_14_3 "empty-2.14.3" "zone-1" BARE
+    empty_3_0 "empty-3.0-preview" "zone-1" BARE
+    reverse_requests_2_14_3 "reverse-requests-2.14.3" "zone-1" BARE
+    reverse_requests_3_0 "reverse-requests-3.0-preview" "zone-1" BARE
+    refused_by_zone_3_0 "refused-by-zone-3.0-preview" "zone-1" REFUSALS
+    refused_by_global_3_0 "refused-by-global-3.0-preview" "zone-1" REFUSALS
+    too_large_2_14_3 "too-large-2.14.3" "zone-1" PLAIN
+    too_large_3_0 "too-large-3.0-preview" "zone-1" PLAIN
+    first_of_two_zones_2_14_3 "two-zones-2.14.3" "zone-1" FIRST_OF_TWO
+    second_of_two_zones_2_14_3 "two-zones-2.14.3" "zone-2" PLAIN
+    first_of_two_zones_3_0 "two-zones-3.0-preview" "zone-1" FIRST_OF_TWO
+    second_of_two_zones_3_0 "two-zones-3.0-preview" "zone-2" PLAIN
+}
+
+through! { through_a_connector Connector
+    zone_2_14_3_of_global_2_14_3 "global-2.14.3+zone-2.14.3" "zone-1" LONG
+    zone_3_0_of_global_3_0 "global-3.0-preview+zone-3.0-preview" "zone-1" LONG
+    reverse_requests_3_0 "reverse-requests-3.0-preview" "zone-1" BARE
+    refused_by_global_3_0 "refused-by-global-3.0-preview" "zone-1" REFUSALS
+    first_of_two_zones_2_14_3 "two-zones-2.14.3" "zone-1" FIRST_OF_TWO
+}
+
+through! { through_both Both
     zone_2_14_3_of_global_2_14_3 "global-2.14.3+zone-2.14.3" "zone-1" LONG
     zone_3_0_of_global_2_14_3 "global-2.14.3+zone-3.0-preview" "zone-1" LONG
     zone_2_14_3_of_global_3_0 "global-3.0-preview+zone-2.14.3" "zone-1" LONG

@@ -26,8 +26,8 @@ use self::{
     zone::{FEATURES_OF_2_14, GoodZone, first_with, kinds},
 };
 use crate::stage::{
-    plain_port::{open, peer, plain_program},
-    relays::Guarded,
+    plain_port::{open, peer, peer_at, plain_program},
+    relays::{Guarded, connector},
     world::World,
 };
 
@@ -104,6 +104,56 @@ fn zones_that_read_a_byte_a_second_hold_a_window_each_at_a_gateway() {
     let gate = Guarded::program_before(&behind, &[plain]);
     // Half a MiB is the window of a connection to the global behind it; what the global has to say is 50 MiB.
     slow_zones_add(12, 500, &gate, &behind);
+}
+
+#[test]
+fn messages_that_come_byte_by_byte_are_kept_by_no_relay_and_end_as_others() {
+    const STREAMS: usize = 32;
+    let behind = Guarded::open_global();
+    let gate = Guarded::program_before(&behind, &[]);
+    let beside_good = connector(&gate, "good", &gate.token_file("good"));
+    let good = GoodZone::at(beside_good.address("connector"), "good", &[("features", "hash-suffix,zone-ping-health")]);
+    changes_reach(&good, &behind, 50);
+    // What a connector takes without that.
+    let before = [gate.global.peak_kib(), beside_good.peak_kib()];
+    let connector = connector(&gate, "slow", &gate.token_file("slow"));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    // A field that nobody knows, of a MiB, and then what is asked for.
+    let mut message = [&[0x7a, 0x80, 0x80, 0x40], &*vec![b'x'; 1 << 20]].concat();
+    message.extend(first_with("slow", "Mesh", FEATURES_OF_2_14));
+    let mut frame = vec![0];
+    frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+    frame.extend(message);
+    let (last, most) = frame.split_last().unwrap();
+    let (at_once, one_by_one) = most.split_at(most.len() - 20);
+    let (zone, mut calls) = runtime.block_on(async {
+        let zone = peer_at(connector.address("connector")).await;
+        let calls: Vec<_> = (0..STREAMS).map(|_| zone.open(DOWN, &[("client-id", "slow")])).collect();
+        for call in &calls {
+            at_once.chunks(4096).for_each(|piece| call.raw(piece.to_vec()));
+            one_by_one.iter().for_each(|byte| call.raw(vec![*byte]));
+        }
+        (zone, calls)
+    });
+    gate.wait_online("slow");
+    changes_reach(&good, &behind, 10);
+    runtime.block_on(async {
+        for call in &mut calls {
+            call.raw(vec![*last]);
+            let Some(answer) = call.next().await else { panic!("no answer: {:?}", call.ended().await) };
+            assert_eq!(DeltaDiscoveryResponse::decode(answer).unwrap().type_url, "Mesh");
+        }
+    });
+    // The messages are 32 MiB.
+    for (name, process, before) in [("gateway", &gate.global, before[0]), ("connector", &connector, before[1])] {
+        let after = process.peak_kib();
+        eprintln!("messages byte by byte: the {name} had {before} KiB, and {after} KiB at most");
+        assert!(after < before + 16 * MIB, "the {name} had {before} KiB, and {after} KiB at most");
+    }
+    drop((zone, calls));
+    gate.wait_offline("slow");
+    behind.wait_offline("slow");
+    changes_reach(&good, &behind, 10);
 }
 
 /// Changes things so often while four zones read a byte a second, and checks that these add at most so many MiB to whoever lets

@@ -3,11 +3,15 @@
 
 use std::time::Instant;
 
-use testkit::{rpcs::UP, runtime::run};
+use testkit::{
+    rpcs::{DOWN, UP},
+    runtime::run,
+};
 
 use crate::stage::{
     plain_port::{open, peer, plain_world},
     played_zone::{Played, json, open_world, sent},
+    relays::Guarded,
     world::World,
 };
 
@@ -54,4 +58,20 @@ fn a_zone_that_comes_and_goes_does_not_fill_the_log() {
         }
     });
     check(&world, start, &["ZoneToGlobalSync ended", "successfully authenticated"]);
+}
+
+#[test]
+fn a_zone_that_comes_and_goes_does_not_fill_the_log_of_a_gateway() {
+    let guarded = Guarded::new(&[("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "false")]);
+    let token = guarded.gate.token("west");
+    let start = Instant::now();
+    run(async {
+        let connection = peer(&guarded.gate).await;
+        for _ in 0..MANY {
+            let mut call = open(&connection, DOWN, "west", &token);
+            call.send(&[]);
+            assert_ne!(call.ended().await.code, 0);
+        }
+    });
+    check(&guarded.gate, start, &["a relayed stream ended", "successfully authenticated"]);
 }

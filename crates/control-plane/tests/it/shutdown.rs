@@ -35,7 +35,7 @@ fn a_zone_comes_back_by_itself_after_a_restart_of_global() {
     let mark = west.mark();
     world.global.restart();
     west.line_after(mark, &["not connected to the global control plane"]);
-    west.line_after(mark, &["connected to the global control plane", "\"zone\": \"west\""]);
+    west.line_after(mark, &["\tconnected to the global control plane", "\"zone\": \"west\""]);
     world.wait_online("west");
 }
 
@@ -58,7 +58,7 @@ fn a_taken_port_is_one_clear_line() {
         [("KUMA_MODE", "global"), ("KUMA_GENERAL_WORK_DIR", &work), ("KUMA_MULTIZONE_GLOBAL_KDS_GRPC_PORT", &port)];
     let (status, log) = ControlPlane::start(KUMA_CP, &settings, &[]).ended();
     assert_eq!(status.code(), Some(1));
-    assert!(log.contains(&format!("cannot listen on 0.0.0.0:{port} for KDS")), "{log}");
+    assert!(log.contains(&format!("cannot listen on 0.0.0.0:{port} for KDS (multizone.global.kds.grpcPort)")), "{log}");
 }
 
 #[test]

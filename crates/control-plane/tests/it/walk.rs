@@ -40,7 +40,7 @@ fn walk(mut world: World) {
         ("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_INLINE", &token),
     ] {
         let zone = world.zone("west", &[(key, value)]);
-        zone.line(&["connected to the global control plane"]);
+        zone.line(&["\tconnected to the global control plane"]);
         world.wait_online("west");
         drop(zone);
         world.wait_offline("west");
@@ -97,7 +97,7 @@ fn walk(mut world: World) {
         ("KUMA_MULTIZONE_ZONE_KDS_ROOT_CA_FILE", cert.as_str()),
     ];
     let zone = world.zone("west", &own);
-    zone.line(&["connected to the global control plane"]);
+    zone.line(&["\tconnected to the global control plane"]);
     world.wait_online("west");
     drop(zone);
     world.wait_offline("west");

@@ -26,12 +26,43 @@ fn the_worst_is_shown_first_and_only_a_failure_fails() {
     let home = home_of(&server);
     let shown = run(home.path(), &["doctor"], "");
     assert_eq!((shown.status.code(), text(&shown.stderr)), (Some(1), "Error: 2 checks failed\n".to_owned()));
-    let words = |line: &str| line.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>().join(" ");
-    let lines: Vec<String> = text(&shown.stdout).lines().map(words).collect();
-    assert_eq!(lines, ["STATUS CHECK", "fail c", "fail d", "warn b", "ok a"]);
+    let expected = [
+        "STATUS   CHECK   WHAT",
+        "fail     c       what of c",
+        "                 do: do of c",
+        "fail     d       what of d",
+        "                 do: do of d",
+        "warn     b       what of b",
+        "                 do: do of b",
+        "ok       a       what of a",
+        "                 do: do of a",
+    ];
+    assert_eq!(text(&shown.stdout).lines().collect::<Vec<_>>(), expected);
     let shown = run(home.path(), &["doctor", "-o", "json"], "");
     let found: Value = serde_json::from_str(&text(&shown.stdout)).unwrap();
     assert_eq!((shown.status.code(), found[2]["do"].as_str()), (Some(1), Some("do of c")));
+}
+
+#[test]
+fn what_is_long_is_told_on_several_lines_and_commands_on_one() {
+    let long = json!({
+        "name": "keys",
+        "status": "warn",
+        "what": "control-plane-signing-key 1 verifies and signs nothing; retired now it would cut off east, west and 7 others",
+        "do": "see who stands on it: `kumactl rotate status --family control-plane-token -o yaml`, then retire it"
+    });
+    let server = server(json!([long, {"name": "store", "status": "ok", "what": "fine", "do": ""}]));
+    let shown = run(home_of(&server).path(), &["doctor"], "");
+    let expected = [
+        "STATUS   CHECK   WHAT",
+        "warn     keys    control-plane-signing-key 1 verifies and signs nothing; retired",
+        "                 now it would cut off east, west and 7 others",
+        "                 do: see who stands on it:",
+        "                 `kumactl rotate status --family control-plane-token -o yaml`,",
+        "                 then retire it",
+        "ok       store   fine",
+    ];
+    assert_eq!(text(&shown.stdout).lines().collect::<Vec<_>>(), expected);
 }
 
 #[test]

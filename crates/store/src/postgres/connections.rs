@@ -112,12 +112,14 @@ impl Connections {
     }
 }
 
-/// What each connection is told when it is new.
+/// What each connection is told when it is new. To compile a statement takes longer than any of them does, and a planner that
+/// does not know how large a table is takes a small one for worth it.
 fn session(times: Times) -> String {
     format!(
         "SET lock_timeout = {lock}; SET idle_in_transaction_session_timeout = {idle};
          SELECT set_config('client_connection_check_interval', '1s', false) FROM pg_catalog.pg_settings
              WHERE name = 'client_connection_check_interval';
+         SELECT set_config('jit', 'off', false) FROM pg_catalog.pg_settings WHERE name = 'jit';
          SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
         lock = times.lock().as_millis(),
         idle = times.idle_in_transaction().as_millis(),

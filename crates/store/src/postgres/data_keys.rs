@@ -2,9 +2,9 @@
 
 use tokio::task::block_in_place;
 use tokio_postgres::Client;
-use tracing::{info, warn};
+use tracing::info;
 
-use super::{error::Trouble, rows};
+use super::{error::Trouble, rows, wiping};
 use crate::{
     Stored,
     sealing::{Column, DataKeyId, SealedDataKey, SealerError, Sealing, SealingError},
@@ -68,8 +68,9 @@ pub(super) async fn replace(client: &Client, keys: &[SealedDataKey]) -> Result<(
     for key in keys {
         insert(client, key).await?;
     }
+    wiping::note(client).await?;
     client.batch_execute("COMMIT").await?;
-    wipe(client, "data_keys").await;
+    wiping::wipe(client).await;
     Ok(())
 }
 
@@ -89,25 +90,11 @@ pub(super) async fn seal_plain(client: &Client, sealing: &Sealing, plain: &[Stor
         client.execute(SEAL, &[&spec, &status, &key.kind.name, &mesh, &name, &version]).await?;
     }
     client.batch_execute(FORGET).await?;
+    wiping::note(client).await?;
     client.batch_execute("COMMIT").await?;
-    wipe_all(client).await;
+    wiping::wipe(client).await;
     info!(rows = plain.len(), "secrets that lay in the store in plain text are sealed now");
     Ok(())
-}
-
-/// Leaves nothing of before in any table.
-pub(super) async fn wipe_all(client: &Client) {
-    for table in ["resources", "changes", "data_keys"] {
-        wipe(client, table).await;
-    }
-}
-
-/// Leaves nothing of before in the pages of a table. Others that work with it may be in the way.
-async fn wipe(client: &Client, table: &str) {
-    if let Err(cause) = client.batch_execute(&format!("VACUUM FULL {table}")).await {
-        let error = model::causes::on_one_line(&cause);
-        warn!(table, error, "what was there before is still in pages of a table: `VACUUM FULL` of it wipes them");
-    }
 }
 
 async fn read(client: &Client) -> Result<Vec<SealedDataKey>, Trouble> {

@@ -42,7 +42,7 @@ const RENEW: &str = "
     WHERE instances.life = excluded.life";
 const LOOK: &str = "
     SELECT name, inter_cp, keys, (extract(epoch FROM heartbeat) * 1000000)::bigint FROM instances ORDER BY name";
-const EPOCH: &str = "SELECT epoch FROM store_revision";
+const EPOCH: &str = "SELECT epoch, leader FROM store_revision";
 const LOCK: &str = "SELECT pg_try_advisory_lock($1)";
 const LEAD: &str = "UPDATE store_revision SET epoch = epoch + 1, leader = $1 RETURNING epoch";
 /// A session says that it is there before it asks for the lock, so one with the lock and without an instance is nobody's.
@@ -52,6 +52,13 @@ const END_SILENT: &str = "
         AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
         AND (held.classid::bigint << 32) | held.objid::bigint = $1
         AND NOT EXISTS (SELECT FROM instances WHERE instances.backend = held.pid AND NOT instances.name = ANY($2))";
+/// The name of who leads, if somebody does: the lock ends with its process, what the row says stays.
+const LEADS: &str = "
+    SELECT coalesce(leader, '') FROM store_revision WHERE EXISTS (
+        SELECT FROM pg_locks held
+        WHERE held.locktype = 'advisory' AND held.granted AND held.objsubid = 1
+            AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND (held.classid::bigint << 32) | held.objid::bigint = $1)";
 const FORGET: &str = "
     DELETE FROM instances USING unnest($1::text[], $2::bigint[]) AS gone (name, beat)
     WHERE instances.name = gone.name AND (extract(epoch FROM heartbeat) * 1000000)::bigint = gone.beat";
@@ -153,15 +160,15 @@ impl Instances for Sessions {
     async fn look(&self) -> Result<Seen, StoreError> {
         let session = self.session.lock().await;
         self.ask(session, async |session| {
-            let (present, epoch) =
-                futures::join!(session.client.query(LOOK, &[]), session.client.query_one(EPOCH, &[]));
+            let (present, lead) = futures::join!(session.client.query(LOOK, &[]), session.client.query_one(EPOCH, &[]));
             let present = present?.iter().map(present_of).collect::<Result<_, Trouble>>()?;
-            let epoch = rows::epoch(&epoch?, 0)?;
+            let lead = lead?;
+            let (epoch, leader) = (rows::epoch(&lead, 0)?, lead.try_get(1)?);
             if session.epoch.is_some_and(|ours| ours != epoch) {
                 // The lock is to be free, too.
                 return Err(Trouble::Way("another instance leads".to_owned()));
             }
-            Ok(Seen { present, leads: session.epoch })
+            Ok(Seen { present, leads: session.epoch, leader })
         })
         .await
     }
@@ -207,6 +214,12 @@ impl Instances for Sessions {
         })
         .await
     }
+}
+
+/// Returns the name of the instance that leads now.
+pub(super) async fn leader(client: &Client) -> Result<Option<String>, Trouble> {
+    let row = client.query_opt(LEADS, &[&LEADER]).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
 fn present_of(row: &tokio_postgres::Row) -> Result<Present, Trouble> {

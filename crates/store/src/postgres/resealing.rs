@@ -25,6 +25,7 @@ use super::{
     migrations::{self, Older, STEPS},
     rows,
     settings::Settings,
+    wiping,
 };
 use crate::sealing::{Column, DataKeyId, Renew, Sealer, SealerError, Sealing, SealingError};
 
@@ -46,8 +47,13 @@ const SAYS_ITS_KEY: &str = "kuma-cp key ";
 
 /// The statement with which a store says which key it has.
 pub(super) fn say_key(sealing: &Sealing) -> String {
+    format!("SET application_name = '{}'", says_its_key(sealing))
+}
+
+/// What a store says that has this key.
+fn says_its_key(sealing: &Sealing) -> String {
     let name: String = sealing.name().unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).collect();
-    format!("SET application_name = '{SAYS_ITS_KEY}{name}'")
+    format!("{SAYS_ITS_KEY}{name}")
 }
 
 /// Why it was not done; the database opens all the same.
@@ -107,7 +113,7 @@ async fn seal(
     if renew == Renew::KeyAlone {
         return Ok(());
     }
-    let others: i64 = held.query_one(OTHERS, &[&SAYS_ITS_KEY, &say_name(&next)]).await?.try_get(0)?;
+    let others: i64 = held.query_one(OTHERS, &[&SAYS_ITS_KEY, &says_its_key(&next)]).await?.try_get(0)?;
     if others > 0 {
         let key = next.name().unwrap_or_default();
         return Err(Refusal::Open(OpenError::KeyNotEverywhere { place: place.to_owned(), key, others }));
@@ -126,13 +132,9 @@ async fn seal(
             break;
         }
     }
-    data_keys::wipe_all(held).await;
+    wiping::wipe(held).await;
     info!(rows = count, data_key = %key.id, "the secrets of the store are sealed under a new data key");
     Ok(())
-}
-
-fn say_name(sealing: &Sealing) -> String {
-    format!("{SAYS_ITS_KEY}{}", sealing.name().unwrap_or_default())
 }
 
 /// Seals some rows anew, and returns how many. With the last ones the old data keys go.
@@ -147,6 +149,7 @@ async fn seal_some(client: &Client, sealing: &Sealing, newest: DataKeyId) -> Res
     if rows.is_empty() {
         client.batch_execute(FORGET).await?;
         client.execute("DELETE FROM data_keys WHERE id <> $1", &[&id]).await?;
+        wiping::note(client).await?;
     }
     client.batch_execute("COMMIT").await?;
     Ok(rows.len())

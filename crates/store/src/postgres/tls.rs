@@ -6,16 +6,13 @@ use std::{
 };
 
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs},
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _};
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
+use trust::{Anybody, Roots, Verifier};
 
 use super::{
     OpenError,
@@ -24,12 +21,10 @@ use super::{
 
 /// Returns what makes TLS as the settings say, and whether there is to be any.
 pub(super) fn connector(settings: &Tls) -> Result<(MakeRustlsConnect, SslMode), OpenError> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
     let wrong = |cause: Error| OpenError::Tls { detail: cause.to_string() };
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(wrong)?;
-    let verifier = verifier(settings, &provider)?;
+    let builder =
+        ClientConfig::builder_with_provider(trust::provider()).with_safe_default_protocol_versions().map_err(wrong)?;
+    let verifier = verifier(settings)?;
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     let mut config = match &settings.certificate {
         None => builder.with_no_client_auth(),
@@ -43,30 +38,23 @@ pub(super) fn connector(settings: &Tls) -> Result<(MakeRustlsConnect, SslMode), 
     Ok((MakeRustlsConnect::new(config), mode))
 }
 
-fn verifier(settings: &Tls, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, OpenError> {
-    let algorithms = provider.signature_verification_algorithms;
+fn verifier(settings: &Tls) -> Result<Arc<dyn ServerCertVerifier>, OpenError> {
     if matches!(settings.mode, TlsMode::Disable | TlsMode::VerifyNone) {
-        return Ok(Arc::new(Anybody(algorithms)));
+        return Ok(Arc::new(Anybody::new()));
     }
-    let roots = roots(settings.ca_file.as_ref())?;
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
-    let verifier = verifier.map_err(|cause| OpenError::Tls { detail: cause.to_string() })?;
+    let roots = Arc::new(roots(settings.ca_file.as_ref())?);
+    let verifier = Arc::new(Verifier::new(move || Arc::clone(&roots)));
     Ok(if settings.mode == TlsMode::VerifyCa { Arc::new(AnyName(verifier)) } else { verifier })
 }
 
-fn roots(file: Option<&PathBuf>) -> Result<RootCertStore, OpenError> {
-    let mut roots = RootCertStore::empty();
-    match file {
-        Some(file) => {
-            for certificate in certificates(file)? {
-                roots.add(certificate).map_err(|cause| unusable(file, &cause))?;
-            }
-        }
+/// A server that signed its certificate itself, as the manual of PostgreSQL shows it, has that certificate in the file.
+fn roots(file: Option<&PathBuf>) -> Result<Roots, OpenError> {
+    let roots = match file {
+        Some(file) => Roots::of_file(certificates(file)?).map_err(|cause| unusable(file, &cause))?,
         // As the system says, like everybody else.
-        None => {
-            let _ignored = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
+        None => Roots::of_system(rustls_native_certs::load_native_certs().certs)
+            .map_err(|detail| OpenError::Tls { detail })?,
+    };
     if roots.is_empty() {
         let detail = "there is no authority to believe: name a file with some (store.postgres.tls.caPath)".to_owned();
         return Err(OpenError::Tls { detail });
@@ -84,48 +72,9 @@ fn unusable(path: &Path, cause: &dyn std::fmt::Display) -> OpenError {
     OpenError::TlsFile { path: path.to_owned(), detail: cause.to_string() }
 }
 
-/// Believes everybody.
+/// Believes whom the file vouches for, whatever the name is.
 #[derive(Debug)]
-struct Anybody(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, signed, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, signed, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
-}
-
-/// Believes whom an authority signed, whatever it is called.
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
+struct AnyName(Arc<dyn ServerCertVerifier>);
 
 impl ServerCertVerifier for AnyName {
     fn verify_server_cert(
@@ -136,7 +85,7 @@ impl ServerCertVerifier for AnyName {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        // The name is looked at last: who got so far is signed and valid.
+        // The name is looked at last: who got so far is vouched for and valid.
         match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp, now) {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },

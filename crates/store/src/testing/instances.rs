@@ -102,6 +102,7 @@ impl Instances for Member {
         self.ask(|kept| Seen {
             present: kept.present.values().map(|(_, present)| present.clone()).collect(),
             leads: self.leads(kept),
+            leader: kept.leader.as_ref().map(|(_, name)| name.clone()),
         })
     }
 

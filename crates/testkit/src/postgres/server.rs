@@ -93,16 +93,18 @@ impl Server {
         }
     }
 
-    /// Kills it as a crash does, with all that it was doing. Nobody is answered afterwards.
+    /// Kills it as a crash does, with all that it was doing: nothing is answered any more when this returns.
     pub fn kill(&mut self) {
+        // Its children notice only after a while that it is gone, and end what they have begun until then.
+        let children = self.signal("-STOP");
         let mut child = self.child.take().expect("it runs");
-        let children = children(child.id());
+        let _one_is_gone = Command::new("kill").arg("-KILL").args(&children).stderr(Stdio::null()).status();
         child.kill().expect("kill the server");
         child.wait().expect("its end");
-        // They notice that it is gone, and end; until then one may answer what it was just asked.
-        let killed = Instant::now();
-        while children.split_whitespace().any(runs) && killed.elapsed() < LIMIT {
-            thread::sleep(Duration::from_millis(5));
+        let started = Instant::now();
+        while children.iter().any(|child| runs(child)) {
+            assert!(started.elapsed() < LIMIT, "a process of the server does not end");
+            thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -116,15 +118,17 @@ impl Server {
         self.signal("-CONT");
     }
 
-    fn signal(&self, signal: &str) {
+    /// Sends a signal to all its processes; returns those beside the first one.
+    fn signal(&self, signal: &str) -> Vec<String> {
         let id = self.child.as_ref().expect("it runs").id();
         // The first one first: it makes no others then.
         let own = Command::new("kill").args([signal, &id.to_string()]).status().expect("run kill");
         assert!(own.success(), "kill failed");
-        let children = children(id);
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        let children: Vec<String> = children.split_whitespace().map(str::to_owned).collect();
         // One may have ended meanwhile.
-        let _one_is_gone =
-            Command::new("kill").arg(signal).args(children.split_whitespace()).stderr(Stdio::null()).status();
+        let _one_is_gone = Command::new("kill").arg(signal).args(&children).stderr(Stdio::null()).status();
+        children
     }
 
     /// Starts it again in the same place, after [`Server::kill`].
@@ -248,15 +252,11 @@ fn janitor(folder: &Path) -> Child {
         .expect("start a shell")
 }
 
-/// The processes that one has started, separated by blanks.
-fn children(id: u32) -> String {
-    fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default()
-}
-
-/// Whether a process of PostgreSQL is there that has not ended; it may wait for ever for somebody who takes notice.
-fn runs(id: &str) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(name, rest)| name.ends_with("(postgres") && !rest.starts_with(['Z', 'X']))
+/// Whether a process is there and is not dead already; one that is nobody's child may stay in the list of processes as such.
+fn runs(process: &str) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // Behind the name, which may be anything.
+    status.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// The folder of the newest programs that are installed.

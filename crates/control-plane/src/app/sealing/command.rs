@@ -9,15 +9,13 @@
 
 use std::time::Duration;
 
-use store::sealing::{DataKey, DataKeyId, SealedDataKey, Sealer, SealerError};
+use store::sealing::{COMMAND, DataKey, DataKeyId, SealedDataKey, Sealer, SealerError};
 use zeroize::Zeroizing;
 
 use crate::programs::Program;
 
 /// A key service far away answers in a second or two.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// What stands for the key of a command, which nobody here knows.
-const NAME: &str = "command";
 
 /// A command that seals data keys.
 pub(super) struct SealingCommand(Program);
@@ -36,7 +34,7 @@ impl SealingCommand {
 
 impl Sealer for SealingCommand {
     fn name(&self) -> Option<String> {
-        Some(NAME.to_owned())
+        Some(COMMAND.to_owned())
     }
 
     fn seal(&self, id: DataKeyId, key: &DataKey) -> Result<SealedDataKey, SealerError> {
@@ -47,12 +45,12 @@ impl Sealer for SealingCommand {
                 detail: "store.sealing.command, `seal`: it printed nothing".to_owned(),
             });
         }
-        Ok(SealedDataKey { id, sealed_by: NAME.to_owned(), sealed })
+        Ok(SealedDataKey { id, sealed_by: COMMAND.to_owned(), sealed })
     }
 
     fn unseal(&self, sealed: &SealedDataKey) -> Result<DataKey, SealerError> {
-        if sealed.sealed_by != NAME {
-            let (wanted, found) = (sealed.sealed_by.clone(), "a command (store.sealing.command)".to_owned());
+        if sealed.sealed_by != COMMAND {
+            let (wanted, found) = (sealed.sealed_by.clone(), store::sealing::named(COMMAND));
             return Err(SealerError::AnotherKey { wanted, found });
         }
         let input = String::from_utf8_lossy(&sealed.sealed);

@@ -5,6 +5,7 @@ use crate::doctor::{
     Status, examine,
     facts::{Certificate, KeyFacts, Refusal, RotationFacts, SignerFacts, StandsOn, TokenFacts},
 };
+use crate::zones::insight::LET_IN;
 
 fn now() -> Timestamp {
     "2026-06-01T00:00:00Z".parse().unwrap()
@@ -126,6 +127,9 @@ fn open_doors_are_told_with_who_goes_through() {
     facts.auth = AuthType::CpToken;
     facts.mode = AuthMode::Shadow;
     says(&facts, "authentication", Status::Warn, &["nobody would be", "`enforce`"]);
+    let zones = std::mem::take(&mut facts.zones);
+    says(&facts, "authentication", Status::Warn, &["no zone is connected", "not known yet", "look again"]);
+    facts.zones = zones;
     let refusal =
         Refusal { at: now(), reason: "wrong-zone".to_owned(), text: "token is signed for \"east\"".to_owned() };
     facts.zones[1].would_be_refused = Some(refusal);
@@ -135,6 +139,18 @@ fn open_doors_are_told_with_who_goes_through() {
         Status::Warn,
         &["would be refused: west (wrong-zone: token is signed for \"east\")"],
     );
+}
+
+#[test]
+fn a_refusal_is_told_without_what_its_peer_was_told_to_do() {
+    let told = |text: &str| Refusal { at: now(), reason: "missing".to_owned(), text: text.to_owned() }.told();
+    assert_eq!(told("no token. 1) Make one. 2) Name it"), "missing: no token");
+    assert_eq!(told("signed by kid 1.2"), "missing: signed by kid 1.2");
+    let mut facts = well();
+    let text = format!("{LET_IN}no token. 1) Make one");
+    facts.zones[1].refused = Some(Refusal { at: now(), reason: "missing".to_owned(), text });
+    let at = format!("zone west would have been refused (shadow) at {}: missing: no token", now());
+    says(&facts, "refusals", Status::Warn, &[&at, "kumactl inspect token"]);
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! Where the zone connects: a port of this machine, or a UNIX socket.
-#![expect(clippy::disallowed_types, reason = "the tasks of a connection end with it, and Tasks owns the connection")]
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream, UnixListener},
@@ -18,7 +21,7 @@ use super::{
     first_bytes::{self, NOT_HTTP2, Speaks},
 };
 use crate::{
-    kds::{frames::ByteStream, relay::Slot},
+    kds::{frames::ByteStream, relay::Slot, serving::Serving},
     limits::{self, Accepted, Place, Stalls, accept},
     tasks::{OnError, Tasks},
 };
@@ -27,6 +30,8 @@ use crate::{
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// A peer that takes not a byte for so long is gone, whatever its keepalive says.
 const WRITE_DEADLINE: Duration = Duration::from_secs(60);
+/// Where places are not counted, a peer that no call was taken from by then is not waited for.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// HTTP/2 pings: the peer's own figures (contract: kds 1.4).
 const KEEPALIVE: Duration = Duration::from_secs(15);
 /// A zone opens six. Who opens more hears from global that they are too many.
@@ -55,7 +60,11 @@ pub(crate) async fn serve_tcp(
             };
             match secured {
                 Ok(Ok(io)) => serve_http2(io, Some(place), connector, tasks).await,
-                Ok(Err(error)) => info!(%peer, reason = %error, "no connection of a zone"),
+                Ok(Err(error)) => {
+                    if let Some(line) = connector.refusals.take() {
+                        info!(%peer, reason = %error, left_out = line.told(), "no connection of a zone");
+                    }
+                }
                 Err(_) => debug!(%peer, "the peer said nothing"),
             }
         }
@@ -114,36 +123,45 @@ async fn secure(mut stream: TcpStream, tls: Option<TlsAcceptor>) -> anyhow::Resu
 }
 
 async fn serve_http2(io: Box<dyn ByteStream>, place: Option<Place>, connector: Arc<Connector>, tasks: Tasks) {
-    let near = Near { slot: Slot::default(), place: place.clone() };
+    let near = Near { slot: Slot::default(), place: place.clone(), called: Arc::default() };
+    let called = Arc::clone(&near.called);
     let service = service_fn(move |request: http::Request<Incoming>| {
         let (connector, near) = (Arc::clone(&connector), near.clone());
         // Boxed, so that it is gone when the call is answered: its place stays for as long as the stream.
         Box::pin(async move { Ok::<_, Infallible>(connector.call(near, request).await) })
     });
-    let serving = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(KEEPALIVE)
-        .auto_date_header(false)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .max_concurrent_streams(STREAMS_PER_CONNECTION)
-        .max_header_list_size(64 * 1024)
-        .serve_connection(TokioIo::new(io), service);
-    tokio::pin!(serving);
+    let builder = |streams| {
+        let mut builder = http2::Builder::new(streams);
+        builder
+            .timer(TokioTimer::new())
+            .keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE)
+            .auto_date_header(false)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .max_concurrent_streams(STREAMS_PER_CONNECTION)
+            .max_header_list_size(64 * 1024);
+        builder
+    };
+    let mut serving = Serving::new(builder, io, service);
     let told = async {
         match &place {
             Some(place) => {
                 let _why = place.told().await;
             }
-            None => std::future::pending().await,
+            None => {
+                tokio::time::sleep(PATIENCE).await;
+                if called.load(Ordering::Relaxed) {
+                    std::future::pending().await
+                }
+            }
         }
     };
     let ended = tokio::select! {
         biased;
-        ended = serving.as_mut() => ended,
+        ended = &mut serving => ended,
         () = told => return,
         () = tasks.stopping() => {
-            serving.as_mut().graceful_shutdown();
+            serving.graceful_shutdown();
             serving.await
         }
     };
@@ -152,3 +170,6 @@ async fn serve_http2(io: Box<dyn ByteStream>, place: Option<Place>, connector: A
         Err(error) => debug!(%error, "connection of the zone lost"),
     }
 }
+
+#[cfg(test)]
+mod tests;

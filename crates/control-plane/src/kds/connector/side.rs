@@ -15,16 +15,13 @@ use crate::{
         dial::{Connected, DialError},
         relay::{Ending, Far, WeakSlot},
         rpc::Rpc,
-        zone::{Bearer, Channel, Ended, Line, Streams, Token},
+        zone::{Bearer, Channel, Ended, Line, NO_ROOM, Streams, Token},
     },
     tasks::OnError,
 };
 
 /// A global that has not answered the first ping of a connection by then is not waited for.
 const ACCEPTED_WITHIN: Duration = Duration::from_secs(30);
-
-/// After so long there may be room for a ping again.
-const NO_ROOM: Duration = Duration::from_secs(2);
 
 /// A far connection with what belongs to it. The near connection keeps it.
 pub(super) struct Side {
@@ -207,8 +204,8 @@ impl Keeper {
 /// Pings a global of ours, which says what it can and when the token has to be renewed. A real one is pinged once, to hear
 /// that it takes the token: whether the zone lives is for the zone to say.
 ///
-/// A zone with as many calls open as it may have leaves no room for a ping. That says nothing against the token, and the
-/// streams that stand are none the worse for it.
+/// A zone with as many calls open as it may have leaves no room for a ping, the first one not either. That says nothing
+/// against the token, and the streams that stand are none the worse for it.
 async fn ping(line: &Line, channel: Channel) -> Status {
     let is_real = async {
         if line.global_can().await.contains(Features::TOKEN_RENEWAL) {

@@ -1,6 +1,8 @@
 //! A connector between a zone and a global that a test plays, byte for byte.
 
+mod log_floods;
 mod unread;
+mod untaken;
 
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;

@@ -1,7 +1,5 @@
 //! Serves connections of the KDS port: TLS, then HTTP/2 with keepalive, one task a connection.
 
-mod one_task;
-
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
@@ -10,12 +8,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
-use self::one_task::Serving;
 use crate::{
     kds::{
         frames::ByteStream,
         global::router::{Connection, Router},
         relay::Slot,
+        serving::Serving,
     },
     limits::{self, Accepted, Place, Stalls, accept},
     tasks::Tasks,

@@ -136,7 +136,9 @@ fn refusal(not: &NotRenewed, proof: &VerifiedZone) -> Status {
         NotIssued::Failed(IssueError::Outside { .. }) => {
             Status::unavailable("the global control plane cannot sign a token now, its log says why")
         }
-        NotIssued::WithoutEndOver { .. } => Status::failed_precondition(cause.to_string()),
+        NotIssued::WithoutEndOver { .. } | NotIssued::NotForProxies { .. } => {
+            Status::failed_precondition(cause.to_string())
+        }
         NotIssued::Off => Status::failed_precondition("the global control plane issues no tokens of this kind"),
         NotIssued::Denied(_) | NotIssued::Failed(_) => {
             Status::failed_precondition("the global control plane cannot sign a token, its log says why")

@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body};
 
+use super::untaken::Untaken;
 use crate::{
     kds::dial::{Connected, Windows},
     tasks::Tasks,
@@ -30,6 +31,7 @@ pub(crate) struct Far {
     requests: SendRequest<Body>,
     gone: CancellationToken,
     released: CancellationToken,
+    untaken: Untaken,
 }
 
 /// Moves the bytes of a [`Far`]. Must be run, or nothing happens on it.
@@ -37,19 +39,27 @@ pub(crate) struct Driver {
     connected: Connected,
     gone: CancellationToken,
     released: CancellationToken,
+    untaken: Untaken,
 }
 
 impl Far {
     /// Returns both halves of a connection.
     pub(crate) fn new(connected: Connected) -> (Self, Driver) {
         let (gone, released) = (CancellationToken::new(), CancellationToken::new());
-        let far = Self { requests: connected.requests.clone(), gone: gone.clone(), released: released.clone() };
-        (far, Driver { connected, gone, released })
+        let untaken = Untaken::default();
+        let requests = connected.requests.clone();
+        let far = Self { requests, gone: gone.clone(), released: released.clone(), untaken: untaken.clone() };
+        (far, Driver { connected, gone, released, untaken })
     }
 
     /// The requesting half.
     pub(crate) fn requests(&self) -> SendRequest<Body> {
         self.requests.clone()
+    }
+
+    /// Where calls on it are counted that cannot be ended.
+    pub(crate) fn untaken(&self) -> Untaken {
+        self.untaken.clone()
     }
 
     /// Resolves when it is lost or gone.
@@ -72,7 +82,7 @@ impl Drop for Far {
 impl Driver {
     /// Runs until the connection is lost or was released; returns why it was lost, if it was.
     pub(crate) async fn run(self, tasks: &Tasks) -> Option<String> {
-        let Self { connected: Connected { requests, driver, .. }, gone, released } = self;
+        let Self { connected: Connected { requests, driver, .. }, gone, released, untaken } = self;
         // Dropped however this ends, also when whoever polls it loses patience.
         let _gone = gone.drop_guard();
         drop(requests);
@@ -82,6 +92,7 @@ impl Driver {
             biased;
             () = released.cancelled() => {}
             () = tasks.stopping() => {}
+            () = untaken.too_long() => return Some("it does not take what calls said that are over".to_owned()),
             lost = &mut driver => {
                 return Some(lost.err().map_or_else(|| "closed by the other side".to_owned(), |error| causes::on_one_line(&error)));
             }

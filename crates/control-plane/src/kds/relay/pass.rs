@@ -9,6 +9,7 @@ use super::{
     inspect::Inspect,
     request::RequestBody,
     response::{ResponseBody, Told, lost},
+    untaken::Untaken,
 };
 
 /// What is done to a call that is passed on.
@@ -21,6 +22,8 @@ pub(crate) struct Passing {
     pub(crate) ending: Ending,
     /// Looks at what goes to the far side.
     pub(crate) inspect: Option<Inspect>,
+    /// Of the far connection.
+    pub(crate) untaken: Untaken,
 }
 
 /// Passes a call on; returns the answer as it begins, what follows goes through by itself. `told` is called once with the
@@ -31,7 +34,8 @@ pub(crate) async fn pass(
     passing: Passing,
     told: impl FnOnce(Status) + Send + 'static,
 ) -> Response<Body> {
-    let Passing { origin, headers, ending, inspect } = passing;
+    let Passing { origin, headers, ending, inspect, untaken } = passing;
+    let (call, near) = untaken.call();
     let (parts, body) = request.into_parts();
     let ended = |status: Status, told: Told| {
         told(status.clone());
@@ -41,7 +45,7 @@ pub(crate) async fn pass(
     let Some(uri) = at(&origin, &parts.uri) else {
         return ended(Status::invalid_argument("the path of the call is none"), told);
     };
-    let mut request = Request::new(Body::new(RequestBody::new(body, ending.clone(), inspect)));
+    let mut request = Request::new(Body::new(RequestBody::new(body, ending.clone(), inspect, call)));
     *request.method_mut() = parts.method;
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
@@ -55,7 +59,7 @@ pub(crate) async fn pass(
     match answered {
         Ok(response) => {
             let (parts, body) = response.into_parts();
-            let body = Body::new(ResponseBody::new(body, &parts.headers, &ending, told));
+            let body = Body::new(ResponseBody::new(body, &parts.headers, &ending, told, near));
             Response::from_parts(parts, body)
         }
         Err(error) => match lost(&error) {

@@ -4,6 +4,7 @@ use std::{
     error::Error,
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -13,6 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::{
     ending::{Ending, Waits},
     inspect::Inspect,
+    untaken::Call,
 };
 
 /// The body of a request on its way.
@@ -22,6 +24,7 @@ pub(super) struct RequestBody<B> {
     waits: Waits,
     inspect: Option<Inspect>,
     over: bool,
+    call: Arc<Call>,
 }
 
 /// The call was ended here: the far side hears a reset with CANCEL, as from a client that gave up.
@@ -45,9 +48,15 @@ fn ended() -> Box<dyn Error + Send + Sync> {
 }
 
 impl<B> RequestBody<B> {
-    pub(super) fn new(inner: B, ending: Ending, inspect: Option<Inspect>) -> Self {
+    pub(super) fn new(inner: B, ending: Ending, inspect: Option<Inspect>, call: Arc<Call>) -> Self {
         let waits = ending.waits();
-        Self { inner, ending, waits, inspect, over: false }
+        Self { inner, ending, waits, inspect, over: false, call }
+    }
+}
+
+impl<B> Drop for RequestBody<B> {
+    fn drop(&mut self) {
+        self.call.taken();
     }
 }
 
@@ -64,6 +73,8 @@ where
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
+        // It is asked for more when all is taken.
+        this.call.taken();
         if this.over {
             return Poll::Ready(None);
         }
@@ -90,6 +101,7 @@ where
             this.ending.end(refusal);
             return Poll::Ready(Some(Err(ended())));
         }
+        this.call.said();
         Poll::Ready(Some(Ok(frame)))
     }
 

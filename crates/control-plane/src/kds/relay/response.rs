@@ -11,7 +11,10 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use tonic::Status;
 
-use super::ending::{Ending, Waits};
+use super::{
+    ending::{Ending, Waits},
+    untaken::Near,
+};
 
 /// Is told once how a call ended.
 pub(super) type Told = Box<dyn FnOnce(Status) + Send>;
@@ -23,17 +26,19 @@ pub(super) struct ResponseBody<B> {
     /// The end, as far as it is known.
     end: Option<Status>,
     told: Option<Told>,
+    near: Option<Near>,
 }
 
 impl<B> ResponseBody<B> {
     /// Returns the body of a response with these headers, which may say all already.
-    pub(super) fn new(inner: B, headers: &HeaderMap, ending: &Ending, told: Told) -> Self {
+    pub(super) fn new(inner: B, headers: &HeaderMap, ending: &Ending, told: Told, near: Near) -> Self {
         let end = Status::from_header_map(headers);
-        Self { inner: Some(inner), waits: ending.waits(), end, told: Some(told) }
+        Self { inner: Some(inner), waits: ending.waits(), end, told: Some(told), near: Some(near) }
     }
 
     fn over(&mut self, end: Status) {
         self.inner = None;
+        self.near = None;
         self.end = Some(end);
         self.tell();
     }

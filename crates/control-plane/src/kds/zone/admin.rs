@@ -8,14 +8,14 @@ use hyper_util::rt::TokioIo;
 use model::{Key, Kind, ProxyView};
 use prost::Message as _;
 use tokio::{net::TcpStream, sync::mpsc};
-use tonic::Status;
+use tonic::{Code, Status};
 use wire::kuma::mesh::v1alpha1::{
     AdminOutputFormat, ClustersRequest, ClustersResponse, Dataplane, StatsRequest, StatsResponse, XdsConfigRequest,
     XdsConfigResponse, clusters_response, stats_response, xds_config_response,
 };
 
 use super::{
-    line::Channel,
+    line::{Channel, NO_ROOM},
     sanitise::sanitise,
     session::{Session, next},
 };
@@ -66,10 +66,14 @@ struct Subject<'a> {
 }
 
 async fn stream<A: Ask>(session: &Session, channel: Channel) -> Status {
-    let (frames, outbound) = mpsc::channel::<Bytes>(AT_ONCE);
-    let (mut inbound, counted) = match session.open::<A>(channel, Rpc::Admin(A::VIEW), outbound).await {
-        Ok(opened) => opened,
-        Err(status) => return tolerated(status).await,
+    let (frames, mut inbound, counted) = loop {
+        let (frames, outbound) = mpsc::channel::<Bytes>(AT_ONCE);
+        match session.open::<A>(channel.clone(), Rpc::Admin(A::VIEW), outbound).await {
+            Ok((inbound, counted)) => break (frames, inbound, counted),
+            // Others hold all the calls that the token may have: the streams that stand are none the worse for it.
+            Err(status) if status.code() == Code::ResourceExhausted => tokio::time::sleep(NO_ROOM).await,
+            Err(status) => return tolerated(status).await,
+        }
     };
     let mut answers = futures::stream::FuturesUnordered::new();
     loop {
@@ -94,7 +98,7 @@ async fn stream<A: Ask>(session: &Session, channel: Channel) -> Status {
 /// A global without this RPC, or one that cancels it, costs the zone nothing else (contract: kds 1.5).
 async fn tolerated(status: Status) -> Status {
     match status.code() {
-        tonic::Code::Unimplemented | tonic::Code::Cancelled => std::future::pending().await,
+        Code::Unimplemented | Code::Cancelled => std::future::pending().await,
         _ => status,
     }
 }

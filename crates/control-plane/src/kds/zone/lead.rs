@@ -4,22 +4,22 @@ use tokio::sync::watch;
 use tracing::info;
 
 use crate::{
-    cluster::{Cluster, Epoch, Members},
+    cluster::{Cluster, Epoch},
     kds::link::{Link, LinkState},
 };
 
-/// Whether this instance leads, and who else is there. Cheap to clone.
+/// Whether this instance leads, and which one does otherwise. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Lead {
     me: String,
     leading: watch::Receiver<Option<Epoch>>,
-    members: watch::Receiver<Members>,
+    leader: watch::Receiver<Option<String>>,
 }
 
 impl Lead {
     /// Follows the instances on one store.
     pub(crate) fn of(cluster: &Cluster) -> Self {
-        Self { me: cluster.me().to_owned(), leading: cluster.leading(), members: cluster.members() }
+        Self { me: cluster.me().to_owned(), leading: cluster.leading(), leader: cluster.leader() }
     }
 
     /// Resolves when this instance leads; until then `link` says who does.
@@ -39,7 +39,7 @@ impl Lead {
             link.set(LinkState::StandsBy { leader });
             let changed = tokio::select! {
                 changed = self.leading.changed() => changed,
-                changed = self.members.changed() => changed,
+                changed = self.leader.changed() => changed,
             };
             if changed.is_err() {
                 // Nobody will ever say so again: the program ends.
@@ -55,50 +55,39 @@ impl Lead {
         }
     }
 
-    /// Who may lead, for people: one of the others.
+    /// Who leads, for people.
     fn leader(&mut self) -> String {
-        let members = self.members.borrow_and_update().clone();
-        let others: Vec<_> = members.keys().filter(|name| **name != self.me).map(|name| format!("`{name}`")).collect();
-        match others.as_slice() {
-            [] => "another instance".to_owned(),
-            [one] => format!("instance {one}"),
-            several => format!("one of the instances {}", several.join(", ")),
+        match self.leader.borrow_and_update().as_deref() {
+            Some(name) if name != self.me => format!("instance `{name}`"),
+            // That this one leads no more it knows before it hears who does.
+            Some(_) | None => "another instance".to_owned(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, sync::Arc};
+    use std::sync::Arc;
 
     use store::memory::MemoryStore;
     use testkit::rpcs::DOWN;
 
     use super::{super::renewal::tests::Played, *};
-    use crate::{
-        cluster::Member,
-        kds::zone::{Shared, Token},
-    };
+    use crate::kds::zone::{Shared, Token};
 
     /// What the instances know of each other, as a test says it.
     struct Instances {
         leading: watch::Sender<Option<Epoch>>,
-        members: watch::Sender<Members>,
+        leader: watch::Sender<Option<String>>,
     }
 
     impl Instances {
         fn new(leading: Option<Epoch>) -> Self {
-            Self { leading: watch::Sender::new(leading), members: watch::Sender::default() }
-        }
-
-        fn are(&self, names: &[&str]) {
-            let member = |name: &&str| Member { instance: (*name).to_owned(), inter_cp: None };
-            let members: BTreeMap<_, _> = names.iter().map(|name| ((*name).to_owned(), member(name))).collect();
-            self.members.send_replace(Arc::new(members));
+            Self { leading: watch::Sender::new(leading), leader: watch::Sender::default() }
         }
 
         fn lead(&self) -> Lead {
-            Lead { me: "a".to_owned(), leading: self.leading.subscribe(), members: self.members.subscribe() }
+            Lead { me: "a".to_owned(), leading: self.leading.subscribe(), leader: self.leader.subscribe() }
         }
     }
 
@@ -113,10 +102,12 @@ mod tests {
                 state.wait_for(trouble).await.unwrap();
             };
             said(&mut state, "another instance leads").await;
-            instances.are(&["a", "b"]);
-            said(&mut state, "instance `b` leads").await;
-            instances.are(&["a", "b", "c"]);
-            said(&mut state, "one of the instances `b`, `c` leads").await;
+            for name in ["b", "c"] {
+                instances.leader.send_replace(Some(name.to_owned()));
+                said(&mut state, &format!("instance `{name}` leads")).await;
+            }
+            instances.leader.send_replace(Some("a".to_owned()));
+            said(&mut state, "another instance leads").await;
             instances.leading.send_replace(Some(Epoch(3)));
         };
         let (epoch, ()) = tokio::join!(lead.begins(&link), begins);

@@ -44,6 +44,9 @@ const PING_DEADLINE: Duration = Duration::from_secs(15);
 /// A ping may be answered before a token is looked at on the streams: it counts when none of them was refused by then.
 const SETTLED: Duration = Duration::from_secs(5);
 
+/// After so long there may be room for a call again.
+pub(crate) const NO_ROOM: Duration = Duration::from_secs(2);
+
 /// What the calls of one connection have in common.
 pub(crate) struct Line {
     pub(crate) zone: ZoneName,
@@ -148,6 +151,9 @@ impl Line {
 
     /// Pings at once and then at the interval that global names. Never ends while global answers. The first answer tells
     /// what global can do beside what every global can.
+    ///
+    /// A ping that finds no room, because others hold all the calls that the token may have, is tried again: that says nothing
+    /// against the streams that stand. Before the first answer it ends the connection, for its reason is all there is to say.
     pub(crate) async fn ping(&self, channel: Channel) -> Status {
         let mut is_ours = false;
         let settled = Instant::now() + SETTLED;
@@ -170,6 +176,10 @@ impl Line {
                 Err(status) if status.code() == Code::Unimplemented => {
                     self.learned.send_replace(Some(Features::NONE));
                     return std::future::pending().await;
+                }
+                Err(status) if status.code() == Code::ResourceExhausted && self.learned.borrow().is_some() => {
+                    tokio::time::sleep(NO_ROOM).await;
+                    continue;
                 }
                 Err(status) => return status,
             };
@@ -255,3 +265,6 @@ impl tower::Service<http::Request<Body>> for Channel {
         Box::pin(async move { Ok(response.await?.map(Body::new)) })
     }
 }
+
+#[cfg(test)]
+mod tests;

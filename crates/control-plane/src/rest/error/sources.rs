@@ -49,6 +49,10 @@ impl From<NotIssued> for ApiError {
                 let violations = vec![Violation::new("validFor", error.to_string())];
                 Self::Invalid { title: TOKEN_REQUEST, violations }
             }
+            NotIssued::NotForProxies { .. } => {
+                let violations = vec![Violation::new("scope", error.to_string())];
+                Self::Invalid { title: TOKEN_REQUEST, violations }
+            }
             NotIssued::Failed(problem) => Self::Issue(problem),
             NotIssued::NotRecorded(problem) => Self::NotRecorded(problem),
             NotIssued::KeysChanging => Self::KeysChanging { text: error.to_string() },

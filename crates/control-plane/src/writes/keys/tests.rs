@@ -5,11 +5,13 @@ use std::sync::Arc;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::future::join_all;
 use jiff::Timestamp;
+use prost::Message as _;
 use serde_json::json;
 use store::{
     Precondition, ResourceStore,
     testing::{Database, Instance},
 };
+use wire::kuma::system::v1alpha1::{KdsSubscription, Version, ZoneInsight};
 
 use super::*;
 use crate::{
@@ -26,8 +28,13 @@ struct Writer {
 
 impl Writer {
     fn to(store: impl ResourceStore) -> Self {
+        Self::which(true, store)
+    }
+
+    fn which(sends_keys: bool, store: impl ResourceStore) -> Self {
         let rules = Rules {
             side: Side::Global,
+            sends_keys,
             read_only: false,
             origin_label_is_free: false,
             unsafe_delete: false,
@@ -97,6 +104,35 @@ async fn keys_of_other_serials_and_secrets_of_users_are_written_at_will() {
     {
         writer.put(name, &key).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn zones_that_do_not_get_a_key_anyway_are_warned_of_by_nobody() {
+    let database = Database::new();
+    let open = KdsSubscription {
+        connect_time: Some(prost_types::Timestamp { seconds: 1, nanos: 0 }),
+        version: Some(Version::default()),
+        ..KdsSubscription::default()
+    };
+    let insight = ZoneInsight { subscriptions: vec![open], ..ZoneInsight::default() };
+    let resource = model::Resource {
+        key: Key::global(Kind::ZONE_INSIGHT, "real"),
+        labels: model::Labels::new(),
+        spec: insight.encode_to_vec().into(),
+        status: None,
+        owner: None,
+        created: Timestamp::UNIX_EPOCH,
+        modified: Timestamp::UNIX_EPOCH,
+    };
+    database.instance().put(resource, Precondition::Absent).await.unwrap();
+    let key = tokens::generate_key(tokens::Algorithm::Es256);
+    let (key_name, spec) = (Key::global(Kind::GLOBAL_SECRET, "zone-token-signing-key-2"), secret::encode(key.reveal()));
+    let warning = async |sends_keys| {
+        let writer = Writer::which(sends_keys, database.instance());
+        writer.writes.unread_in_zones(&key_name, &spec).await.unwrap()
+    };
+    assert!(warning(true).await.is_some_and(|said| said.contains("read RSA keys alone") && said.contains("real")));
+    assert_eq!(warning(false).await, None);
 }
 
 #[test]

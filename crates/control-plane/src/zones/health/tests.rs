@@ -3,11 +3,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use bytes::Bytes;
 use jiff::Timestamp;
-use model::{Key, Kind, Labels, Resource, ZoneName};
 use store::{
-    Precondition, ResourceStore,
+    ResourceStore,
     testing::{Database, Instance},
 };
 use tokens::KeyRing;
@@ -18,6 +16,7 @@ use crate::{
     tasks::OnError,
     zones::{
         caller::ZoneCaller,
+        examples::{database_with_west, west},
         insight::Options,
         registry::{Arrival, CloseReason, StreamGuard},
     },
@@ -35,10 +34,6 @@ struct Global {
     clock: Clock,
     tasks: Tasks,
     _members: watch::Sender<Members>,
-}
-
-fn west() -> ZoneName {
-    ZoneName::parse("west").unwrap()
 }
 
 impl Global {
@@ -81,17 +76,7 @@ impl Global {
 
 /// The control planes `a` and `b`, of which both know.
 async fn two() -> (Global, Global) {
-    let database = Database::new();
-    let zone = Resource {
-        key: Key::global(Kind::ZONE, "west"),
-        labels: Labels::new(),
-        spec: Bytes::new(),
-        status: None,
-        owner: None,
-        created: Timestamp::UNIX_EPOCH,
-        modified: Timestamp::UNIX_EPOCH,
-    };
-    database.instance().put(zone, Precondition::Absent).await.unwrap();
+    let database = database_with_west().await;
     let clock = Clock::starting_at(Timestamp::from_second(1_800_000_000).unwrap());
     let all = ["a", "b"];
     (Global::start(&database, &clock, "a", &all).await, Global::start(&database, &clock, "b", &all).await)

@@ -78,10 +78,13 @@ pub(super) fn happened(insight: &mut ZoneInsight, reason: &str, text: &str, now:
     keep_last(&mut insight.auth_events);
 }
 
+/// With it begins what is noted as the refusal of somebody who was let in all the same.
+pub(crate) const LET_IN: &str = "let in, authentication is in shadow: ";
+
 /// Notes that somebody who says to be this zone would have been refused for this reason, were it not in shadow.
 pub(super) fn would_be_refused(insight: &mut ZoneInsight, reason: &str, detail: &str, now: Timestamp) {
     happened(insight, WOULD_BE_REFUSED, &format!("{reason}: {detail}"), now);
-    trouble::refused(insight, reason, &format!("let in, authentication is in shadow: {detail}"), now);
+    trouble::refused(insight, reason, &format!("{LET_IN}{detail}"), now);
 }
 
 /// Joins the events that two control planes know of, oldest first.

@@ -70,6 +70,7 @@ impl Insights {
 
 /// Whether nobody is there who would end it: on global the end that was called, on a zone the one that called.
 fn is_left_open(one: &KdsSubscription, there: &Members) -> bool {
-    let is_there = [&one.global_instance_id, &one.zone_instance_id].into_iter().any(|name| there.contains_key(name));
-    one.disconnect_time.is_none() && !is_there
+    // Most have ended, and all of them are looked at every second.
+    one.disconnect_time.is_none()
+        && ![&one.global_instance_id, &one.zone_instance_id].into_iter().any(|name| there.contains_key(name))
 }

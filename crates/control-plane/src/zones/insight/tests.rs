@@ -1,6 +1,6 @@
 //! Several control planes keep the insight of a zone in one store: what each says stays true, whoever writes, starts or dies.
 
-use model::{Key, Labels, ProxyView, Resource};
+use model::{Key, ProxyView};
 use store::{
     Instances as _, Precondition,
     testing::{Database, Instance, Member},
@@ -10,7 +10,10 @@ use tokio::time::Instant;
 use super::*;
 use crate::{
     cluster::Times,
-    zones::caller::{Origin, Renews, ZoneCaller},
+    zones::{
+        caller::{Origin, Renews, ZoneCaller},
+        examples::{database_with_west, west},
+    },
 };
 
 mod two_instances;
@@ -79,26 +82,6 @@ impl Global {
     }
 }
 
-fn west() -> ZoneName {
-    ZoneName::parse("west").unwrap()
-}
-
-/// A database with the zone.
-async fn database() -> Database {
-    let database = Database::new();
-    let zone = Resource {
-        key: Key::global(Kind::ZONE, "west"),
-        labels: Labels::new(),
-        spec: Bytes::new(),
-        status: None,
-        owner: None,
-        created: Timestamp::UNIX_EPOCH,
-        modified: Timestamp::UNIX_EPOCH,
-    };
-    database.instance().put(zone, Precondition::Absent).await.unwrap();
-    database
-}
-
 /// Instance and whether it is open, of each subscription.
 fn subscriptions(insight: &ZoneInsight) -> Vec<(&str, bool)> {
     let subscriptions = insight.subscriptions.iter();
@@ -107,7 +90,7 @@ fn subscriptions(insight: &ZoneInsight) -> Vec<(&str, bool)> {
 
 #[tokio::test(start_paused = true)]
 async fn what_one_left_open_that_is_gone_is_ended_after_its_lease_and_nothing_of_others() {
-    let database = database().await;
+    let database = database_with_west().await;
     let first = Global::start(&database, "a-1").await;
     first.insights.subscribe(&west(), true);
     first.stored(record::online).await;
@@ -129,7 +112,7 @@ async fn what_one_left_open_that_is_gone_is_ended_after_its_lease_and_nothing_of
 
 #[tokio::test(start_paused = true)]
 async fn a_zone_of_an_instance_that_is_gone_is_offline_on_the_others() {
-    let database = database().await;
+    let database = database_with_west().await;
     let (first, second) = (Global::start(&database, "a").await, Global::start(&database, "b").await);
     second.insights.subscribe(&west(), true);
     first.stored(record::online).await;
@@ -140,7 +123,7 @@ async fn a_zone_of_an_instance_that_is_gone_is_offline_on_the_others() {
 
 #[tokio::test(start_paused = true)]
 async fn where_nobody_else_is_what_was_left_open_is_ended_at_the_start() {
-    let database = database().await;
+    let database = database_with_west().await;
     let first = Global::start(&database, "a").await;
     first.insights.subscribe(&west(), true);
     first.stored(record::online).await;
@@ -158,7 +141,7 @@ async fn where_nobody_else_is_what_was_left_open_is_ended_at_the_start() {
 
 #[tokio::test(start_paused = true)]
 async fn who_has_just_come_is_taken_for_gone_by_nobody() {
-    let database = database().await;
+    let database = database_with_west().await;
     let first = Global::start(&database, "a").await;
     let mut watch = first.store.watch(Kinds::Only(vec![Kind::ZONE_INSIGHT]));
     for name in ["b", "c", "d"] {
@@ -180,7 +163,7 @@ async fn who_has_just_come_is_taken_for_gone_by_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn who_led_before_ends_nothing_of_others() {
-    let database = database().await;
+    let database = database_with_west().await;
     let (first, second) = (Global::start(&database, "a").await, Global::start(&database, "b").await);
     second.insights.subscribe(&west(), true);
     first.knows(|insights| insights.online(&west())).await;
@@ -201,7 +184,7 @@ async fn who_led_before_ends_nothing_of_others() {
 
 #[tokio::test(start_paused = true)]
 async fn a_zone_is_online_on_all_until_the_last_of_its_subscriptions_ends() {
-    let database = database().await;
+    let database = database_with_west().await;
     let (first, second) = (Global::start(&database, "a").await, Global::start(&database, "b").await);
     let here = first.insights.subscribe(&west(), true);
     let there = second.insights.subscribe(&west(), true);
@@ -217,7 +200,7 @@ async fn a_zone_is_online_on_all_until_the_last_of_its_subscriptions_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn pings_counters_and_configurations_of_one_survive_what_the_other_writes() {
-    let database = database().await;
+    let database = database_with_west().await;
     let (first, second) = (Global::start(&database, "a").await, Global::start(&database, "b").await);
     let here = first.insights.subscribe(&west(), true);
     let said = super::Instance { config: "{\"of\":\"west\"}".to_owned(), ..super::Instance::default() };
@@ -238,7 +221,7 @@ async fn pings_counters_and_configurations_of_one_survive_what_the_other_writes(
 
 #[tokio::test(start_paused = true)]
 async fn who_is_said_to_be_gone_and_is_not_says_so() {
-    let database = database().await;
+    let database = database_with_west().await;
     let first = Global::start(&database, "a").await;
     first.insights.subscribe(&west(), true);
     first.stored(record::online).await;
@@ -263,7 +246,7 @@ async fn who_is_said_to_be_gone_and_is_not_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn an_insight_that_goes_with_its_zone_is_forgotten_and_a_new_zone_starts_a_new_one() {
-    let database = database().await;
+    let database = database_with_west().await;
     let global = Global::start(&database, "a").await;
     let subscription = global.insights.subscribe(&west(), true);
     global.stored(record::online).await;
@@ -279,7 +262,7 @@ async fn an_insight_that_goes_with_its_zone_is_forgotten_and_a_new_zone_starts_a
 
 #[tokio::test(start_paused = true)]
 async fn who_has_not_heard_what_another_wrote_does_not_write_over_it() {
-    let database = database().await;
+    let database = database_with_west().await;
     let (first, second) = (Global::start(&database, "a").await, Global::start(&database, "b").await);
     second.store.fall_behind();
     let here = first.insights.subscribe(&west(), true);
@@ -308,7 +291,7 @@ fn caller(valid_for: Duration, now: Timestamp) -> ZoneCaller {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_that_nobody_renews_is_told_of_at_four_fifths_of_its_life_and_by_one_control_plane() {
-    let database = database().await;
+    let database = database_with_west().await;
     let start = Timestamp::from_second(1_800_000_000).unwrap();
     let clock = Clock::starting_at(start);
     let first = Global::start_at(&database, "a", &clock).await;
@@ -342,7 +325,7 @@ async fn a_token_that_nobody_renews_is_told_of_at_four_fifths_of_its_life_and_by
 
 #[tokio::test(start_paused = true)]
 async fn an_instance_that_left_is_remembered_beside_the_one_that_came_last() {
-    let database = database().await;
+    let database = database_with_west().await;
     let start = Timestamp::from_second(1_800_000_000).unwrap();
     let global = Global::start_at(&database, "g", &Clock::starting_at(start)).await;
     let origin = Origin { address: ([10, 0, 0, 1], 5).into(), renews: Renews::No };

@@ -85,7 +85,7 @@ impl<'a> Trial<'a> {
 
     /// Waits until the zone is connected again, for as long as finding a dead connection takes.
     pub(super) fn reconnected_after(&self, mark: usize) {
-        let again = || self.zone.logged_after(mark, &["connected to the global control plane", "\"global\": "]);
+        let again = || self.zone.logged_after(mark, &["\tconnected to the global control plane", "\"global\": "]);
         eventually_within(KEEPALIVE_LIMIT, &format!("{} connects again", self.name), again, |again| *again);
     }
 

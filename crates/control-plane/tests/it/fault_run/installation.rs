@@ -1,7 +1,7 @@
 //! What runs: globals and some zones are programs, which can be killed and paused, the other zones are in the test; a relay
 //! is between everybody and the database, and between zones and each global.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, process::Command, thread, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -10,35 +10,35 @@ use testkit::{
     network::Relay,
     postgres::{Place, Server},
     program::{ControlPlane, Kumactl, LIMIT, eventually},
-    seed::Chance,
 };
 
-use super::{Fault, writing::Written};
+use super::{audit::Audit, writing::Written};
 use crate::stage::{
     inside,
     postgres_global::borrowed,
     world::{KUMA_CP, text},
 };
 
-const GLOBALS: usize = 3;
+pub(super) const GLOBALS: usize = 3;
 const ZONES: usize = 30;
 /// So many of the zones are programs.
-const PROGRAMS: usize = 6;
+pub(super) const PROGRAMS: usize = 6;
 /// How long keys are good enough to let somebody in when the database is away.
 pub(super) const STALENESS: Duration = Duration::from_secs(10);
 
-struct Global {
-    program: ControlPlane,
-    to_database: Relay,
+pub(super) struct Global {
+    pub(super) program: ControlPlane,
+    pub(super) to_database: Relay,
     /// What zones dial.
-    front: Relay,
+    pub(super) front: Relay,
 }
 
 /// All that runs, in the order in which it ends.
 pub(super) struct Installation {
-    zones: Vec<ControlPlane>,
-    globals: Vec<Global>,
-    server: Server,
+    pub(super) zones: Vec<ControlPlane>,
+    pub(super) globals: Vec<Global>,
+    pub(super) server: Server,
+    pub(super) audit: Audit,
     folder: TempDir,
 }
 
@@ -49,8 +49,10 @@ impl Installation {
         let folder = tempfile::tempdir().unwrap();
         let (cert, key) = certificate(&folder);
         let mut globals = Vec::new();
+        let mut audit = None;
         for number in 0..GLOBALS {
-            let place = server.place();
+            // The database tells them apart by it.
+            let place = Audit::role(&server.place(), number);
             let to_database = Relay::to((place.host.parse::<std::net::IpAddr>().unwrap(), place.port).into(), seed);
             let work = text(&folder.path().join(format!("global-{number}")));
             let staleness = format!("{}s", STALENESS.as_secs());
@@ -72,8 +74,11 @@ impl Installation {
             program.keep_ports();
             let front = Relay::to(loopback(program.address("kds")), seed);
             globals.push(Global { program, to_database, front });
+            // The first one made the tables.
+            audit.get_or_insert_with(|| Audit::begin(server.place(), number));
         }
-        let mut installation = Self { zones: Vec::new(), globals, server, folder };
+        let audit = audit.unwrap();
+        let mut installation = Self { zones: Vec::new(), globals, server, audit, folder };
         installation.zones = (0..ZONES).map(|number| installation.zone(number)).collect();
         installation.all_are_online();
         Some(installation)
@@ -126,50 +131,6 @@ impl Installation {
             kds: loopback(global.program.address("kds")),
         };
         self.globals.iter().map(of).collect()
-    }
-
-    /// Something happens to somebody, and is over after a while.
-    pub(super) fn suffer(&mut self, fault: Fault, lasts: Duration, chance: &mut Chance) {
-        let mut one_of = |count: usize| usize::try_from(chance.below(count as u64)).unwrap();
-        let (global, zone) = (one_of(GLOBALS), one_of(PROGRAMS));
-        let global = &mut self.globals[global];
-        match fault {
-            Fault::GlobalKilled => {
-                global.program.kill();
-                thread::sleep(lasts);
-                global.program.again();
-                global.program.line(&["started"]);
-            }
-            Fault::GlobalRestarted => {
-                let status = global.program.terminate();
-                assert!(status.success(), "{status}: {}", global.program.text());
-                global.program.again();
-                global.program.line(&["started"]);
-            }
-            Fault::GlobalPaused => paused(&global.program, lasts),
-            Fault::GlobalCutOff => {
-                global.to_database.partition();
-                thread::sleep(lasts);
-                global.to_database.heal();
-            }
-            Fault::DatabaseKilled => {
-                self.server.kill();
-                thread::sleep(lasts);
-                self.server.run();
-            }
-            Fault::DatabasePaused => {
-                self.server.pause();
-                thread::sleep(lasts);
-                self.server.resume();
-            }
-            Fault::ZoneKilled => {
-                self.zones[zone].kill();
-                thread::sleep(lasts);
-                self.zones[zone].again();
-            }
-            Fault::ZonePaused => paused(&self.zones[zone], lasts),
-            Fault::ConnectionsCut => global.front.cut(),
-        }
     }
 
     /// Waits until everybody is there again.
@@ -254,17 +215,6 @@ fn loopback(mut address: SocketAddr) -> SocketAddr {
         address.set_ip([127, 0, 0, 1].into());
     }
     address
-}
-
-fn paused(program: &ControlPlane, lasts: Duration) {
-    signal("-STOP", program.id());
-    thread::sleep(lasts);
-    signal("-CONT", program.id());
-}
-
-fn signal(signal: &str, process: u32) {
-    let sent = Command::new("kill").args([signal, &process.to_string()]).status().unwrap();
-    assert!(sent.success());
 }
 
 fn items(address: SocketAddr, path: &str) -> Vec<Value> {

@@ -1,6 +1,6 @@
 //! Our global, assembled in this process as `kuma-cp run` assembles it, on a store that the test writes to.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use control_plane::{
     app::{self, Running},
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use testkit::{client, kds::Peer, program::LIMIT};
 use tokio::net::TcpStream;
 
-use crate::stage::relays;
+use crate::stage::relays::{self, Guard, here};
 
 /// How the recorded zone reaches our global.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,12 +29,18 @@ pub(crate) enum Way {
     Relayed,
     /// Through a connector, which has the token.
     Connected,
+    /// Through a connector and a gateway, which has the keys: our global wants no token.
+    Both,
 }
 
 impl Way {
     /// Whether our global wants a token.
     fn is_authenticated(self) -> bool {
         matches!(self, Self::Authenticated | Self::Connected)
+    }
+
+    fn has_connectors(self) -> bool {
+        matches!(self, Self::Connected | Self::Both)
     }
 }
 
@@ -51,8 +57,10 @@ pub(crate) enum Fresh {
 pub(crate) struct Global {
     pub(crate) store: Arc<dyn ResourceStore>,
     running: Running,
-    /// Before it.
+    /// Before it: one that believes every zone.
     gateway: Option<Running>,
+    /// Before it: one that wants tokens.
+    guard: Option<Guard>,
     /// Beside the zones.
     connectors: BTreeMap<String, Running>,
     /// Beside the zones before the global started again.
@@ -67,43 +75,48 @@ impl Global {
         let folder = tempfile::tempdir().unwrap();
         let store: Arc<dyn ResourceStore> = Arc::new(MemoryStore::new());
         let running = run(&store, &folder, way, fresh, 0).await;
-        let gateway = match way {
-            Way::Relayed => Some(relays::believing(folder.path(), loopback(running.addresses().kds)).await),
-            Way::Recorded | Way::Authenticated | Way::Connected => None,
-        };
-        Self { store, running, gateway, connectors: BTreeMap::new(), former: Vec::new(), folder, way, fresh }
+        let (kds, mut gateway, mut guard) = (here(running.addresses().kds), None, None);
+        match way {
+            Way::Relayed => gateway = Some(relays::believing(folder.path(), kds).await),
+            Way::Both => guard = Some(Guard::start(folder.path(), kds).await),
+            Way::Recorded | Way::Authenticated | Way::Connected => {}
+        }
+        let (connectors, former) = (BTreeMap::new(), Vec::new());
+        Self { store, running, gateway, guard, connectors, former, folder, way, fresh }
     }
 
     /// Stops, and starts again with an empty store.
     pub(crate) async fn restart_empty(&mut self) {
         ended_well(&self.running).await;
-        // Their tokens are of keys that are gone with the store. They run on, so that zones hear all that the global said.
-        self.former.extend(std::mem::take(&mut self.connectors).into_values());
+        if self.way.is_authenticated() {
+            // Their tokens are of keys that are gone with the store. They run on, so that zones hear all that the global said.
+            self.former.extend(std::mem::take(&mut self.connectors).into_values());
+        }
         self.store = Arc::new(MemoryStore::new());
         // Where a gateway before it looks.
-        let port = loopback(self.running.addresses().kds).port();
+        let port = here(self.running.addresses().kds).port();
         self.running = run(&self.store, &self.folder, self.way, self.fresh, port).await;
     }
 
     /// Stops; nothing may have gone wrong before.
     pub(crate) async fn stop(&self) {
-        for one in self.gateway.iter().chain(self.connectors.values()).chain(&self.former).chain([&self.running]) {
+        let gateway = self.guard.as_ref().map(|guard| &guard.running).or(self.gateway.as_ref());
+        for one in self.connectors.values().chain(&self.former).chain(gateway).chain([&self.running]) {
             ended_well(one).await;
         }
     }
 
     /// A connection of a zone that was recorded.
     pub(crate) async fn connect_as(&mut self, zone: &str) -> Peer {
-        if self.way != Way::Connected {
+        if !self.way.has_connectors() {
             return self.connect().await;
         }
-        let token = self.proof(zone).map(|(_, token)| token).unwrap_or_default();
         if !self.connectors.contains_key(zone) {
-            let ca = self.folder.path().join("kuma-cp.crt");
-            let connector = relays::connector_here(zone, &token, self.kds(), &ca).await;
+            let token = self.proof(zone).map(|(_, token)| token).unwrap_or_default();
+            let connector = relays::connector_here(zone, &token, self.kds(), &self.ca()).await;
             self.connectors.insert(zone.to_owned(), connector);
         }
-        let tcp = TcpStream::connect(loopback(self.connectors[zone].addresses().connector)).await.unwrap();
+        let tcp = TcpStream::connect(here(self.connectors[zone].addresses().connector)).await.unwrap();
         tcp.set_nodelay(true).unwrap();
         Peer::over(tcp).await
     }
@@ -120,8 +133,8 @@ impl Global {
         tcp.set_nodelay(true).unwrap();
         match self.way {
             Way::Recorded | Way::Relayed => Peer::over(tcp).await,
-            Way::Authenticated | Way::Connected => {
-                let trust = ClientTrust::from_file(self.folder.path().join("kuma-cp.crt"), Clock::system()).unwrap();
+            Way::Authenticated | Way::Connected | Way::Both => {
+                let trust = ClientTrust::from_file(self.ca(), Clock::system()).unwrap();
                 let config = trust.client_config(Alpn::H2).unwrap();
                 let name = "localhost".try_into().unwrap();
                 Peer::over(tokio_rustls::TlsConnector::from(config).connect(name, tcp).await.unwrap()).await
@@ -131,12 +144,21 @@ impl Global {
 
     /// The headers that prove a zone, if it has to prove anything.
     pub(crate) fn proof(&self, zone: &str) -> Option<(String, String)> {
-        self.way.is_authenticated().then(|| {
-            let wanted = json!({"zone": zone, "validFor": "1h"});
-            let (status, token) = self.rest("POST", "/tokens/control-plane", Some(&wanted));
-            assert_eq!(status, 200, "{token}");
-            ("authorization".to_owned(), token)
-        })
+        let token = match &self.guard {
+            Some(guard) => Some(guard.token(zone)),
+            None => self.way.is_authenticated().then(|| {
+                let wanted = json!({"zone": zone, "validFor": "1h"});
+                let (status, token) = self.rest("POST", "/tokens/control-plane", Some(&wanted));
+                assert_eq!(status, 200, "{token}");
+                token
+            }),
+        };
+        token.map(|token| ("authorization".to_owned(), token))
+    }
+
+    /// Whom to believe to be the port that zones dial.
+    fn ca(&self) -> PathBuf {
+        self.guard.as_ref().map_or_else(|| self.folder.path().join("kuma-cp.crt"), |guard| guard.ca.clone())
     }
 
     /// Asks REST.
@@ -145,16 +167,17 @@ impl Global {
     }
 
     pub(crate) fn kds(&self) -> SocketAddr {
-        loopback(self.gateway.as_ref().unwrap_or(&self.running).addresses().kds)
+        let gateway = self.guard.as_ref().map(|guard| &guard.running).or(self.gateway.as_ref());
+        here(gateway.unwrap_or(&self.running).addresses().kds)
     }
 
     pub(crate) fn http(&self) -> SocketAddr {
-        loopback(self.running.addresses().http)
+        here(self.running.addresses().http)
     }
 
     /// The metrics as text.
     pub(crate) fn metrics(&self) -> String {
-        client::ask(loopback(self.running.addresses().diagnostics), "GET", "/metrics", None).1
+        client::ask(here(self.running.addresses().diagnostics), "GET", "/metrics", None).1
     }
 
     /// Waits until a zone has so many streams of a method.
@@ -196,10 +219,6 @@ impl Global {
 async fn ended_well(control_plane: &Running) {
     let (finished, failure) = control_plane.stop(Duration::from_secs(10)).await;
     assert_eq!((finished, failure), (true, None), "it ended well");
-}
-
-fn loopback(address: Option<SocketAddr>) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], address.expect("a port that is served").port()))
 }
 
 async fn run(store: &Arc<dyn ResourceStore>, folder: &TempDir, way: Way, fresh: Fresh, port: u16) -> Running {

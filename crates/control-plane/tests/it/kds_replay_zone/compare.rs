@@ -44,12 +44,14 @@ pub(crate) fn node(zone: &str) -> Node {
 
 /// Compares the headers of all RPCs of a connection.
 pub(crate) async fn headers(link: &mut Link, recorded: &BTreeMap<&'static str, Headers>, found: &mut Found) {
+    let token = link.token.clone().map(|token| vec![token]);
     for method in METHODS {
         let call = link.call(method).await;
         let mut ours = Headers::new();
         for (name, value) in &call.headers {
             ours.entry(name.to_string()).or_default().push(value.to_str().unwrap().to_owned());
         }
+        assert_eq!(ours.remove("authorization"), token, "{method}");
         let compression = ours.remove("grpc-encoding").unwrap_or_else(|| vec![String::new()]);
         ours.insert("compression".to_owned(), compression);
         assert!(!ours["version"][0].is_empty(), "{method}: {ours:?}");

@@ -33,6 +33,10 @@ pub(crate) struct Link {
     calls: BTreeMap<&'static str, Call>,
     /// How many pings came.
     pub(crate) pings: usize,
+    /// How many pings are of the connector before this zone: one looks like the other.
+    of_a_connector: usize,
+    /// The token that comes with each call.
+    pub(crate) token: Option<String>,
     /// First requests of the zone.
     pub(crate) firsts: BTreeMap<String, Vec<u8>>,
     /// Responses of global that wait for their answer: nonces.
@@ -52,6 +56,8 @@ impl Link {
             pong,
             calls: BTreeMap::new(),
             pings: 0,
+            of_a_connector: 0,
+            token: None,
             firsts: BTreeMap::new(),
             unanswered: BTreeMap::new(),
             answered: BTreeMap::new(),
@@ -59,6 +65,11 @@ impl Link {
             responses: BTreeMap::new(),
             markers: 0,
         }
+    }
+
+    /// Expects what a connector adds: this token, and a ping of its own.
+    pub(crate) fn through_a_connector(self, token: Option<String>) -> Self {
+        Self { of_a_connector: 1, token, ..self }
     }
 
     /// The RPC of this method; waits until the zone opens it. Pings are answered meanwhile.
@@ -71,7 +82,7 @@ impl Link {
 
     /// Waits for so many pings.
     pub(crate) async fn pinged(&mut self, times: usize) {
-        while self.pings < times {
+        while self.pings < times + self.of_a_connector {
             self.next_call().await;
         }
     }

@@ -10,14 +10,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use control_plane::app::Running;
 use model::Kind;
 use prost::Message as _;
-use tempfile::TempDir;
 use testkit::kds_server::Server;
 use wire::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 
 use super::{
+    between::Between,
     compare,
     envoy::Envoy,
     link::{Answer, Link, Pong},
@@ -27,7 +26,7 @@ use super::{
     reverse,
     zone::Zone,
 };
-use crate::stage::{relays, way::Way};
+use crate::stage::way::Way;
 
 /// Kinds that a zone's own machinery makes; ours has none of it, and REST does not take them.
 const MADE_BY_THE_ZONE: [&str; 2] = ["DataplaneInsight", "MeshTrust"];
@@ -37,20 +36,13 @@ pub(crate) fn play(folder: &str, zone: &str, scenario: Scenario) {
     play_on(Way::Direct, folder, zone, scenario);
 }
 
-/// Plays one zone of a recording with a gateway between it and the recorded global.
-pub(crate) fn play_through_a_gateway(folder: &str, zone: &str, scenario: Scenario) {
-    play_on(Way::Gateway, folder, zone, scenario);
-}
-
-fn play_on(way: Way, folder: &str, zone: &str, scenario: Scenario) {
+/// Plays one zone of a recording with this between it and the recorded global.
+pub(crate) fn play_on(way: Way, folder: &str, zone: &str, scenario: Scenario) {
     let Some(recording) = Recording::read(folder, zone) else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let found = runtime.block_on(async {
         let mut player = Player::new(&recording, scenario).await;
-        if way == Way::Gateway {
-            let folder = tempfile::tempdir().unwrap();
-            player.gateway = Some((relays::believing(folder.path(), player.server.address()).await, folder));
-        }
+        player.between = Between::start(way, zone, player.server.address()).await;
         player.run().await;
         player.found
     });
@@ -73,8 +65,7 @@ struct Player<'a> {
     recording: &'a Recording,
     scenario: Scenario,
     server: Server,
-    /// Between the zone and the server.
-    gateway: Option<(Running, TempDir)>,
+    between: Between,
     envoy: Envoy,
     zone: Option<Zone>,
     link: Option<Link>,
@@ -109,7 +100,7 @@ impl<'a> Player<'a> {
             recording,
             scenario,
             server: Server::start().await,
-            gateway: None,
+            between: Between::default(),
             envoy: Envoy::start().await,
             zone: None,
             link: None,
@@ -171,13 +162,15 @@ impl<'a> Player<'a> {
 
     async fn connect(&mut self, index: usize) {
         if self.zone.is_none() {
-            let address = match &self.gateway {
-                Some((gateway, _)) => ([127, 0, 0, 1], gateway.addresses().kds.expect("a port").port()).into(),
-                None => self.server.address(),
-            };
-            self.zone = Some(Zone::start(&self.recording.zone, address, self.scenario.settings));
+            let (name, settings) = (&self.recording.zone, self.scenario.settings);
+            self.zone = Some(match self.between.near {
+                Some(relay) => Zone::inside(name, relay, settings),
+                None => Zone::start(name, self.server.address(), settings),
+            });
         }
-        self.link = Some(Link::accept(&self.server, self.pong(index)).await);
+        let link = Link::accept(&self.server, self.pong(index)).await;
+        let Between { has_connector, token, .. } = &self.between;
+        self.link = Some(if *has_connector { link.through_a_connector(token.clone()) } else { link });
         self.mirror.connect();
         self.talk = Talk::default();
     }

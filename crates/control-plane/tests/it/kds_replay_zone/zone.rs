@@ -9,7 +9,9 @@ use tempfile::TempDir;
 use testkit::{client, program::ControlPlane};
 use wire::{envoy::service::discovery::v3::Resource, kuma::mesh::v1alpha1::KumaResource};
 
-use crate::stage::world::KUMA_CP;
+use crate::stage::{inside, world::KUMA_CP};
+
+const IN_MEMORY: [(&str, &str); 1] = [("KUMA_STORE_TYPE", "memory")];
 
 /// Labels that a control plane computes; the others were written by a user.
 const COMPUTED: [&str; 5] = [labels::DISPLAY_NAME, labels::ENV, labels::MESH, labels::ZONE, "kuma.io/proxy-type"];
@@ -35,12 +37,27 @@ pub(crate) struct Zone {
 impl Zone {
     /// Starts a zone that dials this global. Its store is empty and ends with it.
     pub(crate) fn start(name: &str, global: SocketAddr, settings: &[(&str, &str)]) -> Self {
-        let settings = [&[("KUMA_STORE_TYPE", "memory")], settings].concat();
-        Self::over(tempfile::tempdir().unwrap(), name, global, &settings)
+        Self::over(tempfile::tempdir().unwrap(), name, global, &[&IN_MEMORY, settings].concat())
+    }
+
+    /// The same inside the test, which is cheaper.
+    pub(crate) fn inside(name: &str, global: SocketAddr, settings: &[(&str, &str)]) -> Self {
+        let start = |all: &[(&str, &str)]| ControlPlane::inside(inside::begin, all);
+        Self::begun(tempfile::tempdir().unwrap(), name, global, &[&IN_MEMORY, settings].concat(), start)
     }
 
     /// Starts a zone over a folder that may hold a store.
     pub(crate) fn over(folder: TempDir, name: &str, global: SocketAddr, settings: &[(&str, &str)]) -> Self {
+        Self::begun(folder, name, global, settings, |all| ControlPlane::start(KUMA_CP, all, &[]))
+    }
+
+    fn begun(
+        folder: TempDir,
+        name: &str,
+        global: SocketAddr,
+        settings: &[(&str, &str)],
+        start: impl FnOnce(&[(&str, &str)]) -> ControlPlane,
+    ) -> Self {
         let work = folder.path().to_str().unwrap().to_owned();
         let address = format!("grpc://{global}");
         let mut all = vec![
@@ -53,7 +70,7 @@ impl Zone {
             ("KUMA_GENERAL_RESILIENT_COMPONENT_MAX_BACKOFF", "500ms"),
         ];
         all.extend_from_slice(settings);
-        let program = ControlPlane::start(KUMA_CP, &all, &[]);
+        let program = start(&all);
         let http = program.address("http");
         Self { program, http, own: Own::new(), _folder: folder }
     }

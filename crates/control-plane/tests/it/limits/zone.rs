@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -20,7 +21,7 @@ use wire::{
 };
 
 use crate::stage::{
-    plain_port::{node, open, peer},
+    plain_port::{node, peer_at},
     world::World,
 };
 
@@ -70,13 +71,18 @@ pub(super) struct GoodZone {
 impl GoodZone {
     /// Connects and subscribes to everything.
     pub(super) fn start(world: &World, name: &'static str) -> Self {
-        let token = world.token(name);
+        let (token, address) = (world.token(name), world.global.address("kds"));
+        Self::at(address, name, &[("authorization", &token), ("features", "hash-suffix,zone-ping-health")])
+    }
+
+    /// The same at this address, with these headers beside its name.
+    pub(super) fn at(address: SocketAddr, name: &'static str, headers: &[(&str, &str)]) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let content = Arc::<Mutex<Content>>::default();
         let taking = Arc::clone(&content);
         let call = runtime.block_on(async {
-            let connection = peer(world).await;
-            let call = open(&connection, DOWN, name, &token);
+            let connection = peer_at(address).await;
+            let call = connection.open(DOWN, &[&[("client-id", name)], headers].concat());
             for kind in kinds() {
                 call.send(&first_with(name, kind, FEATURES_OF_2_14));
             }

@@ -1,5 +1,7 @@
 //! A global whose KDS port has no TLS, and calls to it with the token of a zone: what a test sends is bytes of its own.
 
+use std::net::SocketAddr;
+
 use prost::Message as _;
 use testkit::kds::{Call, Peer};
 use tokio::net::TcpStream;
@@ -25,7 +27,12 @@ pub(crate) fn plain_program() -> World {
 }
 
 pub(crate) async fn peer(world: &World) -> Peer {
-    let stream = TcpStream::connect(world.global.address("kds")).await.unwrap();
+    peer_at(world.global.address("kds")).await
+}
+
+/// A connection to any port without TLS.
+pub(crate) async fn peer_at(address: SocketAddr) -> Peer {
+    let stream = TcpStream::connect(address).await.unwrap();
     // As every real peer has it: the end of a window does not wait for an acknowledgement that is held back for 40 ms.
     stream.set_nodelay(true).unwrap();
     Peer::over(stream).await

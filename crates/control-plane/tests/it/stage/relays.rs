@@ -1,6 +1,9 @@
 //! Connectors beside zones, and a gateway before a global.
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use control_plane::{
     app::{self, Running},
@@ -8,12 +11,10 @@ use control_plane::{
     config::Config,
     observe::log::Log,
 };
-use testkit::program::ControlPlane;
+use serde_json::json;
+use testkit::{client, program::ControlPlane};
 
-use super::{
-    inside,
-    world::{World, text},
-};
+use super::world::{World, text};
 
 /// Prompt, as tests wait for it.
 const SOON: [(&str, &str); 2] = [
@@ -21,7 +22,8 @@ const SOON: [(&str, &str); 2] = [
     ("KUMA_GENERAL_RESILIENT_COMPONENT_MAX_BACKOFF", "500ms"),
 ];
 
-/// Starts a connector of a zone, before whatever listens on this port with the certificate of the world's global.
+/// Starts a connector of a zone, before whatever listens on this port with the certificate of the world's global. It is a
+/// program where zones of this world are.
 pub(crate) fn connector_to(world: &World, port: u16, zone: &str, token: &str, more: &[(&str, &str)]) -> ControlPlane {
     let (address, ca) = (format!("grpcs://localhost:{port}"), text(&world.ca()));
     let mut all = vec![
@@ -35,7 +37,7 @@ pub(crate) fn connector_to(world: &World, port: u16, zone: &str, token: &str, mo
     ];
     all.extend_from_slice(&SOON);
     all.extend_from_slice(more);
-    ControlPlane::inside(inside::begin, &all)
+    world.beside(&all)
 }
 
 /// Starts a connector of a zone of this world.
@@ -139,19 +141,63 @@ async fn start(settings: &[(&str, &str)]) -> Running {
 
 /// A gateway on the runtime of the test, before this address, that believes every zone: what was recorded goes through.
 pub(crate) async fn believing(folder: &Path, global: SocketAddr) -> Running {
+    gateway_here(
+        folder,
+        global,
+        &[
+            ("KUMA_API_SERVER_HTTP_ENABLED", "false"),
+            ("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "none"),
+            ("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "false"),
+        ],
+    )
+    .await
+}
+
+/// A gateway on the runtime of the test, before this address, that wants a token over TLS.
+pub(crate) struct Guard {
+    pub(crate) running: Running,
+    /// Whom to believe to be it.
+    pub(crate) ca: PathBuf,
+}
+
+impl Guard {
+    pub(crate) async fn start(folder: &Path, global: SocketAddr) -> Self {
+        let http = [("KUMA_API_SERVER_HTTP_PORT", "0"), ("KUMA_API_SERVER_HTTP_INTERFACE", "127.0.0.1")];
+        let running = gateway_here(folder, global, &http).await;
+        Self { running, ca: folder.join("gateway").join("kuma-cp.crt") }
+    }
+
+    /// Where zones connect.
+    pub(crate) fn kds(&self) -> SocketAddr {
+        here(self.running.addresses().kds)
+    }
+
+    /// A token for a zone.
+    pub(crate) fn token(&self, zone: &str) -> String {
+        let wanted = json!({"zone": zone, "validFor": "1h"});
+        let http = here(self.running.addresses().http);
+        let (status, token) = client::ask(http, "POST", "/tokens/control-plane", Some(&wanted));
+        assert_eq!(status, 200, "{token}");
+        token
+    }
+}
+
+/// Where this port of all interfaces is on this machine.
+pub(crate) fn here(address: Option<SocketAddr>) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], address.expect("a port that is served").port()))
+}
+
+async fn gateway_here(folder: &Path, global: SocketAddr, more: &[(&str, &str)]) -> Running {
     let (work, upstream) = (folder.join("gateway"), format!("grpc://{global}"));
     std::fs::create_dir_all(&work).unwrap();
-    start(&[
+    let settings = [
         ("KUMA_MODE", "gateway"),
         ("KUMA_GENERAL_WORK_DIR", work.to_str().unwrap()),
         ("KUMA_STORE_TYPE", "memory"),
-        ("KUMA_API_SERVER_HTTP_ENABLED", "false"),
         ("KUMA_API_SERVER_HTTPS_ENABLED", "false"),
         ("KUMA_DIAGNOSTICS_SERVER_PORT", "0"),
         ("KUMA_MULTIZONE_GLOBAL_KDS_GRPC_PORT", "0"),
-        ("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "none"),
-        ("KUMA_MULTIZONE_GLOBAL_KDS_TLS_ENABLED", "false"),
         ("KUMA_MULTIZONE_GATEWAY_UPSTREAM", &upstream),
-    ])
-    .await
+    ];
+    start(&[&settings, more].concat()).await
 }

@@ -88,6 +88,7 @@ impl World {
         let access = Arc::new(access);
         let rules = Rules {
             side: side.clone(),
+            sends_keys: side == Side::Global,
             read_only: has("readOnly: true"),
             origin_label_is_free: false,
             unsafe_delete: false,

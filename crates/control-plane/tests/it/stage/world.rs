@@ -186,7 +186,16 @@ impl World {
         let of_store = store_of(self.databases.as_ref(), name);
         all.extend(borrowed(&of_store));
         all.extend_from_slice(settings);
-        if self.programs { ControlPlane::start(KUMA_CP, &all, &[]) } else { ControlPlane::inside(inside::begin, &all) }
+        self.beside(&all)
+    }
+
+    /// Starts another control plane as the zones of this world run: as a program, or inside the test.
+    pub(crate) fn beside(&self, settings: &[(&str, &str)]) -> ControlPlane {
+        if self.programs {
+            ControlPlane::start(KUMA_CP, settings, &[])
+        } else {
+            ControlPlane::inside(inside::begin, settings)
+        }
     }
 
     /// Starts a zone with a fresh token in a file and waits until it is Online.

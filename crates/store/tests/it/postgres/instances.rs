@@ -117,6 +117,9 @@ async fn of_all_who_want_to_lead_one_does() {
         let leads = join_all(all.iter().map(|instance| instance.lead(&[]))).await;
         let leader = leads.iter().position(Option::is_some).expect("a leader");
         assert_eq!(leads.iter().flatten().count(), 1, "{leads:?}");
+        let seen = join_all(all.iter().map(|instance| instance.instances.look())).await;
+        let named: Vec<_> = seen.into_iter().map(|seen| seen.unwrap().leader).collect();
+        assert_eq!(named, vec![Some(all[leader].said.name.clone()); all.len()], "everybody knows who leads");
         assert_eq!(all[leader].lead(&[]).await, leads[leader], "it leads on in its epoch");
         assert_eq!(all[leader].instances.look().await.unwrap().leads, leads[leader]);
         all[leader].write(&format!("z{round}"), leads[leader].unwrap()).await.unwrap();

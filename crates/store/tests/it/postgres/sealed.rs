@@ -12,7 +12,7 @@ use testkit::{
     postgres::{Database, database},
     program::eventually,
 };
-use tokio::runtime::Builder;
+use tokio::{runtime::Builder, task::JoinHandle};
 
 use super::settings;
 use crate::shapes::{saying, zone};
@@ -111,10 +111,95 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Whether the tests may read the files of the server.
+fn may_read_pages(database: &Database) -> bool {
+    database.ask("SELECT rolsuper FROM pg_roles WHERE rolname = current_user") == "t"
+}
+
+/// Connects beside the stores.
+#[expect(clippy::disallowed_methods, reason = "the task ends with the client, and the test waits for it")]
+async fn connect(database: &Database) -> (tokio_postgres::Client, JoinHandle<()>) {
+    let place = database.place();
+    let mut config = tokio_postgres::Config::new();
+    config.host(&place.host).port(place.port).user(&place.user).password(&place.password).dbname(&place.database);
+    let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+    (client, tokio::spawn(async { connection.await.unwrap() }))
+}
+
+/// How many wait until nobody sees what was there before.
+fn who_wait(database: &Database) -> String {
+    database.ask(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND query LIKE '%WITH looking AS%' AND pid <> pg_backend_pid()",
+    )
+}
+
+const NOTE: &str = "SELECT obj_description('store_revision'::regclass) IS NOT NULL";
+
+/// Seals a database of before while another transaction goes on, which began with this in this database.
+async fn seals_when_another_is_over(database: &Database, place: &Database, begun: &str) {
+    let store = wait(PostgresStore::open(settings(database.place()))).unwrap();
+    store.put(saying(&secret("a"), SECRET), Precondition::Absent).await.unwrap();
+    drop(store);
+    let (other, connection) = connect(place).await;
+    other.batch_execute(begun).await.unwrap();
+    let key = new_key();
+    thread::scope(|scope| {
+        let opening = scope.spawn(|| open(database, sealing(&key)).map(drop));
+        eventually("the store waits", || who_wait(database), |count| count == "1");
+        assert_eq!(database.ask(NOTE), "t", "a crash would leave that");
+        wait(other.batch_execute("COMMIT")).unwrap();
+        opening.join().unwrap().unwrap();
+    });
+    assert!(!is_in_pages(database, "resources", &hex(SECRET.as_bytes())));
+    assert_eq!(database.ask(NOTE), "f");
+    drop(other);
+    connection.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_still_sees_what_was_there_before_is_waited_for() {
+    let Some(database) = database() else { return };
+    if may_read_pages(&database) {
+        let reads = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class";
+        seals_when_another_is_over(&database, &database, reads).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_writes_in_another_database_is_waited_for() {
+    let (Some(database), Some(another)) = (database(), database()) else { return };
+    if may_read_pages(&database) {
+        // What any transaction sees begins with the oldest one that writes, wherever it does.
+        seals_when_another_is_over(&database, &another, "BEGIN; SELECT txid_current()").await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_crash_left_is_wiped_by_the_next_start() {
+    let Some(database) = database() else { return };
+    if !may_read_pages(&database) {
+        return;
+    }
+    let key = new_key();
+    drop(open(&database, sealing(&key)).unwrap());
+    // As a program leaves it that ended between sealing and wiping.
+    database.execute(&format!(
+        "BEGIN; INSERT INTO data_keys (id, sealed_by, sealed) VALUES (9, '', '{SECRET}'::bytea); ROLLBACK;
+         COMMENT ON TABLE store_revision IS
+             'there are traces: pages may hold secrets as they were before they were sealed; VACUUM FULL wipes them'"
+    ));
+    let plain = hex(SECRET.as_bytes());
+    assert!(is_in_pages(&database, "data_keys", &plain));
+    drop(open(&database, sealing(&key)).unwrap());
+    assert!(!is_in_pages(&database, "data_keys", &plain));
+    assert_eq!(database.ask(NOTE), "f");
+}
+
 #[tokio::test]
 async fn the_pages_of_the_tables_hold_nothing_of_before() {
     let Some(database) = database() else { return };
-    if database.ask("SELECT rolsuper FROM pg_roles WHERE rolname = current_user") != "t" {
+    if !may_read_pages(&database) {
         return;
     }
     let store = wait(PostgresStore::open(settings(database.place()))).unwrap();
@@ -265,17 +350,12 @@ async fn a_second_run_beside_the_first_is_refused() {
     let Some(database) = database() else { return };
     let key = new_key();
     drop(open(&database, sealing(&key)).unwrap());
-    let place = database.place();
-    let mut config = tokio_postgres::Config::new();
-    config.host(&place.host).port(place.port).user(&place.user).password(&place.password).dbname(&place.database);
-    let (first, mut connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
-    tokio::select! {
-        locked = first.batch_execute("SELECT pg_advisory_lock(7743104571913687810)") => locked.unwrap(),
-        ended = &mut connection => panic!("{ended:?}"),
-    }
+    let (first, connection) = connect(&database).await;
+    first.batch_execute("SELECT pg_advisory_lock(7743104571913687810)").await.unwrap();
     let refused = reseal(&database, &key, &key, Renew::DataKeys).unwrap_err();
     assert!(matches!(refused, OpenError::BeingResealed { .. }), "{refused}");
-    drop((first, connection));
+    drop(first);
+    connection.await.unwrap();
     let again = || reseal(&database, &key, &key, Renew::DataKeys).is_ok();
     eventually("the first is over", again, |done| *done);
 }

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use prost::Message as _;
 use tokio::sync::oneshot;
 use tonic::{Code, Status, body::Body};
-use tracing::info;
+use tracing::{Instrument as _, info, info_span};
 use wire::kuma::{mesh::v1alpha1::ZoneHealthCheckResponse, system::v1alpha1::KumaCpVersion};
 
 use super::{Side, Upstream};
@@ -75,7 +75,13 @@ pub(in crate::kds::global) async fn serve(
         let inspect = payload.map(|payload| Inspect::new(payload, request.headers())).transpose()?;
         let headers = upstream.headers(request.headers(), &zone)?;
         let side = upstream.side(&arrived.slot).await?;
-        let passing = Passing { origin: side.origin.clone(), headers, ending: Ending::default(), inspect };
+        let passing = Passing {
+            origin: side.origin.clone(),
+            headers,
+            ending: Ending::default(),
+            inspect,
+            untaken: side.far.untaken(),
+        };
         Ok::<_, Status>((side.far.requests(), passing))
     };
     let (far, passing) = match passing.await {
@@ -120,7 +126,10 @@ pub(in crate::kds::global) async fn serve(
     let followed = Box::new(Followed { context: Arc::clone(&context), rpc, guard, origin, call, over });
     // No async block, and all that is kept in a box: each stream has such a task for as long as it lives, and a future holds
     // what it was given twice.
-    context.tasks.spawn("kds-relayed", OnError::Log, follow(followed, Box::new(said)).map(|()| Ok(())));
+    let following = follow(followed, Box::new(said)).map(|()| Ok(()));
+    // The log gives the lines inside of a zone's span one budget for each zone.
+    let span = info_span!("stream", zone = %zone, rpc = rpc.method());
+    context.tasks.spawn("kds-relayed", OnError::Log, following.instrument(span));
     pass(far, request, passing, told).await
 }
 
@@ -189,7 +198,7 @@ impl Followed {
             context.insights.unsubscribe(&zone, subscription);
         }
         call.ended(status.code());
-        info!(zone = %zone, rpc = rpc.method(), code = ?status.code(), reason = %model::text::of_peer(status.message()), "a relayed stream ended");
+        info!(rpc = rpc.method(), code = ?status.code(), reason = %model::text::of_peer(status.message()), "a relayed stream ended");
     }
 }
 

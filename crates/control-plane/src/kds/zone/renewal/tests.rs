@@ -135,7 +135,7 @@ impl Played {
 
     pub(in crate::kds::zone) async fn accept(&self, answers: &'static [(&'static str, &'static str)]) -> PlayedLink {
         let (connection, interval) = (self.server.connection().await, Duration::from_millis(200));
-        PlayedLink { connection, interval, answers, open: Vec::new(), pings: Vec::new() }
+        PlayedLink { connection, interval, answers, open: Vec::new(), pings: Vec::new(), full_for: None }
     }
 }
 
@@ -155,6 +155,8 @@ pub(in crate::kds::zone) struct PlayedLink {
     open: Vec<Call>,
     /// The tokens of the pings so far.
     pings: Vec<String>,
+    /// What there is no room for.
+    full_for: Option<&'static str>,
 }
 
 impl PlayedLink {
@@ -163,6 +165,10 @@ impl PlayedLink {
         loop {
             let mut call = self.connection.call().await.expect("the zone keeps its connection");
             let is_wanted = paths.contains(&call.path.as_str());
+            if self.full_for == Some(call.path.as_str()) {
+                call.open_with(&[("grpc-status", "8"), ("grpc-message", "this token has 64 streams open already")]);
+                return call;
+            }
             match call.path.as_str() {
                 PING => {
                     self.pings.push(bearer(&call));
@@ -188,6 +194,14 @@ impl PlayedLink {
         timeout(LIMIT, self.connection.gone()).await.expect("within the limit");
     }
 
+    /// Waits until the zone has closed it; nothing of this path may come before.
+    pub(in crate::kds::zone) async fn is_lost_without(&mut self, path: &str) {
+        while let Some(call) = self.connection.call().await {
+            assert_ne!(call.path, path);
+            self.open.push(call);
+        }
+    }
+
     /// Whether this token came with the last ping.
     pub(in crate::kds::zone) fn pinged_with(&self, token: &str) -> bool {
         self.pings.last().is_some_and(|shown| shown == token)
@@ -195,6 +209,13 @@ impl PlayedLink {
 
     pub(in crate::kds::zone) async fn expect(&mut self, path: &str) -> Call {
         self.next(&[path]).await
+    }
+
+    /// Refuses the next call of this path as one too many.
+    pub(in crate::kds::zone) async fn finds_no_room(&mut self, path: &'static str) {
+        self.full_for = Some(path);
+        self.next(&[path]).await;
+        self.full_for = None;
     }
 
     /// Gives the zone this token; returns the call that shows it.

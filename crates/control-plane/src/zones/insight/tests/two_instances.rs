@@ -12,7 +12,8 @@ fn come(global: &Global, instance: &str) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn the_older_of_two_instances_of_a_zone_on_two_control_planes_is_told() {
-    let (database, clock) = (database().await, Clock::starting_at(Timestamp::from_second(1_800_000_000).unwrap()));
+    let (database, clock) =
+        (database_with_west().await, Clock::starting_at(Timestamp::from_second(1_800_000_000).unwrap()));
     let first = Global::start_at(&database, "a", &clock).await;
     let second = Global::start_at(&database, "b", &clock).await;
     come(&first, "host-0001");
@@ -28,7 +29,8 @@ async fn the_older_of_two_instances_of_a_zone_on_two_control_planes_is_told() {
 
 #[tokio::test(start_paused = true)]
 async fn a_zone_that_moves_to_another_control_plane_is_one_zone() {
-    let (database, clock) = (database().await, Clock::starting_at(Timestamp::from_second(1_800_000_000).unwrap()));
+    let (database, clock) =
+        (database_with_west().await, Clock::starting_at(Timestamp::from_second(1_800_000_000).unwrap()));
     let first = Global::start_at(&database, "a", &clock).await;
     let second = Global::start_at(&database, "b", &clock).await;
     let old = come(&first, "host-0001");

@@ -3,6 +3,12 @@
 //! What a stream has to say is written by its connection. In tasks of their own the streams wake the connection one after the
 //! other, and each end, each change costs a record and a system call of its own; in one task all that is there to be said goes
 //! out together. It matters most when a key is deleted and thousands of streams have to end at once.
+//!
+//! Calls that came are run before more is read ([`Sips`]): how many there are at a time is not for the peer to say.
+
+mod sips;
+#[cfg(test)]
+mod tests;
 
 use std::{
     pin::Pin,
@@ -20,11 +26,12 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tonic::body::Body;
 
+use self::sips::{Sip, Sips};
 use crate::kds::frames::ByteStream;
 
 /// Takes the streams of one connection, for [`Serving`] to run them.
 #[derive(Clone, Default)]
-pub(super) struct Streams(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
+pub(crate) struct Streams(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
 
 impl Streams {
     /// Those that came since it was asked last.
@@ -39,13 +46,14 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
     }
 }
 
-type Io = TokioIo<Box<dyn ByteStream>>;
+type Io = TokioIo<Sips<Box<dyn ByteStream>>>;
 
 /// A connection with its streams. Streams that are left when the connection is over are dropped with it: nobody hears them.
-pub(super) struct Serving<S: HttpService<Incoming, ResBody = Body>> {
+pub(crate) struct Serving<S: HttpService<Incoming, ResBody = Body>> {
     connection: Pin<Box<Connection<Io, S, Streams>>>,
     streams: FuturesUnordered<BoxFuture<'static, ()>>,
     coming: Streams,
+    sip: Sip,
 }
 
 impl<S> Serving<S>
@@ -55,14 +63,15 @@ where
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     /// Serves a connection as the builder says that `builder` makes of these streams.
-    pub(super) fn new(builder: impl FnOnce(Streams) -> Builder<Streams>, io: Box<dyn ByteStream>, service: S) -> Self {
+    pub(crate) fn new(builder: impl FnOnce(Streams) -> Builder<Streams>, io: Box<dyn ByteStream>, service: S) -> Self {
         let coming = Streams::default();
+        let (io, sip) = Sips::new(io);
         let connection = Box::pin(builder(coming.clone()).serve_connection(TokioIo::new(io), service));
-        Self { connection, streams: FuturesUnordered::new(), coming }
+        Self { connection, streams: FuturesUnordered::new(), coming, sip }
     }
 
     /// Takes no new calls, and is over when those are that it has.
-    pub(super) fn graceful_shutdown(&mut self) {
+    pub(crate) fn graceful_shutdown(&mut self) {
         self.connection.as_mut().graceful_shutdown();
     }
 }
@@ -80,11 +89,13 @@ where
         loop {
             // First, so that what they say goes out with what the connection writes.
             while let Poll::Ready(Some(())) = this.streams.poll_next_unpin(context) {}
+            this.sip.pour();
             if let Poll::Ready(ended) = this.connection.as_mut().poll(context) {
                 return Poll::Ready(ended);
             }
             let came = this.coming.take();
-            if came.is_empty() {
+            // What did not fit into the sip wakes nobody.
+            if came.is_empty() && !this.sip.is_over() {
                 return Poll::Pending;
             }
             this.streams.extend(came);
