@@ -18,6 +18,7 @@ pub mod kds_server;
 pub mod kumactl_replay;
 pub mod named_tests;
 pub mod network;
+pub mod ports;
 pub mod postgres;
 pub mod program;
 pub mod rpcs;

@@ -1,6 +1,7 @@
 //! Runs `kuma-cp` with its log captured line by line, as a program or inside the test, and `kumactl` with its output.
 
 mod inside;
+mod kept_ports;
 mod log;
 
 use std::{
@@ -17,6 +18,7 @@ use std::{
 
 pub use self::inside::{Begin, Inside, Lines};
 use self::log::Log;
+use crate::ports::ReservedPort;
 
 /// Nothing that a test waits for takes longer.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -29,6 +31,8 @@ pub struct ControlPlane {
     log: Arc<Log>,
     /// What it logged before it was started again.
     earlier: String,
+    /// The ports that it had and shall have again.
+    reserved: Vec<ReservedPort>,
 }
 
 /// How it is started.
@@ -88,7 +92,7 @@ impl ControlPlane {
         .into();
         all.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let (run, log) = kind.start(&all);
-        Self { kind, settings: all, run, log, earlier: String::new() }
+        Self { kind, settings: all, run, log, earlier: String::new(), reserved: Vec::new() }
     }
 
     /// The id of the process.
@@ -144,23 +148,14 @@ impl ControlPlane {
         (self.run, self.log) = self.kind.start(&self.settings);
     }
 
-    /// Fixes the ports to what they are now.
-    pub fn keep_ports(&mut self) {
-        for (what, key) in [
-            ("http", "KUMA_API_SERVER_HTTP_PORT"),
-            ("https", "KUMA_API_SERVER_HTTPS_PORT"),
-            ("diagnostics", "KUMA_DIAGNOSTICS_SERVER_PORT"),
-            ("kds", "KUMA_MULTIZONE_GLOBAL_KDS_GRPC_PORT"),
-            ("inter-cp", "KUMA_INTER_CP_SERVER_PORT"),
-        ] {
-            if let Some(address) = self.listening(what) {
-                self.settings.insert(key.to_owned(), address.port().to_string());
-            }
-        }
-    }
-
     /// Tells it to drain and stop, a program with SIGTERM, and waits for the end.
     pub fn terminate(&mut self) -> ExitStatus {
+        let status = self.stop();
+        self.reserve_ports();
+        status
+    }
+
+    fn stop(&mut self) -> ExitStatus {
         match &mut self.run {
             Run::Process { child, .. } => {
                 let killed = Command::new("kill").arg(child.id().to_string()).status().expect("run kill");
@@ -181,6 +176,7 @@ impl ControlPlane {
         let Run::Process { child, .. } = &mut self.run else { panic!("{NO_PROCESS}") };
         let _already_dead = child.kill();
         let _status = child.wait().expect("wait for the program");
+        self.reserve_ports();
     }
 
     /// Stops the process where it stands, with SIGSTOP: its connections stay open, and nobody reads from them.

@@ -35,7 +35,14 @@ impl Writes {
         permit.write(kind)?;
         self.mesh_exists(kind, mesh).await?;
         let key = Key::of(kind, mesh, name);
-        let stored = self.store.get(&key).await.map_err(failed)?.ok_or(WriteError::NotFound)?;
+        let stored = match self.store.get(&key).await.map_err(failed)? {
+            Some(stored) => stored,
+            None => {
+                // Another instance may have written it, and whoever hears that nothing is there takes it for deleted.
+                self.store.settled().await.map_err(failed)?;
+                self.store.get(&key).await.map_err(failed)?.ok_or(WriteError::NotFound)?
+            }
+        };
         self.check_what_goes_with(permit, &key).await?;
         // The field has no `labels` in front here, unlike in a PUT.
         let violations = labels::check_ours(&self.rules, kind, &stored.resource.labels, "[\"kuma.io/origin\"]");

@@ -96,7 +96,7 @@ fn a_token_that_expires_ends_its_session() {
 fn session_of_an_expired_token(way: Way) {
     let route = Route::new(way, &[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_LEEWAY", "0s")]);
     let world = route.door();
-    let token = world.kumactl.ok(&["generate", "control-plane-token", "--zone=west", "--valid-for", "3s"], "");
+    let token = world.kumactl.ok(&["generate", "control-plane-token", "--zone=west", "--valid-for", "12s"], "");
     let file = world.file("west.token", &token);
     let west = route.zone("west", &file, &[("KUMA_MULTIZONE_ZONE_KDS_AUTH_RENEW", "false")]);
     world.global.line(&["successfully authenticated", r#""zone": "west""#]);

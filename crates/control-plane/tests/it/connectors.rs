@@ -8,6 +8,7 @@ use std::{
 use testkit::{
     client,
     kds::{Call, Peer},
+    ports::ClosedPort,
     program::{ControlPlane, eventually},
     rpcs::{DOWN, PING, PRESENT, UP},
     runtime::run,
@@ -118,8 +119,8 @@ fn more_streams_than_a_token_may_have_are_answered_one_by_one() {
 fn while_global_is_away_calls_end_at_once_and_ready_says_why() {
     let world = World::new(&[]);
     let token = world.token_file("west");
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let connector = connector_to(&world, nobody, "west", &token, &[]);
+    let nobody = ClosedPort::new();
+    let connector = connector_to(&world, nobody.port(), "west", &token, &[]);
     run(async {
         let peer = peer(&connector).await;
         for path in [DOWN, UP, PING] {
@@ -189,7 +190,7 @@ fn a_deleted_key_ends_the_streams_and_the_next_token_brings_the_zone_back() {
 #[test]
 fn a_connector_renews_the_token_and_the_zone_notices_nothing() {
     let world = World::new(&[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_LEEWAY", "0s")]);
-    let token = world.kumactl.ok(&["generate", "control-plane-token", "--zone=west", "--valid-for", "6s"], "");
+    let token = world.kumactl.ok(&["generate", "control-plane-token", "--zone=west", "--valid-for", "12s"], "");
     let file = world.file("west.token", &token);
     let connector = connector(&world, "west", &file);
     let zone = zone_behind(&world, &connector, "west");

@@ -4,6 +4,7 @@ use prost::Message as _;
 use testkit::{
     client,
     kds::{Call, Peer},
+    ports::ClosedPort,
     program::eventually,
     rpcs::{DOWN, UP},
     runtime::run,
@@ -44,7 +45,7 @@ fn a_zone_joins_through_a_gateway_and_both_have_what_the_other_gives() {
 fn a_zone_joins_through_connector_and_gateway_and_renews_there() {
     let guarded = Guarded::new(&[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_LEEWAY", "0s")]);
     let gate = &guarded.gate;
-    let token = gate.kumactl.ok(&["generate", "control-plane-token", "--zone=west", "--valid-for", "6s"], "");
+    let token = gate.kumactl.ok(&["generate", "control-plane-token", "--zone=west", "--valid-for", "12s"], "");
     let connector = connector(gate, "west", &gate.file("west.token", &token));
     let zone = zone_behind(gate, &connector, "west");
     guarded.behind.wait_online("west");
@@ -198,8 +199,9 @@ fn while_the_global_is_away_zones_hear_it_and_ready_says_it() {
 #[test]
 fn one_of_several_addresses_is_enough() {
     let behind = World::new(&[("KUMA_MULTIZONE_GLOBAL_KDS_AUTH_TYPE", "none")]);
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let upstream = format!("grpcs://localhost:{nobody},grpcs://localhost:{}", behind.global.address("kds").port());
+    let nobody = ClosedPort::new();
+    let upstream =
+        format!("grpcs://localhost:{},grpcs://localhost:{}", nobody.port(), behind.global.address("kds").port());
     let gate = Guarded::before(&behind, &upstream, &[]);
     let _zone = gate.connected_zone("west");
     behind.wait_online("west");

@@ -92,7 +92,7 @@ fn zone_instance(world: &World, database: &Database, name: &str, token: &str) ->
         ("KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS", url(&world.global)),
         ("KUMA_MULTIZONE_ZONE_KDS_ROOT_CA_FILE", text(&world.ca())),
         ("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH", file),
-        ("KUMA_INTER_CP_CATALOG_HEARTBEAT_INTERVAL", "1s".to_owned()),
+        ("KUMA_INTER_CP_CATALOG_HEARTBEAT_INTERVAL", "3s".to_owned()),
         ("KUMA_INTER_CP_SERVER_PORT", "0".to_owned()),
     ]);
     ControlPlane::start(KUMA_CP, &borrowed(&settings), &[])

@@ -4,7 +4,7 @@
 //! resources of the global. What is not on the short list is played for what it leaves. Runs against servers of a few
 //! fixed answers are played by the tests of kumactl itself.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpStream;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use testkit::{
     client,
     kumactl_replay::{Differences, Line, Player, lines},
+    ports::ClosedPort,
     program::{ControlPlane, eventually},
 };
 
@@ -91,6 +92,8 @@ struct Stage {
     state: String,
     world: World,
     zone: Option<ControlPlane>,
+    /// Where no server is.
+    nobody: ClosedPort,
     _folder: TempDir,
 }
 
@@ -100,7 +103,7 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let exe = std::path::Path::new(KUMA_CP).with_file_name("kumactl");
         let player = Player::new(exe, folder.path());
-        Self { player, state: String::new(), world, zone: None, _folder: folder }
+        Self { player, state: String::new(), world, zone: None, nobody: ClosedPort::new(), _folder: folder }
     }
 
     /// Makes the world as the recorder had it for this state.
@@ -110,7 +113,7 @@ impl Stage {
         }
         state.clone_into(&mut self.state);
         match state {
-            "no server" => self.player.address(":5681", format!(":{}", nobody().port())),
+            "no server" => self.player.address(":5681", format!(":{}", self.nobody.port())),
             "global, fresh" => self.point_at_global(),
             REMOTE => self.call_from_elsewhere(),
             ONLINE => self.connect_zone_1(),
@@ -218,9 +221,4 @@ fn start_zone_1(world: &World) -> ControlPlane {
     };
     eventually("the updates of zone-1 are counted", total, |total| total.get("responsesAcknowledged").is_some());
     zone
-}
-
-/// An address where nobody listens.
-fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap()
 }

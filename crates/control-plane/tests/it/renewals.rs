@@ -24,7 +24,7 @@ const TOKEN_PATH: &str = "KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH";
 
 /// A token of which a zone has two thirds behind it in seconds.
 fn short_token(world: &World, zone: &str) -> String {
-    token_for(world, zone, "6s")
+    token_for(world, zone, "9s")
 }
 
 fn token_for(world: &World, zone: &str, valid_for: &str) -> String {

@@ -54,6 +54,7 @@ macro_rules! on_each_database {
 on_each_database! {
     a_key_that_is_deleted_on_one_ends_the_sessions_of_both,
     what_is_written_on_one_goes_to_the_zones_of_the_other,
+    what_is_written_on_one_can_be_deleted_on_the_other_at_once,
     who_moves_to_the_other_gets_the_difference_and_no_more,
     a_zone_stays_online_while_the_other_control_plane_stops_and_starts_again,
     a_zone_that_is_disabled_on_one_takes_its_resources_from_the_zones_of_the_other,
@@ -147,6 +148,18 @@ async fn what_is_written_on_one_goes_to_the_zones_of_the_other<D: Shared>(databa
     assert_eq!(news.resources.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["payments."]);
     let (status, said) = second.rest("GET", "/meshes/payments", &admin, "");
     assert_eq!(status, 200, "{said}");
+}
+
+async fn what_is_written_on_one_can_be_deleted_on_the_other_at_once<D: Shared>(database: D) {
+    let ([first, second], admin, _token) = two(&database).await;
+    for round in 0..10 {
+        let path = format!("/zones/z{round}");
+        let zone = format!(r#"{{"type": "Zone", "name": "z{round}"}}"#);
+        assert_eq!(first.rest("PUT", &path, &admin, &zone).0, 201);
+        let (status, said) = second.rest("DELETE", &path, &admin, "");
+        assert_eq!(status, 200, "{said}");
+        assert_eq!(second.rest("DELETE", &path, &admin, "").0, 404, "now it is gone");
+    }
 }
 
 async fn who_moves_to_the_other_gets_the_difference_and_no_more<D: Shared>(database: D) {

@@ -7,9 +7,10 @@ use std::{
     thread,
 };
 
+use testkit::ports::ClosedPort;
+
 use crate::{
     programs::{command, text},
-    server::nobody,
     tls::{folder_with_certificate, serve},
 };
 
@@ -90,5 +91,5 @@ fn proxy_that_refuses_or_is_not_there_is_named_without_its_password() {
         assert!(!said.contains("s3cret"), "{said}");
     };
     check(&proxy.address.to_string(), "407");
-    check(&nobody(), "connection refused");
+    check(&ClosedPort::new().to_string(), "connection refused");
 }

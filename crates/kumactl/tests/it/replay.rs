@@ -3,9 +3,12 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use testkit::kumactl_replay::{Differences, Line, Player, lines};
+use testkit::{
+    kumactl_replay::{Differences, Line, Player, lines},
+    ports::ClosedPort,
+};
 
-use crate::server::{Request, Server, nobody};
+use crate::server::{Request, Server};
 
 fn index(product: &str, version: &str) -> String {
     json!({"product": product, "version": version, "hostname": "cp-host"}).to_string()
@@ -82,7 +85,7 @@ fn recorded_runs_come_out_the_same() {
     let mut problems = Vec::new();
     let mut played = 0;
     let mut state = String::new();
-    let mut canned_server = start();
+    let (mut canned_server, nobody) = (start(), ClosedPort::new());
     for line in lines.iter().filter(|line| !line.needs_control_plane()) {
         let is_alone = !line.has_canned_server();
         // The longer list is for states that need nothing but a few fixed answers.
@@ -91,8 +94,7 @@ fn recorded_runs_come_out_the_same() {
         }
         let (_, port) =
             ours.address().rsplit_once(':').map(|(host, port)| (host.to_owned(), port.to_owned())).expect("a port");
-        let port =
-            if line.state == "no server" { nobody().rsplit_once(':').expect("a port").1.to_owned() } else { port };
+        let port = if line.state == "no server" { nobody.port().to_string() } else { port };
         player.address("10.9.9.1:5681", remote.address());
         player.address("127.0.0.1:6681", zone.address());
         player.address(":5681", format!(":{port}"));

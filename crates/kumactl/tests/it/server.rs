@@ -70,11 +70,6 @@ impl Server {
     }
 }
 
-/// Returns an address where nobody listens.
-pub(crate) fn nobody() -> String {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").to_string()
-}
-
 fn serve<A: Into<Answer>>(stream: TcpStream, answer: &impl Fn(&Request) -> A, log: &Mutex<Vec<Request>>) {
     let mut reader = BufReader::new(stream);
     if let Some(request) = read(&mut reader) {

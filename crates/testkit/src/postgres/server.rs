@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -12,6 +11,7 @@ use std::{
 };
 
 use super::{LIMIT, Place, VARIABLE};
+use crate::ports::ReservedPort;
 
 const INSTALLED: &str = "/usr/lib/postgresql";
 const USER: &str = "kuma";
@@ -25,7 +25,8 @@ pub struct Server {
     folder: PathBuf,
     /// Whom it runs as, if we are root: it refuses to run as root.
     user: Option<String>,
-    port: u16,
+    /// Nobody else gets its port, also while it is killed.
+    port: ReservedPort,
     /// Settings of its own.
     options: Vec<String>,
     child: Option<Child>,
@@ -66,7 +67,8 @@ impl Server {
             chown(&folder, number("-u"), number("-g")).expect("give the folder away");
         }
         let janitor = janitor(&folder);
-        let mut server = Self { programs, folder, user, port: 0, options: Vec::new(), child: None, janitor };
+        let mut server =
+            Self { programs, folder, user, port: ReservedPort::free(), options: Vec::new(), child: None, janitor };
         server.options.extend(options.iter().map(|option| (*option).to_owned()));
         server.make();
         if let Some((certificate, key)) = tls {
@@ -84,7 +86,7 @@ impl Server {
     pub fn place(&self) -> Place {
         Place {
             host: "127.0.0.1".to_owned(),
-            port: self.port,
+            port: self.port.port(),
             user: USER.to_owned(),
             password: PASSWORD.to_owned(),
             database: "postgres".to_owned(),
@@ -132,16 +134,12 @@ impl Server {
     /// Starts it again in the same place, after [`Server::kill`].
     pub fn run(&mut self) {
         for _attempt in 0..20 {
-            if self.port == 0 {
-                let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-                self.port = free.local_addr().expect("its address").port();
-            }
             let log = fs::File::options().create(true).append(true).open(self.folder.join("log")).expect("a log");
             let child = self
                 .program("postgres")
                 .arg("-D")
                 .arg(self.data())
-                .args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1", "-k", ""])
+                .args(["-p", &self.port.port().to_string(), "-c", "listen_addresses=127.0.0.1", "-k", ""])
                 .args(["-c", "max_connections=300", "-c", "shared_buffers=64MB", "-c", "log_min_messages=fatal"])
                 .args(&self.options)
                 .stdin(Stdio::null())
@@ -157,8 +155,7 @@ impl Server {
         panic!("PostgreSQL does not start:\n{log}");
     }
 
-    /// Whether it takes connections in time. One that ends at once may be in the way of who took the port meanwhile, or of
-    /// a crash that is not cleaned up yet.
+    /// Whether it takes connections in time. One that ends at once may be in the way of a crash that is not cleaned up yet.
     fn comes_up(&mut self, mut child: Child) -> bool {
         let started = Instant::now();
         while started.elapsed() < LIMIT {
@@ -167,10 +164,6 @@ impl Server {
                 return true;
             }
             if child.try_wait().expect("look at the server").is_some() {
-                let has_data = self.data().join("postmaster.pid").exists();
-                if !has_data {
-                    self.port = 0;
-                }
                 thread::sleep(Duration::from_millis(200));
                 return false;
             }

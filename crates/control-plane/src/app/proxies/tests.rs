@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use model::{Key, Kind, Labels};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use store::{Precondition, ResourceStore, memory::MemoryStore, testing::Database};
+use testkit::ports::ClosedPort;
 use tokio::sync::mpsc;
 
 use super::*;
@@ -211,7 +212,8 @@ async fn what_is_wrong_elsewhere_is_told_apart() {
     let west = b.connect();
     a.knows("b").await;
     // Nobody listens there any more.
-    let vacated = limits::bind("127.0.0.1:0".parse().unwrap(), "a test").unwrap().local_addr().unwrap().to_string();
+    let closed = ClosedPort::new();
+    let vacated = closed.to_string();
     let unreachable = stats(&a.through(&b, Some(&vacated))).await.unwrap_err();
     let AdminError::Elsewhere { operation: "Stats", reason } = &unreachable else { panic!("{unreachable}") };
     assert!(reason.contains("instance `b`") && reason.contains("log"), "{reason}");

@@ -107,7 +107,10 @@ impl Played {
 
     /// Writes another token into the file.
     fn renew_by_hand(&self) {
-        std::fs::write(self.folder.path().join("token"), token(2)).unwrap();
+        // As a whole: it is read at any moment.
+        let new = self.folder.path().join("new");
+        std::fs::write(&new, token(2)).unwrap();
+        std::fs::rename(new, self.folder.path().join("token")).unwrap();
     }
 
     async fn is(&self, wanted: impl Fn(&LinkState) -> bool) {

@@ -1,3 +1,4 @@
+use testkit::ports::ClosedPort;
 use tokio::net::TcpListener;
 
 use super::*;
@@ -11,17 +12,13 @@ fn plain(targets: &[(&str, u16)]) -> Dialer {
     Dialer::new(targets.iter().map(target).collect(), Trust::Plain, clock())
 }
 
-/// A port of this machine where nobody listens.
-async fn closed() -> u16 {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
-}
-
 #[tokio::test]
 async fn of_several_urls_the_one_that_answers_is_taken_until_it_is_gone() {
     let (one, other) =
         (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
     let (first, second) = (one.local_addr().unwrap().port(), other.local_addr().unwrap().port());
-    let dialer = plain(&[("127.0.0.1", first), ("127.0.0.1", closed().await), ("127.0.0.1", second)]);
+    let closed = ClosedPort::new();
+    let dialer = plain(&[("127.0.0.1", first), ("127.0.0.1", closed.port()), ("127.0.0.1", second)]);
     assert!(dialer.target().contains(" or "), "{}", dialer.target());
     let reached = async || {
         let connected = dialer.dial().await.ok().unwrap();

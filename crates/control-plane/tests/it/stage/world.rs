@@ -137,8 +137,10 @@ impl World {
 
     /// Writes a file and returns its path as text.
     pub(crate) fn file(&self, name: &str, content: &str) -> String {
-        let path = self.path(name);
-        std::fs::write(&path, content).unwrap();
+        let (path, new) = (self.path(name), self.path(&format!("{name}.new")));
+        // As a whole: whoever follows it may read it at any moment.
+        std::fs::write(&new, content).unwrap();
+        std::fs::rename(new, &path).unwrap();
         text(&path)
     }
 

@@ -6,7 +6,10 @@ use store::{
     Missing, Options,
     postgres::{Identity, OpenError, Password, Settings, TlsMode},
 };
-use testkit::postgres::{Database, database};
+use testkit::{
+    ports::ClosedPort,
+    postgres::{Database, database},
+};
 
 use super::{Opened as _, global, open, put, settings, zones};
 
@@ -113,7 +116,8 @@ fn a_wrong_password_is_refused_and_no_password_is_shown() {
 #[test]
 fn where_nobody_answers_waiting_may_help() {
     let Some(database) = database() else { return };
-    let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let closed = ClosedPort::new();
+    let port = closed.port();
     let problem = open(Settings { port, ..settings(database.place()) }).unwrap_err();
     assert!(problem.is_retryable() && problem.to_string().contains(&port.to_string()), "{problem}");
     // Without TLS on the server nobody goes on in plain text.

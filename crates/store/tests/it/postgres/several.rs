@@ -122,7 +122,7 @@ async fn nothing_is_missed_when_connections_are_ended_while_others_write() {
 #[tokio::test]
 async fn a_store_that_is_behind_what_is_kept_starts_anew() {
     let Some(database) = database() else { return };
-    // Only a write makes this one look.
+    // Only a write makes this one look, once it listens.
     let mut slow = settings(database.place());
     slow.times.heartbeat = LIMIT * 10;
     let here = open(slow).unwrap();
@@ -137,7 +137,13 @@ async fn a_store_that_is_behind_what_is_kept_starts_anew() {
     );
     let version = put(&here, "mine").await.unwrap();
     assert_eq!(version.0, 10, "it follows the last one of all");
-    assert_eq!(until(&mut told, "done").await, ["init", "=mine", "=missed", "done"]);
+    let mut anew = until(&mut told, "done").await;
+    // It looks once more when it begins to listen, which may be in the moment before the write.
+    if !anew.contains(&"=mine".to_owned()) {
+        assert_eq!(next(&mut told).await, "+mine");
+        anew.insert(1, "=mine".to_owned());
+    }
+    assert_eq!(anew, ["init", "=mine", "=missed", "done"]);
     assert_eq!(zones(&here).await, ["mine=", "missed="]);
 }
 
@@ -209,5 +215,11 @@ async fn a_database_that_became_anothers_is_not_read() {
     assert_eq!(zones(&here).await, ["z="], "nothing is taken for gone");
     database.execute("UPDATE store_identity SET cluster_id = 'c1'");
     put(&here, "y").await.unwrap();
-    assert_eq!(until(&mut told, "done").await, ["init", "=y", "done"]);
+    let mut anew = until(&mut told, "done").await;
+    // It looks by itself, too, which may be in the moment before the write.
+    if !anew.contains(&"=y".to_owned()) {
+        assert_eq!(next(&mut told).await, "+y");
+        anew.insert(1, "=y".to_owned());
+    }
+    assert_eq!(anew, ["init", "=y", "done"]);
 }
