@@ -73,7 +73,8 @@ impl Connector {
             told_to_renew: watch::Sender::new(false),
         });
         let ending = Ending::default();
-        let (connector, gone) = (Arc::clone(self), far.gone());
+        // Who keeps it makes requests, and would hold it open, and be heard at global, for a zone that has left.
+        let (connector, released) = (Arc::clone(self), far.released());
         self.tasks.spawn("connector-driver", OnError::Log, async move {
             if let Some(cause) = driver.run(&connector.tasks).await {
                 connector.lost(cause);
@@ -91,7 +92,7 @@ impl Connector {
         self.tasks.spawn("connector-keeper", OnError::Log, async move {
             tokio::select! {
                 biased;
-                () = gone => {}
+                () = released => {}
                 () = keeper.keep() => {}
             }
             Ok(())

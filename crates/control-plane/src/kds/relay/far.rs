@@ -67,6 +67,17 @@ impl Far {
         self.gone.clone().cancelled_owned()
     }
 
+    /// Resolves when nobody needs it any more, or it is gone.
+    pub(crate) fn released(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (released, gone) = (self.released.clone(), self.gone.clone());
+        async move {
+            tokio::select! {
+                () = released.cancelled() => {}
+                () = gone.cancelled() => {}
+            }
+        }
+    }
+
     /// Whether it was lost.
     pub(crate) fn is_gone(&self) -> bool {
         self.gone.is_cancelled()
