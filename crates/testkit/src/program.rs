@@ -275,8 +275,15 @@ fn ended_in_time(child: &mut Child, log: &Log) -> ExitStatus {
 /// every program that a test starts is checked.
 fn no_secret_in(log: &str) {
     for mark in ["eyJ", "ZXlK", "-----BEGIN", "LS0tLS1CRUdJ", "MIIEo", "MIIEp"] {
-        assert!(!log.contains(mark), "a log line holds a secret ({mark}…):\n{log}");
+        let found = log.match_indices(mark).any(|(at, _)| mark.starts_with('-') || log.get(at..).is_some_and(is_long));
+        assert!(!found, "a log line holds a secret ({mark}…):\n{log}");
     }
+}
+
+/// The name of a temporary folder may begin like a token, and is over soon.
+fn is_long(text: &str) -> bool {
+    let of_base64 = |letter: &char| letter.is_ascii_alphanumeric() || "+-_".contains(*letter);
+    text.chars().take_while(of_base64).count() >= 16
 }
 
 fn address_in(line: &str) -> Option<SocketAddr> {
@@ -380,6 +387,11 @@ mod tests {
         no_secret_in(
             r#"INFO kds.auth {"tokenSerialNumber": 1, "zone": "west", "key": "control-plane-signing-key-0001"}"#,
         );
+    }
+
+    #[test]
+    fn a_folder_whose_name_begins_like_a_token_is_no_secret() {
+        no_secret_in(r#"INFO tls.leaf {"root": "/tmp/.tmpbeyJkt/second/kuma-cp.crt"}"#);
     }
 
     #[test]
