@@ -3,6 +3,7 @@
 mod inside;
 mod kept_ports;
 mod log;
+mod no_secret;
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +18,7 @@ use std::{
 };
 
 pub use self::inside::{Begin, Inside, Lines};
-use self::log::Log;
+use self::{log::Log, no_secret::no_secret_in};
 use crate::ports::ReservedPort;
 
 /// Nothing that a test waits for takes longer.
@@ -271,21 +272,6 @@ fn ended_in_time(child: &mut Child, log: &Log) -> ExitStatus {
     }
 }
 
-/// Panics if a log holds what only secrets begin with: a token, a PEM key, or either of them in base64. Every log of
-/// every program that a test starts is checked.
-fn no_secret_in(log: &str) {
-    for mark in ["eyJ", "ZXlK", "-----BEGIN", "LS0tLS1CRUdJ", "MIIEo", "MIIEp"] {
-        let found = log.match_indices(mark).any(|(at, _)| mark.starts_with('-') || log.get(at..).is_some_and(is_long));
-        assert!(!found, "a log line holds a secret ({mark}…):\n{log}");
-    }
-}
-
-/// The name of a temporary folder may begin like a token, and is over soon.
-fn is_long(text: &str) -> bool {
-    let of_base64 = |letter: &char| letter.is_ascii_alphanumeric() || "+-_".contains(*letter);
-    text.chars().take_while(of_base64).count() >= 16
-}
-
 fn address_in(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once("\"address\": \"")?;
     rest.split_once('"')?.0.parse().ok()
@@ -375,34 +361,5 @@ pub fn eventually_within<T: std::fmt::Debug>(
         }
         assert!(start.elapsed() < limit, "{what}: last answer was {answer:?}");
         std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::no_secret_in;
-
-    #[test]
-    fn names_and_numbers_of_keys_are_no_secrets() {
-        no_secret_in(
-            r#"INFO kds.auth {"tokenSerialNumber": 1, "zone": "west", "key": "control-plane-signing-key-0001"}"#,
-        );
-    }
-
-    #[test]
-    fn a_folder_whose_name_begins_like_a_token_is_no_secret() {
-        no_secret_in(r#"INFO tls.leaf {"root": "/tmp/.tmpbeyJkt/second/kuma-cp.crt"}"#);
-    }
-
-    #[test]
-    #[should_panic(expected = "a log line holds a secret")]
-    fn a_token_in_a_log_is_found() {
-        no_secret_in(r#"WARN kds.auth {"authorization": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"}"#);
-    }
-
-    #[test]
-    #[should_panic(expected = "a log line holds a secret")]
-    fn a_key_in_a_log_is_found() {
-        no_secret_in("DEBUG store -----BEGIN RSA PRIVATE KEY-----");
     }
 }
