@@ -14,6 +14,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
@@ -23,7 +24,7 @@ use hyper::{
     server::conn::http2::{Builder, Connection},
     service::HttpService,
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tonic::body::Body;
 
 use self::sips::{Sip, Sips};
@@ -44,6 +45,27 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Box::pin(stream));
     }
+}
+
+/// HTTP/2 pings: the peer's own figures (contract: kds 1.4).
+const KEEPALIVE: Duration = Duration::from_secs(15);
+/// Streams of one connection; a proxy in front may carry many zones over one.
+const STREAMS_PER_CONNECTION: u32 = 20_000;
+/// How much of a stream may wait here to be read: HTTP/2's own default. What waits is kept track of frame by frame, in
+/// tables that grow and never shrink; the first requests of a zone would fill them.
+const STREAM_WINDOW: u32 = 65_535;
+
+/// How zones are served: the limits of HTTP/2.
+pub(crate) fn http2(streams: Streams) -> Builder<Streams> {
+    let mut builder = Builder::new(streams);
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .max_header_list_size(64 * 1024);
+    builder
 }
 
 type Io = TokioIo<Sips<Box<dyn ByteStream>>>;

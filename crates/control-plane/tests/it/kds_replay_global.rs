@@ -79,24 +79,32 @@ macro_rules! through {
     };
 }
 
-through! { through_a_gateway Relayed
-    zone_2_14_at_a_2_14_global "global-2.14.3+zone-2.14.3" V2
-    zone_3_0_at_a_2_14_global "global-2.14.3+zone-3.0-preview" V2
-    zone_2_14_at_a_3_0_global "global-3.0-preview+zone-2.14.3" V3
-    zone_3_0_at_a_3_0_global "global-3.0-preview+zone-3.0-preview" V3
-    two_zones_of_2_14 "two-zones-2.14.3" V2
-    two_zones_of_3_0 "two-zones-3.0-preview" V3
-    resources_that_a_zone_refuses "refused-by-zone-3.0-preview" V2
-    resources_that_global_refuses "refused-by-global-3.0-preview" V3
-    reverse_requests_to_2_14 "reverse-requests-2.14.3" V2
-    reverse_requests_to_3_0 "reverse-requests-3.0-preview" V3
-    empty_ends_of_2_14 "empty-2.14.3" V2
-    empty_ends_of_3_0 "empty-3.0-preview" V3Bare
-    too_large_for_2_14 "too-large-2.14.3" V2
-    too_large_for_3_0 "too-large-3.0-preview" V3
-    a_half_closed_stream_of_2_14 "half-closed-stream-2.14.3" V2
-    a_half_closed_stream_of_3_0 "half-closed-stream-3.0-preview" V3
+/// All of them, on a way.
+macro_rules! all_through {
+    ($module:ident $way:ident) => {
+        through! { $module $way
+            zone_2_14_at_a_2_14_global "global-2.14.3+zone-2.14.3" V2
+            zone_3_0_at_a_2_14_global "global-2.14.3+zone-3.0-preview" V2
+            zone_2_14_at_a_3_0_global "global-3.0-preview+zone-2.14.3" V3
+            zone_3_0_at_a_3_0_global "global-3.0-preview+zone-3.0-preview" V3
+            two_zones_of_2_14 "two-zones-2.14.3" V2
+            two_zones_of_3_0 "two-zones-3.0-preview" V3
+            resources_that_a_zone_refuses "refused-by-zone-3.0-preview" V2
+            resources_that_global_refuses "refused-by-global-3.0-preview" V3
+            reverse_requests_to_2_14 "reverse-requests-2.14.3" V2
+            reverse_requests_to_3_0 "reverse-requests-3.0-preview" V3
+            empty_ends_of_2_14 "empty-2.14.3" V2
+            empty_ends_of_3_0 "empty-3.0-preview" V3Bare
+            too_large_for_2_14 "too-large-2.14.3" V2
+            too_large_for_3_0 "too-large-3.0-preview" V3
+            a_half_closed_stream_of_2_14 "half-closed-stream-2.14.3" V2
+            a_half_closed_stream_of_3_0 "half-closed-stream-3.0-preview" V3
+        }
+    };
 }
+
+all_through! { through_a_gateway Relayed }
+all_through! { through_both Both }
 
 through! { through_a_connector Connected
     zone_2_14_at_a_2_14_global "global-2.14.3+zone-2.14.3" V2
@@ -104,25 +112,6 @@ through! { through_a_connector Connected
     two_zones_of_2_14 "two-zones-2.14.3" V2
     resources_that_global_refuses "refused-by-global-3.0-preview" V3
     reverse_requests_to_2_14 "reverse-requests-2.14.3" V2
-}
-
-through! { through_both Both
-    zone_2_14_at_a_2_14_global "global-2.14.3+zone-2.14.3" V2
-    zone_3_0_at_a_2_14_global "global-2.14.3+zone-3.0-preview" V2
-    zone_2_14_at_a_3_0_global "global-3.0-preview+zone-2.14.3" V3
-    zone_3_0_at_a_3_0_global "global-3.0-preview+zone-3.0-preview" V3
-    two_zones_of_2_14 "two-zones-2.14.3" V2
-    two_zones_of_3_0 "two-zones-3.0-preview" V3
-    resources_that_a_zone_refuses "refused-by-zone-3.0-preview" V2
-    resources_that_global_refuses "refused-by-global-3.0-preview" V3
-    reverse_requests_to_2_14 "reverse-requests-2.14.3" V2
-    reverse_requests_to_3_0 "reverse-requests-3.0-preview" V3
-    empty_ends_of_2_14 "empty-2.14.3" V2
-    empty_ends_of_3_0 "empty-3.0-preview" V3Bare
-    too_large_for_2_14 "too-large-2.14.3" V2
-    too_large_for_3_0 "too-large-3.0-preview" V3
-    a_half_closed_stream_of_2_14 "half-closed-stream-2.14.3" V2
-    a_half_closed_stream_of_3_0 "half-closed-stream-3.0-preview" V3
 }
 
 #[test]

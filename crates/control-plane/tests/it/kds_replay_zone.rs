@@ -153,24 +153,32 @@ macro_rules! through {
     };
 }
 
-through! { through_a_gateway Gateway
-    zone_2_14_3_of_global_2_14_3 "global-2.14.3+zone-2.14.3" "zone-1" LONG
-    zone_3_0_of_global_2_14_3 "global-2.14.3+zone-3.0-preview" "zone-1" LONG
-    zone_2_14_3_of_global_3_0 "global-3.0-preview+zone-2.14.3" "zone-1" LONG
-    zone_3_0_of_global_3_0 "global-3.0-preview+zone-3.0-preview" "zone-1" LONG
-    empty_2_14_3 "empty-2.14.3" "zone-1" BARE
-    empty_3_0 "empty-3.0-preview" "zone-1" BARE
-    reverse_requests_2_14_3 "reverse-requests-2.14.3" "zone-1" BARE
-    reverse_requests_3_0 "reverse-requests-3.0-preview" "zone-1" BARE
-    refused_by_zone_3_0 "refused-by-zone-3.0-preview" "zone-1" REFUSALS
-    refused_by_global_3_0 "refused-by-global-3.0-preview" "zone-1" REFUSALS
-    too_large_2_14_3 "too-large-2.14.3" "zone-1" PLAIN
-    too_large_3_0 "too-large-3.0-preview" "zone-1" PLAIN
-    first_of_two_zones_2_14_3 "two-zones-2.14.3" "zone-1" FIRST_OF_TWO
-    second_of_two_zones_2_14_3 "two-zones-2.14.3" "zone-2" PLAIN
-    first_of_two_zones_3_0 "two-zones-3.0-preview" "zone-1" FIRST_OF_TWO
-    second_of_two_zones_3_0 "two-zones-3.0-preview" "zone-2" PLAIN
+/// All of them, on a way.
+macro_rules! all_through {
+    ($module:ident $way:ident) => {
+        through! { $module $way
+            zone_2_14_3_of_global_2_14_3 "global-2.14.3+zone-2.14.3" "zone-1" LONG
+            zone_3_0_of_global_2_14_3 "global-2.14.3+zone-3.0-preview" "zone-1" LONG
+            zone_2_14_3_of_global_3_0 "global-3.0-preview+zone-2.14.3" "zone-1" LONG
+            zone_3_0_of_global_3_0 "global-3.0-preview+zone-3.0-preview" "zone-1" LONG
+            empty_2_14_3 "empty-2.14.3" "zone-1" BARE
+            empty_3_0 "empty-3.0-preview" "zone-1" BARE
+            reverse_requests_2_14_3 "reverse-requests-2.14.3" "zone-1" BARE
+            reverse_requests_3_0 "reverse-requests-3.0-preview" "zone-1" BARE
+            refused_by_zone_3_0 "refused-by-zone-3.0-preview" "zone-1" REFUSALS
+            refused_by_global_3_0 "refused-by-global-3.0-preview" "zone-1" REFUSALS
+            too_large_2_14_3 "too-large-2.14.3" "zone-1" PLAIN
+            too_large_3_0 "too-large-3.0-preview" "zone-1" PLAIN
+            first_of_two_zones_2_14_3 "two-zones-2.14.3" "zone-1" FIRST_OF_TWO
+            second_of_two_zones_2_14_3 "two-zones-2.14.3" "zone-2" PLAIN
+            first_of_two_zones_3_0 "two-zones-3.0-preview" "zone-1" FIRST_OF_TWO
+            second_of_two_zones_3_0 "two-zones-3.0-preview" "zone-2" PLAIN
+        }
+    };
 }
+
+all_through! { through_a_gateway Gateway }
+all_through! { through_both Both }
 
 through! { through_a_connector Connector
     zone_2_14_3_of_global_2_14_3 "global-2.14.3+zone-2.14.3" "zone-1" LONG
@@ -178,25 +186,6 @@ through! { through_a_connector Connector
     reverse_requests_3_0 "reverse-requests-3.0-preview" "zone-1" BARE
     refused_by_global_3_0 "refused-by-global-3.0-preview" "zone-1" REFUSALS
     first_of_two_zones_2_14_3 "two-zones-2.14.3" "zone-1" FIRST_OF_TWO
-}
-
-through! { through_both Both
-    zone_2_14_3_of_global_2_14_3 "global-2.14.3+zone-2.14.3" "zone-1" LONG
-    zone_3_0_of_global_2_14_3 "global-2.14.3+zone-3.0-preview" "zone-1" LONG
-    zone_2_14_3_of_global_3_0 "global-3.0-preview+zone-2.14.3" "zone-1" LONG
-    zone_3_0_of_global_3_0 "global-3.0-preview+zone-3.0-preview" "zone-1" LONG
-    empty_2_14_3 "empty-2.14.3" "zone-1" BARE
-    empty_3_0 "empty-3.0-preview" "zone-1" BARE
-    reverse_requests_2_14_3 "reverse-requests-2.14.3" "zone-1" BARE
-    reverse_requests_3_0 "reverse-requests-3.0-preview" "zone-1" BARE
-    refused_by_zone_3_0 "refused-by-zone-3.0-preview" "zone-1" REFUSALS
-    refused_by_global_3_0 "refused-by-global-3.0-preview" "zone-1" REFUSALS
-    too_large_2_14_3 "too-large-2.14.3" "zone-1" PLAIN
-    too_large_3_0 "too-large-3.0-preview" "zone-1" PLAIN
-    first_of_two_zones_2_14_3 "two-zones-2.14.3" "zone-1" FIRST_OF_TWO
-    second_of_two_zones_2_14_3 "two-zones-2.14.3" "zone-2" PLAIN
-    first_of_two_zones_3_0 "two-zones-3.0-preview" "zone-1" FIRST_OF_TWO
-    second_of_two_zones_3_0 "two-zones-3.0-preview" "zone-2" PLAIN
 }
 
 #[test]

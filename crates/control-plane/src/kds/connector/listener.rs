@@ -6,8 +6,7 @@ use std::{
     time::Duration,
 };
 
-use hyper::{body::Incoming, server::conn::http2, service::service_fn};
-use hyper_util::rt::TokioTimer;
+use hyper::{body::Incoming, service::service_fn};
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream, UnixListener},
@@ -21,7 +20,11 @@ use super::{
     first_bytes::{self, NOT_HTTP2, Speaks},
 };
 use crate::{
-    kds::{frames::ByteStream, relay::Slot, serving::Serving},
+    kds::{
+        frames::ByteStream,
+        relay::Slot,
+        serving::{Serving, http2},
+    },
     limits::{self, Accepted, Place, Stalls, accept},
     tasks::{OnError, Tasks},
 };
@@ -32,14 +35,8 @@ const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 const WRITE_DEADLINE: Duration = Duration::from_secs(60);
 /// Where places are not counted, a peer that no call was taken from by then is not waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// HTTP/2 pings: the peer's own figures (contract: kds 1.4).
-const KEEPALIVE: Duration = Duration::from_secs(15);
-/// A zone opens six. Who opens more hears from global that they are too many.
-const STREAMS_PER_CONNECTION: u32 = 20_000;
 /// One zone connects, and again before the connection of before is gone.
 const CONNECTIONS: usize = 64;
-/// How much of a stream may wait here for a global that does not read: HTTP/2's own default.
-const STREAM_WINDOW: u32 = 65_535;
 
 /// Serves a port of TCP until the program stops.
 pub(crate) async fn serve_tcp(
@@ -130,19 +127,16 @@ async fn serve_http2(io: Box<dyn ByteStream>, place: Option<Place>, connector: A
         // Boxed, so that it is gone when the call is answered: its place stays for as long as the stream.
         Box::pin(async move { Ok::<_, Infallible>(connector.call(near, request).await) })
     });
-    let builder = |streams| {
-        let mut builder = http2::Builder::new(streams);
-        builder
-            .timer(TokioTimer::new())
-            .keep_alive_interval(KEEPALIVE)
-            .keep_alive_timeout(KEEPALIVE)
-            .auto_date_header(false)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .max_concurrent_streams(STREAMS_PER_CONNECTION)
-            .max_header_list_size(64 * 1024);
-        builder
-    };
-    let mut serving = Serving::new(builder, io, service);
+    let mut serving = Serving::new(
+        |streams| {
+            let mut builder = http2(streams);
+            // What goes back is what global said.
+            builder.auto_date_header(false);
+            builder
+        },
+        io,
+        service,
+    );
     let told = async {
         match &place {
             Some(place) => {

@@ -2,8 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper::{body::Incoming, server::conn::http2, service::service_fn};
-use hyper_util::rt::TokioTimer;
+use hyper::{body::Incoming, service::service_fn};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
@@ -13,7 +12,7 @@ use crate::{
         frames::ByteStream,
         global::router::{Connection, Router},
         relay::Slot,
-        serving::Serving,
+        serving::{Serving, http2},
     },
     limits::{self, Accepted, Place, Stalls, accept},
     tasks::Tasks,
@@ -24,13 +23,6 @@ use crate::{
 const FAREWELL: Duration = Duration::from_secs(5);
 /// A peer that takes not a byte for so long is gone, whatever its keepalive says.
 const WRITE_DEADLINE: Duration = Duration::from_secs(60);
-/// HTTP/2 pings: the peer's own figures (contract: kds 1.4).
-const KEEPALIVE: Duration = Duration::from_secs(15);
-/// Streams of one connection; a proxy in front may carry many zones over one.
-const STREAMS_PER_CONNECTION: u32 = 20_000;
-/// How much of a stream may wait here to be read: HTTP/2's own default. What waits is kept track of frame by frame, in
-/// tables that grow and never shrink; the first requests of a zone would fill them.
-const STREAM_WINDOW: u32 = 65_535;
 
 /// Serves the port until the program stops. From when zones are told to go the port is closed, so that whoever dials is
 /// refused at once and tries elsewhere.
@@ -97,18 +89,7 @@ async fn serve_http2(
         // Boxed, so that it is gone when the call is answered: its place stays for as long as the stream.
         Box::pin(async move { Ok::<_, std::convert::Infallible>(router.call(connection, request).await) })
     });
-    let builder = |streams| {
-        let mut builder = http2::Builder::new(streams);
-        builder
-            .timer(TokioTimer::new())
-            .keep_alive_interval(KEEPALIVE)
-            .keep_alive_timeout(KEEPALIVE)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .max_concurrent_streams(STREAMS_PER_CONNECTION)
-            .max_header_list_size(64 * 1024);
-        builder
-    };
-    let mut serving = Serving::new(builder, io, service);
+    let mut serving = Serving::new(http2, io, service);
     let ended = tokio::select! {
         biased;
         ended = &mut serving => ended,

@@ -37,7 +37,7 @@ fn served(tasks: &Tasks) -> (DuplexStream, tokio::sync::oneshot::Receiver<()>) {
         token: TokenSource::None,
         renew_token: false,
         version: String::new(),
-        base_backoff: KEEPALIVE,
+        base_backoff: Duration::from_secs(1),
         calls: GrpcMetrics::register(&mut Registry::default()),
     };
     let connector = Connector::new(options, clock, Link::default(), Readiness::default(), tasks.clone());
