@@ -40,7 +40,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
         );
     }
     let link = Link::default();
-    let upstream = Upstream::new(dialers, settings.forward_token, link.clone(), clock.clone(), tasks.clone());
+    let upstream = Upstream::new(dialers, settings.forward_token, link.clone(), clock.clone());
     let front = Front {
         metrics_zone: "Gateway",
         has_meshes: false,

@@ -26,10 +26,9 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderValue, header};
-use hyper::body::Incoming;
 use model::{ZoneName, text};
 use tokio::{sync::watch, time::Instant};
-use tonic::{Code, Status, body::Body};
+use tonic::{Code, Status};
 use tracing::{info, warn};
 
 use self::side::Side;
@@ -38,7 +37,7 @@ use crate::{
     kds::{
         dial::Dialer,
         link::{Link, LinkState},
-        relay::{Passing, Slot, WINDOWS, pass},
+        relay::{Answer, Arriving, Orders, Slot},
         rpc::Rpc,
         zone::{Backoff, Ended, HeldToken, Token, TokenSource},
     },
@@ -111,7 +110,7 @@ impl Connector {
         let backoff = backoff(base_backoff);
         Arc::new(Self {
             zone,
-            dialer: dialer.within(WINDOWS),
+            dialer,
             held_token: Arc::new(HeldToken::new(token, renew_token)),
             version,
             clock,
@@ -127,53 +126,40 @@ impl Connector {
         })
     }
 
-    /// Answers one call of the zone.
-    async fn call(self: Arc<Self>, near: Near, request: http::Request<Incoming>) -> http::Response<Body> {
-        if let Err(refusal) = self.check(request.headers(), request.uri().path()) {
+    /// Says who answers one call of the zone.
+    async fn call(self: Arc<Self>, near: Near, arriving: Arriving) -> Answer {
+        let (mut head, _body) = arriving.request.into_parts();
+        if let Err(refusal) = self.check(&head.headers, head.uri.path()) {
             if let Some(line) = self.refusals.take() {
-                let (path, left_out) = (text::of_peer(request.uri().path()), line.told());
+                let (path, left_out) = (text::of_peer(head.uri.path()), line.told());
                 warn!(%path, reason = refusal.message(), left_out, "a call was refused here");
             }
-            return refusal.into_http();
+            return Answer::status(refusal);
         }
         near.called.store(true, Ordering::Relaxed);
         if let Some(place) = &near.place {
             place.prove();
         }
-        let opened = near.slot.get(async || self.open(&near).await).await;
+        let opened = near.slot.get(async || self.open(&near, &arriving.orders).await).await;
         let side = match opened {
             Ok(side) => side,
-            Err(status) => return status.into_http(),
+            Err(status) => return Answer::status(status),
         };
-        let rpc = Rpc::of(request.uri().path());
+        let rpc = Rpc::of(head.uri.path());
         // What a pong carries is over soon; streams are what a newer token has to be shown for. Counted first: who learns what
         // global can sees this stream, or this stream says what that is.
         let counted = rpc.is_none_or(|rpc| !rpc.is_unary()).then(|| side.line.streams.opening().stands());
-        let Some(headers) = self.with_token(request.headers(), &side) else {
-            return Status::unavailable("the token of the connector cannot stand in a header").into_http();
-        };
+        if !self.add_token(&mut head.headers, &side) {
+            return Answer::status(Status::unavailable("the token of the connector cannot stand in a header"));
+        }
         let call = rpc.map(|rpc| self.calls.start(rpc.labels()));
-        let told = {
-            let connector = Arc::clone(&self);
-            move |status: Status| {
-                drop(counted);
-                if let Some(call) = call {
-                    call.ended(status.code());
-                }
-                connector.heard(rpc, status);
+        Answer::pass(&side.far, head, None, move |status: Status| {
+            drop(counted);
+            if let Some(call) = call {
+                call.ended(status.code());
             }
-        };
-        let passing = Passing {
-            origin: side.origin.clone(),
-            headers,
-            ending: side.ending.clone(),
-            inspect: None,
-            untaken: side.far.untaken(),
-        };
-        let requests = side.far.requests();
-        // The near connection keeps it; a call does not.
-        drop(side);
-        pass(requests, request, passing, told).await
+            self.heard(rpc, status);
+        })
     }
 
     /// Whether a call may go on in the name of the zone.
@@ -204,29 +190,30 @@ impl Connector {
         }
     }
 
-    /// The headers of a call with the token in use, and what becomes of that where global wants to know.
-    fn with_token(&self, headers: &HeaderMap, side: &Side) -> Option<HeaderMap> {
-        let mut headers = headers.clone();
-        if let Some(token) = side.line.bearer.current() {
-            let mut value = HeaderValue::from_str(token.reveal()).ok()?;
-            value.set_sensitive(true);
-            headers.insert(header::AUTHORIZATION, value);
-            if side.line.hears_of_renewal() {
-                headers.insert(Renews::HEADER, HeaderValue::from_static(self.held_token.renews().as_str()));
-            }
+    /// Adds the token in use, and what becomes of that where global wants to know; whether that can be said in a header.
+    fn add_token(&self, headers: &mut HeaderMap, side: &Side) -> bool {
+        let Some(token) = side.line.bearer.current() else { return true };
+        let Ok(mut value) = HeaderValue::from_str(token.reveal()) else { return false };
+        value.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, value);
+        if side.line.hears_of_renewal() {
+            headers.insert(Renews::HEADER, HeaderValue::from_static(self.held_token.renews().as_str()));
         }
-        Some(headers)
+        true
     }
 
     /// Opens the far connection of a near one, unless that failed just now.
-    async fn open(self: &Arc<Self>, near: &Near) -> Result<Arc<Side>, Status> {
+    async fn open(self: &Arc<Self>, near: &Near, orders: &Orders) -> Result<Arc<Side>, Status> {
         if let Some((until, status)) = &self.gate().shut
             && Instant::now() < *until
         {
             return Err(status.clone());
         }
         let opened = match self.token().await {
-            Ok(token) => self.connect(token, near.slot.downgrade()).await.map_err(|error| (Ended::Dial(error), None)),
+            Ok(token) => self
+                .connect(token, near.slot.downgrade(), orders.clone())
+                .await
+                .map_err(|error| (Ended::Dial(error), None)),
             Err(no_token) => Err((Ended::NoToken(no_token.reason), Some(no_token.code))),
         };
         let mut gate = self.gate();

@@ -77,16 +77,6 @@ pub(crate) struct Dialer {
     row: Arc<Row>,
     trust: Trust,
     clock: Clock,
-    windows: Option<Windows>,
-}
-
-/// How much of what comes may wait here to be read, in bytes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Windows {
-    /// Of one stream.
-    pub stream: u32,
-    /// Of all together.
-    pub connection: u32,
 }
 
 /// Why there is no connection.
@@ -138,6 +128,14 @@ pub(crate) enum DialError {
     },
 }
 
+/// A connection on which nothing was said yet.
+pub(crate) struct Reached {
+    pub(crate) io: Box<dyn ByteStream>,
+    /// Scheme and authority of every request.
+    pub(crate) origin: http::Uri,
+    target: Target,
+}
+
 /// The two halves of a connection: requests go into one, the other must be polled.
 pub(crate) struct Connected {
     pub(crate) requests: SendRequest<Body>,
@@ -168,12 +166,7 @@ impl DialError {
 impl Dialer {
     /// Returns one that goes to one of these places; there is at least one.
     pub(crate) fn new(places: Places, trust: Trust, clock: Clock) -> Self {
-        Self { places: Arc::new(places), row: Arc::default(), trust, clock, windows: None }
-    }
-
-    /// Has connections with other windows than those of the library, which are megabytes.
-    pub(crate) fn within(self, windows: Windows) -> Self {
-        Self { windows: Some(windows), ..self }
+        Self { places: Arc::new(places), row: Arc::default(), trust, clock }
     }
 
     /// Where it got to the last time, for people; all places if it got nowhere.
@@ -189,8 +182,23 @@ impl Dialer {
         self.row.set_aside();
     }
 
-    /// Connects to one of the places.
+    /// Connects to one of the places, for HTTP/2 by the library.
     pub(crate) async fn dial(&self) -> Result<Connected, DialError> {
+        let Reached { io, origin, target } = self.reach().await?;
+        let beside = Beside::default();
+        let (requests, connection) = http2::Builder::new(beside.clone())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .handshake(TokioIo::new(io))
+            .await
+            .map_err(|cause| DialError::Http { target, cause })?;
+        Ok(Connected { requests, driver: Driver::new(connection, beside), origin })
+    }
+
+    /// Connects to one of the places.
+    pub(crate) async fn reach(&self) -> Result<Reached, DialError> {
         let until = Instant::now() + DEADLINE;
         let late = || match self.places.as_slice() {
             [(target, Some(proxy))] => {
@@ -201,7 +209,7 @@ impl Dialer {
         tokio::time::timeout_at(until, self.try_each(until)).await.unwrap_or_else(|_elapsed| Err(late()))
     }
 
-    async fn try_each(&self, until: Instant) -> Result<Connected, DialError> {
+    async fn try_each(&self, until: Instant) -> Result<Reached, DialError> {
         let (ways, unresolved) = self.ways().await;
         let ways = self.row.in_order(ways);
         let reached = first_reachable(&ways, until, |way, within| self.connect(way, within), DialError::or).await;
@@ -239,7 +247,7 @@ impl Dialer {
         (ways, unresolved)
     }
 
-    async fn connect(&self, way: Way, within: Option<Duration>) -> Result<Connected, DialError> {
+    async fn connect(&self, way: Way, within: Option<Duration>) -> Result<Reached, DialError> {
         let Some((target, proxy)) = self.places.get(way.target) else {
             return Err(DialError::Unresolved { target: self.target() });
         };
@@ -257,7 +265,7 @@ impl Dialer {
         connected
     }
 
-    async fn connect_to(&self, to: &Target, proxy: Option<&Proxy>, way: Way) -> Result<Connected, DialError> {
+    async fn connect_to(&self, to: &Target, proxy: Option<&Proxy>, way: Way) -> Result<Reached, DialError> {
         let target = || to.clone();
         let unreachable = |cause| DialError::Unreachable { target: target(), cause };
         let tcp = match (proxy, way.address) {
@@ -281,18 +289,7 @@ impl Dialer {
                 Box::new(connected.map_err(|error| tls(error.to_string()))?)
             }
         };
-        let beside = Beside::default();
-        let (requests, connection) = http2::Builder::new(beside.clone())
-            .timer(TokioTimer::new())
-            .keep_alive_interval(KEEPALIVE)
-            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-            .keep_alive_while_idle(true)
-            .initial_stream_window_size(self.windows.map(|windows| windows.stream))
-            .initial_connection_window_size(self.windows.map(|windows| windows.connection))
-            .handshake(TokioIo::new(io))
-            .await
-            .map_err(|cause| DialError::Http { target: target(), cause })?;
-        Ok(Connected { requests, driver: Driver::new(connection, beside), origin: self.origin(to) })
+        Ok(Reached { io, origin: self.origin(to), target: target() })
     }
 
     /// Scheme and authority of requests.

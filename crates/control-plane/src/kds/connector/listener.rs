@@ -1,12 +1,11 @@
 //! Where the zone connects: a port of this machine, or a UNIX socket.
 
 use std::{
-    convert::Infallible,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use hyper::{body::Incoming, service::service_fn};
+use futures::{FutureExt as _, future::BoxFuture};
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream, UnixListener},
@@ -22,8 +21,7 @@ use super::{
 use crate::{
     kds::{
         frames::ByteStream,
-        relay::Slot,
-        serving::{Serving, http2},
+        relay::{Answer, Answers, Arriving, Relay, Slot},
     },
     limits::{self, Accepted, Place, Stalls, accept},
     tasks::{OnError, Tasks},
@@ -119,24 +117,22 @@ async fn secure(mut stream: TcpStream, tls: Option<TlsAcceptor>) -> anyhow::Resu
     }
 }
 
+/// Passes the calls of one connection of the zone on.
+struct OfZone {
+    connector: Arc<Connector>,
+    near: Near,
+}
+
+impl Answers for OfZone {
+    fn answer(&self, arriving: Arriving) -> BoxFuture<'static, Answer> {
+        Arc::clone(&self.connector).call(self.near.clone(), arriving).boxed()
+    }
+}
+
 async fn serve_http2(io: Box<dyn ByteStream>, place: Option<Place>, connector: Arc<Connector>, tasks: Tasks) {
     let near = Near { slot: Slot::default(), place: place.clone(), called: Arc::default() };
     let called = Arc::clone(&near.called);
-    let service = service_fn(move |request: http::Request<Incoming>| {
-        let (connector, near) = (Arc::clone(&connector), near.clone());
-        // Boxed, so that it is gone when the call is answered: its place stays for as long as the stream.
-        Box::pin(async move { Ok::<_, Infallible>(connector.call(near, request).await) })
-    });
-    let mut serving = Serving::new(
-        |streams| {
-            let mut builder = http2(streams);
-            // What goes back is what global said.
-            builder.auto_date_header(false);
-            builder
-        },
-        io,
-        service,
-    );
+    let mut serving = Relay::new(io, OfZone { connector, near });
     let told = async {
         match &place {
             Some(place) => {

@@ -12,8 +12,8 @@ use tracing::{info, warn};
 use super::Connector;
 use crate::{
     kds::{
-        dial::{Connected, DialError},
-        relay::{Ending, Far, WeakSlot},
+        dial::{DialError, Reached},
+        relay::{Ending, Far, Orders, WeakSlot},
         rpc::Rpc,
         zone::{Bearer, Channel, Ended, Line, NO_ROOM, Streams, Token},
     },
@@ -28,9 +28,7 @@ pub(super) struct Side {
     pub(super) far: Far,
     pub(super) line: Arc<Line>,
     /// Ends all calls on it.
-    pub(super) ending: Ending,
-    /// Scheme and authority of every request.
-    pub(super) origin: http::Uri,
+    ending: Ending,
 }
 
 impl AsRef<Far> for Side {
@@ -46,19 +44,26 @@ struct Keeper {
     channel: Channel,
     ending: Ending,
     slot: WeakSlot<Side>,
+    /// Where the next far connection is adopted.
+    orders: Orders,
     reopen: mpsc::Receiver<Token>,
 }
 
 impl Connector {
-    /// Makes a far connection that stands on this token.
-    pub(super) async fn connect(self: &Arc<Self>, token: Token, slot: WeakSlot<Side>) -> Result<Side, DialError> {
-        let connected = self.dialer.dial().await?;
-        Ok(self.stand_on(token, slot, connected))
+    /// Makes a far connection that stands on this token, and is moved by whoever takes these orders.
+    pub(super) async fn connect(
+        self: &Arc<Self>,
+        token: Token,
+        slot: WeakSlot<Side>,
+        orders: Orders,
+    ) -> Result<Side, DialError> {
+        let reached = self.dialer.reach().await?;
+        Ok(self.stand_on(token, slot, orders, reached))
     }
 
-    fn stand_on(self: &Arc<Self>, token: Token, slot: WeakSlot<Side>, connected: Connected) -> Side {
-        let origin = connected.origin.clone();
-        let (far, driver) = Far::new(connected);
+    fn stand_on(self: &Arc<Self>, token: Token, slot: WeakSlot<Side>, orders: Orders, reached: Reached) -> Side {
+        let connector = Arc::clone(self);
+        let far = Far::adopt(&orders, reached, move |cause| connector.lost(cause));
         let (asks, reopen) = mpsc::channel(1);
         let line = Arc::new(Line {
             zone: self.zone.clone(),
@@ -72,21 +77,16 @@ impl Connector {
             learned: watch::Sender::new(None),
             told_to_renew: watch::Sender::new(false),
         });
-        let ending = Ending::default();
+        let ending = far.ending();
         // Who keeps it makes requests, and would hold it open, and be heard at global, for a zone that has left.
-        let (connector, released) = (Arc::clone(self), far.released());
-        self.tasks.spawn("connector-driver", OnError::Log, async move {
-            if let Some(cause) = driver.run(&connector.tasks).await {
-                connector.lost(cause);
-            }
-            Ok(())
-        });
+        let released = far.released();
         let keeper = Keeper {
             connector: Arc::clone(self),
             line: Arc::clone(&line),
-            channel: Channel::new(far.requests(), origin.clone()),
+            channel: Channel::Relay(far.calls()),
             ending: ending.clone(),
             slot,
+            orders,
             reopen,
         };
         self.tasks.spawn("connector-keeper", OnError::Log, async move {
@@ -97,7 +97,7 @@ impl Connector {
             }
             Ok(())
         });
-        Side { far, line, ending, origin }
+        Side { far, line, ending }
     }
 }
 
@@ -177,7 +177,7 @@ impl Keeper {
     /// comes back on the other. Whether it is.
     async fn make_before_break(&mut self, token: Token) -> bool {
         info!("opening a connection with the new token");
-        let side = match self.connector.connect(token, self.slot.clone()).await {
+        let side = match self.connector.connect(token, self.slot.clone(), self.orders.clone()).await {
             Ok(side) => side,
             Err(error) => {
                 warn!(reason = %error, "no connection with the new token, keeping the one with the old token");
@@ -188,7 +188,7 @@ impl Keeper {
         let accepted = tokio::select! {
             biased;
             () = side.far.gone() => false,
-            _refusal = side.ending.given() => false,
+            () = side.ending.given() => false,
             accepted = tokio::time::timeout(ACCEPTED_WITHIN, line.global_can()) => accepted.is_ok(),
         };
         if !accepted {

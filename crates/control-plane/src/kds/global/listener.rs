@@ -2,16 +2,21 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper::{body::Incoming, service::service_fn};
+use futures::{FutureExt as _, future::BoxFuture};
+use hyper::{
+    body::Incoming,
+    service::{HttpService, service_fn},
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use tonic::body::Body;
 use tracing::debug;
 
 use crate::{
     kds::{
         frames::ByteStream,
         global::router::{Connection, Router},
-        relay::Slot,
+        relay::{self, Answer, Answers, Arriving, Relay, Slot},
         serving::{Serving, http2},
     },
     limits::{self, Accepted, Place, Stalls, accept},
@@ -75,21 +80,75 @@ async fn secure(stream: TcpStream, tls: Option<TlsAcceptor>, place: &Place) -> s
     Ok(Box::new(secured))
 }
 
+/// What serves a connection.
+trait Serves: Future<Output = Result<(), Self::Error>> + Unpin {
+    type Error: std::error::Error;
+
+    /// Takes no new calls, and is over when those are that it has.
+    fn graceful_shutdown(&mut self);
+}
+
+impl<S> Serves for Serving<S>
+where
+    S: HttpService<Incoming, ResBody = Body> + Unpin,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Error = hyper::Error;
+
+    fn graceful_shutdown(&mut self) {
+        Self::graceful_shutdown(self);
+    }
+}
+
+impl<A: Answers> Serves for Relay<A> {
+    type Error = relay::Ended;
+
+    fn graceful_shutdown(&mut self) {
+        Self::graceful_shutdown(self);
+    }
+}
+
+/// Passes the calls of one connection on.
+struct PassesOn {
+    router: Arc<Router>,
+    connection: Connection,
+}
+
+impl Answers for PassesOn {
+    fn answer(&self, arriving: Arriving) -> BoxFuture<'static, Answer> {
+        let (router, connection) = (Arc::clone(&self.router), self.connection.clone());
+        async move { router.pass(connection, arriving).await }.boxed()
+    }
+}
+
 async fn serve_http2(
     io: Box<dyn ByteStream>,
     connection: Connection,
-    mut known: ConnectionGuard,
+    known: ConnectionGuard,
     place: Place,
     router: Arc<Router>,
     tasks: Tasks,
 ) {
     let peer = connection.peer;
+    if router.passes_on() {
+        return serve_until_told(Relay::new(io, PassesOn { router, connection }), peer, known, place, tasks).await;
+    }
     let service = service_fn(move |request: http::Request<Incoming>| {
         let (router, connection) = (Arc::clone(&router), connection.clone());
         // Boxed, so that it is gone when the call is answered: its place stays for as long as the stream.
         Box::pin(async move { Ok::<_, std::convert::Infallible>(router.call(connection, request).await) })
     });
-    let mut serving = Serving::new(http2, io, service);
+    serve_until_told(Serving::new(http2, io, service), peer, known, place, tasks).await;
+}
+
+async fn serve_until_told<S: Serves>(
+    mut serving: S,
+    peer: SocketAddr,
+    mut known: ConnectionGuard,
+    place: Place,
+    tasks: Tasks,
+) {
     let ended = tokio::select! {
         biased;
         ended = &mut serving => ended,
@@ -111,10 +170,6 @@ async fn serve_http2(
             serving.await
         }
     };
-    log_end(peer, ended);
-}
-
-fn log_end(peer: SocketAddr, ended: hyper::Result<()>) {
     match ended {
         Ok(()) => debug!(peer = %peer, "connection closed"),
         Err(error) => debug!(peer = %peer, error = %error, "connection lost"),

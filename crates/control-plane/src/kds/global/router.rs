@@ -41,7 +41,7 @@ use crate::{
             upstream::{self, Upstream},
         },
         messages::convert,
-        relay::Slot,
+        relay::{Answer, Arriving, Slot},
         rpc::Rpc,
     },
     keys::Keys,
@@ -64,7 +64,7 @@ pub(crate) struct Connection {
     /// A refusal on it was logged: a zone opens six RPCs, and one line says it all.
     pub(crate) refused: Arc<AtomicBool>,
     /// Behind a gateway: the connection that goes with it.
-    pub(crate) far: Slot<upstream::Side>,
+    pub(crate) far: Slot,
 }
 
 /// Who serves the zones that were let in.
@@ -120,32 +120,61 @@ impl Router {
         &self.context
     }
 
+    /// Whether calls are passed on to a global control plane of its own.
+    pub(super) fn passes_on(&self) -> bool {
+        matches!(self.behind, Behind::Upstream(_))
+    }
+
     /// Answers one call.
     pub(crate) async fn call(&self, connection: Connection, request: http::Request<Incoming>) -> http::Response<Body> {
-        let rpc = Rpc::of(request.uri().path());
+        match (self.admit(&connection, request.uri(), request.headers()).await, &self.behind) {
+            (Err(refusal), _) => refusal,
+            (Ok(admitted), Behind::Here(down)) => self.dispatch(admitted, Arc::clone(down), request).await,
+            // Nobody serves a gateway's connections with this.
+            (Ok(_), Behind::Upstream(_)) => Status::internal("the call was to be passed on").into_http(),
+        }
+    }
+
+    /// Says who answers one call, where calls are passed on.
+    pub(super) async fn pass(&self, connection: Connection, arriving: Arriving) -> Answer {
+        let request = &arriving.request;
+        match (self.admit(&connection, request.uri(), request.headers()).await, &self.behind) {
+            (Err(refusal), _) => Answer::here(refusal).await,
+            (Ok(admitted), Behind::Upstream(upstream)) => self.pass_on(upstream, admitted, &connection, arriving).await,
+            // Nobody serves a global's connections with this.
+            (Ok(_), Behind::Here(_)) => Answer::status(Status::internal("the call was to be answered here")),
+        }
+    }
+
+    /// Lets a call in that may come in; the error is what it hears otherwise.
+    async fn admit(
+        &self,
+        connection: &Connection,
+        uri: &http::Uri,
+        headers: &http::HeaderMap,
+    ) -> Result<Admitted, http::Response<Body>> {
+        let rpc = Rpc::of(uri.path());
         let now = self.context.clock.now();
         let purpose = if rpc == Some(Rpc::HealthCheck) { Purpose::Ping } else { Purpose::Enter };
         let auth = &self.context.settings.auth;
         let (ring, behind) = match auth::ring_for(purpose, auth, &self.keys) {
             Ok(ring) => (ring, None),
-            Err(refusal) if self.is_in_shadow(request.headers()) => (self.keys.ring(), Some(refusal)),
+            Err(refusal) if self.is_in_shadow(headers) => (self.keys.ring(), Some(refusal)),
             // No fault of the peer: it is neither slowed down nor told of at its zone.
             Err(refusal) => {
                 self.context.metrics.refused(refusal.reason);
-                return refusal.status.into_http();
+                return Err(refusal.status.into_http());
             }
         };
-        let authenticated = match auth::authenticate(request.headers(), auth, &ring, &self.verdicts, now) {
+        let authenticated = match auth::authenticate(headers, auth, &ring, &self.verdicts, now) {
             Ok(authenticated) => authenticated,
-            Err(Refusal { in_shadow: Some(authenticated), .. }) if self.is_in_shadow(request.headers()) => {
-                authenticated
-            }
-            Err(refusal) => return self.refuse(&connection, request.headers(), refusal).await,
+            Err(Refusal { in_shadow: Some(authenticated), .. }) if self.is_in_shadow(headers) => authenticated,
+            Err(refusal) => return Err(self.refuse(connection, headers, refusal).await),
         };
         let Some(rpc) = rpc else {
-            return Status::unimplemented("this port speaks KDS only").into_http();
+            return Err(Status::unimplemented("this port speaks KDS only").into_http());
         };
-        let zone_can = features(request.headers());
+        let zone_can = features(headers);
         let arrival = Arrival {
             caller: authenticated.caller,
             ring_generation: authenticated.ring_generation,
@@ -158,7 +187,7 @@ impl Router {
             Ok(guard) => guard,
             Err(reason) => {
                 self.context.metrics.refused(reason.word());
-                return convert::close_status(&reason).into_http();
+                return Err(convert::close_status(&reason).into_http());
             }
         };
         self.count(&guard, behind.as_ref());
@@ -170,9 +199,8 @@ impl Router {
         {
             log_session(&guard, line);
         }
-        let origin = Origin { address: connection.peer, renews: self.renews(guard.caller(), request.headers()) };
-        let admitted = Admitted { rpc, guard, zone_can, origin, ring };
-        self.dispatch(admitted, &connection, request).await
+        let origin = Origin { address: connection.peer, renews: self.renews(guard.caller(), headers) };
+        Ok(Admitted { rpc, guard, zone_can, origin, ring })
     }
 
     /// Whether authentication of the zone that the headers name is in shadow.
@@ -195,13 +223,9 @@ impl Router {
     async fn dispatch(
         &self,
         admitted: Admitted,
-        connection: &Connection,
+        down: Arc<down::Shared>,
         request: http::Request<Incoming>,
     ) -> http::Response<Body> {
-        let down = match &self.behind {
-            Behind::Here(down) => Arc::clone(down),
-            Behind::Upstream(upstream) => return self.pass(upstream, admitted, connection, request).await,
-        };
         let Admitted { rpc, guard, zone_can, origin, ring } = admitted;
         let call = self.calls.start(rpc.labels());
         match rpc {
@@ -232,23 +256,29 @@ impl Router {
     }
 
     /// Passes a call on to the global control plane behind a gateway. Tokens are renewed by whoever checks them.
-    async fn pass(
+    async fn pass_on(
         &self,
         upstream: &Upstream,
         admitted: Admitted,
         connection: &Connection,
-        request: http::Request<Incoming>,
-    ) -> http::Response<Body> {
+        arriving: Arriving,
+    ) -> Answer {
         let Admitted { rpc, guard, zone_can, origin, ring } = admitted;
         let call = self.calls.start(rpc.labels());
         match rpc {
-            Rpc::Renew => token_service::renew(Arc::clone(&self.renewals), ring, guard, call, request).await,
-            Rpc::Present => token_service::present(Arc::clone(&self.context), guard, call, request).await,
+            Rpc::Renew => {
+                let renewals = Arc::clone(&self.renewals);
+                Answer::here(token_service::renew(renewals, ring, guard, call, arriving.request).await).await
+            }
+            Rpc::Present => {
+                let context = Arc::clone(&self.context);
+                Answer::here(token_service::present(context, guard, call, arriving.request).await).await
+            }
             Rpc::GlobalToZoneSync | Rpc::ZoneToGlobalSync | Rpc::Admin(_) | Rpc::HealthCheck => {
                 let advice = Advice::of(guard.caller(), zone_can, &ring);
                 let slot = connection.far.clone();
                 let arrived = upstream::Arrived { rpc, guard, origin, advice, slot, call };
-                upstream::serve(upstream, Arc::clone(&self.context), arrived, request).await
+                upstream::serve(upstream, Arc::clone(&self.context), arrived, arriving).await
             }
         }
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use futures::{FutureExt as _, future::BoxFuture};
-use hyper::body::Incoming;
 use tokens::{IssueError, KeyRing, VerifiedZone};
 use tonic::{Request, Response, Status, body::Body, server::UnaryService};
 use tracing::{info, warn};
@@ -27,24 +26,32 @@ use crate::{
 };
 
 /// Answers one call for the next token.
-pub(super) async fn renew(
+pub(super) async fn renew<B>(
     renewals: Arc<Renewals>,
     ring: Arc<KeyRing>,
     guard: StreamGuard,
     call: Call,
-    request: http::Request<Incoming>,
-) -> http::Response<Body> {
+    request: http::Request<B>,
+) -> http::Response<Body>
+where
+    B: http_body::Body + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+{
     let service = Renew { renewals, ring, caller: guard.caller().clone() };
     unary::serve(service, guard, call, request).await
 }
 
 /// Answers one call with the new token.
-pub(super) async fn present(
+pub(super) async fn present<B>(
     context: Arc<Context>,
     guard: StreamGuard,
     call: Call,
-    request: http::Request<Incoming>,
-) -> http::Response<Body> {
+    request: http::Request<B>,
+) -> http::Response<Body>
+where
+    B: http_body::Body + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+{
     let service = Present { context, id: guard.id(), caller: guard.caller().clone() };
     unary::serve(service, guard, call, request).await
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use hyper::body::Incoming;
 use tonic::{
     Code, Status,
     body::Body,
@@ -17,16 +16,18 @@ use crate::{kds::messages::convert, observe::grpc_metrics::Call, zones::registry
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Answers one call for as long as it may live.
-pub(super) async fn serve<S, M>(
+pub(super) async fn serve<S, M, B>(
     service: S,
     mut guard: StreamGuard,
     call: Call,
-    request: http::Request<Incoming>,
+    request: http::Request<B>,
 ) -> http::Response<Body>
 where
     S: UnaryService<M>,
     S::Response: prost::Message + Default + Send + 'static,
     M: prost::Message + Default + Send + 'static,
+    B: http_body::Body + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
 {
     let mut grpc =
         Grpc::new(tonic_prost::ProstCodec::<S::Response, M>::default()).accept_compressed(CompressionEncoding::Gzip);

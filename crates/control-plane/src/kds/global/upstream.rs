@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderValue, header};
 use model::ZoneName;
 use tokio::time::Instant;
 use tonic::Status;
@@ -25,10 +25,9 @@ use crate::{
     kds::{
         dial::Dialer,
         link::{Link, LinkState},
-        relay::{Far, Slot, WINDOWS},
+        relay::{Far, Orders, Slot},
         rpc::TIME_HEADER,
     },
-    tasks::{OnError, Tasks},
     zones::caller::Renews,
 };
 
@@ -36,18 +35,6 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(1);
 /// What an operator can do about it.
 const ADVICE: &str = "check that the global control plane behind this gateway is up and that multizone.gateway.upstream and upstreamRootCaFile are right";
-
-/// The connection of one zone's connection to the global control plane.
-pub(crate) struct Side {
-    far: Far,
-    origin: Uri,
-}
-
-impl AsRef<Far> for Side {
-    fn as_ref(&self) -> &Far {
-        &self.far
-    }
-}
 
 /// The global control plane behind a gateway.
 pub(crate) struct Upstream {
@@ -60,24 +47,22 @@ pub(crate) struct Upstream {
     forward_token: bool,
     link: Link,
     clock: Clock,
-    tasks: Tasks,
 }
 
 impl Upstream {
     /// Returns one that says on `link` whether it can be reached.
-    pub(crate) fn new(dialers: Vec<Dialer>, forward_token: bool, link: Link, clock: Clock, tasks: Tasks) -> Arc<Self> {
-        let dialers = dialers.into_iter().map(|dialer| dialer.within(WINDOWS)).collect();
+    pub(crate) fn new(dialers: Vec<Dialer>, forward_token: bool, link: Link, clock: Clock) -> Arc<Self> {
         let (preferred, shut) = (AtomicUsize::new(0), Mutex::new(None));
-        Arc::new(Self { dialers, preferred, shut, forward_token, link, clock, tasks })
+        Arc::new(Self { dialers, preferred, shut, forward_token, link, clock })
     }
 
     /// Returns the far connection of a near one.
-    async fn side(&self, slot: &Slot<Side>) -> Result<Arc<Side>, Status> {
-        slot.get(async || self.open().await.map(Arc::new)).await
+    async fn far(&self, slot: &Slot, orders: &Orders) -> Result<Arc<Far>, Status> {
+        slot.get(async || self.open(orders).await.map(Arc::new)).await
     }
 
     /// Opens a connection to the first address that answers, beginning with the one that did the last time.
-    async fn open(&self) -> Result<Side, Status> {
+    async fn open(&self, orders: &Orders) -> Result<Far, Status> {
         if let Some((until, status)) = &*self.shut()
             && Instant::now() < *until
         {
@@ -87,18 +72,12 @@ impl Upstream {
         let mut reasons = Vec::new();
         for index in (first..self.dialers.len()).chain(0..first) {
             let Some(dialer) = self.dialers.get(index) else { continue };
-            match dialer.dial().await {
-                Ok(connected) => {
+            match dialer.reach().await {
+                Ok(reached) => {
                     self.preferred.store(index, Ordering::Relaxed);
-                    let origin = connected.origin.clone();
-                    let (far, driver) = Far::new(connected);
-                    let tasks = self.tasks.clone();
-                    self.tasks.spawn("upstream-driver", OnError::Log, async move {
-                        let _lost = driver.run(&tasks).await;
-                        Ok(())
-                    });
                     self.reached(dialer);
-                    return Ok(Side { far, origin });
+                    // That it is lost is heard by the zone, and whoever dials next says why.
+                    return Ok(Far::adopt(orders, reached, drop));
                 }
                 Err(error) => reasons.push(error.to_string()),
             }

@@ -1,75 +1,104 @@
 //! The connection to the far side that the calls of one near connection share.
 //!
 //! One for each near connection: what one zone does to its connection no other one feels, and both ends see each other go.
+//! The task of the near connection moves its bytes.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use hyper::client::conn::http2::SendRequest;
-use model::causes;
+use bytes::Bytes;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, body::Body};
+use tonic::{Code, Status};
 
-use super::untaken::Untaken;
-use crate::{
-    kds::dial::{Connected, Windows},
-    tasks::Tasks,
+use super::{
+    call::Calls,
+    end::{End, Keepalive},
+    http2::{Limits, Origin},
+    orders::{Adopted, Number, Order, Orders},
 };
-
-/// Streams that are under way when their connection has to go may take so long to hear of it.
-const FAREWELL: Duration = Duration::from_secs(2);
+use crate::kds::dial::Reached;
 
 /// How much of what global says waits here for a zone that does not read. A full sync of 10 MiB still takes few round trips,
 /// and a thousand zones that read nothing hold half a gigabyte at the very most.
-pub(crate) const WINDOWS: Windows = Windows { stream: 256 * 1024, connection: 512 * 1024 };
+const LIMITS: Limits = Limits { streams: 0, stream_window: 256 * 1024, connection_window: 512 * 1024 };
+/// A real global ends connections that ping more often than every 15 s, so stay clear of that.
+const KEEPALIVE: Keepalive = Keepalive { interval: Duration::from_secs(20), timeout: Duration::from_secs(15) };
 
-/// A connection that was dialled. When it is dropped the connection goes.
+/// A connection that was dialled. When it is dropped no further call goes on it, and it goes with the last that does.
 pub(crate) struct Far {
-    requests: SendRequest<Body>,
-    gone: CancellationToken,
+    number: Number,
+    orders: Orders,
+    state: Arc<State>,
     released: CancellationToken,
-    untaken: Untaken,
 }
 
-/// Moves the bytes of a [`Far`]. Must be run, or nothing happens on it.
-pub(crate) struct Driver {
-    connected: Connected,
+/// What is known of it where its bytes are moved.
+#[derive(Default)]
+pub(super) struct State {
     gone: CancellationToken,
-    released: CancellationToken,
-    untaken: Untaken,
+    /// It takes no more calls.
+    is_closing: AtomicBool,
+    /// All calls on it are ended.
+    is_ended: CancellationToken,
+}
+
+/// Ends all calls on a far connection, and those that would come, but for our own. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Ending {
+    far: Number,
+    orders: Orders,
+    state: Arc<State>,
+}
+
+/// Is there while the connection stands, and hears why it was lost, if it was.
+pub(super) struct Lost {
+    state: Arc<State>,
+    told: Option<Box<dyn FnOnce(String) + Send>>,
 }
 
 impl Far {
-    /// Returns both halves of a connection.
-    pub(crate) fn new(connected: Connected) -> (Self, Driver) {
-        let (gone, released) = (CancellationToken::new(), CancellationToken::new());
-        let untaken = Untaken::default();
-        let requests = connected.requests.clone();
-        let far = Self { requests, gone: gone.clone(), released: released.clone(), untaken: untaken.clone() };
-        (far, Driver { connected, gone, released, untaken })
+    /// Has a connection that was dialled moved by the task of the near one. `lost` hears why it was lost, if it was.
+    pub(crate) fn adopt(orders: &Orders, reached: Reached, lost: impl FnOnce(String) + Send + 'static) -> Self {
+        let Reached { io, origin, .. } = reached;
+        let state = Arc::new(State::default());
+        let number = orders.number();
+        let text = |part: Option<&str>| Bytes::copy_from_slice(part.unwrap_or_default().as_bytes());
+        let origin =
+            Origin { scheme: text(origin.scheme_str()), authority: text(origin.authority().map(|name| name.as_str())) };
+        let lost = Lost { state: Arc::clone(&state), told: Some(Box::new(lost)) };
+        let end = End::of_server(io, LIMITS, KEEPALIVE);
+        orders.give(Order::Adopt(Box::new(Adopted { far: number, end, origin, lost })));
+        Self { number, orders: orders.clone(), state, released: CancellationToken::new() }
     }
 
-    /// The requesting half.
-    pub(crate) fn requests(&self) -> SendRequest<Body> {
-        self.requests.clone()
+    pub(super) fn number(&self) -> Number {
+        self.number
     }
 
-    /// Where calls on it are counted that cannot be ended.
-    pub(crate) fn untaken(&self) -> Untaken {
-        self.untaken.clone()
+    /// Makes calls on it.
+    pub(crate) fn calls(&self) -> Calls {
+        Calls::new(self.number, self.orders.clone())
+    }
+
+    /// What ends the calls on it.
+    pub(crate) fn ending(&self) -> Ending {
+        Ending { far: self.number, orders: self.orders.clone(), state: Arc::clone(&self.state) }
     }
 
     /// Resolves when it is lost or gone.
     pub(crate) fn gone(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.gone.clone().cancelled_owned()
+        self.state.gone.clone().cancelled_owned()
     }
 
     /// Resolves when nobody needs it any more, or it is gone.
     pub(crate) fn released(&self) -> impl Future<Output = ()> + Send + use<> {
-        let (released, gone) = (self.released.clone(), self.gone.clone());
+        let (released, gone) = (self.released.clone(), self.state.gone.clone());
         async move {
             tokio::select! {
                 () = released.cancelled() => {}
@@ -78,38 +107,50 @@ impl Far {
         }
     }
 
-    /// Whether it was lost.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.gone.is_cancelled()
+    /// Whether it takes no more calls.
+    fn is_gone(&self) -> bool {
+        self.state.gone.is_cancelled() || self.state.is_closing.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Far {
     fn drop(&mut self) {
         self.released.cancel();
+        self.orders.give(Order::Release(self.number));
     }
 }
 
-impl Driver {
-    /// Runs until the connection is lost or was released; returns why it was lost, if it was.
-    pub(crate) async fn run(self, tasks: &Tasks) -> Option<String> {
-        let Self { connected: Connected { requests, driver, .. }, gone, released, untaken } = self;
-        // Dropped however this ends, also when whoever polls it loses patience.
-        let _gone = gone.drop_guard();
-        drop(requests);
-        tokio::pin!(driver);
-        // Biased: a connection that nobody needs any more ends by itself, and is not lost.
-        tokio::select! {
-            biased;
-            () = released.cancelled() => {}
-            () = tasks.stopping() => {}
-            () = untaken.too_long() => return Some("it does not take what calls said that are over".to_owned()),
-            lost = &mut driver => {
-                return Some(lost.err().map_or_else(|| "closed by the other side".to_owned(), |error| causes::on_one_line(&error)));
-            }
+impl Ending {
+    /// Ends the calls with this status; OK is none that a zone comes back after. The first one counts.
+    pub(crate) fn end(&self, status: Status) {
+        let status = if status.code() == Code::Ok { Status::unavailable("the stream was ended") } else { status };
+        self.orders.give(Order::EndAll { far: self.far, status });
+        self.state.is_ended.cancel();
+    }
+
+    /// Resolves when the calls were ended. Cancel safe.
+    pub(crate) async fn given(&self) {
+        self.state.is_ended.cancelled().await;
+    }
+}
+
+impl Lost {
+    /// It takes no more calls.
+    pub(super) fn closing(&self) {
+        self.state.is_closing.store(true, Ordering::Relaxed);
+    }
+
+    /// It was lost.
+    pub(super) fn tell(&mut self, why: String) {
+        if let Some(told) = self.told.take() {
+            told(why);
         }
-        let _late = tokio::time::timeout(FAREWELL, driver).await;
-        None
+    }
+}
+
+impl Drop for Lost {
+    fn drop(&mut self) {
+        self.state.gone.cancel();
     }
 }
 
@@ -118,7 +159,6 @@ impl AsRef<Self> for Far {
         self
     }
 }
-
 /// The place of the far connection of one near connection, with what belongs to it. Cheap to clone.
 pub(crate) struct Slot<T = Far>(Arc<Mutex<Option<Arc<T>>>>);
 

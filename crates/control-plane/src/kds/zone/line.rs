@@ -31,6 +31,7 @@ use crate::{
     clock::Clock,
     kds::{
         messages::convert,
+        relay::Calls,
         rpc::{RENEW_HEADER, Rpc, TIME_HEADER},
     },
     zones::caller::Renews,
@@ -218,7 +219,7 @@ impl Line {
 }
 
 pub(super) async fn ready(grpc: &mut Grpc<Channel>) -> Result<(), Status> {
-    grpc.ready().await.map_err(|error| Status::unavailable(chain(&error)))
+    grpc.ready().await.map_err(|error| Status::unavailable(chain(&*error)))
 }
 
 /// The error and its causes in one line.
@@ -233,36 +234,52 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 
 /// The requesting half of the HTTP/2 connection as tonic wants it.
 #[derive(Clone)]
-pub(crate) struct Channel {
-    requests: SendRequest<Body>,
-    /// Scheme and authority of every request.
-    origin: http::Uri,
+pub(crate) enum Channel {
+    /// Of a connection of our own, with scheme and authority of every request.
+    Library(SendRequest<Body>, http::Uri),
+    /// Of one that is there for streams that are passed on, which says itself where it leads.
+    Relay(Calls),
 }
 
 impl Channel {
-    pub(crate) fn new(requests: SendRequest<Body>, origin: http::Uri) -> Self {
-        Self { requests, origin }
-    }
-
     /// A client of calls on it.
     pub(super) fn grpc(self) -> Grpc<Self> {
-        let origin = self.origin.clone();
-        Grpc::with_origin(self, origin)
+        match &self {
+            Self::Library(_, origin) => {
+                let origin = origin.clone();
+                Grpc::with_origin(self, origin)
+            }
+            Self::Relay(_) => Grpc::new(self),
+        }
     }
 }
 
+/// Why a call did not go out.
+type NotSent = Box<dyn std::error::Error + Send + Sync>;
+
 impl tower::Service<http::Request<Body>> for Channel {
     type Response = http::Response<Body>;
-    type Error = hyper::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+    type Error = NotSent;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, NotSent>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
-        self.requests.poll_ready(context)
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), NotSent>> {
+        match self {
+            Self::Library(requests, _) => requests.poll_ready(context).map_err(Into::into),
+            Self::Relay(_) => Poll::Ready(Ok(())),
+        }
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let response = self.requests.send_request(request);
-        Box::pin(async move { Ok(response.await?.map(Body::new)) })
+        match self {
+            Self::Library(requests, _) => {
+                let response = requests.send_request(request);
+                Box::pin(async move { Ok(response.await?.map(Body::new)) })
+            }
+            Self::Relay(calls) => {
+                let calls = calls.clone();
+                Box::pin(async move { Ok(calls.call(request).await?) })
+            }
+        }
     }
 }
 

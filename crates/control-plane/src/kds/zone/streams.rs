@@ -24,7 +24,7 @@ impl Session {
             Err(error) => return Ended::Dial(error),
         };
         let start = Instant::now();
-        let channel = Channel::new(connected.requests, connected.origin);
+        let channel = Channel::Library(connected.requests, connected.origin);
         // Globals up to 2.13 make the Zone on GlobalToZoneSync only: that stream is opened first (contract: kds 8.1).
         let opened = Notify::new();
         let rpc = |method: &'static str| move |status: Status| Ended::Rpc { method, status, lasted: start.elapsed() };

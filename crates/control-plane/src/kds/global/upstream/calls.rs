@@ -7,14 +7,13 @@ use futures::FutureExt as _;
 use http::{HeaderMap, HeaderValue};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
-use hyper::body::Incoming;
 use prost::Message as _;
 use tokio::sync::oneshot;
 use tonic::{Code, Status, body::Body};
 use tracing::{Instrument as _, info, info_span};
 use wire::kuma::{mesh::v1alpha1::ZoneHealthCheckResponse, system::v1alpha1::KumaCpVersion};
 
-use super::{Side, Upstream};
+use super::Upstream;
 use crate::{
     kds::{
         frames::gzip,
@@ -23,7 +22,7 @@ use crate::{
             health::{self, Advice},
         },
         messages::convert,
-        relay::{Ending, Inspect, Passing, Payload, Rule, Slot, pass},
+        relay::{Answer, Arriving, Inspect, Payload, Rule, Slot},
         rpc::Rpc,
     },
     observe::grpc_metrics::Call,
@@ -49,18 +48,20 @@ pub(in crate::kds::global) struct Arrived {
     pub(in crate::kds::global) origin: Origin,
     pub(in crate::kds::global) advice: Advice,
     /// Where the far connection of the zone's connection stands.
-    pub(in crate::kds::global) slot: Slot<Side>,
+    pub(in crate::kds::global) slot: Slot,
     pub(in crate::kds::global) call: Call,
 }
 
-/// Answers one call.
+/// Says who answers one call: the global control plane, as it were; a ping is answered here with what that said.
 pub(in crate::kds::global) async fn serve(
     upstream: &Upstream,
     context: Arc<Context>,
     arrived: Arrived,
-    request: http::Request<Incoming>,
-) -> http::Response<Body> {
+    arriving: Arriving,
+) -> Answer {
     let zone = arrived.guard.caller().zone().clone();
+    let Arriving { request, ender, orders } = arriving;
+    let (mut head, body) = request.into_parts();
     let passing = async {
         if !arrived.rpc.is_unary() {
             context.ensure_zone(&zone).await?;
@@ -72,56 +73,32 @@ pub(in crate::kds::global) async fn serve(
         };
         let limit = context.settings.max_msg_size;
         let payload = rule.map(|rule| Payload { rule, zone: zone.as_str().into(), limit });
-        let inspect = payload.map(|payload| Inspect::new(payload, request.headers())).transpose()?;
-        let headers = upstream.headers(request.headers(), &zone)?;
-        let side = upstream.side(&arrived.slot).await?;
-        let passing = Passing {
-            origin: side.origin.clone(),
-            headers,
-            ending: Ending::default(),
-            inspect,
-            untaken: side.far.untaken(),
-        };
-        Ok::<_, Status>((side.far.requests(), passing))
+        let inspect = payload.map(|payload| Inspect::new(payload, &head.headers)).transpose()?;
+        let headers = upstream.headers(&head.headers, &zone)?;
+        let far = upstream.far(&arrived.slot, &orders).await?;
+        Ok::<_, Status>((inspect, headers, far))
     };
-    let (far, passing) = match passing.await {
+    let (inspect, headers, far) = match passing.await {
         Ok(passing) => passing,
         Err(status) => {
             arrived.call.ended(status.code());
-            return status.into_http();
+            return Answer::status(status);
         }
     };
+    let said = std::mem::replace(&mut head.headers, headers);
     if arrived.rpc.is_unary() {
-        let told = |_status| {};
-        let (time, configured) = (health::time_of(request.headers()), context.settings.health_poll_interval);
-        let (Arrived { mut guard, origin, advice, call, .. }, ending) = (arrived, passing.ending.clone());
-        health::note(&context, &zone, time);
-        if request.headers().contains_key(Renews::HEADER)
-            && let Some(token) = guard.caller().token()
-        {
-            context.insights.renews(&zone, &token, origin.renews);
-        }
-        let answered = async { ponged(pass(far, request, passing, told).await, advice, configured).await };
-        // Biased: a call that lost its right to live is not answered as a good one.
-        let answer = tokio::select! {
-            biased;
-            reason = guard.closed() => convert::close_status(&reason).into_http(),
-            answer = tokio::time::timeout(PING_DEADLINE, answered) => answer.unwrap_or_else(|_late| {
-                let late = Status::deadline_exceeded("the global control plane behind this gateway does not answer");
-                ending.end(late.clone());
-                late.into_http()
-            }),
-        };
-        call.ended(Status::from_header_map(answer.headers()).map_or(Code::Ok, |status| status.code()));
-        return answer;
+        return Answer::here(
+            ping(&context, arrived, &said, far.calls().call(http::Request::from_parts(head, body))).await,
+        )
+        .await;
     }
     let (tells, over) = oneshot::channel();
     let told = move |status: Status| {
         let _nobody_waits = tells.send(status);
     };
-    let (said, ending) = (said_of(request.headers()), passing.ending.clone());
+    let said = said_of(&said);
     // At the moment when it has to end, not when whoever follows it gets to it.
-    arrived.guard.ends_by(move |reason| ending.end(convert::close_status(reason)));
+    arrived.guard.ends_by(move |reason| ender.end(convert::close_status(reason)));
     let Arrived { rpc, guard, origin, call, .. } = arrived;
     let followed = Box::new(Followed { context: Arc::clone(&context), rpc, guard, origin, call, over });
     // No async block, and all that is kept in a box: each stream has such a task for as long as it lives, and a future holds
@@ -130,7 +107,40 @@ pub(in crate::kds::global) async fn serve(
     // The log gives the lines inside of a zone's span one budget for each zone.
     let span = info_span!("stream", zone = %zone, rpc = rpc.method());
     context.tasks.spawn("kds-relayed", OnError::Log, following.instrument(span));
-    pass(far, request, passing, told).await
+    Answer::pass(&far, head, inspect, told)
+}
+
+/// Notes a ping, and answers it with what the global control plane says to it.
+async fn ping(
+    context: &Context,
+    arrived: Arrived,
+    said: &HeaderMap,
+    asked: impl Future<Output = Result<http::Response<Body>, Status>>,
+) -> http::Response<Body> {
+    let Arrived { mut guard, origin, advice, call, .. } = arrived;
+    let zone = guard.caller().zone().clone();
+    health::note(context, &zone, health::time_of(said));
+    if said.contains_key(Renews::HEADER)
+        && let Some(token) = guard.caller().token()
+    {
+        context.insights.renews(&zone, &token, origin.renews);
+    }
+    let answered = async {
+        match asked.await {
+            Ok(answer) => ponged(answer, advice, context.settings.health_poll_interval).await,
+            Err(status) => status.into_http(),
+        }
+    };
+    // Biased: a call that lost its right to live is not answered as a good one.
+    let answer = tokio::select! {
+        biased;
+        reason = guard.closed() => convert::close_status(&reason).into_http(),
+        answer = tokio::time::timeout(PING_DEADLINE, answered) => answer.unwrap_or_else(|_late| {
+            Status::deadline_exceeded("the global control plane behind this gateway does not answer").into_http()
+        }),
+    };
+    call.ended(Status::from_header_map(answer.headers()).map_or(Code::Ok, |status| status.code()));
+    answer
 }
 
 /// A stream that is passed on.

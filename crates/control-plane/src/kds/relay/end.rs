@@ -1,0 +1,142 @@
+//! One end of a connection with the bytes beneath it, and the signs of life of the peer.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use thiserror::Error;
+use tokio::{
+    io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
+    time::Instant,
+};
+
+use super::http2::{Connection, Cut, Limits};
+use crate::kds::frames::ByteStream;
+
+/// So much is read at a time: what came with it is answered before more is read.
+pub(super) const SIP: usize = 16 * 1024;
+/// What ended streams have to say may wait so long for a peer that takes nothing.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often a peer is asked for a sign of life, and how long it may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keepalive {
+    pub(super) interval: Duration,
+    pub(super) timeout: Duration,
+}
+
+/// One end.
+pub(super) struct End {
+    io: Box<dyn ByteStream>,
+    pub(super) cut: Cut,
+    pub(super) connection: Connection,
+    keepalive: Keepalive,
+    /// When the peer said something last.
+    heard: Instant,
+    /// When it was asked, if it has said nothing since.
+    asked: Option<Instant>,
+    /// By when the peer has to take what is on its way.
+    until: Option<Instant>,
+    unflushed: bool,
+}
+
+/// Why a peer is not waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(super) enum Late {
+    #[error("it gives no sign of life")]
+    Silent,
+    #[error("it does not take what calls said that are over")]
+    TakesNothing,
+}
+
+impl End {
+    pub(super) fn of_client(io: Box<dyn ByteStream>, limits: Limits, keepalive: Keepalive) -> Self {
+        Self::new(io, Cut::from_client(), Connection::server(limits), keepalive)
+    }
+
+    pub(super) fn of_server(io: Box<dyn ByteStream>, limits: Limits, keepalive: Keepalive) -> Self {
+        Self::new(io, Cut::from_server(), Connection::client(limits), keepalive)
+    }
+
+    fn new(io: Box<dyn ByteStream>, cut: Cut, connection: Connection, keepalive: Keepalive) -> Self {
+        let heard = Instant::now();
+        Self { io, cut, connection, keepalive, heard, asked: None, until: None, unflushed: false }
+    }
+
+    /// Reads into the buffer; how much, and nothing at the end.
+    pub(super) fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(buffer);
+        std::task::ready!(Pin::new(&mut self.io).poll_read(context, &mut buffer))?;
+        (self.heard, self.asked) = (Instant::now(), None);
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    /// Writes what is on its way; whether any of it went.
+    pub(super) fn write(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
+        let mut moved = false;
+        while !self.connection.output().is_empty() {
+            let Poll::Ready(written) = Pin::new(&mut self.io).poll_write(context, self.connection.output().waiting())
+            else {
+                return Ok(moved);
+            };
+            match written? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => self.connection.output().advance(count),
+            }
+            (moved, self.unflushed) = (true, true);
+        }
+        if self.unflushed && Pin::new(&mut self.io).poll_flush(context)?.is_ready() {
+            (self.unflushed, self.until) = (false, None);
+        }
+        Ok(moved)
+    }
+
+    /// Whether all is written.
+    pub(super) fn is_written(&mut self) -> bool {
+        self.connection.output().is_empty() && !self.unflushed
+    }
+
+    /// Says that nothing more is written.
+    pub(super) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+
+    /// What is on its way has to be taken soon.
+    pub(super) fn hurry(&mut self) {
+        if self.until.is_none() && !self.is_written() {
+            self.until = Some(Instant::now() + PATIENCE);
+        }
+    }
+
+    /// When it has to be looked at again.
+    pub(super) fn next(&self) -> Instant {
+        let life = match self.asked {
+            Some(asked) => asked + self.keepalive.timeout,
+            None => self.heard + self.keepalive.interval,
+        };
+        self.until.map_or(life, |until| until.min(life))
+    }
+
+    /// Looks at it now: asks for a sign of life, or says why it is not waited for.
+    pub(super) fn look(&mut self, now: Instant) -> Option<Late> {
+        if self.until.is_some_and(|until| until <= now) {
+            self.until = None;
+            if !self.is_written() {
+                return Some(Late::TakesNothing);
+            }
+        }
+        match self.asked {
+            Some(asked) if asked + self.keepalive.timeout <= now => return Some(Late::Silent),
+            None if self.heard + self.keepalive.interval <= now => {
+                self.connection.ping();
+                self.connection.forgive();
+                self.asked = Some(now);
+            }
+            Some(_) | None => {}
+        }
+        None
+    }
+}

@@ -1,0 +1,81 @@
+//! Frames on their way out, until they are written.
+
+use super::{
+    Code,
+    frame::{LARGEST, flag, kind},
+};
+
+/// So much waits to be written before data waits where it came from.
+const ENOUGH: usize = 32 * 1024;
+/// From here on nothing is read that would add to it.
+const FULL: usize = 256 * 1024;
+
+/// What is not written yet.
+#[derive(Default)]
+pub(in crate::kds::relay) struct Output {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+impl Output {
+    /// What waits to be written.
+    pub(in crate::kds::relay) fn waiting(&self) -> &[u8] {
+        self.bytes.get(self.written..).unwrap_or_default()
+    }
+
+    /// So many bytes of it are written.
+    pub(in crate::kds::relay) fn advance(&mut self, count: usize) {
+        self.written += count;
+        if self.written >= self.bytes.len() {
+            *self = Self::default();
+        }
+    }
+
+    pub(in crate::kds::relay) fn is_empty(&self) -> bool {
+        self.waiting().is_empty()
+    }
+
+    /// Whether the peer takes so little that nothing must be added.
+    pub(in crate::kds::relay) fn is_full(&self) -> bool {
+        self.waiting().len() >= FULL
+    }
+
+    /// How much data may be added now.
+    pub(super) fn room(&self) -> usize {
+        ENOUGH.saturating_sub(self.waiting().len())
+    }
+
+    pub(super) fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    pub(super) fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        // No payload of ours is longer than what 24 bits count.
+        let [_, a, b, c] = u32::try_from(payload.len()).unwrap_or_default().to_be_bytes();
+        let [d, e, f, g] = stream.to_be_bytes();
+        self.bytes.extend_from_slice(&[a, b, c, kind, flags, d, e, f, g]);
+        self.bytes.extend_from_slice(payload);
+    }
+
+    /// A header block, in as many frames as it takes.
+    pub(super) fn block(&mut self, stream: u32, mut block: &[u8], end: bool) {
+        let (mut kind, mut flags) = (kind::HEADERS, if end { flag::END_STREAM } else { 0 });
+        loop {
+            let (part, rest) = block.split_at(block.len().min(LARGEST));
+            let last = if rest.is_empty() { flag::END_HEADERS } else { 0 };
+            self.frame(kind, flags | last, stream, part);
+            if rest.is_empty() {
+                return;
+            }
+            (kind, flags, block) = (kind::CONTINUATION, 0, rest);
+        }
+    }
+
+    pub(super) fn reset(&mut self, stream: u32, code: Code) {
+        self.frame(kind::RST_STREAM, 0, stream, &code.0.to_be_bytes());
+    }
+
+    pub(super) fn window_update(&mut self, stream: u32, increment: u32) {
+        self.frame(kind::WINDOW_UPDATE, 0, stream, &increment.to_be_bytes());
+    }
+}

@@ -1,0 +1,126 @@
+//! What others ask of a connection that is passed on: they stand beside its task, and wake it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use futures::task::AtomicWaker;
+use http::request;
+use tonic::Status;
+
+use super::{call::Reply, end::End, far::Lost};
+
+/// Takes orders for one near connection. Cheap to clone; what is asked when that is gone is dropped.
+#[derive(Clone, Default)]
+pub(crate) struct Orders(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    waker: AtomicWaker,
+    desk: Mutex<Desk>,
+}
+
+#[derive(Default)]
+struct Desk {
+    orders: Vec<Order>,
+    closed: bool,
+    numbers: u64,
+}
+
+/// Names a far connection, or a call of our own, beside one near connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Number(u64);
+
+/// What is asked.
+pub(super) enum Order {
+    /// To end a stream of the near side.
+    End { stream: u32, status: Status },
+    /// To end all streams on a far connection, and those that would come.
+    EndAll { far: Number, status: Status },
+    /// To pass streams on to one more far connection.
+    Adopt(Box<Adopted>),
+    /// A far connection is used for no further stream.
+    Release(Number),
+    /// To make a call on a far connection.
+    Call(Box<OwnCall>),
+    /// Nobody waits for the answer to a call.
+    Abandon { far: Number, call: Number },
+}
+
+/// A far connection that was dialled.
+pub(super) struct Adopted {
+    pub(super) far: Number,
+    pub(super) end: End,
+    pub(super) origin: super::http2::Origin,
+    pub(super) lost: Lost,
+}
+
+/// A call of our own.
+pub(super) struct OwnCall {
+    pub(super) far: Number,
+    pub(super) number: Number,
+    pub(super) head: request::Parts,
+    pub(super) body: Bytes,
+    pub(super) reply: Reply,
+}
+
+/// Ends one stream of the near side, from wherever. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Ender {
+    orders: Orders,
+    stream: u32,
+}
+
+impl Orders {
+    pub(super) fn give(&self, order: Order) {
+        let mut desk = self.desk();
+        if desk.closed {
+            // Dropped when nobody else waits for the desk.
+            drop(desk);
+            drop(order);
+            return;
+        }
+        desk.orders.push(order);
+        drop(desk);
+        self.0.waker.wake();
+    }
+
+    pub(super) fn take(&self) -> Vec<Order> {
+        std::mem::take(&mut self.desk().orders)
+    }
+
+    /// Whoever gives an order from now on wakes this task.
+    pub(super) fn register(&self, context: &std::task::Context<'_>) {
+        self.0.waker.register(context.waker());
+    }
+
+    /// The near connection is gone.
+    pub(super) fn close(&self) {
+        let orders = {
+            let mut desk = self.desk();
+            desk.closed = true;
+            std::mem::take(&mut desk.orders)
+        };
+        drop(orders);
+    }
+
+    pub(super) fn number(&self) -> Number {
+        let mut desk = self.desk();
+        desk.numbers += 1;
+        Number(desk.numbers)
+    }
+
+    pub(super) fn ender(&self, stream: u32) -> Ender {
+        Ender { orders: self.clone(), stream }
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.0.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ender {
+    /// Ends the stream with this status, if it is not over.
+    pub(crate) fn end(&self, status: Status) {
+        self.orders.give(Order::End { stream: self.stream, status });
+    }
+}
