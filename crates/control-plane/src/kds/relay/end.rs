@@ -34,10 +34,10 @@ pub(super) struct End {
     pub(super) cut: Cut,
     pub(super) connection: Connection,
     keepalive: Keepalive,
-    /// When the peer said something last.
-    heard: Instant,
-    /// When it was asked, if it has said nothing since.
-    asked: Option<Instant>,
+    /// When the peer was asked last, or when it came.
+    asked: Instant,
+    /// It has not answered yet.
+    is_asked: bool,
     /// By when the peer has to take what is on its way.
     until: Option<Instant>,
     unflushed: bool,
@@ -62,15 +62,14 @@ impl End {
     }
 
     fn new(io: Box<dyn ByteStream>, cut: Cut, connection: Connection, keepalive: Keepalive) -> Self {
-        let heard = Instant::now();
-        Self { io, cut, connection, keepalive, heard, asked: None, until: None, unflushed: false }
+        let asked = Instant::now();
+        Self { io, cut, connection, keepalive, asked, is_asked: false, until: None, unflushed: false }
     }
 
     /// Reads into the buffer; how much, and nothing at the end.
     pub(super) fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(buffer);
         std::task::ready!(Pin::new(&mut self.io).poll_read(context, &mut buffer))?;
-        (self.heard, self.asked) = (Instant::now(), None);
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
@@ -113,10 +112,7 @@ impl End {
 
     /// When it has to be looked at again.
     pub(super) fn next(&self) -> Instant {
-        let life = match self.asked {
-            Some(asked) => asked + self.keepalive.timeout,
-            None => self.heard + self.keepalive.interval,
-        };
+        let life = self.asked + if self.is_asked { self.keepalive.timeout } else { self.keepalive.interval };
         self.until.map_or(life, |until| until.min(life))
     }
 
@@ -128,14 +124,15 @@ impl End {
                 return Some(Late::TakesNothing);
             }
         }
-        match self.asked {
-            Some(asked) if asked + self.keepalive.timeout <= now => return Some(Late::Silent),
-            None if self.heard + self.keepalive.interval <= now => {
-                self.connection.ping();
-                self.connection.forgive();
-                self.asked = Some(now);
-            }
-            Some(_) | None => {}
+        // A byte now and then is no answer.
+        self.is_asked &= !self.connection.take_pong();
+        if self.is_asked && self.asked + self.keepalive.timeout <= now {
+            return Some(Late::Silent);
+        }
+        if !self.is_asked && self.asked + self.keepalive.interval <= now {
+            self.connection.ping();
+            self.connection.forgive();
+            (self.asked, self.is_asked) = (now, true);
         }
         None
     }

@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use hyper::body::Incoming;
+use tonic::body::Body;
+
 use super::*;
 
 /// Says much, and counts how much was taken of it.

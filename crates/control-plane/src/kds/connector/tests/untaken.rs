@@ -4,16 +4,19 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use http_body::Frame;
-use http_body_util::StreamBody;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Incoming;
+use tokio::sync::mpsc;
+use tonic::body::Body;
 
 use super::*;
 
 /// A global that answers pings, and every other call with a stream that says nothing, and takes not a byte of what it is told.
-/// Returns when the connection is gone.
+/// Returns when a stream is over, or the connection.
 #[expect(clippy::disallowed_types, reason = "the tasks of a connection end with the test")]
 async fn take_nothing(listener: TcpListener) {
     let (stream, _) = listener.accept().await.unwrap();
-    let unread = Arc::new(Mutex::new(Vec::new()));
+    let (opened, mut streams) = mpsc::unbounded_channel::<Incoming>();
     let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
         let body = if request.uri().path() == PING {
             let mut trailers = HeaderMap::new();
@@ -21,21 +24,29 @@ async fn take_nothing(listener: TcpListener) {
             let pong = [Frame::data(Bytes::from_static(&[0; 5])), Frame::trailers(trailers)];
             Body::new(StreamBody::new(futures::stream::iter(pong.map(Ok::<_, Status>))))
         } else {
-            unread.lock().unwrap().push(request.into_body());
+            opened.send(request.into_body()).unwrap();
             Body::new(StreamBody::new(futures::stream::pending::<Result<Frame<Bytes>, Status>>()))
         };
         std::future::ready(Ok::<_, Infallible>(http::Response::new(body)))
     });
     let mut server = hyper::server::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
     server.initial_stream_window_size(0);
-    let _lost = server.serve_connection(hyper_util::rt::TokioIo::new(stream), service).await;
+    let over = async {
+        let mut stream = streams.recv().await.unwrap();
+        // There is no window for anything else.
+        stream.frame().await.expect("no end").expect_err("no data")
+    };
+    tokio::select! {
+        _lost = server.serve_connection(hyper_util::rt::TokioIo::new(stream), service) => {}
+        _reset = over => {}
+    }
 }
 
 fn call(path: &str) -> http::Request<()> {
     http::Request::post(format!("http://kds{path}")).header("client-id", "west").body(()).unwrap()
 }
 
-/// A zone says something that global does not take, and then `ends`: the connection to global goes.
+/// A zone says something that global does not take, and then `ends`: so does the stream at global.
 async fn check(ends: impl FnOnce(&mut h2::SendStream<Bytes>, &Tasks)) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let played = Played::before(listener.local_addr().unwrap(), Server::start().await).await;
@@ -66,7 +77,7 @@ async fn check(ends: impl FnOnce(&mut h2::SendStream<Bytes>, &Tasks)) {
     };
     tokio::select! {
         () = zone => {}
-        gone = tokio::time::timeout(LIMIT, global) => gone.expect("the connection to global is gone"),
+        gone = tokio::time::timeout(LIMIT, global) => gone.expect("the stream at global is over"),
     }
 }
 

@@ -64,6 +64,8 @@ pub(in crate::kds::relay) struct Connection {
     /// This end goes and takes no more streams.
     pub(super) leaves: bool,
     faults: u32,
+    /// The peer answered a ping.
+    ponged: bool,
 }
 
 struct Block {
@@ -133,6 +135,7 @@ impl Connection {
             peer_leaves: false,
             leaves: false,
             faults: 0,
+            ponged: false,
         }
     }
 
@@ -154,6 +157,11 @@ impl Connection {
     /// The streams that are over since it was asked last.
     pub(in crate::kds::relay) fn take_over(&mut self) -> Vec<u32> {
         std::mem::take(&mut self.over)
+    }
+
+    /// Whether the peer answered a ping since it was asked last.
+    pub(in crate::kds::relay) fn take_pong(&mut self) -> bool {
+        std::mem::take(&mut self.ponged)
     }
 
     /// Forgets faults. To be called from time to time.
@@ -353,7 +361,9 @@ impl Connection {
         if frame.stream != 0 {
             return Err(Fatal::protocol("a ping is of a stream"));
         }
-        if !frame.has(flag::ACK) {
+        if frame.has(flag::ACK) {
+            self.ponged = true;
+        } else {
             self.output.frame(kind::PING, flag::ACK, 0, &said);
         }
         Ok(Event::Nothing)
