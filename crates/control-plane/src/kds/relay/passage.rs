@@ -93,7 +93,7 @@ impl Passage {
             Order::End { stream, status } => self.end(stream, &status),
             Order::EndAll { far, status } => {
                 if let Some(far) = self.far(far) {
-                    far.ended.get_or_insert(status.clone());
+                    far.ended.get_or_insert_with(|| status.clone());
                 }
                 self.end_those_on(far, &status);
             }

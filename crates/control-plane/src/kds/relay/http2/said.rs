@@ -112,7 +112,8 @@ impl Connection {
     /// Resets a stream. What came on it and has not gone on still counts, until that has gone or is forgotten.
     pub(in crate::kds::relay) fn reset(&mut self, id: u32, code: Code) {
         let Some(stream) = self.streams.get(&id) else { return };
-        if !stream.is_reset && !(stream.heard_end && stream.is_said()) {
+        let is_over = stream.is_reset || stream.heard_end && stream.is_said();
+        if !is_over {
             self.output.reset(id, code);
         }
         self.hush(id);

@@ -10,7 +10,7 @@ const OVERHEAD: usize = 32;
 /// Of one connection.
 pub(in super::super) struct Decoder {
     /// The newest is in front.
-    table: VecDeque<(Box<[u8]>, Box<[u8]>)>,
+    table: VecDeque<Entry>,
     /// Of the table, in bytes as RFC 7541 counts them.
     size: usize,
     largest: usize,
@@ -18,6 +18,8 @@ pub(in super::super) struct Decoder {
     limit: usize,
 }
 
+/// Name and value.
+type Entry = (Box<[u8]>, Box<[u8]>);
 type Field<'b> = (Cow<'b, [u8]>, Cow<'b, [u8]>);
 
 impl Decoder {

@@ -115,7 +115,7 @@ pub(super) fn encode(text: &[u8]) -> Vec<u8> {
         format!("{code:0length$b}")
     };
     let mut bits: String = text.iter().map(|byte| code_of(*byte)).collect();
-    while bits.len() % 8 != 0 {
+    while !bits.len().is_multiple_of(8) {
         bits.push('1');
     }
     (0..bits.len()).step_by(8).map(|at| u8::from_str_radix(&bits[at..at + 8], 2).unwrap()).collect()
