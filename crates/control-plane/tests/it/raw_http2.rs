@@ -4,6 +4,8 @@
 //! Where the rules leave a choice each choice is good here.
 
 mod compression;
+mod far;
+mod far_broken;
 mod framing;
 mod malformed;
 mod near;

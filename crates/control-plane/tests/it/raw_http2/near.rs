@@ -181,8 +181,7 @@ async fn a_window_that_shrinks_below_nothing_is_kept(way: Way) {
     let whole = message(&content);
     assert_eq!(raw.content(1, 100).await, whole[..100]);
     // 50 less than nothing, then 10 more than nothing.
-    raw.send(&settings(&[(setting::INITIAL_WINDOW_SIZE, 50)])).await;
-    raw.find(|frame| frame.kind == kind::SETTINGS && frame.flags == flag::ACK).await;
+    raw.set(setting::INITIAL_WINDOW_SIZE, 50).await;
     raw.send(&window_update(1, 60)).await;
     assert_eq!(raw.content(1, 10).await, whole[100..110]);
     raw.settled().await;

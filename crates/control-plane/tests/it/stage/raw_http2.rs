@@ -40,6 +40,7 @@ pub(crate) mod flag {
 pub(crate) mod setting {
     pub(crate) const HEADER_TABLE_SIZE: u16 = 1;
     pub(crate) const ENABLE_PUSH: u16 = 2;
+    pub(crate) const MAX_CONCURRENT_STREAMS: u16 = 3;
     pub(crate) const INITIAL_WINDOW_SIZE: u16 = 4;
     pub(crate) const MAX_FRAME_SIZE: u16 = 5;
 }
@@ -47,7 +48,10 @@ pub(crate) mod setting {
 /// Reasons of resets and ends.
 pub(crate) mod code {
     pub(crate) const NO_ERROR: u32 = 0;
+    pub(crate) const INTERNAL_ERROR: u32 = 2;
+    pub(crate) const REFUSED_STREAM: u32 = 7;
     pub(crate) const CANCEL: u32 = 8;
+    pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 }
 
 /// One frame that came.
@@ -200,6 +204,20 @@ impl Raw {
         raw.send(&[PREFACE, &settings(said)].concat()).await;
         raw.next_of(kind::SETTINGS, 0).await;
         raw.send(&frame(kind::SETTINGS, flag::ACK, 0, &[])).await;
+        raw.acknowledged().await;
+        raw
+    }
+
+    /// A server that takes the connection of a client and says these settings.
+    pub(crate) async fn server(stream: TcpStream, says: &[(u16, u32)]) -> Self {
+        let mut raw = Self::over(stream);
+        while raw.read.len() < PREFACE.len() {
+            let more = tokio::time::timeout(LIMIT, raw.read_more()).await;
+            assert!(more.expect("a beginning within the limit"), "a client that begins");
+        }
+        assert_eq!(raw.read.drain(..PREFACE.len()).collect::<Vec<_>>(), PREFACE);
+        raw.send(&[settings(says), frame(kind::SETTINGS, flag::ACK, 0, &[])].concat()).await;
+        raw.acknowledged().await;
         raw
     }
 
@@ -210,10 +228,7 @@ impl Raw {
     }
 
     async fn read_more(&mut self) -> bool {
-        let mut piece = [0; 16 * 1024];
-        let count = self.stream.read(&mut piece).await.unwrap_or(0);
-        self.read.extend(&piece[..count]);
-        count > 0
+        self.stream.read_buf(&mut self.read).await.is_ok_and(|count| count > 0)
     }
 
     /// The next frame, or `None` when the connection is closed.
@@ -284,6 +299,22 @@ impl Raw {
             content.extend(self.next_of(kind::DATA, stream).await.content());
         }
         content
+    }
+
+    /// Whether a frame has come that nobody asked for.
+    pub(crate) fn has(&self, is_it: impl Fn(&Frame) -> bool) -> bool {
+        self.passed_over.iter().any(is_it)
+    }
+
+    /// Says other settings, and waits until they count.
+    pub(crate) async fn set(&mut self, key: u16, value: u32) {
+        self.send(&settings(&[(key, value)])).await;
+        self.acknowledged().await;
+    }
+
+    /// Waits until settings count that were said.
+    pub(crate) async fn acknowledged(&mut self) {
+        self.find(|frame| frame.kind == kind::SETTINGS && frame.flags == flag::ACK).await;
     }
 
     /// Waits until the other side has seen to all that was sent before.
