@@ -47,8 +47,12 @@ impl Server {
 
     /// Takes the next connection.
     pub async fn connection(&self) -> Connection {
-        let accepted = tokio::time::timeout(LIMIT, self.listener.accept()).await;
-        let (tcp, _peer) = accepted.expect("a connection within the limit").expect("a connection");
+        tokio::time::timeout(LIMIT, self.accept()).await.expect("a connection within the limit")
+    }
+
+    /// Takes the next connection, however long it takes.
+    pub async fn accept(&self) -> Connection {
+        let (tcp, _peer) = self.listener.accept().await.expect("a connection");
         // As every real global has it.
         tcp.set_nodelay(true).expect("a connection that stands");
         Connection::over(tcp)
@@ -78,7 +82,12 @@ impl Connection {
 
     /// The next RPC that the peer opens, or `None` when the connection is gone.
     pub async fn call(&mut self) -> Option<Call> {
-        tokio::time::timeout(LIMIT, self.calls.recv()).await.expect("an RPC or the end within the limit")
+        tokio::time::timeout(LIMIT, self.opened()).await.expect("an RPC or the end within the limit")
+    }
+
+    /// The next RPC, however long it takes, or `None` when the connection is gone.
+    pub async fn opened(&mut self) -> Option<Call> {
+        self.calls.recv().await
     }
 
     /// Waits until the peer has closed the connection, ignoring what it opens meanwhile.

@@ -78,6 +78,8 @@ mod places;
 #[cfg(test)]
 mod proxies;
 #[cfg(test)]
+mod raw_http2;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod relays_in_trouble;

@@ -4,10 +4,14 @@
 
 pub(crate) mod database_global;
 pub(crate) mod inside;
+pub(crate) mod passage;
+pub(crate) mod plain_global;
 pub(crate) mod plain_port;
 pub(crate) mod played_global;
 pub(crate) mod played_zone;
 pub(crate) mod postgres_global;
+pub(crate) mod raw_far;
+pub(crate) mod raw_http2;
 pub(crate) mod relays;
 pub(crate) mod rest_world;
 pub(crate) mod sides;
