@@ -25,6 +25,7 @@ mod inspect;
 mod orders;
 mod passage;
 mod scan;
+mod standing;
 mod task;
 
 pub(crate) use self::{

@@ -8,12 +8,10 @@ use tonic::{Status, body::Body};
 
 use super::{
     Far, Inspect,
+    call::LARGEST_OWN,
     inbox::Inbox,
     orders::{Ender, Number, Orders},
 };
-
-/// What this program answers itself is short.
-pub(super) const LARGEST_OWN: usize = 64 * 1024;
 
 /// Is told once how a call ended.
 pub(super) type Told = Box<dyn FnOnce(Status) + Send>;
@@ -46,6 +44,7 @@ pub(crate) struct Passing {
     pub(super) head: http::request::Parts,
     pub(super) inspect: Option<Inspect>,
     pub(super) told: Told,
+    pub(super) beside: Option<BoxFuture<'static, ()>>,
 }
 
 /// A whole answer.
@@ -82,7 +81,15 @@ impl Answer {
         inspect: Option<Inspect>,
         told: impl FnOnce(Status) + Send + 'static,
     ) -> Self {
-        Self::Pass(Box::new(Passing { far: far.number(), head, inspect, told: Box::new(told) }))
+        Self::Pass(Box::new(Passing { far: far.number(), head, inspect, told: Box::new(told), beside: None }))
+    }
+
+    /// Runs what follows a call that is passed on, in the task of its connection. It has to be over soon when the call is.
+    pub(crate) fn with(mut self, beside: BoxFuture<'static, ()>) -> Self {
+        if let Self::Pass(passing) = &mut self {
+            passing.beside = Some(beside);
+        }
+        self
     }
 }
 

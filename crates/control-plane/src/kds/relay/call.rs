@@ -7,13 +7,10 @@ use http_body_util::{BodyExt as _, Limited, StreamBody};
 use tokio::sync::oneshot;
 use tonic::{Status, body::Body};
 
-use super::{
-    answer::LARGEST_OWN,
-    orders::{Number, Order, Orders, OwnCall},
-};
+use super::orders::{Number, Order, Orders, OwnCall, Reply};
 
-/// Who waits for an answer.
-pub(super) type Reply = oneshot::Sender<http::Response<Body>>;
+/// What this program says or hears itself is short.
+pub(super) const LARGEST_OWN: usize = 64 * 1024;
 
 /// Makes calls on one far connection. Cheap to clone.
 #[derive(Clone)]

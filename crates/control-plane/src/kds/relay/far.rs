@@ -4,10 +4,7 @@
 //! The task of the near connection moves its bytes.
 
 use std::{
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Weak, atomic::Ordering},
     time::Duration,
 };
 
@@ -21,6 +18,7 @@ use super::{
     end::{End, Keepalive},
     http2::{Limits, Origin},
     orders::{Adopted, Number, Order, Orders},
+    standing::{Lost, Standing},
 };
 use crate::kds::dial::Reached;
 
@@ -34,18 +32,8 @@ const KEEPALIVE: Keepalive = Keepalive { interval: Duration::from_secs(20), time
 pub(crate) struct Far {
     number: Number,
     orders: Orders,
-    state: Arc<State>,
+    state: Arc<Standing>,
     released: CancellationToken,
-}
-
-/// What is known of it where its bytes are moved.
-#[derive(Default)]
-pub(super) struct State {
-    gone: CancellationToken,
-    /// It takes no more calls.
-    is_closing: AtomicBool,
-    /// All calls on it are ended.
-    is_ended: CancellationToken,
 }
 
 /// Ends all calls on a far connection, and those that would come, but for our own. Cheap to clone.
@@ -53,25 +41,19 @@ pub(super) struct State {
 pub(crate) struct Ending {
     far: Number,
     orders: Orders,
-    state: Arc<State>,
-}
-
-/// Is there while the connection stands, and hears why it was lost, if it was.
-pub(super) struct Lost {
-    state: Arc<State>,
-    told: Option<Box<dyn FnOnce(String) + Send>>,
+    state: Arc<Standing>,
 }
 
 impl Far {
     /// Has a connection that was dialled moved by the task of the near one. `lost` hears why it was lost, if it was.
     pub(crate) fn adopt(orders: &Orders, reached: Reached, lost: impl FnOnce(String) + Send + 'static) -> Self {
         let Reached { io, origin, .. } = reached;
-        let state = Arc::new(State::default());
+        let state = Arc::new(Standing::default());
         let number = orders.number();
         let text = |part: Option<&str>| Bytes::copy_from_slice(part.unwrap_or_default().as_bytes());
         let origin =
             Origin { scheme: text(origin.scheme_str()), authority: text(origin.authority().map(|name| name.as_str())) };
-        let lost = Lost { state: Arc::clone(&state), told: Some(Box::new(lost)) };
+        let lost = Lost::new(Arc::clone(&state), Box::new(lost));
         let end = End::of_server(io, LIMITS, KEEPALIVE);
         orders.give(Order::Adopt(Box::new(Adopted { far: number, end, origin, lost })));
         Self { number, orders: orders.clone(), state, released: CancellationToken::new() }
@@ -131,26 +113,6 @@ impl Ending {
     /// Resolves when the calls were ended. Cancel safe.
     pub(crate) async fn given(&self) {
         self.state.is_ended.cancelled().await;
-    }
-}
-
-impl Lost {
-    /// It takes no more calls.
-    pub(super) fn closing(&self) {
-        self.state.is_closing.store(true, Ordering::Relaxed);
-    }
-
-    /// It was lost.
-    pub(super) fn tell(&mut self, why: String) {
-        if let Some(told) = self.told.take() {
-            told(why);
-        }
-    }
-}
-
-impl Drop for Lost {
-    fn drop(&mut self) {
-        self.state.gone.cancel();
     }
 }
 

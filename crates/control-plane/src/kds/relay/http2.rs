@@ -17,6 +17,7 @@
 mod connection;
 mod fields;
 mod frame;
+mod heard;
 mod hpack;
 mod output;
 mod said;

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use futures::task::AtomicWaker;
 use http::request;
-use tonic::Status;
+use tokio::sync::oneshot;
+use tonic::{Status, body::Body};
 
-use super::{call::Reply, end::End, far::Lost};
+use super::{end::End, standing::Lost};
 
 /// Takes orders for one near connection. Cheap to clone; what is asked when that is gone is dropped.
 #[derive(Clone, Default)]
@@ -53,6 +54,9 @@ pub(super) struct Adopted {
     pub(super) origin: super::http2::Origin,
     pub(super) lost: Lost,
 }
+
+/// Who waits for the answer to a call of our own.
+pub(super) type Reply = oneshot::Sender<http::Response<Body>>;
 
 /// A call of our own.
 pub(super) struct OwnCall {

@@ -128,7 +128,7 @@ impl Passage {
         match answer {
             Answer::Here(whole) => self.answer_here(id, *whole),
             Answer::Pass(passing) => {
-                let Passing { far, head, inspect, told } = *passing;
+                let Passing { far, head, inspect, told, .. } = *passing;
                 (stream.told, stream.inspect) = (Some(told), inspect.map(Box::new));
                 stream.at = At::Waits(inbox, Box::new(head));
                 let refusal = match self.far(far) {

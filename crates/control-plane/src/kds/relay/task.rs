@@ -34,6 +34,8 @@ pub(crate) struct Relay<A> {
     passage: Passage,
     service: A,
     answers: FuturesUnordered<BoxFuture<'static, (u32, Answer)>>,
+    /// What follows calls that are passed on.
+    beside: FuturesUnordered<BoxFuture<'static, ()>>,
     orders: Orders,
     timer: Pin<Box<Sleep>>,
     parting: Option<Parting>,
@@ -68,8 +70,8 @@ impl<A: Answers> Relay<A> {
     pub(crate) fn new(io: Box<dyn ByteStream>, service: A) -> Self {
         let near = End::of_client(io, LIMITS, KEEPALIVE);
         let timer = Box::pin(tokio::time::sleep_until(near.next()));
-        let (answers, orders) = (FuturesUnordered::new(), Orders::default());
-        Self { passage: Passage::new(near), service, answers, orders, timer, parting: None }
+        let (answers, beside, orders) = (FuturesUnordered::new(), FuturesUnordered::new(), Orders::default());
+        Self { passage: Passage::new(near), service, answers, beside, orders, timer, parting: None }
     }
 
     /// Takes no new calls, and is over when those are that it has.
@@ -246,8 +248,11 @@ impl<A: Answers> Future for Relay<A> {
                 moved = true;
                 this.passage.order(order);
             }
-            while let Poll::Ready(Some((stream, answer))) = this.answers.poll_next_unpin(context) {
+            while let Poll::Ready(Some((stream, mut answer))) = this.answers.poll_next_unpin(context) {
                 moved = true;
+                if let Answer::Pass(passing) = &mut answer {
+                    this.beside.extend(passing.beside.take());
+                }
                 // What it stands on may have come with it.
                 this.orders.take().into_iter().for_each(|order| this.passage.order(order));
                 this.passage.answer(stream, answer);
@@ -260,6 +265,7 @@ impl<A: Answers> Future for Relay<A> {
             }
             moved |= this.read_fars(context);
             this.passage.settle();
+            while let Poll::Ready(Some(())) = this.beside.poll_next_unpin(context) {}
             moved |= this.write(context);
             let goes = this.passage.near.connection.is_leaving() && this.passage.is_idle() && this.answers.is_empty();
             if goes {
@@ -280,5 +286,8 @@ impl<A: Answers> Future for Relay<A> {
 impl<A> Drop for Relay<A> {
     fn drop(&mut self) {
         self.orders.close();
+        // All calls are over now: what follows them notes that.
+        self.passage.part();
+        while let Some(Some(())) = self.beside.next().now_or_never() {}
     }
 }

@@ -26,7 +26,6 @@ use crate::{
         rpc::Rpc,
     },
     observe::grpc_metrics::Call,
-    tasks::OnError,
     zones::{
         caller::{Origin, Renews},
         insight::{Instance, StreamName},
@@ -101,13 +100,9 @@ pub(in crate::kds::global) async fn serve(
     arrived.guard.ends_by(move |reason| ender.end(convert::close_status(reason)));
     let Arrived { rpc, guard, origin, call, .. } = arrived;
     let followed = Box::new(Followed { context: Arc::clone(&context), rpc, guard, origin, call, over });
-    // No async block, and all that is kept in a box: each stream has such a task for as long as it lives, and a future holds
-    // what it was given twice.
-    let following = follow(followed, Box::new(said)).map(|()| Ok(()));
     // The log gives the lines inside of a zone's span one budget for each zone.
     let span = info_span!("stream", zone = %zone, rpc = rpc.method());
-    context.tasks.spawn("kds-relayed", OnError::Log, following.instrument(span));
-    Answer::pass(&far, head, inspect, told)
+    Answer::pass(&far, head, inspect, told).with(follow(followed, Box::new(said)).instrument(span).boxed())
 }
 
 /// Notes a ping, and answers it with what the global control plane says to it.

@@ -9,9 +9,9 @@ use super::{Passage, status_in};
 use crate::kds::relay::{
     call::Coming,
     end::End,
-    far::Lost,
     http2::{Code, Connection, Event, Origin, request_fields, response_fields},
     orders::{Adopted, Number, OwnCall},
+    standing::Lost,
 };
 
 /// A far connection.
