@@ -23,6 +23,8 @@ mod output;
 mod said;
 mod settings;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use thiserror::Error;
 

@@ -130,6 +130,7 @@ impl Connection {
                 return self.fail(id, Code::PROTOCOL_ERROR);
             }
             stream.heard_end = true;
+            self.settle(id);
             return Ok(Event::Trailers { stream: id, trailers });
         }
         match fields.into_response(HEADER_LIST) {
@@ -137,6 +138,7 @@ impl Connection {
             Ok(head) if head.status.is_informational() && !end => Ok(Event::Nothing),
             Ok(head) if !head.status.is_informational() => {
                 (stream.heard_head, stream.heard_end) = (true, end);
+                self.settle(id);
                 Ok(Event::Response { stream: id, head, end })
             }
             Ok(_) | Err(_) => self.fail(id, Code::PROTOCOL_ERROR),

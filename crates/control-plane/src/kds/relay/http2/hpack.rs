@@ -7,6 +7,8 @@ mod decoder;
 mod encoder;
 mod huffman;
 mod static_table;
+#[cfg(test)]
+mod tests;
 
 use thiserror::Error;
 
