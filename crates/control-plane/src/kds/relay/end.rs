@@ -38,8 +38,8 @@ pub(super) struct End {
     asked: Instant,
     /// It has not answered yet.
     is_asked: bool,
-    /// By when the peer has to take what is on its way.
-    until: Option<Instant>,
+    /// By when the peer has to take so many of the bytes that are on their way.
+    until: Option<(Instant, usize)>,
     unflushed: bool,
 }
 
@@ -83,7 +83,11 @@ impl End {
             };
             match written? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
-                count => self.connection.output().advance(count),
+                count => {
+                    self.connection.output().advance(count);
+                    let until = self.until.map(|(until, left)| (until, left.saturating_sub(count)));
+                    self.until = until.filter(|(_, left)| *left > 0);
+                }
             }
             (moved, self.unflushed) = (true, true);
         }
@@ -103,26 +107,24 @@ impl End {
         Pin::new(&mut self.io).poll_shutdown(context)
     }
 
-    /// What is on its way has to be taken soon.
+    /// What is on its way now has to be taken soon.
     pub(super) fn hurry(&mut self) {
-        if self.until.is_none() && !self.is_written() {
-            self.until = Some(Instant::now() + PATIENCE);
+        if self.until.is_none() {
+            self.until = Some((Instant::now() + PATIENCE, self.connection.output().waiting().len()));
         }
     }
 
     /// When it has to be looked at again.
     pub(super) fn next(&self) -> Instant {
         let life = self.asked + if self.is_asked { self.keepalive.timeout } else { self.keepalive.interval };
-        self.until.map_or(life, |until| until.min(life))
+        self.until.map_or(life, |(until, _)| until.min(life))
     }
 
     /// Looks at it now: asks for a sign of life, or says why it is not waited for.
     pub(super) fn look(&mut self, now: Instant) -> Option<Late> {
-        if self.until.is_some_and(|until| until <= now) {
+        if self.until.is_some_and(|(until, _)| until <= now) {
             self.until = None;
-            if !self.is_written() {
-                return Some(Late::TakesNothing);
-            }
+            return Some(Late::TakesNothing);
         }
         // A byte now and then is no answer.
         self.is_asked &= !self.connection.take_pong();

@@ -211,22 +211,25 @@ impl<A: Answers> Relay<A> {
 
     /// Looks for who is late; whether it has to be looked at again at once.
     fn keep_time(&mut self, context: &mut Context<'_>) -> bool {
-        let mut moved = false;
-        if self.timer.as_mut().poll(context).is_ready() {
+        let moved = self.timer.as_mut().poll(context).is_ready();
+        if moved && self.parting.is_none() {
             let now = Instant::now();
-            if self.passage.near.look(now).is_some() && self.parting.is_none() {
-                self.part(Err(Ended::Silent), true);
-            }
             let late = |far: &mut super::passage::FarEnd| Some((far.number, far.end.look(now)?));
             let late: Vec<(Number, Late)> = self.passage.fars.iter_mut().filter_map(late).collect();
             for (number, late) in late {
                 self.passage.lost(number, late.to_string());
             }
-            moved = true;
+            if self.passage.near.look(now).is_some() {
+                self.part(Err(Ended::Silent), true);
+            }
         }
-        let near = self.passage.near.next();
-        let next = self.passage.fars.iter().map(|far| far.end.next()).fold(near, Instant::min);
-        let next = self.parting.as_ref().map_or(next, |parting| parting.until.min(next));
+        let next = match &self.parting {
+            Some(parting) => parting.until,
+            None => {
+                let fars = self.passage.fars.iter().map(|far| far.end.next());
+                fars.fold(self.passage.near.next(), Instant::min)
+            }
+        };
         if moved || next < self.timer.deadline() {
             self.timer.as_mut().reset(next);
             // Polled, so that it wakes this task.

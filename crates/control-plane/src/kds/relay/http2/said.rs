@@ -109,20 +109,23 @@ impl Connection {
         }
     }
 
-    /// Resets a stream. What came on it and has not gone on still counts, until that has gone or is forgotten.
-    pub(in crate::kds::relay) fn reset(&mut self, id: u32, code: Code) {
-        let Some(stream) = self.streams.get(&id) else { return };
+    /// Resets a stream; whether the peer hears of it, who knows already when all was said. What came on it and has not gone on
+    /// still counts, until that has gone or is forgotten.
+    pub(in crate::kds::relay) fn reset(&mut self, id: u32, code: Code) -> bool {
+        let Some(stream) = self.streams.get(&id) else { return false };
         let is_over = stream.is_reset || stream.heard_end && stream.is_said();
         if !is_over {
             self.output.reset(id, code);
         }
         self.hush(id);
+        !is_over
     }
 
-    /// Resets a stream of which nothing is wanted any more.
-    pub(in crate::kds::relay) fn forget(&mut self, id: u32, code: Code) {
-        self.reset(id, code);
+    /// Resets a stream of which nothing is wanted any more; whether the peer hears of it.
+    pub(in crate::kds::relay) fn forget(&mut self, id: u32, code: Code) -> bool {
+        let is_told = self.reset(id, code);
         self.remove(id);
+        is_told
     }
 
     /// Nothing more is said or heard on a stream.

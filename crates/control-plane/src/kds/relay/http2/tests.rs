@@ -275,16 +275,20 @@ fn no_end_of_a_stream_takes_from_the_connection() {
         }
         let id = ids[random.random_range(0..ids.len())];
         let count = random.random_range(0..30_000);
-        match random.random_range(0..8) {
+        let _told = match random.random_range(0..8) {
             0 => client.connection.forget(id, Code::CANCEL),
             1 => server.connection.forget(id, Code::CANCEL),
             2 => server.connection.reset(id, Code::CANCEL),
             3 => {
                 server.connection.head(id, &OK, &HeaderMap::new(), true);
                 server.connection.finish(id, Code::NO_ERROR);
+                false
             }
-            _ => said += client.connection.data(id, &vec![7; count], random.random_bool(0.1)),
-        }
+            _ => {
+                said += client.connection.data(id, &vec![7; count], random.random_bool(0.1));
+                false
+            }
+        };
         client.connection.pump(|_, _| {});
         for heard in client.says(&mut server, usize::MAX) {
             if let Heard::Data(id, count, _) = heard {

@@ -105,8 +105,9 @@ impl FarEnd {
     /// Nothing of a stream is wanted any more.
     pub(super) fn forget(&mut self, id: u32, code: Code) {
         self.owners.remove(&id);
-        self.end.connection.forget(id, code);
-        self.end.hurry();
+        if self.end.connection.forget(id, code) {
+            self.end.hurry();
+        }
     }
 
     /// Nobody waits for a call of our own.
