@@ -139,3 +139,60 @@ impl End {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
+
+    use super::*;
+
+    const KEEPALIVE: Keepalive = Keepalive { interval: Duration::from_secs(20), timeout: Duration::from_secs(15) };
+    const LIMITS: Limits = Limits { streams: 1, stream_window: 65_535, connection_window: 65_535 };
+
+    /// An end whose first words do not fit into what is between it and its peer.
+    fn end() -> (End, DuplexStream) {
+        let (ours, theirs) = duplex(16);
+        (End::of_server(Box::new(ours), LIMITS, KEEPALIVE), theirs)
+    }
+
+    async fn write(end: &mut End) {
+        std::future::poll_fn(|context| Poll::Ready(end.write(context))).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_does_not_take_what_has_to_be_taken_is_late() {
+        let (mut end, _peer) = end();
+        write(&mut end).await;
+        end.hurry();
+        assert_eq!(end.next(), Instant::now() + PATIENCE);
+        tokio::time::advance(PATIENCE).await;
+        assert_eq!(end.look(Instant::now()), Some(Late::TakesNothing));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_it_in_time_is_not_late_whatever_comes_after_it() {
+        let (mut end, mut peer) = end();
+        write(&mut end).await;
+        let before = end.connection.output().waiting().len();
+        end.hurry();
+        end.connection.ping();
+        let mut taken = 0;
+        while taken < before {
+            taken += peer.read(&mut [0; 16]).await.unwrap();
+            write(&mut end).await;
+        }
+        assert!(!end.is_written(), "the ping waits");
+        tokio::time::advance(PATIENCE).await;
+        assert_eq!(end.look(Instant::now()), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_answer_is_asked_once_and_is_late() {
+        let (mut end, _peer) = end();
+        tokio::time::advance(KEEPALIVE.interval).await;
+        assert_eq!(end.look(Instant::now()), None);
+        assert_eq!(end.next(), Instant::now() + KEEPALIVE.timeout);
+        tokio::time::advance(KEEPALIVE.timeout).await;
+        assert_eq!(end.look(Instant::now()), Some(Late::Silent));
+    }
+}
