@@ -103,10 +103,16 @@ fn unix_socket(path: &Path) -> anyhow::Result<UnixListener> {
         if !there.file_type().is_socket() {
             anyhow::bail!("cannot listen on `{shown}` for the zone: there is something that is no socket");
         }
-        if std::os::unix::net::UnixStream::connect(path).is_ok() {
-            anyhow::bail!(
+        match std::os::unix::net::UnixStream::connect(path) {
+            Ok(_) => anyhow::bail!(
                 "cannot listen on `{shown}` for the zone: somebody listens there, is another connector running?"
-            );
+            ),
+            // Nobody listens.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
+            Err(error) => anyhow::bail!(
+                "cannot listen on `{shown}` for the zone: there is a socket, and whether somebody listens cannot be told \
+                 ({error}); remove it if it is nobody's"
+            ),
         }
         warn!(path = %shown, "the socket of an earlier connector is replaced");
         std::fs::remove_file(path).with_context(|| format!("remove the old socket `{shown}`"))?;
@@ -114,4 +120,29 @@ fn unix_socket(path: &Path) -> anyhow::Result<UnixListener> {
     UnixListener::bind(path).with_context(|| {
         format!("cannot listen on `{shown}` for the zone: its folder must be there and writable for this user")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_is_replaced_if_nobody_listens_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        drop(unix_socket(&path).unwrap());
+        let listens = unix_socket(&path).unwrap();
+        let refused = |path: &Path| format!("{:#}", unix_socket(path).unwrap_err());
+        assert!(refused(&path).contains("somebody listens there"), "{}", refused(&path));
+        drop(listens);
+        let other = folder.path().join("datagrams");
+        let _used = UnixDatagram::bind(&other).unwrap();
+        assert!(refused(&other).contains("cannot be told"), "{}", refused(&other));
+        assert!(other.exists());
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert!(refused(&file).contains("no socket"), "{}", refused(&file));
+    }
 }
