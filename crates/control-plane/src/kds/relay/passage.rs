@@ -22,6 +22,9 @@ use super::{
     orders::{Number, Order},
 };
 
+/// Places for streams are given back when there are more than these, and several times as many as are in use.
+const FEW: usize = 64;
+
 /// A near connection and its far ones.
 pub(super) struct Passage {
     pub(super) near: End,
@@ -230,6 +233,22 @@ impl Passage {
             }
         }
         self.fars.iter_mut().for_each(FarEnd::clear);
+        self.tidy();
+    }
+
+    /// Gives back what a crowd of streams took that is gone.
+    fn tidy(&mut self) {
+        let Self { fars, streams, .. } = self;
+        let most = FEW.max(2 * streams.len());
+        for far in fars {
+            if far.waiting.len() > most {
+                let waits = |stream: &Stream| matches!(stream.at, At::Waits(..));
+                far.waiting.retain(|one| one.stream().is_none_or(|id| streams.get(&id).is_some_and(waits)));
+            }
+        }
+        if streams.capacity() > 2 * most {
+            streams.shrink_to(most);
+        }
     }
 
     /// Everybody goes: the near side is gone, or has to.

@@ -28,6 +28,10 @@ impl Output {
         self.written += count;
         if self.written >= self.bytes.len() {
             *self = Self::default();
+        } else if self.written >= ENOUGH {
+            // A peer that is always a little behind never takes all.
+            self.bytes.drain(..self.written);
+            self.written = 0;
         }
     }
 
@@ -77,5 +81,22 @@ impl Output {
 
     pub(super) fn window_update(&mut self, stream: u32, increment: u32) {
         self.frame(kind::WINDOW_UPDATE, 0, stream, &increment.to_be_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_is_always_a_little_behind_makes_nothing_grow() {
+        let mut output = Output::default();
+        output.raw(&[1]);
+        for byte in 0..100_u8 {
+            output.raw(&[byte; ENOUGH]);
+            output.advance(ENOUGH);
+            assert_eq!(output.waiting(), [byte]);
+        }
+        assert!(output.bytes.capacity() < 8 * ENOUGH, "{}", output.bytes.capacity());
     }
 }

@@ -309,6 +309,35 @@ fn no_end_of_a_stream_takes_from_the_connection() {
 }
 
 #[test]
+fn streams_that_waited_and_are_over_leave_nothing_behind() {
+    let (mut client, _server) = opened();
+    // There is no window left of the connection, and one of each stream.
+    client.connection.send = 0;
+    for _ in 0..10_000 {
+        let id = client.connection.open();
+        client.connection.head(id, &POST, &HeaderMap::new(), false);
+        assert_eq!(client.connection.data(id, b"waits", false), 0);
+        client.connection.forget(id, Code::CANCEL);
+        // What was written is of no matter here.
+        let written = client.connection.output().waiting().len();
+        client.connection.output().advance(written);
+        client.connection.pump(|_, _| {});
+    }
+    assert!(client.connection.row.len() < 100, "{}", client.connection.row.len());
+}
+
+#[test]
+fn whoever_goes_twice_names_no_stream_that_was_not_looked_at() {
+    let (mut client, mut server) = opened();
+    server.connection.leave_once();
+    client.connection.open();
+    client.connection.head(3, &POST, &HeaderMap::new(), false);
+    client.says(&mut server, usize::MAX);
+    server.connection.leave(Code::PROTOCOL_ERROR);
+    assert_eq!(server.says(&mut client, usize::MAX), [Heard::Leaves(1), Heard::Leaves(1)]);
+}
+
+#[test]
 fn bytes_by_chance_end_nothing_but_their_connection() {
     let mut random = StdRng::seed_from_u64(2);
     for _ in 0..20_000 {

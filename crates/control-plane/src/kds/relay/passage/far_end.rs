@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use http::request;
 use tonic::Status;
 
-use super::{Passage, status_in};
+use super::{FEW, Passage, status_in};
 use crate::kds::relay::{
     call::Coming,
     end::End,
@@ -133,6 +133,9 @@ impl FarEnd {
     pub(super) fn clear(&mut self) {
         for id in self.end.connection.take_over() {
             self.owners.remove(&id);
+        }
+        if self.owners.capacity() > 4 * FEW.max(self.owners.len()) {
+            self.owners.shrink_to(2 * FEW.max(self.owners.len()));
         }
         if self.is_released && self.owners.is_empty() && self.waiting.is_empty() {
             self.leave();
