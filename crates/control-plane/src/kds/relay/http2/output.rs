@@ -13,7 +13,7 @@ const FULL: usize = 256 * 1024;
 /// What is not written yet.
 #[derive(Default)]
 pub(in crate::kds::relay) struct Output {
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     written: usize,
 }
 
@@ -28,6 +28,10 @@ impl Output {
         self.written += count;
         if self.written >= self.bytes.len() {
             *self = Self::default();
+        } else if self.written >= ENOUGH {
+            // A peer that is always a little behind never takes all.
+            self.bytes.drain(..self.written);
+            self.written = 0;
         }
     }
 
