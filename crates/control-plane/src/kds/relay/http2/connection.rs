@@ -18,7 +18,7 @@ pub(super) const HEADER_LIST: usize = 64 * 1024;
 /// The table of a peer that has not heard yet that it may use none (RFC 9113, 6.5.2).
 const HEADER_TABLE: usize = 4096;
 /// Places for streams are given back when there are more than these, and four times as many as are in use.
-const FEW: usize = 64;
+pub(super) const FEW: usize = 64;
 
 /// What a peer may do at most.
 #[derive(Clone, Copy, Debug)]
@@ -44,11 +44,13 @@ pub(in crate::kds::relay) struct Connection {
     pub(super) send: i64,
     /// How much it may send.
     pub(super) receive: u32,
-    owed: u32,
+    pub(super) owed: u32,
     pub(super) peer: Peer,
     pub(super) streams: HashMap<u32, Stream>,
     /// The last stream that was opened.
     pub(super) highest: u32,
+    /// The last stream of the peer that was looked at.
+    pub(super) last_taken: u32,
     /// Streams with something to say for which there is room in the window of each.
     pub(super) row: VecDeque<u32>,
     /// Streams that are over and were not told of.
@@ -125,6 +127,7 @@ impl Connection {
             peer: Peer::default(),
             streams: HashMap::new(),
             highest: 0,
+            last_taken: 0,
             row: VecDeque::new(),
             over: Vec::new(),
             heard_settings: false,

@@ -151,6 +151,7 @@ impl Connection {
             // It was told that this stream is not looked at.
             return Ok(Event::Nothing);
         }
+        self.last_taken = id;
         if self.streams.len() >= self.limits.streams as usize {
             return self.fail(id, Code::REFUSED_STREAM);
         }

@@ -4,7 +4,7 @@ use http::HeaderMap;
 
 use super::{
     Code,
-    connection::Connection,
+    connection::{Connection, FEW},
     frame::{LARGEST, LARGEST_STREAM, flag, kind},
     stream::{End, Queue, Stream},
 };
@@ -29,7 +29,7 @@ impl Connection {
 
     /// Says the head of a stream.
     pub(in crate::kds::relay) fn head(&mut self, id: u32, pseudo: &[(&str, &[u8])], headers: &HeaderMap, end: bool) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id).filter(|stream| !stream.said_end) else { return };
         stream.said_end = end;
         let mut block = Vec::with_capacity(256);
         self.encoder.begin(&mut block);
@@ -147,8 +147,7 @@ impl Connection {
     /// Goes: no more streams are taken, those that there are go on.
     pub(in crate::kds::relay) fn leave(&mut self, code: Code) {
         self.leaves = true;
-        let last = if self.is_server { self.highest } else { 0 };
-        let payload = [last.to_be_bytes(), code.0.to_be_bytes()].concat();
+        let payload = [self.last_taken.to_be_bytes(), code.0.to_be_bytes()].concat();
         self.output.frame(kind::GOAWAY, 0, 0, &payload);
     }
 
@@ -201,6 +200,10 @@ impl Connection {
         if stream.queue.is_some() && stream.send > 0 && !stream.in_row {
             stream.in_row = true;
             self.row.push_back(id);
+            if self.row.len() > FEW.max(self.streams.len() * 2) {
+                // While the peer takes nothing, nobody takes those out that are over.
+                self.row.retain(|id| self.streams.contains_key(id));
+            }
         }
     }
 
