@@ -13,7 +13,7 @@ const FULL: usize = 256 * 1024;
 /// What is not written yet.
 #[derive(Default)]
 pub(in crate::kds::relay) struct Output {
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     written: usize,
 }
 

@@ -1,5 +1,8 @@
 //! Two ends without anything between them, and what peers may not do.
 
+mod peer;
+mod rules;
+
 use http::HeaderMap;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 

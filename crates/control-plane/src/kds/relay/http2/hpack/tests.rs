@@ -1,5 +1,8 @@
 //! Blocks of RFC 7541, appendix C, and blocks that are none.
 
+mod peer;
+mod rules;
+
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 use super::{encoder::integer, *};
