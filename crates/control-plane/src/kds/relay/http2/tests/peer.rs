@@ -143,10 +143,10 @@ async fn a_client_of_a_library_hears_what_it_said() {
             .collect();
         drop(sender);
         let ours = Ours { io, cut: Cut::from_client(), connection: Connection::server(LIMITS) };
-        in_time(async {
+        in_time(Box::pin(async {
             let (_, ended, ()) = tokio::join!(join_all(calls), connection, echo(ours));
             ended.unwrap();
-        })
+        }))
         .await;
     }
 }
@@ -246,9 +246,9 @@ async fn a_server_of_a_library_answers_what_it_hears() {
         let ours = Ours { io, cut: Cut::from_server(), connection: Connection::client(LIMITS) };
         let (calls, serve) =
             (calls(ours, StdRng::from_rng(&mut random)), serve(theirs, builder, StdRng::from_rng(&mut random)));
-        in_time(async {
+        in_time(Box::pin(async {
             tokio::join!(calls, serve);
-        })
+        }))
         .await;
     }
 }

@@ -129,7 +129,7 @@ fn control_bytes_have_the_codes_of_the_standard() {
     codes.extend((0x0fff_ffe2..).zip(of_28_bits).map(|(code, byte)| (byte, code, 28)));
     for (byte, code, length) in codes {
         // Padded with ones.
-        let bits = (code + 1u64 << (40 - length)) - 1;
+        let bits = ((code + 1u64) << (40 - length)) - 1;
         let coded = &bits.to_be_bytes()[3..][..usize::div_ceil(length, 8)];
         let mut decoded = Vec::new();
         assert_eq!(huffman::decode(coded, &mut decoded), Ok(()), "{byte}");
