@@ -1,6 +1,5 @@
 //! Two ends without anything between them, and what peers may not do.
 
-mod peer;
 mod rules;
 
 use http::HeaderMap;
