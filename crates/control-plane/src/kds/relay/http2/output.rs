@@ -44,9 +44,9 @@ impl Output {
         self.waiting().len() >= FULL
     }
 
-    /// How much data may be added now.
+    /// How much data may be added now: a whole frame, or nothing. Peers take many small frames for an attack.
     pub(super) fn room(&self) -> usize {
-        ENOUGH.saturating_sub(self.waiting().len())
+        if self.waiting().len() < ENOUGH { LARGEST } else { 0 }
     }
 
     pub(super) fn raw(&mut self, bytes: &[u8]) {
