@@ -35,7 +35,7 @@ const ROUNDS: usize = 8;
 /// What goes through in a turn, in each direction.
 const MIB: usize = 64;
 /// How many streams are opened in a turn, one after the other.
-const STREAMS: usize = 1_000;
+const STREAMS: usize = 5_000;
 /// How often a policy is changed in a turn.
 const CHANGES: usize = 25;
 /// How long zones are connected before memory is looked at.

@@ -66,11 +66,9 @@ impl End {
         Self { io, cut, connection, keepalive, asked, is_asked: false, until: None, unflushed: false }
     }
 
-    /// Reads into the buffer; how much, and nothing at the end.
-    pub(super) fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(buffer);
-        std::task::ready!(Pin::new(&mut self.io).poll_read(context, &mut buffer))?;
-        Poll::Ready(Ok(buffer.filled().len()))
+    /// Reads into the buffer; nothing at the end.
+    pub(super) fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(context, buffer)
     }
 
     /// Writes what is on its way; whether any of it went.

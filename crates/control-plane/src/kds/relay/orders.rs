@@ -1,6 +1,12 @@
 //! What others ask of a connection that is passed on: they stand beside its task, and wake it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Wake, Waker},
+};
 
 use bytes::Bytes;
 use futures::task::AtomicWaker;
@@ -16,8 +22,22 @@ pub(crate) struct Orders(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
+    /// Of the task, while it waits. A task that wakes itself at work would be handed to another thread.
     waker: AtomicWaker,
+    /// Something happened since the task looked.
+    is_woken: AtomicBool,
     desk: Mutex<Desk>,
+}
+
+impl Wake for Inner {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.is_woken.store(true, Ordering::Release);
+        self.waker.wake();
+    }
 }
 
 #[derive(Default)]
@@ -85,16 +105,28 @@ impl Orders {
         }
         desk.orders.push(order);
         drop(desk);
-        self.0.waker.wake();
+        self.0.wake_by_ref();
     }
 
     pub(super) fn take(&self) -> Vec<Order> {
         std::mem::take(&mut self.desk().orders)
     }
 
-    /// Whoever gives an order from now on wakes this task.
-    pub(super) fn register(&self, context: &std::task::Context<'_>) {
+    /// The task is at work, and looks by itself until it waits: whatever wakes it meanwhile is only noted.
+    pub(super) fn at_work(&self) {
+        self.0.waker.take();
+        self.0.is_woken.swap(false, Ordering::AcqRel);
+    }
+
+    /// The task has nothing to do; whether it waits. Whoever wakes it from then on does so at once.
+    pub(super) fn waits(&self, context: &Context<'_>) -> bool {
         self.0.waker.register(context.waker());
+        !self.0.is_woken.load(Ordering::Acquire)
+    }
+
+    /// Wakes the task for what is polled in it.
+    pub(super) fn waker(&self) -> Waker {
+        Arc::clone(&self.0).into()
     }
 
     /// The near connection is gone.
@@ -126,5 +158,41 @@ impl Ender {
     /// Ends the stream with this status, if it is not over.
     pub(crate) fn end(&self, status: Status) {
         self.orders.give(Order::End { stream: self.stream, status });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Counted(AtomicUsize);
+
+    impl Wake for Counted {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_task_at_work_is_not_woken_and_looks_again_before_it_waits() {
+        let (orders, task) = (Orders::default(), Arc::new(Counted::default()));
+        let waker = Waker::from(Arc::clone(&task));
+        let (context, woken) = (Context::from_waker(&waker), || task.0.load(Ordering::Relaxed));
+        let far = orders.number();
+        let (gives, wakes) = (|| orders.give(Order::Release(far)), || orders.waker().wake());
+        for wake in [&gives as &dyn Fn(), &wakes] {
+            orders.at_work();
+            wake();
+            assert!(!orders.waits(&context), "something happened");
+            assert_eq!(woken(), 0);
+        }
+        orders.at_work();
+        assert!(orders.waits(&context));
+        orders.give(Order::Release(far));
+        assert_eq!(woken(), 1, "now it waits");
+        assert_eq!(orders.take().len(), 2);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -9,7 +10,10 @@ use std::{
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use thiserror::Error;
-use tokio::time::{Instant, Sleep};
+use tokio::{
+    io::ReadBuf,
+    time::{Instant, Sleep},
+};
 
 use super::{
     answer::{Answer, Answers, Arriving},
@@ -84,12 +88,15 @@ impl<A: Answers> Relay<A> {
         if self.answers.len() >= ANSWERS || self.passage.is_full() {
             return Ok(false);
         }
-        let mut sip = [0; SIP];
+        let mut sip = [const { MaybeUninit::uninit() }; SIP];
+        let mut sip = ReadBuf::uninit(&mut sip);
         let mut input = match self.passage.near.poll_read(context, &mut sip) {
             Poll::Pending => return Ok(false),
             Poll::Ready(Err(error)) => return Err((error.into(), true)),
-            Poll::Ready(Ok(0)) => return Err((io::Error::from(io::ErrorKind::UnexpectedEof).into(), true)),
-            Poll::Ready(Ok(count)) => sip.get(..count).unwrap_or_default(),
+            Poll::Ready(Ok(())) if sip.filled().is_empty() => {
+                return Err((io::Error::from(io::ErrorKind::UnexpectedEof).into(), true));
+            }
+            Poll::Ready(Ok(())) => sip.filled(),
         };
         // Taken out, since what it cuts is heard by what it stands in.
         let mut cut = std::mem::replace(&mut self.passage.near.cut, Cut::from_server());
@@ -121,15 +128,16 @@ impl<A: Answers> Relay<A> {
                 return moved;
             }
             let Some(far) = self.passage.fars.iter_mut().find(|far| far.number == number) else { continue };
-            let mut sip = [0; SIP];
+            let mut sip = [const { MaybeUninit::uninit() }; SIP];
+            let mut sip = ReadBuf::uninit(&mut sip);
             let why = match far.end.poll_read(context, &mut sip) {
                 Poll::Pending => continue,
                 Poll::Ready(Err(error)) => error.to_string(),
-                Poll::Ready(Ok(0)) => "closed by the other side".to_owned(),
-                Poll::Ready(Ok(count)) => {
+                Poll::Ready(Ok(())) if sip.filled().is_empty() => "closed by the other side".to_owned(),
+                Poll::Ready(Ok(())) => {
                     moved = true;
                     let mut cut = std::mem::replace(&mut far.end.cut, Cut::from_server());
-                    let heard = self.hear_far(number, &mut cut, sip.get(..count).unwrap_or_default());
+                    let heard = self.hear_far(number, &mut cut, sip.filled());
                     if let Some(far) = self.passage.fars.iter_mut().find(|far| far.number == number) {
                         far.end.cut = cut;
                     }
@@ -244,14 +252,17 @@ impl<A: Answers> Future for Relay<A> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        this.orders.register(context);
+        let waker = this.orders.waker();
+        let inside = &mut Context::from_waker(&waker);
+        let mut looked_again = false;
         loop {
+            this.orders.at_work();
             let mut moved = false;
             for order in this.orders.take() {
                 moved = true;
                 this.passage.order(order);
             }
-            while let Poll::Ready(Some((stream, mut answer))) = this.answers.poll_next_unpin(context) {
+            while let Poll::Ready(Some((stream, mut answer))) = this.answers.poll_next_unpin(inside) {
                 moved = true;
                 if let Answer::Pass(passing) = &mut answer {
                     this.beside.extend(passing.beside.take());
@@ -268,7 +279,7 @@ impl<A: Answers> Future for Relay<A> {
             }
             moved |= this.read_fars(context);
             this.passage.settle();
-            while let Poll::Ready(Some(())) = this.beside.poll_next_unpin(context) {}
+            while let Poll::Ready(Some(())) = this.beside.poll_next_unpin(inside) {}
             moved |= this.write(context);
             let goes = this.passage.near.connection.is_leaving() && this.passage.is_idle() && this.answers.is_empty();
             if goes {
@@ -279,7 +290,13 @@ impl<A: Answers> Future for Relay<A> {
                 let parting = this.parting.take();
                 return Poll::Ready(parting.map_or(Ok(()), |parting| parting.result));
             }
-            if !moved {
+            if moved {
+                looked_again = false;
+            } else if this.orders.waits(context) {
+                return Poll::Pending;
+            } else if std::mem::replace(&mut looked_again, true) {
+                // What wakes and does not move has had enough for now: others have their turn.
+                context.waker().wake_by_ref();
                 return Poll::Pending;
             }
         }
@@ -292,5 +309,52 @@ impl<A> Drop for Relay<A> {
         // All calls are over now: what follows them notes that.
         self.passage.part();
         while let Some(Some(())) = self.beside.next().now_or_never() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use http::{HeaderMap, Method};
+    use tokio::io::{AsyncWriteExt as _, duplex};
+
+    use super::{
+        super::http2::{Connection, Origin, request_fields},
+        *,
+    };
+
+    /// Answers no call, and always wants to be asked again.
+    struct Restless(Arc<AtomicUsize>);
+
+    impl Answers for Restless {
+        fn answer(&self, _: Arriving) -> BoxFuture<'static, Answer> {
+            let asked = Arc::clone(&self.0);
+            std::future::poll_fn(move |context| {
+                assert!(asked.fetch_add(1, Ordering::Relaxed) < 100, "nobody else has a turn");
+                context.waker().wake_by_ref();
+                Poll::Pending
+            })
+            .boxed()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_is_always_awake_leaves_others_their_turn() {
+        let (near, mut zone) = duplex(64 * 1024);
+        let mut client = Connection::client(LIMITS);
+        let (stream, origin) = (client.open(), Origin { scheme: "http".into(), authority: "global".into() });
+        client.head(stream, &request_fields(&Method::POST, &origin, "/a"), &HeaderMap::new(), true);
+        zone.write_all(client.output().waiting()).await.unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let mut relay = Relay::new(Box::new(near), Restless(Arc::clone(&asked)));
+        for _turn in 0..3 {
+            let before = asked.load(Ordering::Relaxed);
+            assert!(futures::poll!(&mut relay).is_pending());
+            assert!(asked.load(Ordering::Relaxed) > before);
+        }
     }
 }
