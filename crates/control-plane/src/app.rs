@@ -6,6 +6,7 @@ mod control_plane;
 mod drain;
 mod gateway;
 mod global;
+mod global_link;
 mod inter_cp;
 mod offline;
 mod open_postgres;

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use super::{
     control_plane::{hostname, instance_of, listening, serve_diagnostics},
+    global_link,
     running::{Addresses, Running},
     zone,
 };
@@ -62,7 +63,8 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
         calls: metrics.register(GrpcMetrics::register),
     };
     let connector = Connector::new(options, clock, link.clone(), readiness.clone(), tasks.clone());
-    tasks.spawn("link", OnError::Log, zone::follow(link, readiness.clone(), tasks.clone()));
+    let gauges = metrics.register(global_link::Gauges::register);
+    tasks.spawn("link", OnError::Log, global_link::tell(link, readiness.clone(), gauges, tasks.clone()));
     tasks.spawn("token", OnError::StopProgram, Arc::clone(&connector).watch_token());
     match &config.connector.listen {
         Listen::Unix(path) => {

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::{
     control_plane::{self, BehindRest, ControlPlane},
     drain::Drain,
-    inter_cp,
+    global_link, inter_cp,
     open_store::open_to_run,
     opened::Opened,
     proxies::{Proxies, ThroughZones},
@@ -112,7 +112,8 @@ pub(super) async fn start(
     let confirmed = Confirmed::default();
     let behind = match front.upstream {
         Some((upstream, link)) => {
-            let following = zone::follow(link, control_plane.readiness.clone(), tasks.clone());
+            let gauges = control_plane.metrics.register(global_link::Gauges::register);
+            let following = global_link::tell(link, control_plane.readiness.clone(), gauges, tasks.clone());
             tasks.spawn("link", OnError::Log, following);
             Behind::Upstream(upstream)
         }

@@ -7,7 +7,7 @@ use tracing::info;
 
 use super::{
     control_plane::{BehindRest, ControlPlane},
-    open_postgres,
+    global_link, open_postgres,
     open_store::open_to_run,
     running::{Addresses, Running},
 };
@@ -20,7 +20,7 @@ use crate::{
         link::Link,
         zone::{self, Lead, LegacyPolicies, Options, OwnMeshes, Reports, Shared, Token, TokenSource},
     },
-    observe::{kds_metrics::KdsMetrics, log::Log, readiness::Readiness},
+    observe::{kds_metrics::KdsMetrics, log::Log},
     rest::NoZones,
     tasks::{OnError, Tasks},
     tls::{ClientTrust, InsecureTrust},
@@ -66,7 +66,9 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     control_plane.readiness.ready("rest");
     if let Some(options) = connection(&control_plane).await? {
         let link = Link::default();
-        tasks.spawn("link", OnError::Log, follow(link.clone(), control_plane.readiness.clone(), tasks.clone()));
+        let gauges = control_plane.metrics.register(global_link::Gauges::register);
+        let told = global_link::tell(link.clone(), control_plane.readiness.clone(), gauges, tasks.clone());
+        tasks.spawn("link", OnError::Log, told);
         let running = zone::run(options, Arc::clone(store), clock.clone(), link, tasks.clone());
         tasks.spawn("kds-zone", OnError::StopProgram, running);
     }
@@ -164,16 +166,4 @@ pub(super) fn trust(
         trust.watch(tasks);
     }
     Ok(trust)
-}
-
-/// Says on `/ready` how the connection stands.
-pub(super) async fn follow(link: Link, readiness: Readiness, tasks: Tasks) -> anyhow::Result<()> {
-    let mut state = link.subscribe();
-    loop {
-        readiness.trouble("global", state.borrow_and_update().trouble());
-        tokio::select! {
-            () = tasks.stopping() => return Ok(()),
-            changed = state.changed() => if changed.is_err() { return Ok(()) },
-        }
-    }
 }

@@ -128,6 +128,9 @@ impl<A: Answers> Relay<A> {
                 return moved;
             }
             let Some(far) = self.passage.fars.iter_mut().find(|far| far.number == number) else { continue };
+            if far.end.connection.output().is_flooded() {
+                continue;
+            }
             let mut sip = [const { MaybeUninit::uninit() }; SIP];
             let mut sip = ReadBuf::uninit(&mut sip);
             let why = match far.end.poll_read(context, &mut sip) {

@@ -196,7 +196,7 @@ impl Connection {
                 }
             }
         }
-        self.output.frame(kind::SETTINGS, flag::ACK, 0, &[]);
+        self.output.answer(kind::SETTINGS, &[]);
         Ok(Event::Nothing)
     }
 
@@ -208,7 +208,7 @@ impl Connection {
         if frame.has(flag::ACK) {
             self.ponged = true;
         } else {
-            self.output.frame(kind::PING, flag::ACK, 0, &said);
+            self.output.answer(kind::PING, &said);
         }
         Ok(Event::Nothing)
     }

@@ -15,6 +15,8 @@ const FULL: usize = 256 * 1024;
 pub(in crate::kds::relay) struct Output {
     pub(super) bytes: Vec<u8>,
     written: usize,
+    /// Bytes of answers that the peer asked for since nothing waited.
+    answers: usize,
 }
 
 impl Output {
@@ -44,6 +46,12 @@ impl Output {
         self.waiting().len() >= FULL
     }
 
+    /// Whether the peer asks for answers without end and takes none. All else that is said to it has bounds of its own, and a
+    /// peer that waits to be read itself must not be waited for because of that.
+    pub(in crate::kds::relay) fn is_flooded(&self) -> bool {
+        self.answers >= FULL
+    }
+
     /// How much data may be added now: a whole frame, or nothing. Peers take many small frames for an attack.
     pub(super) fn room(&self) -> usize {
         if self.waiting().len() < ENOUGH { LARGEST } else { 0 }
@@ -59,6 +67,13 @@ impl Output {
         let [d, e, f, g] = stream.to_be_bytes();
         self.bytes.extend_from_slice(&[a, b, c, kind, flags, d, e, f, g]);
         self.bytes.extend_from_slice(payload);
+    }
+
+    /// What a peer asked for.
+    pub(super) fn answer(&mut self, kind: u8, payload: &[u8]) {
+        let before = self.bytes.len();
+        self.frame(kind, flag::ACK, 0, payload);
+        self.answers += self.bytes.len() - before;
     }
 
     /// A header block, in as many frames as it takes.
@@ -98,5 +113,20 @@ mod tests {
             assert_eq!(output.waiting(), [byte]);
         }
         assert!(output.bytes.capacity() < 8 * ENOUGH, "{}", output.bytes.capacity());
+    }
+
+    #[test]
+    fn a_flood_is_of_answers_that_are_not_taken() {
+        let mut output = Output::default();
+        output.raw(&[0; FULL]);
+        assert!(output.is_full() && !output.is_flooded());
+        while !output.is_flooded() {
+            assert!(output.waiting().len() < 2 * FULL);
+            output.answer(kind::PING, &[0; 8]);
+        }
+        output.advance(output.waiting().len() - 1);
+        assert!(output.is_flooded());
+        output.advance(1);
+        assert!(!output.is_flooded());
     }
 }

@@ -1,0 +1,94 @@
+//! Says on `/ready` and in a metric how the connection to the global control plane stands.
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+use crate::{
+    kds::link::{Link, LinkState},
+    observe::readiness::Readiness,
+    tasks::Tasks,
+};
+
+/// All that a connection can be.
+const STATES: [&str; 4] = ["connecting", "connected", "stands_by", "down"];
+
+/// The gauge `kds_global_link`: 1 for the state that the connection is in.
+pub(super) struct Gauges(Family<State, Gauge>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct State {
+    state: &'static str,
+}
+
+impl Gauges {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let gauges = Family::default();
+        registry.register(
+            "kds_global_link",
+            "1 for the state that the connection to the global control plane is in",
+            gauges.clone(),
+        );
+        Self(gauges)
+    }
+
+    fn set(&self, now: &LinkState) {
+        let now = word(now);
+        for state in STATES {
+            self.0.get_or_create(&State { state }).set(i64::from(state == now));
+        }
+    }
+}
+
+fn word(state: &LinkState) -> &'static str {
+    match state {
+        LinkState::Connecting => "connecting",
+        LinkState::Connected { .. } => "connected",
+        LinkState::StandsBy { .. } => "stands_by",
+        LinkState::Down { .. } => "down",
+    }
+}
+
+/// Tells until the program stops.
+pub(super) async fn tell(link: Link, readiness: Readiness, gauges: Gauges, tasks: Tasks) -> anyhow::Result<()> {
+    let mut state = link.subscribe();
+    loop {
+        {
+            let state = state.borrow_and_update();
+            readiness.trouble("global", state.trouble());
+            gauges.set(&state);
+        }
+        tokio::select! {
+            () = tasks.stopping() => return Ok(()),
+            changed = state.changed() => if changed.is_err() { return Ok(()) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn each_state_has_a_series_and_one_is_on() {
+        let mut registry = Registry::default();
+        let gauges = Gauges::register(&mut registry);
+        let states = [
+            LinkState::Connecting,
+            LinkState::Connected { since: Timestamp::UNIX_EPOCH },
+            LinkState::StandsBy { leader: "another".to_owned() },
+            LinkState::Down { reason: "why".to_owned(), advice: "" },
+        ];
+        for (now, on) in states.iter().zip(STATES) {
+            gauges.set(now);
+            for state in STATES {
+                let value = gauges.0.get_or_create(&State { state }).get();
+                assert_eq!(value, i64::from(state == on), "{state} while {now:?}");
+            }
+        }
+    }
+}
