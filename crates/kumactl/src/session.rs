@@ -67,9 +67,9 @@ impl Trouble {
         matches!(self, Self::Call(CallError::Transport(_)))
     }
 
-    /// Returns whether the server said that there is no such thing.
+    /// Returns whether the server said that there is no such thing. One that has nothing of the kind says where to ask.
     pub(crate) fn is_not_found(&self) -> bool {
-        matches!(self, Self::Call(error) if error.status() == Some(404))
+        matches!(self, Self::Call(error) if error.status() == Some(404) && !error.is_elsewhere())
     }
 }
 

@@ -270,6 +270,7 @@ impl ControlPlane {
             is_plain: self.config.store != StoreType::Memory && matches!(self.config.sealed_by, SealedBy::Nobody),
             global: global.clone(),
             signers: self.signers.clone(),
+            readiness: self.readiness.clone(),
         });
         let api = Api::new(Handles {
             store: Arc::clone(&self.store),

@@ -12,8 +12,9 @@ use super::{
 use crate::config::{AuthMode, AuthType};
 
 /// All checks, in the order in which they are shown.
-pub(super) const ALL: [fn(&Facts) -> Vec<Finding>; 13] = [
+pub(super) const ALL: [fn(&Facts) -> Vec<Finding>; 14] = [
     authentication,
+    global,
     keys,
     signers,
     rotations,
@@ -120,6 +121,13 @@ fn keys(facts: &Facts) -> Vec<Finding> {
         ));
     }
     found
+}
+
+/// The way to a global control plane, of a zone or a gateway that has none: others have nothing to say.
+fn global(facts: &Facts) -> Vec<Finding> {
+    let remedy = "mend what the line names, it is tried again by itself; a gateway dials when a zone has come. Zones go on \
+                  with what they have";
+    facts.no_global.iter().map(|why| Finding::warn("global", why.clone(), remedy)).collect()
 }
 
 fn signers(facts: &Facts) -> Vec<Finding> {
@@ -265,8 +273,17 @@ fn refusals(facts: &Facts) -> Vec<Finding> {
                 let remedy = "nothing, if it was meant to be put out; else give it a new token (`kumactl generate`)";
                 return Finding::warn(NAME, format!("{what} (somebody took its token or key away)"), remedy);
             }
-            let remedy = "`kumactl inspect token --file <its token>` says what is wrong with it";
-            if zone.online { Finding::warn(NAME, what, remedy) } else { Finding::fail(NAME, what, remedy) }
+            let remedy = match refusal.reason.as_str() {
+                "missing" => "give it a token (`kumactl generate`), or a connector beside it that has one",
+                _ => "`kumactl inspect token --file <its token>` says what is wrong with it",
+            };
+            // In shadow it was let in; and what keeps a zone away that was let in later is something else.
+            let is_in = zone.online || zone.stands_on.as_ref().is_some_and(|on| refusal.at < on.since);
+            if is_in || refusal.is_shadow() {
+                Finding::warn(NAME, what, remedy)
+            } else {
+                Finding::fail(NAME, what, remedy)
+            }
         })
         .collect();
     if found.is_empty() { vec![Finding::ok(NAME, "no zone was refused within a day")] } else { found }

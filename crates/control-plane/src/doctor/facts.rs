@@ -36,6 +36,8 @@ pub(crate) struct Facts {
     pub(crate) admin_token_refused: Option<String>,
     /// Since when the store does not show what others wrote.
     pub(crate) store_behind_for: Option<Duration>,
+    /// Why there is no connection to a global control plane, where there should be one.
+    pub(crate) no_global: Option<String>,
     /// How many secrets lie in the store as they are.
     pub(crate) plain_secrets: usize,
 }
@@ -99,9 +101,14 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    /// Returns what came of it: in shadow nobody is kept out.
+    /// Returns whether nothing came of it: in shadow nobody is kept out.
+    pub(crate) fn is_shadow(&self) -> bool {
+        self.text.starts_with(LET_IN)
+    }
+
+    /// Returns what came of it.
     pub(crate) fn happened(&self) -> &'static str {
-        if self.text.starts_with(LET_IN) { "would have been refused (shadow)" } else { "was refused" }
+        if self.is_shadow() { "would have been refused (shadow)" } else { "was refused" }
     }
 
     /// Returns the reason and what is wrong, without the sentences that say what to do: a finding has a remedy of its own.

@@ -20,6 +20,7 @@ use crate::{
     config::GlobalKds,
     keys::Keys,
     ledger::{Entry, Known, Ledger},
+    observe::readiness::Readiness,
     rotation::{NotMade, Rotations},
     signers::{SignerState, Signers},
     tls::Certificates,
@@ -40,6 +41,8 @@ pub(crate) struct Sources {
     pub(crate) global: Option<(Insights, Rotations)>,
     /// What signs outside of the store.
     pub(crate) signers: Signers,
+    /// Where the connection to a global control plane is told of.
+    pub(crate) readiness: Readiness,
 }
 
 /// Looks at a control plane. Cheap to clone.
@@ -106,6 +109,7 @@ impl Doctor {
             unusable: self.unusable().into_iter().chain(unreadable).collect(),
             admin_token_refused,
             store_behind_for: sources.store.freshness().borrow().behind_since().map(|since| since.elapsed()),
+            no_global: sources.readiness.troubles().remove("global"),
             plain_secrets,
         };
         Ok(examine(&facts))

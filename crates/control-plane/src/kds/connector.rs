@@ -91,6 +91,16 @@ pub(crate) struct Connector {
 struct Gate {
     backoff: Backoff,
     shut: Option<(Instant, Status)>,
+    /// Whether what keeps it from global is the token.
+    fault: Option<Fault>,
+}
+
+/// What is wrong with the token.
+enum Fault {
+    /// There is none to connect with.
+    NoToken,
+    /// Global does not take it.
+    Refused,
 }
 
 /// One connection of the zone. Cheap to clone.
@@ -117,7 +127,7 @@ impl Connector {
             link,
             calls,
             tasks,
-            gate: Mutex::new(Gate { backoff, shut: None }),
+            gate: Mutex::new(Gate { backoff, shut: None, fault: None }),
             base_backoff,
             read: watch::Sender::new(None),
             readiness,
@@ -134,8 +144,10 @@ impl Connector {
                 let (path, left_out) = (text::of_peer(head.uri.path()), line.told());
                 warn!(%path, reason = refusal.message(), left_out, "a call was refused here");
             }
+            self.readiness.trouble("zone", Some(refusal.message().to_owned()));
             return Answer::status(refusal);
         }
+        self.readiness.trouble("zone", None);
         near.called.store(true, Ordering::Relaxed);
         if let Some(place) = &near.place {
             place.prove();
@@ -182,8 +194,8 @@ impl Connector {
             Some(other) => {
                 let other = text::of_peer(&String::from_utf8_lossy(other.as_bytes()));
                 Err(Status::permission_denied(format!(
-                    "this zone says that it is `{other}`, and this connector has the token of `{}` \
-                     (KUMA_MULTIZONE_ZONE_NAME)",
+                    "this zone says that it is `{other}`, and this connector is for zone `{}`: KUMA_MULTIZONE_ZONE_NAME \
+                     has to be the same for both",
                     self.zone
                 )))
             }
@@ -219,7 +231,7 @@ impl Connector {
         let mut gate = self.gate();
         match opened {
             Ok(side) => {
-                *gate = Gate { backoff: backoff(self.base_backoff), shut: None };
+                *gate = Gate { backoff: backoff(self.base_backoff), shut: None, fault: None };
                 Ok(Arc::new(side))
             }
             Err((ended, code)) => {
@@ -246,6 +258,10 @@ impl Connector {
             let advice = Some(ended.advice()).filter(|advice| !advice.is_empty());
             warn!(%reason, advice, left_out, "not connected to the global control plane");
         }
+        self.gate().fault = match ended {
+            Ended::NoToken(_) => Some(Fault::NoToken),
+            ended => ended.is_refusal().then_some(Fault::Refused),
+        };
         self.link.set(state);
     }
 

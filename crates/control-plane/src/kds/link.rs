@@ -62,6 +62,17 @@ impl Link {
         });
     }
 
+    /// What kept the connection down is mended, so that this is no longer the reason.
+    pub(crate) fn mended(&self) {
+        self.0.send_if_modified(|current| {
+            let was_down = matches!(current, LinkState::Down { .. });
+            if was_down {
+                *current = LinkState::Connecting;
+            }
+            was_down
+        });
+    }
+
     /// Follows the state.
     pub(crate) fn subscribe(&self) -> watch::Receiver<LinkState> {
         self.0.subscribe()

@@ -48,7 +48,7 @@ pub(crate) use self::{
     reports::Reports,
     shared::Shared,
     stream_count::Streams,
-    token::{Token, TokenSource},
+    token::{Token, TokenError, TokenSource},
 };
 use crate::{
     clock::Clock,

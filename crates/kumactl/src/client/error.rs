@@ -71,6 +71,11 @@ impl CallError {
         }
     }
 
+    /// Returns whether the control plane has nothing of the kind, and its text says who has: a gateway has no meshes.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        matches!(self, Self::Said(said) if said.title == "Not here")
+    }
+
     /// Returns the text of one line, for use inside other texts.
     pub(crate) fn line(&self) -> String {
         match self {

@@ -267,6 +267,21 @@ fn a_zone_that_cannot_make_tokens_is_told_where_they_come_from() {
 }
 
 #[test]
+fn a_control_plane_that_has_nothing_of_the_kind_is_not_taken_for_one_without_it() {
+    let answer = json!({"status": 404, "title": "Not here", "detail": "ask the API of the global"}).to_string();
+    let server = Server::start(move |request: &Request| arctos(request).unwrap_or_else(|| (404, answer.clone())));
+    let home = home_of(&server);
+    for args in
+        [&["get", "mesh", "default"][..], &["get", "meshtimeout", "x"], &["get", "meshes"], &["delete", "mesh", "x"]]
+    {
+        let shown = run(home.path(), args, "");
+        let said = text(&shown.stderr);
+        assert!(!shown.status.success() && said.contains("Not here (ask the API of the global)"), "{args:?} {said}");
+        assert!(!said.contains("No resources found"), "{args:?} {said}");
+    }
+}
+
+#[test]
 fn base64_in_lines_is_taken_as_a_variable() {
     let home = tempfile::tempdir().expect("a folder");
     let secret = "type: GlobalSecret\nname: s\ndata: {{ key }}\n";

@@ -74,10 +74,13 @@ impl Builder<'_> {
         if addresses.iter().any(|address| address.secure)
             && let Some(path) = &root_ca_file
         {
-            let readable = files::read(path, files::LARGEST)
-                .is_ok_and(|pem| pem.windows(27).any(|text| text == b"-----BEGIN CERTIFICATE-----"));
-            if !readable {
-                self.bad("multizone.zone.kds.rootCaFile", "the file must be readable and hold certificates in PEM");
+            let problem = match files::read(path, files::LARGEST) {
+                Ok(pem) if pem.windows(27).any(|text| text == b"-----BEGIN CERTIFICATE-----") => None,
+                Ok(_) => Some("the file holds no certificate in PEM".to_owned()),
+                Err(problem) => Some(format!("the file cannot be read: {problem}")),
+            };
+            if let Some(problem) = problem {
+                self.bad("multizone.zone.kds.rootCaFile", &problem);
             }
         }
         ZoneKds {

@@ -76,3 +76,16 @@ fn a_global_may_be_at_several_addresses() {
     let token = ("KUMA_MULTIZONE_ZONE_KDS_AUTH_TOKEN_PATH", "/etc/token");
     bad("", &[(ADDRESS, "grpc://a,grpc://b"), token], &["plain text"]);
 }
+
+#[test]
+fn a_root_file_that_cannot_be_used_is_refused_with_what_is_wrong_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |name: &str, wrong: &str| {
+        let path = folder.path().join(name);
+        let file = ("KUMA_MULTIZONE_ZONE_KDS_ROOT_CA_FILE", path.to_str().unwrap());
+        bad("", &[("KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS", "grpcs://g:5685"), file], &[wrong]);
+    };
+    refused("gone", "the file cannot be read: No such file or directory");
+    std::fs::write(folder.path().join("key"), "-----BEGIN PRIVATE KEY-----\n").unwrap();
+    refused("key", "the file holds no certificate in PEM");
+}

@@ -50,6 +50,7 @@ fn well() -> Facts {
         unusable: Vec::new(),
         admin_token_refused: None,
         store_behind_for: None,
+        no_global: None,
         plain_secrets: 0,
     }
 }
@@ -150,7 +151,9 @@ fn a_refusal_is_told_without_what_its_peer_was_told_to_do() {
     let text = format!("{LET_IN}no token. 1) Make one");
     facts.zones[1].refused = Some(Refusal { at: now(), reason: "missing".to_owned(), text });
     let at = format!("zone west would have been refused (shadow) at {}: missing: no token", now());
-    says(&facts, "refusals", Status::Warn, &[&at, "kumactl inspect token"]);
+    says(&facts, "refusals", Status::Warn, &[&at, "a connector beside it"]);
+    facts.zones[1].online = false;
+    says(&facts, "refusals", Status::Warn, &[&at]);
 }
 
 #[test]
@@ -210,6 +213,16 @@ fn refusals_of_the_last_day_are_told() {
     says(&facts, "refusals", Status::Warn, &["zone east was refused", "expired: token is expired by 1s"]);
     facts.zones[0].online = false;
     says(&facts, "refusals", Status::Fail, &["inspect token"]);
+    // It was let in after that, and is away for another reason.
+    on(&mut facts.zones[0]).since = now();
+    says(&facts, "refusals", Status::Warn, &["zone east was refused"]);
+}
+
+#[test]
+fn a_way_to_global_that_is_broken_is_told() {
+    let mut facts = well();
+    facts.no_global = Some("cannot reach global:5685: Connection refused".to_owned());
+    says(&facts, "global", Status::Warn, &["cannot reach global:5685", "Zones go on with what they have"]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A connector between a zone and a global that a test plays, byte for byte.
 
 mod log_floods;
+mod ready;
 mod unread;
 mod untaken;
 
@@ -29,6 +30,7 @@ struct Played {
     global: Server,
     port: std::net::SocketAddr,
     link: Link,
+    readiness: Readiness,
     tasks: Tasks,
     folder: tempfile::TempDir,
 }
@@ -56,13 +58,14 @@ impl Played {
             base_backoff: Duration::from_millis(100),
             calls: GrpcMetrics::register(&mut Registry::default()),
         };
-        let connector = Connector::new(options, clock, link.clone(), Readiness::default(), tasks.clone());
+        let readiness = Readiness::default();
+        let connector = Connector::new(options, clock, link.clone(), readiness.clone(), tasks.clone());
         tasks.spawn("token", OnError::Log, Arc::clone(&connector).watch_token());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap();
         let places = Limits::for_tests().port(PortName::Kds);
         tasks.spawn("connector", OnError::Log, serve_tcp(listener, None, connector, places, tasks.clone()));
-        Self { global, port, link, tasks, folder }
+        Self { global, port, link, readiness, tasks, folder }
     }
 
     async fn zone(&self) -> Peer {
@@ -107,9 +110,14 @@ impl Played {
 
     /// Writes another token into the file.
     fn renew_by_hand(&self) {
+        self.write(&token(2));
+    }
+
+    /// Writes something into the file of the token.
+    fn write(&self, text: &str) {
         // As a whole: it is read at any moment.
         let new = self.folder.path().join("new");
-        std::fs::write(&new, token(2)).unwrap();
+        std::fs::write(&new, text).unwrap();
         std::fs::rename(new, self.folder.path().join("token")).unwrap();
     }
 

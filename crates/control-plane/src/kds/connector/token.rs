@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use tokens::Outline;
+use tokio::sync::Notify;
 use tonic::Code;
 use tracing::{error, info};
 
-use super::Connector;
-use crate::kds::zone::Token;
+use super::{Connector, Fault};
+use crate::kds::zone::{Token, TokenError};
 
 /// Why there is no token to connect with.
 pub(super) struct NoToken {
@@ -35,10 +36,26 @@ impl Connector {
                     info!("the token was read");
                     self.gate().shut = None;
                 }
+                self.is_mended(is_new);
             }
             Err(NoToken { reason, .. }) => self.readiness.trouble("token", Some(reason.clone())),
         }
         read
+    }
+
+    /// A token that could be read, or another one than was refused, takes the reason away; whether it is good is not known yet.
+    fn is_mended(&self, is_new: bool) {
+        let mut gate = self.gate();
+        let is_mended = match gate.fault {
+            Some(Fault::NoToken) => true,
+            Some(Fault::Refused) => is_new,
+            None => false,
+        };
+        if is_mended {
+            gate.fault = None;
+            drop(gate);
+            self.link.mended();
+        }
     }
 
     async fn read_token(&self) -> Result<Token, NoToken> {
@@ -60,15 +77,24 @@ impl Connector {
         }
     }
 
-    /// Looks at the token now and whenever another one is in the file.
+    /// Looks at the token now, whenever another one is in the file, and when the file is good again; says when it is no good.
     pub(crate) async fn watch_token(self: Arc<Self>) -> anyhow::Result<()> {
+        let usable_again = Notify::new();
+        let tell = |problem: Option<&TokenError>| match problem {
+            Some(problem) => {
+                let reason = format!("{problem}; a connection that stands goes on, the next one needs a token in it");
+                self.readiness.trouble("token", Some(reason));
+            }
+            None => usable_again.notify_one(),
+        };
         loop {
             if let Err(NoToken { reason, .. }) = self.token().await {
                 error!(reason, "no token to connect with; write a token of this zone into the file");
             }
             tokio::select! {
                 () = self.tasks.stopping() => return Ok(()),
-                () = self.held_token.changed() => {}
+                () = self.held_token.changed_or_told(tell) => {}
+                () = usable_again.notified() => {}
             }
         }
     }

@@ -147,7 +147,12 @@ impl HeldToken {
 
     /// Resolves when the source says a token that it did not say before and that is not ours. Cancel safe.
     pub(crate) async fn changed(&self) {
-        self.source.changed(|token| self.lock().knows(token)).await;
+        self.changed_or_told(|_told| {}).await;
+    }
+
+    /// The same, for whoever wants to know that the file is no good for long, and (`None`) that it is again.
+    pub(crate) async fn changed_or_told(&self, tell: impl Fn(Option<&TokenError>)) {
+        self.source.changed(|token| self.lock().knows(token), tell).await;
     }
 
     /// Whether this zone asks for newer tokens.

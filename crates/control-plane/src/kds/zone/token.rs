@@ -5,7 +5,7 @@ use std::{io, path::PathBuf, time::Duration};
 
 use subtle::ConstantTimeEq as _;
 use thiserror::Error;
-use tracing::warn;
+use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use crate::files;
@@ -81,19 +81,26 @@ impl TokenSource {
         }
     }
 
-    /// Resolves when there is a token that is not known. Cancel safe.
-    pub(super) async fn changed(&self, is_known: impl Fn(&Token) -> bool) {
+    /// Resolves when there is a token that is not known. Tells why the file is no good for long, and `None` when it is again.
+    /// Cancel safe.
+    pub(super) async fn changed(&self, is_known: impl Fn(&Token) -> bool, tell: impl Fn(Option<&TokenError>)) {
         let Self::File(_) = self else { return std::future::pending().await };
         let mut unreadable = 0;
         loop {
             tokio::time::sleep(LOOK).await;
             match self.read().await {
                 Ok(Some(token)) if !is_known(&token) => return,
-                Ok(_) => unreadable = 0,
+                Ok(_) => {
+                    if std::mem::take(&mut unreadable) >= TOLD_AFTER {
+                        info!("the file of the token can be used again");
+                        tell(None);
+                    }
+                }
                 Err(error) => {
                     unreadable += 1;
                     if unreadable == TOLD_AFTER {
-                        warn!(reason = %error, "the file of the token cannot be used; the token that was read before stays in use");
+                        warn!(reason = %error, "the file of the token cannot be used; a connection that stands goes on, the next one needs a token in it");
+                        tell(Some(&error));
                     }
                 }
             }
@@ -126,7 +133,7 @@ mod tests {
         std::fs::write(&path, "one\n").unwrap();
         let one = source.read().await.unwrap();
         std::fs::write(&path, "two").unwrap();
-        source.changed(|token| Some(token) == one.as_ref()).await;
+        source.changed(|token| Some(token) == one.as_ref(), |_told| {}).await;
         assert_eq!(source.read().await.unwrap().unwrap().reveal(), "two");
         std::fs::File::create(&path).unwrap().set_len(2 << 30).unwrap();
         let large = source.read().await.err().unwrap().to_string();
@@ -154,7 +161,7 @@ mod tests {
         let told_after = |looks: u32| {
             let source = source.clone();
             async move {
-                let _still_waits = tokio::time::timeout(LOOK * looks, source.changed(|_token| false)).await;
+                let _still_waits = tokio::time::timeout(LOOK * looks, source.changed(|_token| false, |_told| {})).await;
                 TOLD.load(Ordering::Relaxed)
             }
         };
