@@ -36,7 +36,7 @@ impl Passage {
             Event::Reset { stream: id, code } => {
                 if let Some(mut stream) = self.streams.remove(&id) {
                     let at = std::mem::replace(&mut stream.at, At::Answered);
-                    self.leave(at, code);
+                    self.leave(id, at, code, super::gave_up);
                 }
             }
         }
