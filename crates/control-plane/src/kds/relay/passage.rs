@@ -6,7 +6,6 @@ mod near_end;
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
 use http::HeaderMap;
 use tonic::Status;
 
@@ -303,10 +302,4 @@ fn status_in(headers: &HeaderMap) -> Status {
 /// How a call ended that the near side took back.
 fn gave_up() -> Status {
     Status::cancelled("the near side gave up")
-}
-
-/// What was kept of a request.
-fn rest_of(inbox: &Inbox) -> (Bytes, Option<HeaderMap>, bool) {
-    let came = inbox.take();
-    (came.data, came.trailers, came.is_ended)
 }
