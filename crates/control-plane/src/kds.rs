@@ -17,6 +17,7 @@ mod frames;
 #[cfg(test)]
 mod fuzz;
 pub(crate) mod global;
+mod grpc;
 pub(crate) mod link;
 mod messages;
 pub(crate) mod quota;

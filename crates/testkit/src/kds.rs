@@ -57,6 +57,18 @@ impl Peer {
         closed.expect("the connection is closed within the limit").expect("a driver that does not panic");
     }
 
+    /// Sends a request that ends with its head, whatever that says, and returns the head of the answer.
+    pub async fn ask(&self, request: http::Request<()>) -> http::response::Parts {
+        let mut requests = self.requests.clone();
+        let body = http_body_util::Empty::new().boxed();
+        let answer = async {
+            requests.ready().await?;
+            requests.send_request(request.map(|()| body)).await
+        };
+        let answer = tokio::time::timeout(LIMIT, answer).await.expect("an answer within the limit");
+        answer.expect("an answer").into_parts().0
+    }
+
     /// Opens an RPC with these headers. Does not wait for response headers, which may come with the first message.
     pub fn open(&self, path: &str, headers: &[(&str, &str)]) -> Call {
         let (outbound, messages) = mpsc::unbounded_channel::<Result<Frame<Bytes>, Infallible>>();

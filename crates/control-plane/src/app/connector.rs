@@ -1,12 +1,13 @@
 //! The connector beside a zone control plane: its listener, the zone's own way to global, diagnostics. No store, no REST.
 
-use std::{os::unix::fs::FileTypeExt as _, path::Path, sync::Arc};
+mod socket;
 
-use anyhow::Context as _;
+use std::sync::Arc;
+
 use tokens::KeyRing;
 use tokio::{net::UnixListener, sync::watch};
 use tokio_rustls::TlsAcceptor;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::{
     control_plane::{hostname, instance_of, listening, serve_diagnostics},
@@ -68,10 +69,16 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
     tasks.spawn("token", OnError::StopProgram, Arc::clone(&connector).watch_token());
     match &config.connector.listen {
         Listen::Unix(path) => {
-            let listener = unix_socket(path)?;
+            let (listener, held) = socket::listen(path)?;
+            listener.set_nonblocking(true)?;
+            let listener = UnixListener::from_std(listener)?;
             info!(what = "connector", path = %path.display(), "listening");
             let serving = listener::serve_unix(listener, connector, tasks.clone());
-            tasks.spawn("connector", OnError::StopProgram, serving);
+            tasks.spawn("connector", OnError::StopProgram, async move {
+                let served = serving.await;
+                drop(held);
+                served
+            });
         }
         Listen::Tcp(address) => {
             let (listener, tls) =
@@ -96,55 +103,4 @@ fn tls(config: &Config, tasks: &Tasks) -> anyhow::Result<Option<TlsAcceptor>> {
     let general = &config.general_tls;
     let protocols = Protocols::parse(&general.min_version, &general.max_version, &general.cipher_suites)?;
     Ok(Some(TlsAcceptor::from(identity.server_config(Alpn::H2, &protocols, &ClientCerts::Ignore)?)))
-}
-
-/// Binds a UNIX socket. One that an earlier connector left is replaced; anything else in its place is not.
-fn unix_socket(path: &Path) -> anyhow::Result<UnixListener> {
-    let shown = path.display();
-    if let Ok(there) = std::fs::symlink_metadata(path) {
-        if !there.file_type().is_socket() {
-            anyhow::bail!("cannot listen on `{shown}` for the zone: there is something that is no socket");
-        }
-        match std::os::unix::net::UnixStream::connect(path) {
-            Ok(_) => anyhow::bail!(
-                "cannot listen on `{shown}` for the zone: somebody listens there, is another connector running?"
-            ),
-            // Nobody listens.
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
-            Err(error) => anyhow::bail!(
-                "cannot listen on `{shown}` for the zone: there is a socket, and whether somebody listens cannot be told \
-                 ({error}); remove it if it is nobody's"
-            ),
-        }
-        warn!(path = %shown, "the socket of an earlier connector is replaced");
-        std::fs::remove_file(path).with_context(|| format!("remove the old socket `{shown}`"))?;
-    }
-    UnixListener::bind(path).with_context(|| {
-        format!("cannot listen on `{shown}` for the zone: its folder must be there and writable for this user")
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::net::UnixDatagram;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_socket_is_replaced_if_nobody_listens_and_no_other() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("socket");
-        drop(unix_socket(&path).unwrap());
-        let listens = unix_socket(&path).unwrap();
-        let refused = |path: &Path| format!("{:#}", unix_socket(path).unwrap_err());
-        assert!(refused(&path).contains("somebody listens there"), "{}", refused(&path));
-        drop(listens);
-        let other = folder.path().join("datagrams");
-        let _used = UnixDatagram::bind(&other).unwrap();
-        assert!(refused(&other).contains("cannot be told"), "{}", refused(&other));
-        assert!(other.exists());
-        let file = folder.path().join("file");
-        std::fs::write(&file, "").unwrap();
-        assert!(refused(&file).contains("no socket"), "{}", refused(&file));
-    }
 }

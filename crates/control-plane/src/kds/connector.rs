@@ -6,8 +6,8 @@
 //!                                          └── Side: one far connection of one near one: token, ping, renewal
 //! ```
 //!
-//! A call goes on unchanged but for the header with the token. Who says to be another zone, or sends a token of its own, is
-//! refused here. While global is away, calls end at once, so that the zone backs off; `/ready` says why. A token is renewed,
+//! A call goes on unchanged but for the header with the token. What is no call of gRPC does not, and who says to be another
+//! zone, or sends a token of its own, is refused here. While global is away, calls end at once, so that the zone backs off; `/ready` says why. A token is renewed,
 //! and a newer one in the file is taken, on the connection that stands where global can do that; where it cannot, a
 //! connection with the newer one is made and accepted first, and only then the streams of the old one end: with an error,
 //! since a zone does not come back after OK (contract: kds 13.12).
@@ -36,6 +36,7 @@ use crate::{
     clock::Clock,
     kds::{
         dial::Dialer,
+        grpc,
         link::{Link, LinkState},
         relay::{Answer, Arriving, Orders, Slot},
         rpc::Rpc,
@@ -139,11 +140,12 @@ impl Connector {
     /// Says who answers one call of the zone.
     async fn call(self: Arc<Self>, near: Near, arriving: Arriving) -> Answer {
         let (mut head, _body) = arriving.request.into_parts();
+        if let Err(no_call) = grpc::check(&head.method, &head.uri, &head.headers) {
+            self.log_refusal(head.uri.path(), &no_call.to_string());
+            return Answer::here(no_call.into_http()).await;
+        }
         if let Err(refusal) = self.check(&head.headers, head.uri.path()) {
-            if let Some(line) = self.refusals.take() {
-                let (path, left_out) = (text::of_peer(head.uri.path()), line.told());
-                warn!(%path, reason = refusal.message(), left_out, "a call was refused here");
-            }
+            self.log_refusal(head.uri.path(), refusal.message());
             self.readiness.trouble("zone", Some(refusal.message().to_owned()));
             return Answer::status(refusal);
         }
@@ -172,6 +174,13 @@ impl Connector {
             }
             self.heard(rpc, status);
         })
+    }
+
+    fn log_refusal(&self, path: &str, reason: &str) {
+        if let Some(line) = self.refusals.take() {
+            let (path, left_out) = (text::of_peer(path), line.told());
+            warn!(%path, reason, left_out, "a call was refused here");
+        }
     }
 
     /// Whether a call may go on in the name of the zone.

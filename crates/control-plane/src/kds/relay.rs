@@ -27,6 +27,8 @@ mod passage;
 mod scan;
 mod standing;
 mod task;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::{
     answer::{Answer, Answers, Arriving},

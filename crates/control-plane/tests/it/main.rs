@@ -62,6 +62,8 @@ mod lost_globals;
 #[cfg(test)]
 mod named_tests;
 #[cfg(test)]
+mod no_calls;
+#[cfg(test)]
 mod old_globals;
 #[cfg(test)]
 mod old_peers;

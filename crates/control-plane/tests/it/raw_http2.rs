@@ -10,6 +10,8 @@ mod framing;
 mod malformed;
 mod near;
 
+use testkit::kds::{Call, Peer};
+
 use crate::stage::{
     passage::{MARK, PATH, Passage},
     raw_http2::{End, Raw, block, headers},
@@ -82,4 +84,11 @@ fn call_with(mark: &str, more: &[(&str, &str)]) -> Vec<u8> {
 /// A good call that goes on.
 fn request(stream: u32, mark: &str) -> Vec<u8> {
     headers(stream, &call(mark))
+}
+
+/// A call of a peer that keeps the rules, which begins with this message.
+fn begun(peer: &Peer, text: &str) -> Call {
+    let call = peer.open(PATH, &[("client-id", "west")]);
+    call.send(text.as_bytes());
+    call
 }

@@ -40,6 +40,7 @@ use crate::{
             token_service, up,
             upstream::{self, Upstream},
         },
+        grpc::{self, NoCall},
         messages::convert,
         relay::{Answer, Arriving, Slot},
         rpc::Rpc,
@@ -127,7 +128,7 @@ impl Router {
 
     /// Answers one call.
     pub(crate) async fn call(&self, connection: Connection, request: http::Request<Incoming>) -> http::Response<Body> {
-        match (self.admit(&connection, request.uri(), request.headers()).await, &self.behind) {
+        match (self.admit(&connection, request.method(), request.uri(), request.headers()).await, &self.behind) {
             (Err(refusal), _) => refusal,
             (Ok(admitted), Behind::Here(down)) => self.dispatch(admitted, Arc::clone(down), request).await,
             // Nobody serves a gateway's connections with this.
@@ -138,7 +139,7 @@ impl Router {
     /// Says who answers one call, where calls are passed on.
     pub(super) async fn pass(&self, connection: Connection, arriving: Arriving) -> Answer {
         let request = &arriving.request;
-        match (self.admit(&connection, request.uri(), request.headers()).await, &self.behind) {
+        match (self.admit(&connection, request.method(), request.uri(), request.headers()).await, &self.behind) {
             (Err(refusal), _) => Answer::here(refusal).await,
             (Ok(admitted), Behind::Upstream(upstream)) => self.pass_on(upstream, admitted, &connection, arriving).await,
             // Nobody serves a global's connections with this.
@@ -150,9 +151,12 @@ impl Router {
     async fn admit(
         &self,
         connection: &Connection,
+        method: &http::Method,
         uri: &http::Uri,
         headers: &http::HeaderMap,
     ) -> Result<Admitted, http::Response<Body>> {
+        // Who calls counts for calls only.
+        grpc::check(method, uri, headers).map_err(NoCall::into_http)?;
         let rpc = Rpc::of(uri.path());
         let now = self.context.clock.now();
         let purpose = if rpc == Some(Rpc::HealthCheck) { Purpose::Ping } else { Purpose::Enter };

@@ -74,7 +74,7 @@ impl Answer {
     }
 
     /// Passes a call on, with its head as the far side hears it. What it says is looked at, if `inspect` is there; `told` is
-    /// called with the status that it ended with, and dropped uncalled if the near side gave up before it was passed on.
+    /// called with the status that it ended with, also where it ended before it was passed on.
     pub(crate) fn pass(
         far: &Far,
         head: http::request::Parts,

@@ -20,7 +20,7 @@ struct State {
     data: BytesMut,
     trailers: Option<HeaderMap>,
     is_ended: bool,
-    is_reset: bool,
+    reset: Option<Status>,
     waker: Option<Waker>,
 }
 
@@ -43,9 +43,9 @@ impl Inbox {
         self.change(|state| (state.trailers, state.is_ended) = (trailers, true));
     }
 
-    /// Nothing more will come.
-    pub(super) fn reset(&self) {
-        self.change(|state| state.is_reset = true);
+    /// Nothing more will come, for this reason.
+    pub(super) fn reset(&self, why: Status) {
+        self.change(|state| state.reset = Some(why));
     }
 
     /// What came and was not read.
@@ -79,8 +79,8 @@ impl Body for Inbox {
         if !state.data.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut state.data).freeze()))));
         }
-        if state.is_reset {
-            return Poll::Ready(Some(Err(Status::cancelled("the near side gave up"))));
+        if let Some(why) = &state.reset {
+            return Poll::Ready(Some(Err(why.clone())));
         }
         if let Some(trailers) = state.trailers.take() {
             return Poll::Ready(Some(Ok(Frame::trailers(trailers))));

@@ -6,7 +6,6 @@ mod near_end;
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
 use http::HeaderMap;
 use tonic::Status;
 
@@ -31,6 +30,8 @@ pub(super) struct Passage {
     /// One, most of the time.
     pub(super) fars: Vec<FarEnd>,
     streams: HashMap<u32, Stream>,
+    /// How streams ended for which it is still looked for who answers them.
+    early: HashMap<u32, Status>,
 }
 
 /// A stream of the near side.
@@ -71,13 +72,13 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.tell(Status::cancelled("the near side gave up"));
+        self.tell(gave_up());
     }
 }
 
 impl Passage {
     pub(super) fn new(near: End) -> Self {
-        Self { near, fars: Vec::new(), streams: HashMap::new() }
+        Self { near, fars: Vec::new(), streams: HashMap::new(), early: HashMap::new() }
     }
 
     /// Whether no stream is under way.
@@ -122,10 +123,16 @@ impl Passage {
 
     /// Somebody was found who answers a stream.
     pub(super) fn answer(&mut self, id: u32, answer: Answer) {
+        if let Some(status) = self.early.remove(&id) {
+            if let Answer::Pass(passing) = answer {
+                (passing.told)(status);
+            }
+            return;
+        }
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let inbox = match &stream.at {
             At::Asked(inbox) => inbox.clone(),
-            // It was ended meanwhile.
+            // Nobody answers twice.
             At::Waits(..) | At::Passed { .. } | At::Answered => return,
         };
         match answer {
@@ -178,13 +185,17 @@ impl Passage {
             near.head(id, &response_fields(&head.status), &head.headers, true);
         }
         near.finish(id, Code::NO_ERROR);
-        self.leave(before, Code::CANCEL);
+        self.leave(id, before, Code::CANCEL, || status.clone());
     }
 
-    /// Takes a stream off whoever had it.
-    fn leave(&mut self, at: At, code: Code) {
+    /// Takes a stream off whoever had it. `why` is for who is still to be told of it.
+    fn leave(&mut self, id: u32, at: At, code: Code, why: impl Fn() -> Status) {
         match at {
-            At::Asked(inbox) | At::Waits(inbox, _) => inbox.reset(),
+            At::Asked(inbox) => {
+                inbox.reset(why());
+                self.early.insert(id, why());
+            }
+            At::Waits(inbox, _) => inbox.reset(why()),
             At::Passed { far, id } => {
                 if let Some(far) = self.far(far) {
                     far.forget(id, code);
@@ -214,7 +225,7 @@ impl Passage {
 
     /// Passes on what can go, and clears away what is over.
     pub(super) fn settle(&mut self) {
-        let Self { near, fars, streams } = self;
+        let Self { near, fars, streams, .. } = self;
         near.connection.pump(|id, count| {
             if let Some(Stream { at: At::Passed { far, id }, .. }) = streams.get(&id)
                 && let Some(far) = fars.iter_mut().find(|one| one.number == *far)
@@ -229,7 +240,7 @@ impl Passage {
         for id in self.near.connection.take_over() {
             if let Some(mut stream) = self.streams.remove(&id) {
                 let at = std::mem::replace(&mut stream.at, At::Answered);
-                self.leave(at, Code::CANCEL);
+                self.leave(id, at, Code::CANCEL, gave_up);
             }
         }
         self.fars.iter_mut().for_each(FarEnd::clear);
@@ -238,7 +249,8 @@ impl Passage {
 
     /// Gives back what a crowd of streams took that is gone.
     fn tidy(&mut self) {
-        let Self { fars, streams, .. } = self;
+        let Self { fars, streams, early, .. } = self;
+        early.shrink_to(FEW.max(2 * early.len()));
         let most = FEW.max(2 * streams.len());
         for far in fars {
             if far.waiting.len() > most {
@@ -251,11 +263,12 @@ impl Passage {
         }
     }
 
-    /// Everybody goes: the near side is gone, or has to.
-    pub(super) fn part(&mut self) {
-        for (_, mut stream) in std::mem::take(&mut self.streams) {
+    /// Everybody goes: the near side is gone, or has to, for this reason.
+    pub(super) fn part(&mut self, why: &Status) {
+        for (id, mut stream) in std::mem::take(&mut self.streams) {
+            stream.tell(why.clone());
             let at = std::mem::replace(&mut stream.at, At::Answered);
-            self.leave(at, Code::CANCEL);
+            self.leave(id, at, Code::CANCEL, || why.clone());
         }
         self.fars.iter_mut().for_each(FarEnd::leave);
     }
@@ -286,8 +299,7 @@ fn status_in(headers: &HeaderMap) -> Status {
     Status::from_header_map(headers).unwrap_or_else(|| Status::unknown("the call ended without a status"))
 }
 
-/// What was kept of a request.
-fn rest_of(inbox: &Inbox) -> (Bytes, Option<HeaderMap>, bool) {
-    let came = inbox.take();
-    (came.data, came.trailers, came.is_ended)
+/// How a call ended that the near side took back.
+fn gave_up() -> Status {
+    Status::cancelled("the near side gave up")
 }

@@ -14,6 +14,7 @@ use tokio::{
     io::ReadBuf,
     time::{Instant, Sleep},
 };
+use tonic::Status;
 
 use super::{
     answer::{Answer, Answers, Arriving},
@@ -200,8 +201,9 @@ impl<A: Answers> Relay<A> {
     /// Begins to end the connection.
     fn part(&mut self, result: Result<(), Ended>, is_cut: bool) {
         if self.parting.is_none() {
+            let why = result.as_ref().err().map_or_else(String::new, |ended| format!(": {ended}"));
             self.parting = Some(Parting { result, until: Instant::now() + FAREWELL, is_cut });
-            self.passage.part();
+            self.passage.part(&gone(&why));
         }
     }
 
@@ -306,11 +308,16 @@ impl<A: Answers> Future for Relay<A> {
     }
 }
 
+/// How calls ended whose connection is gone.
+fn gone(why: &str) -> Status {
+    Status::cancelled(format!("the connection of the zone is gone{why}"))
+}
+
 impl<A> Drop for Relay<A> {
     fn drop(&mut self) {
         self.orders.close();
         // All calls are over now: what follows them notes that.
-        self.passage.part();
+        self.passage.part(&gone(": this end dropped it"));
         while let Some(Some(())) = self.beside.next().now_or_never() {}
     }
 }

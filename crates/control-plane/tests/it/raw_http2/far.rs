@@ -2,9 +2,9 @@
 
 use testkit::kds::Ended;
 
-use super::{call, request};
+use super::{begun, call, request};
 use crate::stage::{
-    passage::{PATH, with_each_relay},
+    passage::with_each_relay,
     plain_port::peer_at,
     raw_far::{FarSide, ended, good},
     raw_http2::{
@@ -111,8 +111,7 @@ async fn a_reset_of_the_far_side_comes_through(way: Way) {
         }
         // What a client makes of it is no good end.
         let peer = peer_at(side.relay.near).await;
-        let mut call = peer.open(PATH, &[("client-id", "west")]);
-        call.send(b"another");
+        let mut call = begun(&peer, "another");
         let mut other = side.takes(&[]).await;
         let there = other.called(b"another").await;
         other.send(&reset(there, code)).await;
@@ -134,15 +133,10 @@ async fn a_reset_of_the_far_side_comes_through(way: Way) {
 async fn a_farewell_of_the_far_side_ends_the_streams_that_it_does_not_name(way: Way) {
     let side = FarSide::start(way).await;
     let peer = peer_at(side.relay.near).await;
-    let open = |text: &str| {
-        let call = peer.open(PATH, &[("client-id", "west")]);
-        call.send(text.as_bytes());
-        call
-    };
-    let mut one = open("one");
+    let mut one = begun(&peer, "one");
     let mut far = side.takes(&[]).await;
     let first = far.called(b"one").await;
-    let mut two = open("two");
+    let mut two = begun(&peer, "two");
     far.called(b"two").await;
     far.send(&go_away(first, code::NO_ERROR)).await;
     assert_ne!(two.ended().await.code, 0);
@@ -155,7 +149,7 @@ async fn a_farewell_of_the_far_side_ends_the_streams_that_it_does_not_name(way: 
     // And who comes after that comes through again.
     let again = async {
         loop {
-            let mut call = open("again");
+            let mut call = begun(&peer, "again");
             if call.next().await.is_some() {
                 return call;
             }
@@ -175,12 +169,7 @@ async fn a_farewell_of_the_far_side_ends_the_streams_that_it_does_not_name(way: 
 async fn answers_of_every_form_come_through(way: Way) {
     let side = FarSide::start(way).await;
     let peer = peer_at(side.relay.near).await;
-    let open = |text: &str| {
-        let call = peer.open(PATH, &[("client-id", "west")]);
-        call.send(text.as_bytes());
-        call
-    };
-    let _stands = open("stands");
+    let _stands = begun(&peer, "stands");
     let mut far = side.takes(&[]).await;
     far.called(b"stands").await;
     let begins = block(&[("content-type", "application/grpc")]);
@@ -216,18 +205,18 @@ async fn answers_of_every_form_come_through(way: Way) {
         ("byte by byte", &byte_by_byte),
         ("after a hint", &after_a_hint),
     ] {
-        let mut call = open(name);
+        let mut call = begun(&peer, name);
         let there = far.called(name.as_bytes()).await;
         far.send(&answer(there)).await;
         assert_eq!(call.next().await.as_deref(), Some(&b"answer"[..]), "{name}");
         assert_eq!(call.ended().await.code, 5, "{name}");
     }
-    let mut call = open("at once");
+    let mut call = begun(&peer, "at once");
     let there = far.called(b"at once").await;
     let status = [&status[..], &block(&[("grpc-status", "7"), ("grpc-message", "50 %25")])].concat();
     far.send(&last_headers(there, &status)).await;
     assert_eq!(call.ended().await, Ended { code: 7, message: "50 %".to_owned() });
-    let mut call = open("without a status");
+    let mut call = begun(&peer, "without a status");
     let there = far.called(b"without a status").await;
     far.send(&[good(there), last_data(there, b"")].concat()).await;
     assert_ne!(call.ended().await.code, 0);
@@ -236,12 +225,7 @@ async fn answers_of_every_form_come_through(way: Way) {
 async fn what_the_far_side_remembers_is_understood(way: Way) {
     let side = FarSide::start(way).await;
     let peer = peer_at(side.relay.near).await;
-    let open = |text: &str| {
-        let call = peer.open(PATH, &[("client-id", "west")]);
-        call.send(text.as_bytes());
-        call
-    };
-    let mut one = open("one");
+    let mut one = begun(&peer, "one");
     let mut far = side.takes(&[]).await;
     let there = far.called(b"one").await;
     // Its status is remembered, and something that is compressed: `custom-key: custom-value` (RFC 7541, C.4.3).
@@ -253,12 +237,12 @@ async fn what_the_far_side_remembers_is_understood(way: Way) {
     let remembered = [&[0x40][..], &string("grpc-status"), &string("7"), &compressed].concat();
     far.send(&[good(there), last_headers(there, &remembered)].concat()).await;
     assert_eq!(one.ended().await.code, 7);
-    let mut two = open("two");
+    let mut two = begun(&peer, "two");
     let there = far.called(b"two").await;
     far.send(&[good(there), last_headers(there, &[0x80 | 62, 0x80 | 63])].concat()).await;
     assert_eq!(two.ended().await.code, 7);
     // Nothing is remembered after a table of nothing.
-    let mut three = open("three");
+    let mut three = begun(&peer, "three");
     let there = far.called(b"three").await;
     far.send(&headers(there, &[0x20, 0x3f, 0xe1, 0x1f, 0x88])).await;
     far.send(&last_headers(there, &[0x80 | 62])).await;

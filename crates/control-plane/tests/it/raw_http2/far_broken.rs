@@ -1,6 +1,6 @@
 //! A far side that breaks the rules: the calls on its connection end with an error, and the next one dials again.
 
-use super::request;
+use super::{begun, request};
 use crate::stage::{
     passage::{PATH, with_each_relay},
     plain_port::peer_at,
@@ -24,8 +24,7 @@ async fn is_served_again(side: &FarSide) {
     let served = async {
         loop {
             let peer = peer_at(side.relay.near).await;
-            let mut call = peer.open(PATH, &[("client-id", "west")]);
-            call.send(b"again");
+            let mut call = begun(&peer, "again");
             if call.next().await.is_some() {
                 assert_eq!(call.ended().await.code, 5);
                 return;
@@ -51,8 +50,7 @@ async fn who_is_no_http2_is_nobody(way: Way) {
         &[0xff; 100],
     ] {
         let peer = peer_at(side.relay.near).await;
-        let mut call = peer.open(PATH, &[("client-id", "west")]);
-        call.send(b"said");
+        let mut call = begun(&peer, "said");
         let mut far = side.silent().await;
         far.send(answer).await;
         drop(far);
@@ -93,8 +91,7 @@ async fn broken_frames_end_the_far_connection_and_its_calls(way: Way) {
     ] {
         eprintln!("{name}");
         let peer = peer_at(side.relay.near).await;
-        let mut call = peer.open(PATH, &[("client-id", "west")]);
-        call.send(b"said");
+        let mut call = begun(&peer, "said");
         let mut far = side.takes(&[]).await;
         far.called(b"said").await;
         far.send(&bytes).await;
@@ -127,8 +124,7 @@ async fn malformed_answers_end_their_call(way: Way) {
     ] {
         eprintln!("{name}");
         let peer = peer_at(side.relay.near).await;
-        let mut call = peer.open(PATH, &[("client-id", "west")]);
-        call.send(b"said");
+        let mut call = begun(&peer, "said");
         let mut far = side.takes(&[]).await;
         let there = far.called(b"said").await;
         far.send(&last_headers(there, &answer)).await;

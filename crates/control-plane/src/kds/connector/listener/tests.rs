@@ -22,7 +22,8 @@ use crate::{
 const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 /// A call in the name of `west`: a frame of headers, each as it is.
-const CALL: &[u8] = b"\0\0\x19\x01\x05\0\0\0\x01\x83\x86\x04\x02/a\x01\x01h\0\x09client-id\x04west";
+const CALL: &[u8] = b"\0\0\x2e\x01\x05\0\0\0\x01\x83\x86\x04\x04/a/b\x01\x01h\x0f\x10\x10application/grpc\
+    \0\x09client-id\x04west";
 
 /// Serves one connection, which nobody counts; its other end, and what becomes of it.
 fn served(tasks: &Tasks) -> (DuplexStream, tokio::sync::oneshot::Receiver<()>) {

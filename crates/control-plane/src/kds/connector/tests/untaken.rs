@@ -43,7 +43,8 @@ async fn take_nothing(listener: TcpListener) {
 }
 
 fn call(path: &str) -> http::Request<()> {
-    http::Request::post(format!("http://kds{path}")).header("client-id", "west").body(()).unwrap()
+    let request = http::Request::post(format!("http://kds{path}")).header("content-type", "application/grpc");
+    request.header("client-id", "west").body(()).unwrap()
 }
 
 /// A zone says something that global does not take, and then `ends`: so does the stream at global.

@@ -164,7 +164,7 @@ async fn follow(mut followed: Box<Followed>, said: Box<Instance>) {
             ended = &mut followed.over => break ended,
         }
     };
-    let status = ended.unwrap_or_else(|_gave_up| Status::cancelled("the zone gave up"));
+    let status = ended.unwrap_or_else(|_dropped| Status::cancelled("the connection of the zone is gone"));
     followed.ended(subscription.as_deref(), &status);
 }
 

@@ -6,7 +6,7 @@ use tonic::Status;
 use super::{At, Passage, Stream};
 use crate::kds::relay::{
     http2::{Code, Event},
-    inbox::Inbox,
+    inbox::{Came, Inbox},
 };
 
 impl Passage {
@@ -36,7 +36,7 @@ impl Passage {
             Event::Reset { stream: id, code } => {
                 if let Some(mut stream) = self.streams.remove(&id) {
                     let at = std::mem::replace(&mut stream.at, At::Answered);
-                    self.leave(at, code);
+                    self.leave(id, at, code, super::gave_up);
                 }
             }
         }
@@ -80,7 +80,7 @@ impl Passage {
     fn open_on(&mut self, at: usize, id: u32) {
         let (Some(stream), Some(far)) = (self.streams.get_mut(&id), self.fars.get_mut(at)) else { return };
         let At::Waits(inbox, head) = std::mem::replace(&mut stream.at, At::Answered) else { return };
-        let (data, trailers, is_ended) = super::rest_of(&inbox);
+        let Came { data, trailers, is_ended } = inbox.take();
         let ends_with_head = is_ended && data.is_empty() && trailers.is_none();
         let there = far.open(id, &head, ends_with_head);
         stream.at = At::Passed { far: far.number, id: there };
