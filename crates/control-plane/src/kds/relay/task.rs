@@ -121,6 +121,10 @@ impl<A: Answers> Relay<A> {
                 return moved;
             }
             let Some(far) = self.passage.fars.iter_mut().find(|far| far.number == number) else { continue };
+            if far.end.connection.output().is_full() {
+                // What it says would have to be answered, and it takes no answer.
+                continue;
+            }
             let mut sip = [0; SIP];
             let why = match far.end.poll_read(context, &mut sip) {
                 Poll::Pending => continue,
@@ -294,3 +298,6 @@ impl<A> Drop for Relay<A> {
         while let Some(Some(())) = self.beside.next().now_or_never() {}
     }
 }
+
+#[cfg(test)]
+mod tests;

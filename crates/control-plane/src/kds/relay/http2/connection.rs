@@ -163,9 +163,10 @@ impl Connection {
         std::mem::take(&mut self.ponged)
     }
 
-    /// Forgets faults. To be called from time to time.
+    /// Forgets faults, and how much was said in headers. To be called from time to time.
     pub(in crate::kds::relay) fn forgive(&mut self) {
         self.faults = 0;
+        self.decoder.forgive();
     }
 
     pub(super) fn insert(&mut self, id: u32, stream: Stream) {

@@ -5,6 +5,7 @@ use super::{
     connection::{Block, Connection, Event, HEADER_LIST},
     fields::{Bad, Fields},
     frame::{Frame, LARGEST_STREAM, flag, kind},
+    hpack::Wrong,
     stream::Stream,
 };
 
@@ -108,7 +109,12 @@ impl Connection {
     fn block_came<'f>(&mut self, id: u32, end: bool, block: &[u8]) -> Result<Event<'f>, Fatal> {
         let mut fields = Fields::default();
         let read = self.decoder.decode(block, |name, value, never| fields.add(name, value, never, HEADER_LIST));
-        read.map_err(|_wrong| Fatal::new(Code::COMPRESSION_ERROR, "a header block cannot be read"))?;
+        read.map_err(|wrong| match wrong {
+            Wrong::TooMuch => Fatal::new(Code::ENHANCE_YOUR_CALM, "too much is said in headers"),
+            Wrong::Cut | Wrong::Number | Wrong::Index | Wrong::Huffman | Wrong::TableSize => {
+                Fatal::new(Code::COMPRESSION_ERROR, "a header block cannot be read")
+            }
+        })?;
         let Some(stream) = self.streams.get_mut(&id) else {
             return match (self.is_server, id > self.highest) {
                 (true, true) => self.request_came(id, end, fields),

@@ -168,6 +168,27 @@ fn fields_that_are_too_large_are_read_and_refused() {
     assert_eq!(heard, Ok(vec![Heard::Head(5, false)]));
 }
 
+/// A byte stands for an entry of the table: a flood of a few bytes would be a flood of megabytes to read.
+#[test]
+fn blocks_that_stand_for_more_than_anybody_says_end_the_connection() {
+    let entry = [&b"\x3f\xe1\x1f\x40\x01a\x7f\xa1\x1e"[..], &[b'v'; 4000]].concat();
+    let block = |block: &[u8]| frame(kind::HEADERS, flag::END_HEADERS, 3, block);
+    let filled = || {
+        let (_, mut server) = opened();
+        // Malformed, and read all the same; so are those that come after it.
+        server.hear(&block(&entry)).unwrap();
+        server
+    };
+    let mut server = filled();
+    let some = block(&[0xbe; 16]).repeat(500);
+    server.hear(&some).unwrap();
+    server.connection.forgive();
+    server.hear(&some).unwrap();
+    assert_eq!(server.hear(&some).unwrap_err().code, Code::ENHANCE_YOUR_CALM);
+    // Nor does one block say all that.
+    assert_eq!(filled().hear(&block(&[0xbe; 16_000])).unwrap_err().code, Code::ENHANCE_YOUR_CALM);
+}
+
 #[test]
 fn faults_are_forgiven_from_time_to_time() {
     let (_, mut server) = opened();
