@@ -89,7 +89,7 @@ pub(in crate::kds::relay) enum Event<'f> {
     /// A stream is over: the peer reset it, or what it said was malformed and it was reset here.
     Reset { stream: u32, code: Code },
     /// The peer goes. Streams after `last` were not looked at.
-    Leaves { last: u32 },
+    Leaves { last: u32, code: Code },
 }
 
 impl Connection {

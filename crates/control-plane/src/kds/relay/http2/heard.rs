@@ -221,15 +221,14 @@ impl Connection {
 
     fn goaway_came<'f>(&mut self, frame: Frame<'f>) -> Result<Event<'f>, Fatal> {
         let cut = Fatal::new(Code::FRAME_SIZE_ERROR, "a farewell is cut");
-        let (last, _rest) = frame.payload.split_first_chunk().ok_or(cut)?;
-        if frame.payload.len() < 8 {
-            return Err(cut);
-        }
+        let (last, rest) = frame.payload.split_first_chunk().ok_or(cut)?;
+        let (code, _text) = rest.split_first_chunk().ok_or(cut)?;
         if frame.stream != 0 {
             return Err(Fatal::protocol("a farewell is of a stream"));
         }
         self.peer_leaves = true;
-        Ok(Event::Leaves { last: u32::from_be_bytes(*last) & LARGEST_STREAM })
+        let code = Code(u32::from_be_bytes(*code));
+        Ok(Event::Leaves { last: u32::from_be_bytes(*last) & LARGEST_STREAM, code })
     }
 
     fn window_came<'f>(&mut self, frame: Frame<'f>) -> Result<Event<'f>, Fatal> {

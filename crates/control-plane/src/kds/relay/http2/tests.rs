@@ -47,7 +47,7 @@ impl Peer {
                 Event::Data { stream, data, end } => Some(Heard::Data(stream, data.len(), end)),
                 Event::Trailers { stream, .. } => Some(Heard::Trailers(stream)),
                 Event::Reset { stream, code } => Some(Heard::Reset(stream, code)),
-                Event::Leaves { last } => Some(Heard::Leaves(last)),
+                Event::Leaves { last, .. } => Some(Heard::Leaves(last)),
             });
         }
         Ok(heard)

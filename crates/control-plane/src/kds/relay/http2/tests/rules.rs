@@ -1,6 +1,9 @@
 //! Rules of streams, windows and heads that stand in no other test.
 
-use super::*;
+use super::{
+    super::fields::{Bad, Fields},
+    *,
+};
 
 fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let (encoder, mut block) = (hpack::Encoder::new(), Vec::new());
@@ -354,4 +357,22 @@ fn streams_that_are_over_wait_no_more() {
         said(&mut server);
     }
     assert!(server.connection.row.len() < 500, "{}", server.connection.row.len());
+}
+
+/// What the far side hears of a caller was checked, and every proxy before it reads the same.
+#[test]
+fn who_calls_and_where_to_is_said_in_the_head_and_once() {
+    let fields = |all: &[(&str, &str)]| {
+        let mut fields = Fields::default();
+        all.iter().for_each(|(name, value)| fields.add(name.as_bytes(), value.as_bytes(), false, 1000));
+        fields
+    };
+    let names = |headers: HeaderMap| headers.keys().map(ToString::to_string).collect::<Vec<_>>();
+    let (scheme, path) = ((":scheme", "http"), (":path", "/a"));
+    let head = [(":method", "POST"), scheme, path, ("host", "elsewhere"), ("content-length", "7"), ("x", "y")];
+    assert_eq!(names(fields(&head).into_request(1000).unwrap().headers), ["x"]);
+    let trailers = [("authorization", "a.b.c"), ("client-id", "east"), ("x", "y")];
+    assert_eq!(names(fields(&trailers).into_trailers(1000).unwrap()), ["x"]);
+    let connects = fields(&[(":method", "CONNECT"), scheme, path]).into_request(1000);
+    assert!(matches!(connects, Err(Bad::Malformed(_))), "it would be another protocol from here on");
 }
