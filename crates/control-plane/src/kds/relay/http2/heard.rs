@@ -174,7 +174,10 @@ impl Connection {
     fn reset_came<'f>(&mut self, frame: Frame<'f>) -> Result<Event<'f>, Fatal> {
         let (code, id) = (Code(u32::from_be_bytes(frame.exactly()?)), frame.stream);
         self.check_known(id)?;
-        self.fault()?;
+        // A server resets what it was asked for, and whoever asks it for too much is not to lose the connection of all.
+        if self.is_server {
+            self.fault()?;
+        }
         // A server that has said all wants no more of the request (RFC 9113, 8.1).
         if !self.is_server && self.streams.get(&id).is_some_and(|stream| stream.heard_end) {
             self.hush(id);

@@ -202,6 +202,13 @@ fn faults_are_forgiven_from_time_to_time() {
     assert!(server.hear(&resets).is_err());
 }
 
+/// It says so after each answer to a request that has not ended (RFC 9113, 8.1).
+#[test]
+fn a_server_may_want_no_more_of_any_request() {
+    let (mut client, _) = opened();
+    client.hear(&frame(kind::RST_STREAM, 0, 1, &[0; 4]).repeat(50_000)).unwrap();
+}
+
 #[test]
 fn padding_needs_nobody_to_pass_it_on() {
     let (_, mut server) = opened();
