@@ -65,5 +65,6 @@ async fn what_a_far_side_does_not_take_does_not_pile_up() {
         ended = relay => panic!("{ended:?}"),
         said = said => said,
     };
-    assert!(said < 1 << 20, "{said} bytes were taken of a side that takes nothing");
+    // What is in the pipes, and as much of answers.
+    assert!(said < 5 * PIPE, "{said} bytes were taken of a side that takes nothing");
 }
