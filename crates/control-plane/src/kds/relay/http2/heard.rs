@@ -174,16 +174,19 @@ impl Connection {
     fn reset_came<'f>(&mut self, frame: Frame<'f>) -> Result<Event<'f>, Fatal> {
         let (code, id) = (Code(u32::from_be_bytes(frame.exactly()?)), frame.stream);
         self.check_known(id)?;
-        // A server resets what it was asked for, and whoever asks it for too much is not to lose the connection of all.
-        if self.is_server {
-            self.fault()?;
-        }
         // A server that has said all wants no more of the request (RFC 9113, 8.1).
         if !self.is_server && self.streams.get(&id).is_some_and(|stream| stream.heard_end) {
             self.hush(id);
             return Ok(Event::Nothing);
         }
-        Ok(if self.remove(id) { Event::Reset { stream: id, code } } else { Event::Nothing })
+        if !self.remove(id) {
+            return Ok(Event::Nothing);
+        }
+        // What is over costs nothing to reset, and a server resets what it was asked for: nobody is to lose a connection for that.
+        if self.is_server {
+            self.fault()?;
+        }
+        Ok(Event::Reset { stream: id, code })
     }
 
     fn settings_came<'f>(&mut self, frame: Frame<'f>) -> Result<Event<'f>, Fatal> {
