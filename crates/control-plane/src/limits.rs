@@ -48,6 +48,8 @@ use self::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PortName {
     Kds,
+    /// The same, where each connection has another one behind it.
+    Relay,
     /// REST in plain text.
     Http,
     /// REST over TLS.
@@ -61,7 +63,7 @@ pub(crate) enum PortName {
 impl PortName {
     fn as_str(self) -> &'static str {
         match self {
-            Self::Kds => "kds",
+            Self::Kds | Self::Relay => "kds",
             Self::Http => "http",
             Self::Https => "https",
             Self::Diagnostics => "diagnostics",
@@ -92,6 +94,8 @@ impl Limits {
     pub(crate) fn port(&self, name: PortName) -> Arc<Port> {
         let share = match name {
             PortName::Kds => self.shares.kds,
+            // Both connections take a file.
+            PortName::Relay => self.shares.kds / 2,
             PortName::Http => self.shares.http,
             PortName::Https => self.shares.https,
             // A handful of instances, with one connection for each question.
@@ -99,7 +103,7 @@ impl Limits {
         };
         let capacity = match name {
             // Zones prove themselves within a moment, unless very many come at once.
-            PortName::Kds => Capacity {
+            PortName::Kds | PortName::Relay => Capacity {
                 all: share,
                 unproven: (share * 3 / 4).min(UNPROVEN_ZONES),
                 users: None,
@@ -130,3 +134,14 @@ impl Limits {
 
 /// Zones that are about to prove themselves, at once: some 15 KiB each while TLS is under way.
 const UNPROVEN_ZONES: usize = 8192;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_behind_those_of_a_port_come_out_of_its_share() {
+        let limits = Limits::for_tests();
+        assert!(2 * limits.port(PortName::Relay).capacity().all <= limits.port(PortName::Kds).capacity().all);
+    }
+}

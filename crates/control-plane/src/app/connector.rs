@@ -84,7 +84,7 @@ pub(super) async fn start(config: Config, clock: Clock, log: Log, tasks: Tasks) 
             let (listener, tls) =
                 (limits::bind(*address, "the zone (multizone.connector.listen)")?, tls(&config, &tasks)?);
             addresses.connector = Some(listening("connector", &listener)?);
-            let places = limits.port(PortName::Kds);
+            let places = limits.port(PortName::Relay);
             let serving = listener::serve_tcp(listener, tls, connector, places, tasks.clone());
             tasks.spawn("connector", OnError::StopProgram, serving);
         }

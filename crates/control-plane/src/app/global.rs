@@ -224,7 +224,7 @@ pub(super) async fn start(
     };
     warn_of_open_doors(config);
     addresses.kds = Some(control_plane::listening("kds", &listener)?);
-    let places = control_plane.limits.port(PortName::Kds);
+    let places = control_plane.limits.port(if router.passes_on() { PortName::Relay } else { PortName::Kds });
     tasks.spawn(
         "kds",
         OnError::StopProgram,

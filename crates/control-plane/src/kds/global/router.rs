@@ -122,7 +122,7 @@ impl Router {
     }
 
     /// Whether calls are passed on to a global control plane of its own.
-    pub(super) fn passes_on(&self) -> bool {
+    pub(crate) fn passes_on(&self) -> bool {
         matches!(self.behind, Behind::Upstream(_))
     }
 

@@ -28,6 +28,7 @@ use crate::{
         relay::{Far, Orders, Slot},
         rpc::TIME_HEADER,
     },
+    observe::line_budget::LineBudget,
     zones::caller::Renews,
 };
 
@@ -47,13 +48,15 @@ pub(crate) struct Upstream {
     forward_token: bool,
     link: Link,
     clock: Clock,
+    /// For the lines about connections that were lost: as many as zones, when the global control plane goes.
+    lost: Arc<LineBudget>,
 }
 
 impl Upstream {
     /// Returns one that says on `link` whether it can be reached.
     pub(crate) fn new(dialers: Vec<Dialer>, forward_token: bool, link: Link, clock: Clock) -> Arc<Self> {
         let (preferred, shut) = (AtomicUsize::new(0), Mutex::new(None));
-        Arc::new(Self { dialers, preferred, shut, forward_token, link, clock })
+        Arc::new(Self { dialers, preferred, shut, forward_token, link, clock, lost: Arc::new(LineBudget::new()) })
     }
 
     /// Returns the far connection of a near one.
@@ -76,8 +79,14 @@ impl Upstream {
                 Ok(reached) => {
                     self.preferred.store(index, Ordering::Relaxed);
                     self.reached(dialer);
-                    // That it is lost is heard by the zone, and whoever dials next says why.
-                    return Ok(Far::adopt(orders, reached, drop));
+                    let (lines, global) = (Arc::clone(&self.lost), dialer.target());
+                    let lost = move |reason: String| {
+                        if let Some(line) = lines.take() {
+                            let left_out = line.told();
+                            info!(%global, reason, left_out, "a connection to the global control plane behind this gateway was lost");
+                        }
+                    };
+                    return Ok(Far::adopt(orders, reached, lost));
                 }
                 Err(error) => reasons.push(error.to_string()),
             }

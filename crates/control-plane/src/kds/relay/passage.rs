@@ -220,7 +220,11 @@ impl Passage {
         let Some(at) = self.fars.iter().position(|far| far.number == number) else { return };
         self.end_those_on(number, &lost());
         let mut far = self.fars.swap_remove(at);
-        far.lost.tell(why);
+        let error = far.farewell.filter(|code| *code != Code::NO_ERROR);
+        far.lost.tell(match error {
+            Some(Code(error)) => format!("{why}, after it said that it goes (HTTP/2 error {error:#x})"),
+            None => why,
+        });
     }
 
     /// Passes on what can go, and clears away what is over.

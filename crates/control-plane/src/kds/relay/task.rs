@@ -130,6 +130,7 @@ impl<A: Answers> Relay<A> {
             }
             let Some(far) = self.passage.fars.iter_mut().find(|far| far.number == number) else { continue };
             if far.end.connection.output().is_flooded() {
+                // What it says would have to be answered, and it takes no answer.
                 continue;
             }
             let mut sip = [const { MaybeUninit::uninit() }; SIP];
@@ -323,48 +324,4 @@ impl<A> Drop for Relay<A> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    };
-
-    use http::{HeaderMap, Method};
-    use tokio::io::{AsyncWriteExt as _, duplex};
-
-    use super::{
-        super::http2::{Connection, Origin, request_fields},
-        *,
-    };
-
-    /// Answers no call, and always wants to be asked again.
-    struct Restless(Arc<AtomicUsize>);
-
-    impl Answers for Restless {
-        fn answer(&self, _: Arriving) -> BoxFuture<'static, Answer> {
-            let asked = Arc::clone(&self.0);
-            std::future::poll_fn(move |context| {
-                assert!(asked.fetch_add(1, Ordering::Relaxed) < 100, "nobody else has a turn");
-                context.waker().wake_by_ref();
-                Poll::Pending
-            })
-            .boxed()
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_call_that_is_always_awake_leaves_others_their_turn() {
-        let (near, mut zone) = duplex(64 * 1024);
-        let mut client = Connection::client(LIMITS);
-        let (stream, origin) = (client.open(), Origin { scheme: "http".into(), authority: "global".into() });
-        client.head(stream, &request_fields(&Method::POST, &origin, "/a"), &HeaderMap::new(), true);
-        zone.write_all(client.output().waiting()).await.unwrap();
-        let asked = Arc::new(AtomicUsize::new(0));
-        let mut relay = Relay::new(Box::new(near), Restless(Arc::clone(&asked)));
-        for _turn in 0..3 {
-            let before = asked.load(Ordering::Relaxed);
-            assert!(futures::poll!(&mut relay).is_pending());
-            assert!(asked.load(Ordering::Relaxed) > before);
-        }
-    }
-}
+mod tests;

@@ -89,7 +89,7 @@ pub(in crate::kds::relay) enum Event<'f> {
     /// A stream is over: the peer reset it, or what it said was malformed and it was reset here.
     Reset { stream: u32, code: Code },
     /// The peer goes. Streams after `last` were not looked at.
-    Leaves { last: u32 },
+    Leaves { last: u32, code: Code },
 }
 
 impl Connection {
@@ -163,9 +163,10 @@ impl Connection {
         std::mem::take(&mut self.ponged)
     }
 
-    /// Forgets faults. To be called from time to time.
+    /// Forgets faults, and how much was said in headers. To be called from time to time.
     pub(in crate::kds::relay) fn forgive(&mut self) {
         self.faults = 0;
+        self.decoder.forgive();
     }
 
     pub(super) fn insert(&mut self, id: u32, stream: Stream) {

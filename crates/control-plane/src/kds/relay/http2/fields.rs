@@ -1,7 +1,8 @@
 //! Header fields as they come, checked as far as a relay has to (RFC 9113, 8.1 to 8.3).
 //!
 //! What a relay passes on must not mean one thing to it and another to the far side. So what is malformed ends its stream
-//! here. `content-length` is left out: gRPC has no use for it, and where a body ends is said by the stream.
+//! here. `content-length` is left out: gRPC has no use for it, and where a body ends is said by the stream. So is `host`: each
+//! side has an authority of its own.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, request, response};
@@ -80,7 +81,7 @@ impl Fields {
         if of_connection {
             return Err("a header is of another HTTP");
         }
-        if name == header::CONTENT_LENGTH {
+        if [header::CONTENT_LENGTH, header::HOST].contains(&name) {
             return Ok(());
         }
         let mut value = HeaderValue::from_bytes(value).map_err(|_odd| "a value is none")?;
@@ -94,6 +95,9 @@ impl Fields {
         let (Some(method), Some(path), Some(_), None) = (self.method, self.path, self.scheme, self.status) else {
             return Err(Bad::Malformed("a pseudo header of a request is missing, or one of a response there"));
         };
+        if method == Method::CONNECT {
+            return Err(Bad::Malformed("nothing is connected through here"));
+        }
         let (mut parts, ()) = http::Request::new(()).into_parts();
         (parts.method, parts.uri, parts.headers) = (method, path, self.headers);
         Ok(parts)
@@ -111,9 +115,11 @@ impl Fields {
         Ok(parts)
     }
 
-    /// The trailers of either.
-    pub(super) fn into_trailers(self, limit: usize) -> Result<HeaderMap, Bad> {
+    /// The trailers of either. Who calls is said in the head, and checked there (RFC 9110, 6.5.1).
+    pub(super) fn into_trailers(mut self, limit: usize) -> Result<HeaderMap, Bad> {
         self.check(limit)?;
+        self.headers.remove(header::AUTHORIZATION);
+        self.headers.remove("client-id");
         match (self.method, self.path, self.scheme, self.authority, self.status) {
             (None, None, None, None, None) => Ok(self.headers),
             _ => Err(Bad::Malformed("trailers have a pseudo header")),

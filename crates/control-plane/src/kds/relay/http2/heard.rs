@@ -5,6 +5,7 @@ use super::{
     connection::{Block, Connection, Event, HEADER_LIST},
     fields::{Bad, Fields},
     frame::{Frame, LARGEST_STREAM, flag, kind},
+    hpack::Wrong,
     stream::Stream,
 };
 
@@ -108,7 +109,12 @@ impl Connection {
     fn block_came<'f>(&mut self, id: u32, end: bool, block: &[u8]) -> Result<Event<'f>, Fatal> {
         let mut fields = Fields::default();
         let read = self.decoder.decode(block, |name, value, never| fields.add(name, value, never, HEADER_LIST));
-        read.map_err(|_wrong| Fatal::new(Code::COMPRESSION_ERROR, "a header block cannot be read"))?;
+        read.map_err(|wrong| match wrong {
+            Wrong::TooMuch => Fatal::new(Code::ENHANCE_YOUR_CALM, "too much is said in headers"),
+            Wrong::Cut | Wrong::Number | Wrong::Index | Wrong::Huffman | Wrong::TableSize => {
+                Fatal::new(Code::COMPRESSION_ERROR, "a header block cannot be read")
+            }
+        })?;
         let Some(stream) = self.streams.get_mut(&id) else {
             return match (self.is_server, id > self.highest) {
                 (true, true) => self.request_came(id, end, fields),
@@ -168,13 +174,19 @@ impl Connection {
     fn reset_came<'f>(&mut self, frame: Frame<'f>) -> Result<Event<'f>, Fatal> {
         let (code, id) = (Code(u32::from_be_bytes(frame.exactly()?)), frame.stream);
         self.check_known(id)?;
-        self.fault()?;
         // A server that has said all wants no more of the request (RFC 9113, 8.1).
         if !self.is_server && self.streams.get(&id).is_some_and(|stream| stream.heard_end) {
             self.hush(id);
             return Ok(Event::Nothing);
         }
-        Ok(if self.remove(id) { Event::Reset { stream: id, code } } else { Event::Nothing })
+        if !self.remove(id) {
+            return Ok(Event::Nothing);
+        }
+        // What is over costs nothing to reset, and a server resets what it was asked for: nobody is to lose a connection for that.
+        if self.is_server {
+            self.fault()?;
+        }
+        Ok(Event::Reset { stream: id, code })
     }
 
     fn settings_came<'f>(&mut self, frame: Frame<'f>) -> Result<Event<'f>, Fatal> {
@@ -215,15 +227,14 @@ impl Connection {
 
     fn goaway_came<'f>(&mut self, frame: Frame<'f>) -> Result<Event<'f>, Fatal> {
         let cut = Fatal::new(Code::FRAME_SIZE_ERROR, "a farewell is cut");
-        let (last, _rest) = frame.payload.split_first_chunk().ok_or(cut)?;
-        if frame.payload.len() < 8 {
-            return Err(cut);
-        }
+        let (last, rest) = frame.payload.split_first_chunk().ok_or(cut)?;
+        let (code, _text) = rest.split_first_chunk().ok_or(cut)?;
         if frame.stream != 0 {
             return Err(Fatal::protocol("a farewell is of a stream"));
         }
         self.peer_leaves = true;
-        Ok(Event::Leaves { last: u32::from_be_bytes(*last) & LARGEST_STREAM })
+        let code = Code(u32::from_be_bytes(*code));
+        Ok(Event::Leaves { last: u32::from_be_bytes(*last) & LARGEST_STREAM, code })
     }
 
     fn window_came<'f>(&mut self, frame: Frame<'f>) -> Result<Event<'f>, Fatal> {

@@ -27,4 +27,6 @@ pub(super) enum Wrong {
     Huffman,
     #[error("the size of the table changes where it may not, or to more than is allowed")]
     TableSize,
+    #[error("more is said than anybody has to say")]
+    TooMuch,
 }

@@ -7,8 +7,9 @@ use super::{
 
 /// So much waits to be written before data waits where it came from.
 const ENOUGH: usize = 32 * 1024;
-/// From here on nothing is read that would add to it.
-const FULL: usize = 256 * 1024;
+/// From here on nothing is read that would add to it. What strangers may have kept, thousands of them at a time, by asking
+/// for answers that they do not take.
+const FULL: usize = 2 * ENOUGH;
 
 /// What is not written yet.
 #[derive(Default)]

@@ -47,7 +47,7 @@ impl Peer {
                 Event::Data { stream, data, end } => Some(Heard::Data(stream, data.len(), end)),
                 Event::Trailers { stream, .. } => Some(Heard::Trailers(stream)),
                 Event::Reset { stream, code } => Some(Heard::Reset(stream, code)),
-                Event::Leaves { last } => Some(Heard::Leaves(last)),
+                Event::Leaves { last, .. } => Some(Heard::Leaves(last)),
             });
         }
         Ok(heard)
@@ -244,8 +244,7 @@ fn what_a_peer_may_have_open_has_an_end_and_what_it_resets_too() {
     }
     assert_eq!(client.says(&mut server, usize::MAX), [Heard::Head(3, false), Heard::Head(5, false)]);
     assert_eq!(server.says(&mut client, usize::MAX), [Heard::Reset(7, Code::REFUSED_STREAM)]);
-    let resets = frame(kind::RST_STREAM, 0, 1, &[0, 0, 0, 8]).repeat(20_001);
-    assert_eq!(server.hear(&resets).unwrap_err().code, Code::ENHANCE_YOUR_CALM);
+    assert_eq!(server.hear(&rules::given_up(9, 20_001)).unwrap_err().code, Code::ENHANCE_YOUR_CALM);
 }
 
 #[test]

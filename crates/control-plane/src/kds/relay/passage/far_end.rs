@@ -30,6 +30,8 @@ pub(in crate::kds::relay) struct FarEnd {
     pub(super) is_released: bool,
     /// It was told that this end goes.
     is_left: bool,
+    /// It said that it goes, and why.
+    pub(super) farewell: Option<Code>,
 }
 
 enum Owner {
@@ -64,6 +66,7 @@ impl FarEnd {
             ended: None,
             is_released: false,
             is_left: false,
+            farewell: None,
         }
     }
 
@@ -196,7 +199,7 @@ impl Passage {
         let Some(far) = fars.iter_mut().find(|far| far.number == number) else { return };
         let id = match event {
             Event::Nothing | Event::Request { .. } => return,
-            Event::Leaves { last } => return self.leaves(number, last),
+            Event::Leaves { last, code } => return self.leaves(number, last, code),
             Event::Response { stream, .. }
             | Event::Data { stream, .. }
             | Event::Trailers { stream, .. }
@@ -240,8 +243,9 @@ impl Passage {
     }
 
     /// The far side goes. What it did not look at may go elsewhere; the rest goes on.
-    fn leaves(&mut self, number: Number, last: u32) {
+    fn leaves(&mut self, number: Number, last: u32, code: Code) {
         let Some(far) = self.far(number) else { return };
+        far.farewell = Some(code);
         far.lost.closing();
         let unheard: Vec<u32> = far.owners.keys().copied().filter(|id| *id > last).collect();
         for id in unheard {

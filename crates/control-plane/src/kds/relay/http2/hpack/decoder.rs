@@ -7,6 +7,10 @@ use super::{Wrong, huffman, static_table::ENTRIES};
 /// Counted for each entry of the table beside its name and value (RFC 7541, 4.1).
 const OVERHEAD: usize = 32;
 
+/// So much may all blocks say between two times of [`Decoder::forgive`], in bytes as RFC 7541 counts them: 20,000 calls with
+/// a token each. A byte may stand for an entry of the table, so what came is no measure of what it takes to read it.
+const MOST: usize = 32 << 20;
+
 /// Of one connection.
 pub(in super::super) struct Decoder {
     /// The newest is in front.
@@ -16,6 +20,8 @@ pub(in super::super) struct Decoder {
     largest: usize,
     /// What the peer may set as the largest.
     limit: usize,
+    /// What was said since it was forgiven.
+    said: usize,
 }
 
 /// Name and value.
@@ -25,7 +31,12 @@ type Field<'b> = (Cow<'b, [u8]>, Cow<'b, [u8]>);
 impl Decoder {
     /// Returns one whose peer may fill so many bytes.
     pub(in super::super) fn new(limit: usize) -> Self {
-        Self { table: VecDeque::new(), size: 0, largest: limit, limit }
+        Self { table: VecDeque::new(), size: 0, largest: limit, limit, said: 0 }
+    }
+
+    /// Forgets how much was said. To be called from time to time.
+    pub(in super::super) fn forgive(&mut self) {
+        self.said = 0;
     }
 
     /// Reads a whole block; `field` hears name and value of each field in turn, and whether it is sensitive.
@@ -35,17 +46,23 @@ impl Decoder {
         mut field: impl FnMut(&[u8], &[u8], bool),
     ) -> Result<(), Wrong> {
         let mut may_resize = true;
+        let mut said = self.said;
+        let mut field = |name: &[u8], value: &[u8], sensitive| {
+            said += name.len() + value.len() + OVERHEAD;
+            field(name, value, sensitive);
+            if said > MOST { Err(Wrong::TooMuch) } else { Ok(()) }
+        };
         while let Some(&first) = block.first() {
             // By the first bits (RFC 7541, 6).
             match first {
                 0x80.. => {
                     let index = integer(&mut block, 7)?;
                     let (name, value) = self.entry(index)?;
-                    field(name, value, false);
+                    field(name, value, false)?;
                 }
                 0x40..0x80 => {
                     let (name, value) = self.literal(&mut block, 6)?;
-                    field(&name, &value, false);
+                    field(&name, &value, false)?;
                     // Copied before others make room for it: the name may be of one of those (RFC 7541, 4.4).
                     let (name, value) = (name.into(), value.into());
                     self.add(name, value);
@@ -61,11 +78,12 @@ impl Decoder {
                 }
                 0x00..0x20 => {
                     let (name, value) = self.literal(&mut block, 4)?;
-                    field(&name, &value, first >= 0x10);
+                    field(&name, &value, first >= 0x10)?;
                 }
             }
             may_resize = false;
         }
+        self.said = said;
         Ok(())
     }
 

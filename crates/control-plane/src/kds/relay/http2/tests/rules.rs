@@ -1,11 +1,23 @@
 //! Rules of streams, windows and heads that stand in no other test.
 
-use super::*;
+use super::{
+    super::fields::{Bad, Fields},
+    *,
+};
 
 fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let (encoder, mut block) = (hpack::Encoder::new(), Vec::new());
     fields.iter().for_each(|(name, value)| encoder.field(name.as_bytes(), value.as_bytes(), false, &mut block));
     block
+}
+
+/// Calls that are reset as soon as they are there, from this stream on.
+pub(super) fn given_up(first: u32, count: u32) -> Vec<u8> {
+    let head = block(&[(":method", "POST"), (":scheme", "http"), (":path", "/a")]);
+    let call = |id| {
+        [frame(kind::HEADERS, flag::END_HEADERS, id, &head), frame(kind::RST_STREAM, 0, id, &[0, 0, 0, 8])].concat()
+    };
+    (0..count).flat_map(|n| call(first + 2 * n)).collect()
 }
 
 fn setting(name: u16, value: u32) -> Vec<u8> {
@@ -168,14 +180,44 @@ fn fields_that_are_too_large_are_read_and_refused() {
     assert_eq!(heard, Ok(vec![Heard::Head(5, false)]));
 }
 
+/// A byte stands for an entry of the table: a flood of a few bytes would be a flood of megabytes to read.
+#[test]
+fn blocks_that_stand_for_more_than_anybody_says_end_the_connection() {
+    let entry = [&b"\x3f\xe1\x1f\x40\x01a\x7f\xa1\x1e"[..], &[b'v'; 4000]].concat();
+    let block = |block: &[u8]| frame(kind::HEADERS, flag::END_HEADERS, 3, block);
+    let filled = || {
+        let (_, mut server) = opened();
+        // Malformed, and read all the same; so are those that come after it.
+        server.hear(&block(&entry)).unwrap();
+        server
+    };
+    let mut server = filled();
+    let some = block(&[0xbe; 16]).repeat(500);
+    server.hear(&some).unwrap();
+    server.connection.forgive();
+    server.hear(&some).unwrap();
+    assert_eq!(server.hear(&some).unwrap_err().code, Code::ENHANCE_YOUR_CALM);
+    // Nor does one block say all that.
+    assert_eq!(filled().hear(&block(&[0xbe; 16_000])).unwrap_err().code, Code::ENHANCE_YOUR_CALM);
+}
+
 #[test]
 fn faults_are_forgiven_from_time_to_time() {
     let (_, mut server) = opened();
-    let resets = frame(kind::RST_STREAM, 0, 1, &[0, 0, 0, 8]).repeat(20_000);
-    server.hear(&resets).unwrap();
+    server.hear(&given_up(3, 20_000)).unwrap();
     server.connection.forgive();
-    server.hear(&resets).unwrap();
-    assert!(server.hear(&resets).is_err());
+    server.hear(&given_up(40_003, 20_000)).unwrap();
+    assert!(server.hear(&given_up(80_003, 1)).is_err());
+}
+
+/// Either end says so when an answer is there before the request has ended (RFC 9113, 8.1).
+#[test]
+fn both_ends_may_want_no_more_of_any_request() {
+    let (mut client, mut server) = opened();
+    server.connection.forget(1, Code::NO_ERROR);
+    for end in [&mut client, &mut server] {
+        end.hear(&frame(kind::RST_STREAM, 0, 1, &[0; 4]).repeat(50_000)).unwrap();
+    }
 }
 
 #[test]
@@ -333,4 +375,22 @@ fn streams_that_are_over_wait_no_more() {
         said(&mut server);
     }
     assert!(server.connection.row.len() < 500, "{}", server.connection.row.len());
+}
+
+/// What the far side hears of a caller was checked, and every proxy before it reads the same.
+#[test]
+fn who_calls_and_where_to_is_said_in_the_head_and_once() {
+    let fields = |all: &[(&str, &str)]| {
+        let mut fields = Fields::default();
+        all.iter().for_each(|(name, value)| fields.add(name.as_bytes(), value.as_bytes(), false, 1000));
+        fields
+    };
+    let names = |headers: HeaderMap| headers.keys().map(ToString::to_string).collect::<Vec<_>>();
+    let (scheme, path) = ((":scheme", "http"), (":path", "/a"));
+    let head = [(":method", "POST"), scheme, path, ("host", "elsewhere"), ("content-length", "7"), ("x", "y")];
+    assert_eq!(names(fields(&head).into_request(1000).unwrap().headers), ["x"]);
+    let trailers = [("authorization", "a.b.c"), ("client-id", "east"), ("x", "y")];
+    assert_eq!(names(fields(&trailers).into_trailers(1000).unwrap()), ["x"]);
+    let connects = fields(&[(":method", "CONNECT"), scheme, path]).into_request(1000);
+    assert!(matches!(connects, Err(Bad::Malformed(_))), "it would be another protocol from here on");
 }
