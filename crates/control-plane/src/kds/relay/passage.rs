@@ -3,6 +3,8 @@
 
 mod far_end;
 mod near_end;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 
@@ -209,7 +211,10 @@ impl Passage {
         let Some(at) = self.fars.iter().position(|far| far.number == number) else { return };
         self.end_those_on(number, &lost());
         let mut far = self.fars.swap_remove(at);
-        far.lost.tell(why);
+        // Whoever closes after our farewell is not lost.
+        if !far.is_left {
+            far.lost.tell(why);
+        }
     }
 
     /// Passes on what can go, and clears away what is over.

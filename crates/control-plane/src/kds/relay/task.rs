@@ -1,5 +1,8 @@
 //! Moves the bytes of a near connection and of its far ones, asks who answers its calls, and keeps the time.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     io,
     pin::Pin,

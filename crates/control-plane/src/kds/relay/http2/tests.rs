@@ -1,5 +1,6 @@
 //! Two ends without anything between them, and what peers may not do.
 
+mod check;
 mod rules;
 
 use http::HeaderMap;

@@ -21,7 +21,7 @@ pub(in crate::kds::relay) struct FarEnd {
     origin: Origin,
     pub(super) lost: Lost,
     /// Whose its streams are.
-    owners: HashMap<u32, Owner>,
+    pub(super) owners: HashMap<u32, Owner>,
     /// What finds no room there yet.
     pub(super) waiting: VecDeque<Waiting>,
     /// All calls of the near side are ended with this.
@@ -29,10 +29,10 @@ pub(in crate::kds::relay) struct FarEnd {
     /// No more calls of the near side will come.
     pub(super) is_released: bool,
     /// It was told that this end goes.
-    is_left: bool,
+    pub(super) is_left: bool,
 }
 
-enum Owner {
+pub(super) enum Owner {
     Stream(u32),
     Own(Box<Coming>),
 }
