@@ -12,6 +12,7 @@ mod stage;
 
 use std::{
     cell::{Cell, RefCell},
+    mem::ManuallyDrop,
     rc::Rc,
     sync::{Arc, Mutex},
 };
@@ -144,6 +145,7 @@ impl Case {
             has_gone.set(true);
             if let Err(error) = ended {
                 assert!(is_over.get() && error.is_io(), "{error:?}");
+                std::mem::forget(connection);
             }
         });
         for number in 0..self.plans.len() {
@@ -165,7 +167,8 @@ impl Case {
         // One that forgets takes the trailers of a request that it reset for an error of the connection.
         let builder =
             builder!(server, &setting).max_concurrent_reset_streams(NO_LIMIT).max_concurrent_streams(streams).clone();
-        let mut connection = builder.handshake::<_, Bytes>(io).await.unwrap();
+        // Not dropped: it would look whether all calls are over, and count those whose reset could not be written any more.
+        let mut connection = ManuallyDrop::new(builder.handshake::<_, Bytes>(io).await.unwrap());
         loop {
             let next = std::future::poll_fn(|context| {
                 if let Some((window, all)) = setting.change(&mut random) {
@@ -280,8 +283,10 @@ fn play(seed: u64) -> Result<(), String> {
         let end = End::of_server(Box::new(ours), Setting::limits(&mut random), KEEPALIVE);
         sides.push(Side::Dialled(Some((end, Lost::new(Arc::default(), Box::new(|why| panic!("lost: {why}")))))));
         let setting = Setting { ..behind };
-        let server =
-            Rc::clone(&case).server(theirs, setting, random.random_range(1..12), StdRng::from_rng(&mut random));
+        // The library counts a stream of which it does not want the rest until it could say so, whatever it hears.
+        let counts = case.plans.iter().all(|plan| plan.reads == usize::MAX);
+        let streams = if counts { random.random_range(1..12) } else { 100 };
+        let server = Rc::clone(&case).server(theirs, setting, streams, StdRng::from_rng(&mut random));
         case.entrance.enter(format!("server {far}"), server);
     }
     let (ours, theirs) = duplex(near.pipe);

@@ -104,10 +104,11 @@ impl Plan {
             1 => By::Refusal,
             _ => By::Far(random.random_range(0..fars)),
         };
-        // What is answered here has to fit into a window.
-        let longest_request = if matches!(by, By::Far(_)) { longest } else { longest.min(100) };
+        // What is answered here has to fit into a window, and into what an answer of our own may be.
+        let (longest_request, longest_response) =
+            if matches!(by, By::Far(_)) { (longest, longest) } else { (longest.min(100), longest.min(10_000)) };
         let mut request = Said::of(longest_request, random);
-        let mut response = Said::of(longest, random);
+        let mut response = Said::of(longest_response, random);
         let (is_far, is_rare) = (matches!(by, By::Far(_)), random.random_ratio(1, 6));
         if is_rare && is_far {
             response.end = End::Reset(reason(random));
