@@ -113,6 +113,8 @@ impl Connection {
             return match (self.is_server, id > self.highest) {
                 (true, true) => self.request_came(id, end, fields),
                 (false, true) => Err(Fatal::protocol("a response is to no request")),
+                // It was told that this stream is not looked at.
+                (true, false) if id > self.last_taken => Ok(Event::Nothing),
                 // It was reset, and the peer may not have heard of it.
                 (true, false) => self.fail(id, Code::STREAM_CLOSED),
                 (false, false) => Ok(Event::Nothing),

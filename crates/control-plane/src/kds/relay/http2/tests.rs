@@ -1,5 +1,6 @@
 //! Two ends without anything between them, and what peers may not do.
 
+mod accounts;
 mod check;
 mod rules;
 
