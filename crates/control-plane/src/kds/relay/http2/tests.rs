@@ -8,7 +8,7 @@ use http::HeaderMap;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 use super::{
-    frame::{LARGEST, PREFACE, flag, kind},
+    frame::{LARGEST, LARGEST_STREAM, PREFACE, flag, kind},
     *,
 };
 

@@ -70,6 +70,10 @@ impl FarEnd {
     /// The next stream that waits and finds room, or that never will. Calls of our own are made on the way.
     pub(super) fn next_waiting(&mut self) -> Option<Result<u32, u32>> {
         let takes_none = self.end.connection.takes_none();
+        if takes_none {
+            // Also when there are no ids left for streams: the next call goes on another connection.
+            self.lost.closing();
+        }
         while takes_none || self.end.connection.can_open() {
             match self.waiting.pop_front()? {
                 Waiting::Stream(id) => return Some(if takes_none { Err(id) } else { Ok(id) }),

@@ -1,7 +1,7 @@
 //! What holds between both sides of a passage, and its rules with nobody behind it.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
@@ -10,7 +10,7 @@ use crate::kds::relay::{
     end::{End, Keepalive},
     http2::{Connection, Limits, Origin},
     orders::{Adopted, Number, Order, Orders},
-    standing::Lost,
+    standing::{Lost, Standing},
 };
 
 impl Passage {
@@ -45,24 +45,37 @@ impl FarEnd {
 const KEEPALIVE: Keepalive = Keepalive { interval: Duration::from_secs(20), timeout: Duration::from_secs(15) };
 const LIMITS: Limits = Limits { streams: 10, stream_window: 65_535, connection_window: 128 * 1024 };
 
-/// A passage to one far side; why that was lost, if it was.
-fn passage() -> (Passage, Number, Arc<Mutex<Option<String>>>) {
-    let io = || Box::new(tokio::io::duplex(1).0);
-    let mut passage = Passage::new(End::of_client(io(), LIMITS, KEEPALIVE));
-    let far = Orders::default().number();
-    let why: Arc<Mutex<Option<String>>> = Arc::default();
-    let told = Arc::clone(&why);
-    let lost = Lost::new(Arc::default(), Box::new(move |why| *told.lock().unwrap() = Some(why)));
-    let origin = Origin { scheme: "http".into(), authority: "global".into() };
-    let end = End::of_server(io(), LIMITS, KEEPALIVE);
-    passage.order(Order::Adopt(Box::new(Adopted { far, end, origin, lost })));
-    (passage, far, why)
+/// A passage to one far side; how that stands, and why it was lost, if it was.
+struct Stand {
+    passage: Passage,
+    far: Number,
+    standing: Arc<Standing>,
+    why: Arc<Mutex<Option<String>>>,
+}
+
+impl Stand {
+    fn new() -> Self {
+        let io = || Box::new(tokio::io::duplex(1).0);
+        let mut passage = Passage::new(End::of_client(io(), LIMITS, KEEPALIVE));
+        let (far, standing) = (Orders::default().number(), Arc::<Standing>::default());
+        let why: Arc<Mutex<Option<String>>> = Arc::default();
+        let told = Arc::clone(&why);
+        let lost = Lost::new(Arc::clone(&standing), Box::new(move |why| *told.lock().unwrap() = Some(why)));
+        let origin = Origin { scheme: "http".into(), authority: "global".into() };
+        let end = End::of_server(io(), LIMITS, KEEPALIVE);
+        passage.order(Order::Adopt(Box::new(Adopted { far, end, origin, lost })));
+        Self { passage, far, standing, why }
+    }
+
+    fn connection(&mut self) -> &mut Connection {
+        &mut self.passage.far(self.far).unwrap().end.connection
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_closes_after_a_farewell_is_not_lost() {
     for is_released in [true, false] {
-        let (mut passage, far, why) = passage();
+        let Stand { mut passage, far, why, .. } = Stand::new();
         if is_released {
             passage.order(Order::Release(far));
         }
@@ -70,4 +83,14 @@ async fn who_closes_after_a_farewell_is_not_lost() {
         passage.lost(far, "closed".to_owned());
         assert_eq!(why.lock().unwrap().is_none(), is_released);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_no_ids_left_for_streams_is_used_for_no_further_call() {
+    let mut stand = Stand::new();
+    stand.passage.settle();
+    assert!(!stand.standing.is_closing.load(Ordering::Relaxed));
+    stand.connection().use_up();
+    stand.passage.settle();
+    assert!(stand.standing.is_closing.load(Ordering::Relaxed));
 }

@@ -177,3 +177,75 @@ fn streams_that_are_malformed_are_faults_too() {
     server.hear(&heads).unwrap();
     assert_eq!(server.hear(&malformed(40_003)).unwrap_err().code, Code::ENHANCE_YOUR_CALM);
 }
+
+/// A peer with many streams, which changes the windows of all of them with every frame.
+#[test]
+fn windows_are_not_changed_all_the_time() {
+    let changes = |streams: u32| {
+        let (_, mut server) = opened();
+        server.connection.limits.streams = streams + 1;
+        (0..streams).for_each(|number| open(&mut server, 3 + 2 * number));
+        let is_taken = |change: &u32| server.hear(&setting(4, 1000 + change % 2)).is_ok();
+        (0..100_000).take_while(is_taken).count()
+    };
+    assert_eq!(changes(0), 20_000);
+    assert_eq!(changes(6400), 198);
+    let (_, mut server) = opened();
+    let same = setting(4, 65_535).repeat(100_000);
+    assert_eq!(server.hear(&same), Ok(vec![]), "nothing changes");
+}
+
+#[test]
+fn what_waits_keeps_to_the_window_of_the_connection() {
+    let (mut client, _) = opened();
+    said(&mut client);
+    client.connection.send = 10;
+    assert_eq!(client.connection.data(1, &[7; 50], false), 10);
+    client.hear(&frame(kind::WINDOW_UPDATE, 0, 0, &[0, 0, 0, 7])).unwrap();
+    client.connection.pump(|id, count| assert_eq!((id, count), (1, 7)));
+    let sizes: Vec<usize> = said(&mut client).iter().map(|(.., data)| data.len()).collect();
+    assert_eq!((sizes, client.connection.send), (vec![10, 7], 0));
+}
+
+#[test]
+fn streams_begin_with_the_window_of_the_peer() {
+    let (mut client, _) = opened();
+    client.hear(&setting(4, 3)).unwrap();
+    let id = client.connection.open();
+    client.connection.head(id, &POST, &HeaderMap::new(), false);
+    assert_eq!(client.connection.data(id, b"data", true), 3);
+}
+
+#[test]
+fn an_end_comes_behind_all_that_waits() {
+    let (mut client, _) = opened();
+    client.hear(&setting(4, 0)).unwrap();
+    assert_eq!(client.connection.data(1, b"da", false), 0);
+    assert_eq!(client.connection.data(1, b"ta", true), 0);
+    said(&mut client);
+    client.hear(&frame(kind::WINDOW_UPDATE, 0, 1, &[0, 0, 0, 100])).unwrap();
+    client.connection.pump(|_, _| {});
+    assert_eq!(said(&mut client), [(kind::DATA, flag::END_STREAM, 1, b"data".to_vec())]);
+}
+
+#[test]
+fn what_is_answered_whole_is_over() {
+    let check = |answer: fn(&mut Connection)| {
+        let (_, mut server) = opened();
+        server.hear(&frame(kind::DATA, flag::END_STREAM, 1, b"")).unwrap();
+        answer(&mut server.connection);
+        assert_eq!(server.connection.take_over(), [1]);
+    };
+    check(|server| server.head(1, &OK, &HeaderMap::new(), true));
+    check(|server| assert_eq!(server.data(1, b"data", true), 4));
+    check(|server| server.trailers(1, &HeaderMap::new()));
+}
+
+#[test]
+fn ids_of_streams_have_an_end() {
+    let (mut client, _) = opened();
+    client.connection.highest = LARGEST_STREAM - 4;
+    assert!(client.connection.can_open());
+    assert_eq!(client.connection.open(), LARGEST_STREAM - 2);
+    assert!(client.connection.takes_none() && !client.connection.can_open());
+}

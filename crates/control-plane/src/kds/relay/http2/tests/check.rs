@@ -25,6 +25,11 @@ impl Connection {
         assert!(self.row.len() <= 2 * super::super::connection::FEW.max(self.streams.len()));
     }
 
+    /// Opens no more streams: all ids are used up.
+    pub(in crate::kds::relay) fn use_up(&mut self) {
+        self.highest = u32::MAX >> 1;
+    }
+
     /// How much of what came on a stream has not gone on.
     pub(in crate::kds::relay) fn held(&self, id: u32) -> Option<u32> {
         Some(self.streams.get(&id)?.held)
