@@ -41,7 +41,7 @@ struct Stream {
     /// The near side has heard the head of the answer.
     is_answered: bool,
     inspect: Option<Box<Inspect>>,
-    /// Hears how a call ended that was to be passed on.
+    /// Hears how a call ended that was to be passed on. Not there any more when that is known.
     told: Option<Told>,
 }
 
@@ -209,6 +209,10 @@ impl Passage {
     /// A far connection is lost.
     pub(super) fn lost(&mut self, number: Number, why: String) {
         let Some(at) = self.fars.iter().position(|far| far.number == number) else { return };
+        for stream in self.streams.values_mut().filter(|stream| stream.is_on(number) && stream.told.is_none()) {
+            // The answer is whole: what waits of it is said yet.
+            stream.at = At::Answered;
+        }
         self.end_those_on(number, &lost());
         let mut far = self.fars.swap_remove(at);
         // Whoever closes after our farewell is not lost.

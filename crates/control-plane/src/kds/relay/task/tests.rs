@@ -26,7 +26,7 @@ use tokio::io::{DuplexStream, duplex};
 use tonic::{Status, body::Body};
 
 use self::{
-    check::Notes,
+    check::{Goes, Notes},
     plan::{By, Plan, content, seeds},
     stage::{Entrance, Stage, pause},
 };
@@ -42,6 +42,12 @@ use crate::kds::relay::{
 const CASES: usize = 25;
 /// The limits that count are those of the test.
 const NO_LIMIT: usize = usize::MAX >> 1;
+
+/// Counts down; whether this is the time.
+fn is_now(turns: &mut Option<usize>) -> bool {
+    *turns = turns.and_then(|left| left.checked_sub(1));
+    *turns == Some(0)
+}
 
 fn pick<T: Copy>(of: &[T], random: &mut StdRng) -> T {
     of[random.random_range(0..of.len())]
@@ -119,6 +125,7 @@ struct Case {
     plans: Arc<Vec<Plan>>,
     notes: Rc<RefCell<Notes>>,
     told: Arc<Mutex<Vec<Option<tonic::Code>>>>,
+    goes: Goes,
     /// The relay has gone, and the client: who still writes to them finds nobody.
     is_over: Rc<Cell<bool>>,
     has_gone: Rc<Cell<bool>>,
@@ -163,7 +170,14 @@ impl Case {
         }
     }
 
-    async fn server(self: Rc<Self>, io: DuplexStream, mut setting: Setting, streams: u32, mut random: StdRng) {
+    async fn server(
+        self: Rc<Self>,
+        io: DuplexStream,
+        mut setting: Setting,
+        streams: u32,
+        mut goes: Option<usize>,
+        mut random: StdRng,
+    ) {
         // One that forgets takes the trailers of a request that it reset for an error of the connection.
         let builder =
             builder!(server, &setting).max_concurrent_reset_streams(NO_LIMIT).max_concurrent_streams(streams).clone();
@@ -174,6 +188,9 @@ impl Case {
                 if let Some((window, all)) = setting.change(&mut random) {
                     let _refused = connection.set_initial_window_size(window);
                     connection.set_target_window_size(all);
+                }
+                if is_now(&mut goes) {
+                    connection.graceful_shutdown();
                 }
                 connection.poll_accept(context)
             });
@@ -267,12 +284,18 @@ fn play(seed: u64) -> Result<(), String> {
         .map(|far| Plan::plain(far, far))
         .chain((fars..fars + random.random_range(1..25)).map(|number| Plan::of(number, longest, fars, &mut random)))
         .collect();
+    let turns = |random: &mut StdRng| random.random_range(20..400);
+    let goes = Goes {
+        far: random.random_ratio(1, 6).then(|| (random.random_range(0..fars), turns(&mut random))),
+        relay: random.random_ratio(1, 6).then(|| turns(&mut random)),
+    };
     let stage = Stage::new();
     let told = Arc::new(Mutex::new(vec![None; plans.len()]));
     let case = Rc::new(Case {
         notes: Rc::new(RefCell::new(Notes::new(plans.len()))),
         plans: Arc::new(plans),
         told: Arc::clone(&told),
+        goes,
         is_over: Rc::default(),
         has_gone: Rc::default(),
         entrance: stage.entrance(),
@@ -281,12 +304,14 @@ fn play(seed: u64) -> Result<(), String> {
     for far in 0..fars {
         let (ours, theirs) = duplex(behind.pipe);
         let end = End::of_server(Box::new(ours), Setting::limits(&mut random), KEEPALIVE);
-        sides.push(Side::Dialled(Some((end, Lost::new(Arc::default(), Box::new(|why| panic!("lost: {why}")))))));
+        let leaves = goes.far.filter(|(leaver, _)| *leaver == far).map(|(_, turns)| turns);
+        let lost = Box::new(move |why| assert!(leaves.is_some(), "lost: {why}"));
+        sides.push(Side::Dialled(Some((end, Lost::new(Arc::default(), lost)))));
         let setting = Setting { ..behind };
         // The library counts a stream of which it does not want the rest until it could say so, whatever it hears.
         let counts = case.plans.iter().all(|plan| plan.reads == usize::MAX);
         let streams = if counts { random.random_range(1..12) } else { 100 };
-        let server = Rc::clone(&case).server(theirs, setting, streams, StdRng::from_rng(&mut random));
+        let server = Rc::clone(&case).server(theirs, setting, streams, leaves, StdRng::from_rng(&mut random));
         case.entrance.enter(format!("server {far}"), server);
     }
     let (ours, theirs) = duplex(near.pipe);
@@ -296,8 +321,12 @@ fn play(seed: u64) -> Result<(), String> {
     let (answers, beside, orders) = (FuturesUnordered::new(), FuturesUnordered::new(), Orders::default());
     let mut relay = Relay { passage: Passage::new(end), service, answers, beside, orders, timer, parting: None };
     let (is_over, has_gone) = (Rc::clone(&case.is_over), Rc::clone(&case.has_gone));
+    let mut leaves = goes.relay;
     case.entrance.enter("relay".to_owned(), async move {
         let ended = std::future::poll_fn(|context| {
+            if is_now(&mut leaves) {
+                relay.graceful_shutdown();
+            }
             let polled = Pin::new(&mut relay).poll(context);
             relay.passage.check();
             polled
@@ -310,7 +339,7 @@ fn play(seed: u64) -> Result<(), String> {
     case.entrance.enter("calls".to_owned(), client);
     stage.play(&mut random)?;
     let told = case.told.lock().unwrap();
-    case.plans.iter().for_each(|plan| case.notes.borrow().check(plan, told[plan.number]));
+    case.plans.iter().for_each(|plan| case.notes.borrow().check(plan, told[plan.number], &case.goes));
     Ok(())
 }
 

@@ -249,3 +249,31 @@ fn ids_of_streams_have_an_end() {
     assert_eq!(client.connection.open(), LARGEST_STREAM - 2);
     assert!(client.connection.takes_none() && !client.connection.can_open());
 }
+
+#[test]
+fn a_reset_is_said_to_nobody_who_knows_the_end() {
+    let (_, mut server) = opened();
+    server.hear(&frame(kind::DATA, flag::END_STREAM, 1, b"data")).unwrap();
+    server.connection.head(1, &OK, &HeaderMap::new(), true);
+    said(&mut server);
+    assert!(server.connection.has(1), "what came has not gone on");
+    assert!(!server.connection.reset(1, Code::CANCEL));
+    assert_eq!(said(&mut server), []);
+}
+
+#[test]
+fn nothing_waits_on_a_stream_that_was_reset() {
+    let (mut client, _) = opened();
+    client.connection.send = 0;
+    assert_eq!(client.connection.data(1, b"data", true), 0);
+    assert!(client.connection.reset(1, Code::CANCEL));
+    assert!(!client.connection.has(1));
+}
+
+#[test]
+fn a_farewell_is_said_once() {
+    let (_, mut server) = opened();
+    server.connection.leave_once();
+    server.connection.leave_once();
+    assert_eq!(said(&mut server), [(kind::GOAWAY, 0, 0, vec![0, 0, 0, 1, 0, 0, 0, 0])]);
+}

@@ -11,6 +11,17 @@ use super::{
 /// What the relay says of calls that it ends.
 pub(super) const ENDED: &str = "ended by the relay";
 
+/// What it says of calls whose far side goes, or has gone.
+const GONE: [&str; 2] =
+    ["the global control plane goes and takes no more calls", "the connection to the global control plane was lost"];
+
+/// Who takes no more calls after so many turns.
+#[derive(Clone, Copy)]
+pub(super) struct Goes {
+    pub(super) far: Option<(usize, usize)>,
+    pub(super) relay: Option<usize>,
+}
+
 /// What was heard of each call.
 pub(super) struct Notes {
     clients: Vec<Option<Heard>>,
@@ -32,11 +43,18 @@ impl Notes {
     }
 
     /// Whether that is what was said. `told` is what the relay was told of how the call ended.
-    pub(super) fn check(&self, plan: &Plan, told: Option<Code>) {
+    pub(super) fn check(&self, plan: &Plan, told: Option<Code>, goes: &Goes) {
         let (client, server) = (self.clients[plan.number].as_ref().unwrap(), self.servers[plan.number].as_ref());
         let context = format!("call {} by {:?}: {client:?}, {server:?}, {told:?}", plan.number, plan.by);
         let status = status_heard(client);
         let is_ended = status.as_ref().is_some_and(|status| status.message() == ENDED);
+        if client.end == Ended::NotTaken {
+            return assert!(goes.relay.is_some() && server.is_none() && told.is_none(), "{context}");
+        }
+        if status.as_ref().is_some_and(|status| GONE.contains(&status.message())) {
+            let is_gone = goes.far.is_some_and(|(far, _)| plan.by == By::Far(far)) && client.count == 0;
+            return assert!(is_gone && server.is_none() && told == Some(Code::Unavailable), "{context}");
+        }
         let gave_up = client.end == Ended::GaveUp;
         assert!(!gave_up || plan.patience.is_some(), "{context}");
         let is_reset = matches!(plan.response.end, End::Reset(_));
@@ -73,6 +91,7 @@ impl Notes {
                 let by_relay = (server.had_said || plan.ends.is_some()) && *reason == Reason::CANCEL;
                 assert!(by_client || by_relay, "{context}");
             }
+            Ended::NotTaken => panic!("{context}"),
             Ended::GaveUp => {
                 assert!(is_reset || server.count > plan.reads, "{context}");
             }
@@ -95,7 +114,7 @@ fn is_end(client: &Heard, plan: &Plan) -> bool {
 fn status_heard(client: &Heard) -> Option<Status> {
     let trailers = match &client.end {
         Ended::Whole(trailers) => trailers.as_ref(),
-        Ended::Reset(_) | Ended::GaveUp => None,
+        Ended::Reset(_) | Ended::GaveUp | Ended::NotTaken => None,
     };
     trailers.or(client.head.as_ref()).and_then(Status::from_header_map)
 }

@@ -30,12 +30,15 @@ pub(super) enum Ended {
     Reset(Reason),
     /// This side itself.
     GaveUp,
+    /// The other side goes, and did not look at it.
+    NotTaken,
 }
 
 fn ended(error: &h2::Error) -> Ended {
     match error.reason() {
         Some(reason) if error.is_reset() && error.is_remote() => Ended::Reset(reason),
         Some(_) if error.is_reset() => Ended::GaveUp,
+        Some(Reason::NO_ERROR) if error.is_go_away() && error.is_remote() => Ended::NotTaken,
         _ => panic!("{error:?}"),
     }
 }
@@ -110,11 +113,18 @@ async fn hear(
 
 /// Makes a call.
 pub(super) async fn call(sender: SendRequest<Bytes>, plan: &Plan) -> Heard {
-    let mut sender = sender.ready().await.expect("the relay is there");
+    let not_taken = |error: h2::Error| Heard { head: None, count: 0, end: ended(&error), had_said: false };
+    let mut sender = match sender.ready().await {
+        Ok(sender) => sender,
+        Err(error) => return not_taken(error),
+    };
     let seeds = seeds(plan.number);
     let mut request = Request::post(format!("http://global/{}", plan.number)).body(()).unwrap();
     *request.headers_mut() = plan.request.head.clone();
-    let (answer, mut stream) = sender.send_request(request, plan.request.ends_with_head()).expect("a good request");
+    let (answer, mut stream) = match sender.send_request(request, plan.request.ends_with_head()) {
+        Ok(sent) => sent,
+        Err(error) => return not_taken(error),
+    };
     drop(sender);
     let (patience, reason) = plan.patience.unwrap_or((usize::MAX, Reason::NO_ERROR));
     let heard = async {
