@@ -17,7 +17,6 @@ use super::{
     opened::Opened,
     proxies::{Proxies, ThroughZones},
     running::{Addresses, Running},
-    zone,
 };
 use crate::{
     bootstrap,

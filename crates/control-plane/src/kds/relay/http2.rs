@@ -28,6 +28,8 @@ mod tests;
 
 use thiserror::Error;
 
+#[cfg(test)]
+pub(super) use self::frame::Frame;
 pub(super) use self::{
     connection::{Connection, Event, Limits},
     fields::{Origin, request_fields, response_fields},

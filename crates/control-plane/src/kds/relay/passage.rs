@@ -3,6 +3,8 @@
 
 mod far_end;
 mod near_end;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 
@@ -40,7 +42,7 @@ struct Stream {
     /// The near side has heard the head of the answer.
     is_answered: bool,
     inspect: Option<Box<Inspect>>,
-    /// Hears how a call ended that was to be passed on.
+    /// Hears how a call ended that was to be passed on. Not there any more when that is known.
     told: Option<Told>,
 }
 
@@ -218,8 +220,16 @@ impl Passage {
     /// A far connection is lost.
     pub(super) fn lost(&mut self, number: Number, why: String) {
         let Some(at) = self.fars.iter().position(|far| far.number == number) else { return };
+        for stream in self.streams.values_mut().filter(|stream| stream.is_on(number) && stream.told.is_none()) {
+            // The answer is whole: what waits of it is said yet.
+            stream.at = At::Answered;
+        }
         self.end_those_on(number, &lost());
         let mut far = self.fars.swap_remove(at);
+        // Whoever closes after our farewell is not lost.
+        if far.is_left {
+            return;
+        }
         let error = far.farewell.filter(|code| *code != Code::NO_ERROR);
         far.lost.tell(match error {
             Some(Code(error)) => format!("{why}, after it said that it goes (HTTP/2 error {error:#x})"),

@@ -1,5 +1,8 @@
 //! Moves the bytes of a near connection and of its far ones, asks who answers its calls, and keeps the time.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     io,
     mem::MaybeUninit,
@@ -322,6 +325,3 @@ impl<A> Drop for Relay<A> {
         while let Some(Some(())) = self.beside.next().now_or_never() {}
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -11,7 +11,8 @@ use super::{
 
 /// So many frames may make up a header block.
 const CONTINUATIONS: u32 = 64;
-/// So many streams that were reset, or were malformed, are forgiven between two times of [`Connection::forgive`].
+/// So many streams that were reset, or were malformed, are forgiven between two times of [`Connection::forgive`]; settings
+/// that change all windows count by how many there are.
 const FAULTS: u32 = 20_000;
 
 impl Connection {
@@ -119,6 +120,8 @@ impl Connection {
             return match (self.is_server, id > self.highest) {
                 (true, true) => self.request_came(id, end, fields),
                 (false, true) => Err(Fatal::protocol("a response is to no request")),
+                // It was told that this stream is not looked at.
+                (true, false) if id > self.last_taken => Ok(Event::Nothing),
                 // It was reset, and the peer may not have heard of it.
                 (true, false) => self.fail(id, Code::STREAM_CLOSED),
                 (false, false) => Ok(Event::Nothing),
@@ -201,6 +204,8 @@ impl Connection {
         self.peer.hear(frame.payload)?;
         let difference = i64::from(self.peer.window) - before;
         if difference != 0 {
+            // Every stream is gone through: who has many may not ask for that all the time.
+            self.faults(1 + u32::try_from(self.streams.len() / 64).unwrap_or(u32::MAX))?;
             let ids: Vec<u32> = self.streams.keys().copied().collect();
             for id in ids {
                 if !self.widen(id, difference) {
@@ -277,10 +282,14 @@ impl Connection {
     }
 
     fn fault(&mut self) -> Result<(), Fatal> {
-        self.faults += 1;
+        self.faults(1)
+    }
+
+    fn faults(&mut self, count: u32) -> Result<(), Fatal> {
+        self.faults = self.faults.saturating_add(count);
         if self.faults <= FAULTS {
             return Ok(());
         }
-        Err(Fatal::new(Code::ENHANCE_YOUR_CALM, "too many streams were reset"))
+        Err(Fatal::new(Code::ENHANCE_YOUR_CALM, "too many streams were reset, or windows changed"))
     }
 }

@@ -167,7 +167,7 @@ impl Connection {
             stream.in_row = false;
             let Some(queue) = &mut stream.queue else { continue };
             let window = stream.send.min(self.send).clamp(0, LARGEST as i64) as usize;
-            let count = queue.data.len().min(window).min(self.output.room());
+            let count = queue.data.len().min(window);
             let part = queue.data.split_to(count);
             stream.send -= count as i64;
             self.send -= count as i64;

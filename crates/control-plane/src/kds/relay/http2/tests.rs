@@ -1,12 +1,14 @@
 //! Two ends without anything between them, and what peers may not do.
 
+mod accounts;
+mod check;
 mod rules;
 
 use http::HeaderMap;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 use super::{
-    frame::{LARGEST, PREFACE, flag, kind},
+    frame::{LARGEST, LARGEST_STREAM, PREFACE, flag, kind},
     *,
 };
 

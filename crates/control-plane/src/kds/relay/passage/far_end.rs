@@ -21,7 +21,7 @@ pub(in crate::kds::relay) struct FarEnd {
     origin: Origin,
     pub(super) lost: Lost,
     /// Whose its streams are.
-    owners: HashMap<u32, Owner>,
+    pub(super) owners: HashMap<u32, Owner>,
     /// What finds no room there yet.
     pub(super) waiting: VecDeque<Waiting>,
     /// All calls of the near side are ended with this.
@@ -29,12 +29,12 @@ pub(in crate::kds::relay) struct FarEnd {
     /// No more calls of the near side will come.
     pub(super) is_released: bool,
     /// It was told that this end goes.
-    is_left: bool,
+    pub(super) is_left: bool,
     /// It said that it goes, and why.
     pub(super) farewell: Option<Code>,
 }
 
-enum Owner {
+pub(super) enum Owner {
     Stream(u32),
     Own(Box<Coming>),
 }
@@ -73,6 +73,10 @@ impl FarEnd {
     /// The next stream that waits and finds room, or that never will. Calls of our own are made on the way.
     pub(super) fn next_waiting(&mut self) -> Option<Result<u32, u32>> {
         let takes_none = self.end.connection.takes_none();
+        if takes_none {
+            // Also when there are no ids left for streams: the next call goes on another connection.
+            self.lost.closing();
+        }
         while takes_none || self.end.connection.can_open() {
             match self.waiting.pop_front()? {
                 Waiting::Stream(id) => return Some(if takes_none { Err(id) } else { Ok(id) }),

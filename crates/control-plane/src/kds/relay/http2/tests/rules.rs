@@ -5,7 +5,7 @@ use super::{
     *,
 };
 
-fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let (encoder, mut block) = (hpack::Encoder::new(), Vec::new());
     fields.iter().for_each(|(name, value)| encoder.field(name.as_bytes(), value.as_bytes(), false, &mut block));
     block
@@ -20,12 +20,12 @@ pub(super) fn given_up(first: u32, count: u32) -> Vec<u8> {
     (0..count).flat_map(|n| call(first + 2 * n)).collect()
 }
 
-fn setting(name: u16, value: u32) -> Vec<u8> {
+pub(super) fn setting(name: u16, value: u32) -> Vec<u8> {
     frame(kind::SETTINGS, 0, 0, &[&name.to_be_bytes()[..], &value.to_be_bytes()].concat())
 }
 
 /// What is on its way, as type, flags, stream and payload of each frame.
-fn said(peer: &mut Peer) -> Vec<(u8, u8, u32, Vec<u8>)> {
+pub(super) fn said(peer: &mut Peer) -> Vec<(u8, u8, u32, Vec<u8>)> {
     let bytes = peer.connection.output().waiting().to_vec();
     peer.connection.output().advance(bytes.len());
     let (mut cut, mut input, mut frames) = (Cut::from_server(), bytes.as_slice(), Vec::new());
