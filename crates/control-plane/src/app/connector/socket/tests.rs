@@ -1,9 +1,6 @@
 //! Who may listen, and who may connect.
 
-use std::{
-    os::unix::net::{UnixDatagram, UnixStream},
-    sync::Barrier,
-};
+use std::os::unix::net::UnixDatagram;
 
 use tempfile::TempDir;
 
@@ -47,28 +44,6 @@ fn a_second_connector_is_refused_also_at_the_moment_when_the_first_one_has_no_so
     refused(&path, "another connector runs there, or is starting");
     drop(first);
     listen(&path).unwrap();
-}
-
-#[test]
-fn of_connectors_that_start_at_the_same_moment_one_listens() {
-    let (_folder, path) = folder();
-    drop(UnixListener::bind(&path).unwrap());
-    let (start, end) = (Barrier::new(8), Barrier::new(8));
-    let one = || {
-        start.wait();
-        let listens = listen(&path).ok();
-        end.wait();
-        listens.map(|(listener, _held)| {
-            let connected = UnixStream::connect(&path).unwrap();
-            listener.accept().unwrap();
-            connected
-        })
-    };
-    let listening = std::thread::scope(|scope| {
-        let all: Vec<_> = (0..8).map(|_| scope.spawn(one)).collect();
-        all.into_iter().filter_map(|one| one.join().unwrap()).count()
-    });
-    assert_eq!(listening, 1);
 }
 
 #[test]
