@@ -69,7 +69,7 @@ fn others_never_connect_and_the_group_where_the_umask_lets_it() {
     let found = |path: &Path| fs::symlink_metadata(path).unwrap().mode() & 0o777;
     assert_eq!(found(&path) & 0o717, 0o600, "{:o}", found(&path));
     assert_eq!(found(&beside(&path, ".lock")) & 0o177, 0);
-    assert_eq!([0o777, 0o775, 0o770, 0o755, 0o700, 0].map(mode), [0o660, 0o660, 0o660, 0o640, 0o600, 0o600]);
+    assert_eq!([0o777, 0o775, 0o770, 0o755, 0o700, 0].map(mode), [0o660, 0o660, 0o660, 0o600, 0o600, 0o600]);
     let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
     assert_eq!(left, ["socket", "socket.lock"]);
