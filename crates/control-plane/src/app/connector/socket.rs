@@ -119,7 +119,8 @@ fn place(path: &Path) -> io::Result<UnixListener> {
 
 /// The mode of a socket that was made with this one: its user may connect, its group if the umask lets it, and nobody else.
 fn mode(made: u32) -> u32 {
-    0o600 | made & 0o060
+    // Who may write to a socket connects.
+    if made & 0o020 == 0 { 0o600 } else { 0o660 }
 }
 
 /// The name of a socket in its private folder: short, since a path of a socket has room for some hundred bytes.
