@@ -215,7 +215,7 @@ impl Case {
 
 /// A far side before its first call and after.
 enum Side {
-    Dialled(Option<(End, Lost)>),
+    Dialled(Option<Box<(End, Lost)>>),
     Adopted(Number),
 }
 
@@ -223,7 +223,7 @@ impl Side {
     fn number(&mut self, orders: &Orders) -> Number {
         let (end, lost) = match self {
             Self::Adopted(far) => return *far,
-            Self::Dialled(dialled) => dialled.take().unwrap(),
+            Self::Dialled(dialled) => *dialled.take().unwrap(),
         };
         let far = orders.number();
         let origin = Origin { scheme: Bytes::from_static(b"http"), authority: Bytes::from_static(b"global") };
@@ -254,7 +254,7 @@ impl Answers for Service {
                     let Ok(said) = body.collect().await else { return Answer::status(Status::cancelled("")) };
                     assert_eq!(said.trailers(), plan.request.trailers());
                     assert_eq!(said.to_bytes(), content(seeds(number).0, 0, plan.request.length()));
-                    let data = Some(content(seeds(number).1, 0, plan.response.length())).map(Frame::data);
+                    let data = Some(Frame::data(content(seeds(number).1, 0, plan.response.length())));
                     let trailers = plan.response.trailers().cloned().map(Frame::trailers);
                     let frames = data.into_iter().chain(trailers).map(Ok::<_, Status>);
                     let mut answer = Response::new(Body::new(StreamBody::new(futures::stream::iter(frames))));
@@ -310,7 +310,7 @@ fn play(seed: u64) -> Result<(), String> {
         let end = End::of_server(Box::new(ours), Setting::limits(&mut random), KEEPALIVE);
         let leaves = goes.far.filter(|(leaver, _)| *leaver == far).map(|(_, turns)| turns);
         let lost = Box::new(move |why| assert!(leaves.is_some(), "lost: {why}"));
-        sides.push(Side::Dialled(Some((end, Lost::new(Arc::default(), lost)))));
+        sides.push(Side::Dialled(Some(Box::new((end, Lost::new(Arc::default(), lost))))));
         let setting = Setting { ..behind };
         // The library counts a stream of which it does not want the rest until it could say so, whatever it hears.
         let counts = case.plans.iter().all(|plan| plan.reads == usize::MAX);
