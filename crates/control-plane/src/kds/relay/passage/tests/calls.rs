@@ -48,7 +48,7 @@ async fn calls_of_a_far_side_that_is_lost_end() {
 async fn calls_of_a_near_side_that_goes_are_taken_back() {
     let mut line = four_calls();
     let (_, _, mut inbox) = line.asked.pop().unwrap();
-    line.stand.passage.part();
+    line.stand.passage.part(&Status::cancelled("it goes"));
     line.carry();
     assert_eq!(line.by_server.remove(&0).as_deref(), Some("leaves"));
     assert_eq!(line.by_server.values().collect::<Vec<_>>(), ["request reset 8"; 2]);
