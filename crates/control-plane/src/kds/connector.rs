@@ -7,10 +7,10 @@
 //! ```
 //!
 //! A call goes on unchanged but for the header with the token. What is no call of gRPC does not, and who says to be another
-//! zone, or sends a token of its own, is refused here. While global is away, calls end at once, so that the zone backs off; `/ready` says why. A token is renewed,
-//! and a newer one in the file is taken, on the connection that stands where global can do that; where it cannot, a
-//! connection with the newer one is made and accepted first, and only then the streams of the old one end: with an error,
-//! since a zone does not come back after OK (contract: kds 13.12).
+//! zone, or sends a token of its own, is refused here. While global is away, calls end at once, so that the zone backs off;
+//! `/ready` says why. A token is renewed, and a newer one in the file is taken, on the connection that stands where global
+//! can do that; where it cannot, a connection with the newer one is made and accepted first, and only then the streams of the
+//! old one end: with an error, since a zone does not come back after OK (contract: kds 13.12).
 
 mod first_bytes;
 pub(crate) mod listener;
