@@ -51,15 +51,20 @@ fn word(state: &LinkState) -> &'static str {
     }
 }
 
+fn show(state: &LinkState, readiness: &Readiness, gauges: &Gauges) {
+    // Another instance has the connection then: nothing is wrong with the way to global, and nobody is told to mend it.
+    let stands_by = matches!(state, LinkState::StandsBy { .. });
+    for (part, is_told) in [("global", !stands_by), ("leader", stands_by)] {
+        readiness.trouble(part, state.trouble().filter(|_| is_told));
+    }
+    gauges.set(state);
+}
+
 /// Tells until the program stops.
 pub(super) async fn tell(link: Link, readiness: Readiness, gauges: Gauges, tasks: Tasks) -> anyhow::Result<()> {
     let mut state = link.subscribe();
     loop {
-        {
-            let state = state.borrow_and_update();
-            readiness.trouble("global", state.trouble());
-            gauges.set(&state);
-        }
+        show(&state.borrow_and_update(), &readiness, &gauges);
         tokio::select! {
             () = tasks.stopping() => return Ok(()),
             changed = state.changed() => if changed.is_err() { return Ok(()) },
@@ -72,6 +77,18 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+
+    #[test]
+    fn who_stands_by_has_no_trouble_with_global() {
+        let (readiness, gauges) = (Readiness::default(), Gauges::register(&mut Registry::default()));
+        let parts = |state| {
+            show(&state, &readiness, &gauges);
+            readiness.troubles().into_keys().collect::<Vec<_>>()
+        };
+        assert_eq!(parts(LinkState::Down { reason: "why".to_owned(), advice: "" }), ["global"]);
+        assert_eq!(parts(LinkState::StandsBy { leader: "another".to_owned() }), ["leader"]);
+        assert!(parts(LinkState::Connected { since: Timestamp::UNIX_EPOCH }).is_empty());
+    }
 
     #[test]
     fn each_state_has_a_series_and_one_is_on() {
